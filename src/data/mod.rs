@@ -1,0 +1,1 @@
+//! Rows, templates, tokenization, packing and the sampler.

@@ -1,0 +1,93 @@
+//! The one error type of the library: every variant names the file, row, tensor or flag at fault and says what to do.
+
+use std::path::{Path, PathBuf};
+
+/// Everything that can go wrong, as one plain sentence with a hint.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something the user gave is wrong: a file, a row, a tensor, a config field or a flag.
+    #[error("{at}: {problem}{}", hint_suffix(hint))]
+    Input {
+        /// Where: `data.jsonl:12`, `row "r7"`, `model.safetensors: tensor "score.weight"`, `--levels`.
+        at: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do about it; empty where there is nothing to say.
+        hint: String,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// No adapter can run the engine.
+    #[error("no usable GPU adapter: {reason}{}", hint_suffix(hint))]
+    NoAdapter {
+        /// Why.
+        reason: String,
+        /// How to get one.
+        hint: String,
+    },
+    /// The device ran out of memory, was lost, or refused a command.
+    #[error("the adapter failed while {doing}: {problem}{}", hint_suffix(hint))]
+    Device {
+        /// What was under way: an allocation, a step, a read-back.
+        doing: String,
+        /// What the driver said.
+        problem: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A run had to stop: the loss or a tensor is no longer finite, the user asked, the plan does not fit.
+    #[error("{problem}{}", hint_suffix(hint))]
+    Run {
+        /// What happened, with the step and the tensor.
+        problem: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// Ctrl-C: the run stopped at a step boundary and wrote what it had.
+    #[error("interrupted: {0}")]
+    Interrupted(String),
+}
+
+fn hint_suffix(hint: &str) -> String {
+    if hint.is_empty() { String::new() } else { format!(" ({hint})") }
+}
+
+impl Error {
+    /// Bad input at a named place.
+    pub fn input(at: impl Into<String>, problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Input { at: at.into(), problem: problem.into(), hint: hint.into() }
+    }
+
+    /// A file that could not be read or written.
+    pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io { path: path.as_ref().to_owned(), source }
+    }
+
+    /// A run that cannot go on.
+    pub fn run(problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Run { problem: problem.into(), hint: hint.into() }
+    }
+
+    /// A device that failed.
+    pub fn device(doing: impl Into<String>, problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Device { doing: doing.into(), problem: problem.into(), hint: hint.into() }
+    }
+
+    /// The process exit code: 2 for wrong usage or bad input, 1 for a run that failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Input { .. } => 2,
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Short for a result with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

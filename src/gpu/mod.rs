@@ -1,0 +1,1 @@
+//! The host runtime: tensors and dispatches, nothing of transformers.

@@ -1,0 +1,26 @@
+//! Reward models on any GPU: chat feedback in, a calibrated ordinal reward model out, on WGSL shaders.
+//!
+//! The rooms, in reading order:
+//!
+//! - [`gpu`]: the host runtime. Adapters, tensors, shaders, recordings; it knows nothing of transformers.
+//! - [`kernels`]: one file per operation, forward and backward; each has a shader of the same name and a
+//!   CPU twin in [`reference`].
+//! - [`model`]: configurations, checkpoints (safetensors, GGUF) and the decoder built from kernels.
+//! - [`objective`], [`optimizer`]: losses with their gradients; AdamW, schedules, clipping.
+//! - [`data`]: rows, templates, tokenization, packing.
+//! - [`train`]: the loop that reads like the method, and scoring.
+//! - [`evaluate`], [`report`]: metrics; metrics.jsonl, TensorBoard, charts, HTML, model cards.
+
+pub mod data;
+pub mod error;
+pub mod evaluate;
+pub mod gpu;
+pub mod kernels;
+pub mod model;
+pub mod objective;
+pub mod optimizer;
+pub mod reference;
+pub mod report;
+pub mod train;
+
+pub use error::{Error, Result};

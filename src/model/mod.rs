@@ -1,0 +1,1 @@
+//! Configurations, checkpoints and the decoder.
