@@ -1,1 +1,19 @@
-//! One file per operation.
+//! One file per operation, each in the same order: parameters, guards, forward, backward, cost.
+//!
+//! A kernel records dispatches and computes nothing itself. Its shader has the same name, and so has its CPU twin in
+//! [`crate::reference`]; the shader's permutations are one line in `shaders/registry.rs`. An operation without a
+//! backward pass has no `backward` function, so asking for its gradient does not compile.
+
+pub mod column_sum;
+pub mod product;
+pub mod rms_norm;
+
+use crate::gpu::{Gpu, Preset};
+
+/// Lanes that share a row in row-wise kernels: one on software adapters, where meeting costs more than it saves.
+fn lanes(gpu: &Gpu, columns4: u32) -> u32 {
+    match gpu.preset() {
+        Preset::Software => 1,
+        Preset::Gpu => columns4.next_power_of_two().clamp(1, 64),
+    }
+}

@@ -1,0 +1,48 @@
+// y += the sum of x over its rows, in row order: gradients of biases and of norm weights.
+// `chunks` first sums runs of rows, so that there is work for many lanes; `total` adds the runs up.
+
+import package::shared::grid::linear;
+
+struct Params {
+    rows: u32,
+    columns4: u32,
+    /// Rows that one lane of `chunks` sums up.
+    chunk: u32,
+}
+
+const WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn chunks(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    let column = index % params.columns4;
+    let first = index / params.columns4 * params.chunk;
+    if (first >= params.rows) {
+        return;
+    }
+    var sum = vec4<f32>(0.0);
+    for (var row = first; row < min(first + params.chunk, params.rows); row++) {
+        sum += x[row * params.columns4 + column];
+    }
+    y[index] = sum;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn total(@builtin(global_invocation_id) global: vec3<u32>) {
+    if (global.x >= params.columns4) {
+        return;
+    }
+    var sum = vec4<f32>(0.0);
+    for (var row = 0u; row < params.rows; row++) {
+        sum += x[row * params.columns4 + global.x];
+    }
+    y[global.x] += sum;
+}

@@ -1,0 +1,123 @@
+// RMSNorm, y = x * rstd * weight with rstd = 1 / sqrt(mean(x^2) + eps) (Zhang & Sennrich 2019, arXiv 1910.07467).
+// LANES lanes work on one row: 1 on software adapters, where lanes have no cheap way to meet, more on GPUs.
+
+import package::shared::grid::linear;
+@if(!y_bf16) import package::shared::f32::{Packed, narrow};
+@if(y_bf16) import package::shared::bf16::{Packed, narrow};
+
+struct Params {
+    rows: u32,
+    /// Row stride in groups of four values; padding is zero and does not disturb the sums.
+    columns4: u32,
+    /// Number of real columns, for the mean.
+    columns: u32,
+    eps: f32,
+    /// Rows that one lane of `backward_weight` sums up.
+    chunk: u32,
+}
+
+override LANES: u32 = 1u;
+const WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+var<workgroup> partial: array<f32, WORKGROUP>;
+
+/// Sum over the LANES lanes of a row; every lane gets it.
+fn row_sum(lane: u32, local: u32, value: f32) -> f32 {
+    partial[local] = value;
+    workgroupBarrier();
+    for (var step = LANES / 2u; step > 0u; step /= 2u) {
+        if (lane < step) {
+            partial[local] += partial[local + step];
+        }
+        workgroupBarrier();
+    }
+    return partial[local - lane];
+}
+
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Packed>;
+@group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn forward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let lane = local % LANES;
+    let row = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+    // Lanes past the last row follow the first one to every barrier and write nothing.
+    let base = select(0u, row, row < params.rows) * params.columns4;
+    var squares = 0.0;
+    for (var i = lane; i < params.columns4; i += LANES) {
+        let value = x[base + i];
+        squares += dot(value, value);
+    }
+    let scale = inverseSqrt(row_sum(lane, local, squares) / f32(params.columns) + params.eps);
+    if (row < params.rows) {
+        for (var i = lane; i < params.columns4; i += LANES) {
+            y[base + i] = narrow(x[base + i] * scale * weight[i]);
+        }
+        if (lane == 0u) {
+            rstd[row] = scale;
+        }
+    }
+}
+
+// With g = dy * weight and n = x * rstd:  dx += rstd * (g - n * mean(g * n)).
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> x_saved: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> weight_saved: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> rstd_saved: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn backward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let lane = local % LANES;
+    let row = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+    let source = select(0u, row, row < params.rows);
+    let base = source * params.columns4;
+    let scale = rstd_saved[source];
+    var projection = 0.0;
+    for (var i = lane; i < params.columns4; i += LANES) {
+        projection += dot(dy[base + i] * weight_saved[i], x_saved[base + i]);
+    }
+    let mean = row_sum(lane, local, projection) * scale / f32(params.columns);
+    if (row < params.rows) {
+        for (var i = lane; i < params.columns4; i += LANES) {
+            dx[base + i] += scale * (dy[base + i] * weight_saved[i] - x_saved[base + i] * scale * mean);
+        }
+    }
+}
+
+// dweight = sum over rows of dy * x * rstd, first in chunks of rows so that there is work for many lanes; the
+// `column_sum` kernel adds the chunks up in a fixed order.
+@group(0) @binding(4) var<storage, read> rstd_rows: array<f32>;
+@group(0) @binding(3) var<storage, read_write> chunks: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn backward_weight(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    let column = index % params.columns4;
+    let first = index / params.columns4 * params.chunk;
+    if (first >= params.rows) {
+        return;
+    }
+    var sum = vec4<f32>(0.0);
+    for (var row = first; row < min(first + params.chunk, params.rows); row++) {
+        let at = row * params.columns4 + column;
+        sum += dy[at] * x_saved[at] * rstd_rows[row];
+    }
+    chunks[index] = sum;
+}

@@ -1,0 +1,64 @@
+// Operands and epilogue shared by every tiling of the matrix product. All sizes and strides count groups of four
+// columns; `m` and `k` count rows or values.
+//
+//   nt   C[m, n] = A[m, k]  * B[n, k]^T
+//   nn   C[m, n] = A[m, k]  * B[k, n]
+//   tn   C[m, n] = A[k, m]^T * B[k, n]      (k is a number of tokens and need not be a multiple of four)
+
+@if(a_f32) import package::shared::f32::{Packed as A, widen as widen_a};
+@if(a_bf16) import package::shared::bf16::{Packed as A, widen as widen_a};
+@if(b_f32) import package::shared::f32::{Packed as B, widen as widen_b};
+@if(b_bf16) import package::shared::bf16::{Packed as B, widen as widen_b};
+@if(b_f16) import package::shared::f16::{Packed as B, widen as widen_b};
+@if(c_f32) import package::shared::f32::{Packed as C, widen as widen_c, narrow as narrow_c};
+@if(c_bf16) import package::shared::bf16::{Packed as C, widen as widen_c, narrow as narrow_c};
+
+struct Params {
+    m: u32,
+    n4: u32,
+    k: u32,
+    a_stride4: u32,
+    /// First column group of A: where the rows of a shard of B start.
+    a_offset4: u32,
+    b_stride4: u32,
+    c_stride4: u32,
+    /// First column group of C: where the rows of a shard of B end up.
+    c_offset4: u32,
+    /// 1: add to C, 0: overwrite it.
+    accumulate: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<A>;
+@group(0) @binding(2) var<storage, read> b: array<B>;
+@group(0) @binding(3) var<storage, read_write> c: array<C>;
+@if(bias) @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
+@if(residual && !bias) @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
+@if(residual && bias) @group(0) @binding(5) var<storage, read> residual: array<vec4<f32>>;
+
+fn load_a(row: u32, column4: u32) -> vec4<f32> {
+    return widen_a(a[row * params.a_stride4 + params.a_offset4 + column4]);
+}
+
+fn load_b(row: u32, column4: u32) -> vec4<f32> {
+    return widen_b(b[row * params.b_stride4 + column4]);
+}
+
+/// Adds what the product adds to and stores four columns of one row of C; does nothing outside C.
+fn store_c(row: u32, column4: u32, product: vec4<f32>) {
+    if (row >= params.m || column4 >= params.n4) {
+        return;
+    }
+    let at = row * params.c_stride4 + params.c_offset4 + column4;
+    var value = product;
+    @if(bias) {
+        value += bias[params.c_offset4 + column4];
+    }
+    @if(residual) {
+        value += residual[at];
+    }
+    if (params.accumulate == 1u) {
+        value += widen_c(c[at]);
+    }
+    c[at] = narrow_c(value);
+}

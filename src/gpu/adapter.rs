@@ -1,0 +1,195 @@
+//! Which adapter to run on, and which tiles suit it.
+
+use crate::{Error, Result};
+
+/// How the user named an adapter (`--adapter`, `--backend`).
+#[derive(Debug, Clone, Default)]
+pub struct AdapterChoice {
+    /// Part of the adapter's name, in any case, or its index in [`adapters`].
+    pub name: Option<String>,
+    /// `vulkan`, `metal` or `dx12`; all of them when absent.
+    pub backend: Option<String>,
+}
+
+/// The family of kernels an adapter runs best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Drivers that run shaders on the CPU: register tiles, loads shared within a subgroup, no workgroup memory.
+    Software,
+    /// Ordinary GPUs: workgroup tiles.
+    Gpu,
+}
+
+/// What `wgr devices` says of one adapter.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct AdapterSummary {
+    /// Place in the list, usable as `--adapter INDEX`.
+    pub index: usize,
+    /// The driver's name for it.
+    pub name: String,
+    /// discrete, integrated, virtual or software.
+    pub kind: &'static str,
+    /// vulkan, metal or dx12.
+    pub backend: String,
+    /// Driver name and version.
+    pub driver: String,
+    /// Smallest and largest subgroup.
+    pub subgroup_size: [u32; 2],
+    /// Largest storage binding in bytes.
+    pub max_binding_bytes: u64,
+    /// Largest buffer in bytes.
+    pub max_buffer_bytes: u64,
+    /// Workgroup memory in bytes.
+    pub workgroup_memory_bytes: u32,
+    /// Storage buffers a shader may bind.
+    pub storage_buffers: u32,
+    /// Optional features the engine can use.
+    pub features: Vec<&'static str>,
+    /// Preset the engine would choose.
+    pub preset: Preset,
+    /// Why the engine cannot run on it, if it cannot.
+    pub unusable: Option<String>,
+}
+
+const HOW_TO_GET_ONE: &str = "install a Vulkan driver: Debian/Ubuntu `apt-get install mesa-vulkan-drivers`, Fedora \
+     `dnf install mesa-vulkan-drivers`, Arch `pacman -S vulkan-swrast`; macOS and Windows bring Metal and DirectX 12";
+
+pub(super) fn backends(choice: &AdapterChoice) -> Result<wgpu::Backends> {
+    Ok(match choice.backend.as_deref() {
+        None => wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12,
+        Some("vulkan") => wgpu::Backends::VULKAN,
+        Some("metal") => wgpu::Backends::METAL,
+        Some("dx12") => wgpu::Backends::DX12,
+        Some(other) => {
+            return Err(Error::input("--backend", format!("no backend is called {other:?}"), "use vulkan, metal or dx12"));
+        }
+    })
+}
+
+/// Every adapter of the chosen backends, usable or not, in a stable order.
+pub async fn adapters(choice: &AdapterChoice) -> Result<Vec<AdapterSummary>> {
+    let all = enumerate(choice).await?;
+    Ok(all.iter().enumerate().map(|(index, adapter)| summary(index, adapter)).collect())
+}
+
+async fn enumerate(choice: &AdapterChoice) -> Result<Vec<wgpu::Adapter>> {
+    let backends = backends(choice)?;
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    let mut all = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
+    // The same driver can be listed twice (once through a compatibility layer); the order must not depend on it.
+    all.sort_by_key(|adapter| rank(&adapter.get_info()));
+    Ok(all)
+}
+
+fn rank(info: &wgpu::AdapterInfo) -> u8 {
+    match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+/// The adapter the user named, or the best one: discrete before integrated before software.
+pub(super) async fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
+    let all = enumerate(choice).await?;
+    if all.is_empty() {
+        return Err(Error::NoAdapter { reason: "the system offers none".into(), hint: HOW_TO_GET_ONE.into() });
+    }
+    let names: Vec<String> = all.iter().map(|adapter| adapter.get_info().name).collect();
+    let usable = |index: usize| match summary(index, &all[index]).unusable {
+        None => Ok(()),
+        Some(reason) => {
+            Err(Error::NoAdapter { reason: format!("{}: {reason}", names[index]), hint: HOW_TO_GET_ONE.into() })
+        }
+    };
+    let index = match &choice.name {
+        None => (0..all.len()).find(|i| usable(*i).is_ok()).unwrap_or(0),
+        Some(wanted) => named(wanted, &names).ok_or_else(|| {
+            Error::input("--adapter", format!("no adapter matches {wanted:?}"), format!("there are: {}", names.join(", ")))
+        })?,
+    };
+    usable(index)?;
+    Ok(all.into_iter().nth(index).expect("the index was taken from this list"))
+}
+
+fn named(wanted: &str, names: &[String]) -> Option<usize> {
+    if let Ok(index) = wanted.parse::<usize>() {
+        return (index < names.len()).then_some(index);
+    }
+    names.iter().position(|name| name.to_lowercase().contains(&wanted.to_lowercase()))
+}
+
+pub(super) fn preset(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Preset {
+    // The register tiles exchange values within a subgroup, so its size must be known when the pipeline is built.
+    let fixed = info.subgroup_min_size == info.subgroup_max_size && matches!(info.subgroup_min_size, 4 | 8 | 16);
+    let software = info.device_type == wgpu::DeviceType::Cpu;
+    if software && fixed && features.contains(wgpu::Features::SUBGROUP) { Preset::Software } else { Preset::Gpu }
+}
+
+fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
+    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    let known = [
+        (wgpu::Features::SUBGROUP, "subgroups"),
+        (wgpu::Features::SHADER_F16, "f16 arithmetic"),
+        (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
+        (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrices"),
+    ];
+    AdapterSummary {
+        index,
+        name: info.name.clone(),
+        kind: match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete",
+            wgpu::DeviceType::IntegratedGpu => "integrated",
+            wgpu::DeviceType::VirtualGpu => "virtual",
+            wgpu::DeviceType::Cpu => "software",
+            wgpu::DeviceType::Other => "other",
+        },
+        backend: info.backend.to_string(),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        subgroup_size: [info.subgroup_min_size, info.subgroup_max_size],
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        max_buffer_bytes: limits.max_buffer_size,
+        workgroup_memory_bytes: limits.max_compute_workgroup_storage_size,
+        storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        features: known.iter().filter(|(flag, _)| features.contains(*flag)).map(|(_, name)| *name).collect(),
+        preset: preset(&info, features),
+        unusable: unusable(&limits),
+    }
+}
+
+fn unusable(limits: &wgpu::Limits) -> Option<String> {
+    if limits.max_storage_buffers_per_shader_stage < 8 {
+        return Some(format!("it binds {} storage buffers, 8 are needed", limits.max_storage_buffers_per_shader_stage));
+    }
+    if limits.max_compute_invocations_per_workgroup < 256 {
+        return Some(format!(
+            "it runs {} invocations a workgroup, 256 are needed",
+            limits.max_compute_invocations_per_workgroup
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_is_named_by_index_or_part_of_its_name() {
+        let names = ["NVIDIA H200".to_owned(), "llvmpipe (LLVM 15)".to_owned()];
+        assert_eq!(named("1", &names), Some(1));
+        assert_eq!(named("2", &names), None);
+        assert_eq!(named("LLVMPIPE", &names), Some(1));
+        assert_eq!(named("radeon", &names), None);
+    }
+
+    #[test]
+    fn an_unknown_backend_is_named() {
+        let choice = AdapterChoice { name: None, backend: Some("cuda".into()) };
+        assert!(backends(&choice).unwrap_err().to_string().contains("\"cuda\""));
+    }
+}

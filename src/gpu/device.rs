@@ -1,0 +1,275 @@
+//! An open adapter: device, queue, pipelines, memory, and what went wrong so far.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::adapter::{self, AdapterChoice, Preset};
+use super::memory::{self, Ledger, Memory, Pooled, SharedPool};
+use super::recording::Kernel;
+use super::shader::{Program, program};
+use crate::{Error, Result};
+
+/// Whether shaders keep the driver-side bounds and loop checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Every access checked, workgroup memory zeroed: for tests.
+    Checked,
+    /// Checks dropped: the host guards every shape before it dispatches. 1.3 to 2.5 times faster on software adapters.
+    Trusted,
+}
+
+/// Limits the engine keeps to; tests make them tiny.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest storage binding in bytes; larger tensors are sharded by rows.
+    pub binding_bytes: u64,
+}
+
+/// A compiled shader permutation with its constants.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub(super) name: &'static str,
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+    pub(super) storage_bindings: usize,
+}
+
+type PipelineKey = (&'static str, Vec<&'static str>, Vec<(&'static str, u32)>);
+
+/// First fault the driver reported outside a call that could return it.
+#[derive(Debug, Default)]
+struct Fault(Mutex<Option<(String, &'static str)>>);
+
+impl Fault {
+    fn record(&self, problem: String, hint: &'static str) {
+        self.0.lock().expect("nothing under this lock can panic").get_or_insert((problem, hint));
+    }
+}
+
+/// An open adapter.
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    preset: Preset,
+    mode: Mode,
+    limits: Limits,
+    pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    pool: SharedPool,
+    fault: Arc<Fault>,
+}
+
+impl Gpu {
+    /// Opens the adapter the user named, or the best one, in trusted mode.
+    pub async fn open(choice: &AdapterChoice) -> Result<Self> {
+        Self::open_with(choice, Mode::Trusted, None).await
+    }
+
+    /// Opens an adapter in a given mode, optionally with a smaller binding limit than it offers.
+    pub async fn open_with(choice: &AdapterChoice, mode: Mode, limits: Option<Limits>) -> Result<Self> {
+        let adapter = adapter::choose(choice).await?;
+        let info = adapter.get_info();
+        let offered = adapter.limits();
+        let wanted = wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+        let features = adapter.features() & wanted;
+        // Portable limits, raised only where sizes are concerned.
+        let required = wgpu::Limits {
+            max_buffer_size: offered.max_buffer_size,
+            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+            min_uniform_buffer_offset_alignment: offered.min_uniform_buffer_offset_alignment,
+            ..wgpu::Limits::default()
+        };
+        let opened = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("wgr"),
+                required_features: features,
+                required_limits: required.clone(),
+                memory_hints: wgpu::MemoryHints::MemoryUsage,
+                ..Default::default()
+            })
+            .await;
+        let (device, queue) = opened.map_err(|e| Error::NoAdapter {
+            reason: format!("{} refused to open: {e}", info.name),
+            hint: "name another one with --adapter; `wgr devices` lists them".into(),
+        })?;
+        let fault = Arc::new(Fault::default());
+        let (errors, losses) = (fault.clone(), fault.clone());
+        device.on_uncaptured_error(Arc::new(move |error| match error {
+            wgpu::Error::OutOfMemory { .. } => errors.record(
+                "out of device memory".into(),
+                "use a smaller --batch-size or --max-length, or --checkpointing layer",
+            ),
+            other => errors.record(other.to_string(), "this is a fault of the engine or the driver; please report it"),
+        }));
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                losses.record(
+                    format!("the device was lost: {message}"),
+                    "the driver reset the GPU; start again with --resume, on a smaller --batch-size if it repeats",
+                );
+            }
+        });
+        let binding_bytes = limits.map_or(u64::MAX, |l| l.binding_bytes).min(required.max_storage_buffer_binding_size);
+        Ok(Self {
+            preset: adapter::preset(&info, features),
+            device,
+            queue,
+            info,
+            mode,
+            limits: Limits { binding_bytes },
+            pipelines: Mutex::default(),
+            pool: SharedPool::default(),
+            fault,
+        })
+    }
+
+    /// The driver's name for the adapter.
+    pub fn name(&self) -> &str {
+        &self.info.name
+    }
+
+    /// The kernel family in use.
+    pub fn preset(&self) -> Preset {
+        self.preset
+    }
+
+    /// Lanes of a subgroup; meaningful where smallest and largest agree, as the software preset demands.
+    pub fn subgroup_size(&self) -> u32 {
+        self.info.subgroup_min_size
+    }
+
+    /// Limits in force.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Whether passes can be timed on the device.
+    pub fn has_timestamps(&self) -> bool {
+        self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES)
+    }
+
+    /// Bytes held for each purpose.
+    pub fn ledger(&self) -> Ledger {
+        memory::ledger(&self.pool)
+    }
+
+    /// The first fault the driver reported since the last call, as an error.
+    pub fn check(&self, doing: &str) -> Result<()> {
+        match self.fault.0.lock().expect("nothing under this lock can panic").take() {
+            None => Ok(()),
+            Some((problem, hint)) => Err(Error::device(doing, problem, hint)),
+        }
+    }
+
+    pub(super) fn allocate(&self, memory: Memory, label: &str, bytes: u64) -> Result<Pooled> {
+        let pooled = memory::take(&self.pool, &self.device, memory, label, bytes, false)?;
+        self.check(&format!("allocating {bytes} bytes for {label}"))?;
+        Ok(pooled)
+    }
+
+    /// The compiled pipeline of a kernel; compiled at its first use.
+    pub(super) fn pipeline(&self, kernel: &Kernel) -> Arc<Pipeline> {
+        let key = (kernel.name, kernel.features.clone(), kernel.constants.clone());
+        let mut pipelines = self.pipelines.lock().expect("a panic under this lock is a bug that already ended the run");
+        pipelines.entry(key).or_insert_with(|| Arc::new(self.compile(program(kernel.name, &kernel.features), kernel))).clone()
+    }
+
+    fn compile(&self, program: &Program, kernel: &Kernel) -> Pipeline {
+        // Browsers demand the enable line and naga 30 refuses it, so it is no part of the shader file.
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(program.name),
+            source: wgpu::ShaderSource::Wgsl(program.source.into()),
+        };
+        let module = match self.mode {
+            Mode::Checked => self.device.create_shader_module(descriptor),
+            // SAFETY: without the driver-side checks an out-of-range index is undefined behaviour. Every kernel's
+            // guards compare shapes with the tensors they bind before dispatching, indices are clamped or guarded in
+            // the shader, loops end by construction, and the test suite runs every permutation in checked mode.
+            Mode::Trusted => unsafe {
+                self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+            },
+        };
+        let uniform = wgpu::BindGroupLayoutEntry {
+            binding: 0,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Uniform,
+                has_dynamic_offset: true,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let storage = program.writable.iter().zip(1..).map(|(writable, binding)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Storage { read_only: !writable },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        });
+        let entries: Vec<_> = std::iter::once(uniform).chain(storage).collect();
+        let layout = self
+            .device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(program.name), entries: &entries });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(program.name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let constants: Vec<(&str, f64)> = kernel.constants.iter().map(|(name, value)| (*name, f64::from(*value))).collect();
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(program.name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(program.entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                zero_initialize_workgroup_memory: self.mode == Mode::Checked,
+            },
+            cache: None,
+        });
+        Pipeline { name: program.name, pipeline, layout, storage_bindings: program.writable.len() }
+    }
+
+    /// Copies bytes out of a buffer.
+    pub(super) async fn read_bytes(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        let staging = memory::take(&self.pool, &self.device, Memory::Workspace, "read-back", bytes, true)?;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, offset, &staging.buffer, 0, bytes);
+        self.queue.submit([encoder.finish()]);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let slice = staging.buffer.slice(..bytes);
+        slice.map_async(wgpu::MapMode::Read, move |result| {
+            // The receiver is gone only if this future was dropped, and then nobody waits for the answer.
+            let _ = sender.send(result);
+        });
+        self.wait("reading back")?;
+        let mapped = receiver.recv().map_err(|_| Error::device("reading back", "the driver dropped the request", ""))?;
+        mapped.map_err(|e| Error::device("reading back", e.to_string(), ""))?;
+        let range = slice.get_mapped_range().map_err(|e| Error::device("reading back", e.to_string(), ""))?;
+        let out = range.to_vec();
+        drop(range);
+        staging.buffer.unmap();
+        Ok(out)
+    }
+
+    /// Waits until everything submitted has run.
+    pub fn wait(&self, doing: &str) -> Result<()> {
+        let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.check(doing)?;
+        polled.map(|_| ()).map_err(|e| Error::device(doing, e.to_string(), ""))
+    }
+
+    /// Loses the device on purpose, so that tests can see what a run says then.
+    pub fn lose(&self) {
+        self.fault.record(
+            "the device was lost: on request".into(),
+            "the driver reset the GPU; start again with --resume, on a smaller --batch-size if it repeats",
+        );
+        self.device.destroy();
+    }
+}

@@ -1,0 +1,93 @@
+//! Device time of every kernel in a recording, from timestamps.
+
+use std::collections::BTreeMap;
+
+use super::device::Gpu;
+use super::recording::{Cost, Recording};
+use crate::{Error, Result};
+
+/// Time and cost of one kernel, summed over its dispatches.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct ProfileRow {
+    /// `file/entry`.
+    pub kernel: &'static str,
+    /// Number of dispatches.
+    pub dispatches: usize,
+    /// Seconds on the device.
+    pub seconds: f64,
+    /// Floating-point operations.
+    pub flops: f64,
+    /// Bytes, each operand counted once.
+    pub bytes: f64,
+}
+
+/// Where the time of one replay went, slowest kernel first.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Profile {
+    /// One row a kernel.
+    pub rows: Vec<ProfileRow>,
+}
+
+impl Profile {
+    /// Seconds on the device, all kernels.
+    pub fn seconds(&self) -> f64 {
+        self.rows.iter().map(|row| row.seconds).sum()
+    }
+}
+
+/// Timestamps a query set may hold (WebGPU's limit).
+const QUERIES: usize = 4096;
+
+impl Recording {
+    /// Replays once with a timestamp after each dispatch.
+    ///
+    /// # Errors
+    /// If the adapter has no timestamps or the recording has more dispatches than a query set holds.
+    pub async fn profile(&mut self, gpu: &Gpu) -> Result<Profile> {
+        if !gpu.has_timestamps() {
+            return Err(Error::device("profiling", format!("{} has no timestamps", gpu.name()), ""));
+        }
+        let count = self.len() + 1;
+        if count > QUERIES {
+            return Err(Error::device("profiling", format!("{count} timestamps exceed {QUERIES}"), "profile fewer layers"));
+        }
+        let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("profile"),
+            ty: wgpu::QueryType::Timestamp,
+            count: count as u32,
+        });
+        self.replay_timed(gpu, Some(&queries))?;
+        let bytes = count as u64 * 8;
+        let resolved = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("timestamps"),
+            size: bytes,
+            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        encoder.resolve_query_set(&queries, 0..count as u32, &resolved, 0);
+        gpu.queue.submit([encoder.finish()]);
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&gpu.read_bytes(&resolved, 0, bytes).await?);
+        let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
+        let mut rows: BTreeMap<&'static str, (usize, f64, Cost)> = BTreeMap::new();
+        for (dispatch, pair) in self.dispatches.iter().zip(ticks.windows(2)) {
+            let row = rows.entry(dispatch.pipeline.name).or_default();
+            row.0 += 1;
+            row.1 += pair[1].saturating_sub(pair[0]) as f64 * period;
+            row.2.flops += dispatch.cost.flops;
+            row.2.bytes += dispatch.cost.bytes;
+        }
+        let mut rows: Vec<ProfileRow> = rows
+            .into_iter()
+            .map(|(kernel, (dispatches, seconds, cost))| ProfileRow {
+                kernel,
+                dispatches,
+                seconds,
+                flops: cost.flops,
+                bytes: cost.bytes,
+            })
+            .collect();
+        rows.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        Ok(Profile { rows })
+    }
+}

@@ -1,0 +1,1 @@
+//! What must agree before a fast path is trusted.

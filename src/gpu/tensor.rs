@@ -1,0 +1,280 @@
+//! Matrices on the device: rows of values, padded to groups of four, sharded past the binding limit.
+
+use std::sync::Arc;
+
+use half::{bf16, f16};
+
+use super::device::Gpu;
+use super::memory::{Memory, Pooled};
+use crate::{Error, Result};
+
+/// How values are stored; arithmetic is always f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// 32-bit floats.
+    F32,
+    /// IEEE half floats, two to a word.
+    F16,
+    /// bfloat16, two to a word.
+    Bf16,
+    /// Unsigned integers: token ids, offsets, tables.
+    U32,
+}
+
+impl Dtype {
+    /// Bytes of one value.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 | Self::U32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+/// One dimension in the engine: `groups` blocks of `size` values, each padded with zeros to a multiple of four.
+///
+/// Padding once, where a tensor enters, means that every kernel reads groups of four values and no kernel needs a
+/// second path for odd sizes. Most dimensions are one block; attention heads are two blocks each, so that both
+/// halves of a rotary pair start on a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Layout {
+    groups: usize,
+    size: usize,
+}
+
+impl Layout {
+    /// A plain dimension.
+    pub fn plain(size: usize) -> Self {
+        Self { groups: 1, size }
+    }
+
+    /// `heads` attention heads of `head_dim` values, each split into its rotary halves.
+    pub fn heads(heads: usize, head_dim: usize) -> Self {
+        Self { groups: heads * 2, size: head_dim / 2 }
+    }
+
+    /// Values without padding.
+    pub fn len(self) -> usize {
+        self.groups * self.size
+    }
+
+    /// Whether the dimension holds nothing.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Values with padding, a multiple of four.
+    pub fn padded(self) -> usize {
+        self.groups * self.size.next_multiple_of(4)
+    }
+
+    /// Where each value lies in the padded dimension, in order.
+    pub fn places(self) -> impl Iterator<Item = usize> + Clone {
+        let stride = self.size.next_multiple_of(4);
+        (0..self.groups).flat_map(move |group| (0..self.size).map(move |i| group * stride + i))
+    }
+}
+
+/// Consecutive rows of a tensor in one binding.
+#[derive(Debug, Clone)]
+pub struct Shard {
+    /// First row.
+    pub first_row: usize,
+    /// Number of rows.
+    pub rows: usize,
+    pooled: Arc<Pooled>,
+}
+
+impl Shard {
+    pub(super) fn buffer(&self) -> &wgpu::Buffer {
+        &self.pooled.buffer
+    }
+}
+
+/// A matrix on the device. Cloning shares the storage.
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    label: Arc<str>,
+    rows: Layout,
+    columns: Layout,
+    dtype: Dtype,
+    shards: Vec<Shard>,
+}
+
+impl Tensor {
+    /// A zeroed matrix. It is cut into shards of whole groups of four rows where it exceeds the binding limit.
+    pub fn new(gpu: &Gpu, memory: Memory, label: &str, rows: Layout, columns: Layout, dtype: Dtype) -> Result<Self> {
+        let row_bytes = columns.padded() as u64 * dtype.bytes();
+        let limit = gpu.limits().binding_bytes;
+        let padded_rows = rows.padded();
+        let per_shard = if row_bytes * padded_rows as u64 <= limit {
+            padded_rows
+        } else {
+            (limit / row_bytes.max(1)) as usize / 4 * 4
+        };
+        if per_shard == 0 && padded_rows > 0 {
+            return Err(Error::device(
+                format!("allocating {label}"),
+                format!("four rows of {row_bytes} bytes exceed the binding limit of {limit} bytes"),
+                "use an adapter with a larger limit",
+            ));
+        }
+        let shards = (0..padded_rows)
+            .step_by(per_shard.max(1))
+            .map(|first_row| {
+                let rows = per_shard.min(padded_rows - first_row);
+                let pooled = Arc::new(gpu.allocate(memory, label, row_bytes * rows as u64)?);
+                Ok(Shard { first_row, rows, pooled })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { label: label.into(), rows, columns, dtype, shards })
+    }
+
+    /// A matrix of activations: `rows` tokens, which are not padded, in one binding.
+    ///
+    /// # Errors
+    /// If it exceeds the binding limit: activations are never sharded.
+    pub fn activation(gpu: &Gpu, label: &str, rows: usize, columns: Layout, dtype: Dtype) -> Result<Self> {
+        let bytes = columns.padded() as u64 * dtype.bytes() * rows as u64;
+        if bytes > gpu.limits().binding_bytes {
+            return Err(Error::device(
+                format!("allocating {label}"),
+                format!("{bytes} bytes exceed the binding limit of {} bytes", gpu.limits().binding_bytes),
+                "use a smaller --batch-size or --max-length",
+            ));
+        }
+        let pooled = Arc::new(gpu.allocate(Memory::Activations, label, bytes)?);
+        let shards = vec![Shard { first_row: 0, rows, pooled }];
+        Ok(Self { label: label.into(), rows: Layout::plain(rows), columns, dtype, shards })
+    }
+
+    /// A plain list in the workspace: token ids, offsets, partial sums.
+    pub fn workspace(gpu: &Gpu, label: &str, len: usize, dtype: Dtype) -> Result<Self> {
+        let pooled = Arc::new(gpu.allocate(Memory::Workspace, label, len as u64 * dtype.bytes())?);
+        let shards = vec![Shard { first_row: 0, rows: 1, pooled }];
+        Ok(Self { label: label.into(), rows: Layout::plain(1), columns: Layout::plain(len), dtype, shards })
+    }
+
+    /// Name in errors, profiles and plans.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Layout of the rows.
+    pub fn rows(&self) -> Layout {
+        self.rows
+    }
+
+    /// Layout of the columns.
+    pub fn columns(&self) -> Layout {
+        self.columns
+    }
+
+    /// Row stride in groups of four values.
+    pub fn columns4(&self) -> u32 {
+        (self.columns.padded() / 4) as u32
+    }
+
+    /// Storage of the values.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// The pieces, in row order.
+    pub fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// The only piece of a tensor that is not sharded.
+    ///
+    /// # Panics
+    /// If the tensor is sharded: kernels that cannot work by shards say so in their guards.
+    pub fn whole(&self) -> &Shard {
+        assert_eq!(self.shards.len(), 1, "{} is sharded and this kernel needs it whole", self.label);
+        &self.shards[0]
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.buffer().size()).sum()
+    }
+
+    /// Writes values given row by row without padding, rounding to the storage type.
+    pub fn write(&self, gpu: &Gpu, values: &[f32]) -> Result<()> {
+        if values.len() != self.rows.len() * self.columns.len() {
+            return Err(Error::input(
+                self.label.as_ref(),
+                format!("{} values for a {} x {} tensor", values.len(), self.rows.len(), self.columns.len()),
+                "",
+            ));
+        }
+        let stride = self.columns.padded();
+        let mut rows = self.rows.places().zip(values.chunks_exact(self.columns.len().max(1))).peekable();
+        for shard in &self.shards {
+            let mut padded = vec![0f32; shard.rows * stride];
+            while let Some((row, line)) = rows.next_if(|(row, _)| *row < shard.first_row + shard.rows) {
+                let out = &mut padded[(row - shard.first_row) * stride..][..stride];
+                for (place, value) in self.columns.places().zip(line) {
+                    out[place] = *value;
+                }
+            }
+            gpu.queue.write_buffer(shard.buffer(), 0, &encode(&padded, self.dtype));
+        }
+        Ok(())
+    }
+
+    /// Writes integers (token ids, offsets, tables) from the start of an unsharded tensor.
+    pub fn write_u32(&self, gpu: &Gpu, values: &[u32]) {
+        gpu.queue.write_buffer(self.whole().buffer(), 0, bytemuck::cast_slice(values));
+    }
+
+    /// Writes raw f32 words from the start of an unsharded tensor.
+    pub fn write_f32(&self, gpu: &Gpu, values: &[f32]) {
+        gpu.queue.write_buffer(self.whole().buffer(), 0, bytemuck::cast_slice(values));
+    }
+
+    /// Reads the values back, row by row without padding.
+    pub async fn read(&self, gpu: &Gpu) -> Result<Vec<f32>> {
+        let mut out = Vec::with_capacity(self.rows.len() * self.columns.len());
+        let stride = self.columns.padded();
+        let mut wanted = self.rows.places().peekable();
+        for shard in &self.shards {
+            let bytes = (shard.rows * stride) as u64 * self.dtype.bytes();
+            let values = decode(&gpu.read_bytes(shard.buffer(), 0, bytes.next_multiple_of(4)).await?, self.dtype);
+            while let Some(row) = wanted.next_if(|row| *row < shard.first_row + shard.rows) {
+                let line = &values[(row - shard.first_row) * stride..][..stride];
+                out.extend(self.columns.places().map(|place| line[place]));
+            }
+        }
+        Ok(out)
+    }
+
+    /// Sets every value to zero.
+    pub fn clear(&self, gpu: &Gpu) {
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        for shard in &self.shards {
+            encoder.clear_buffer(shard.buffer(), 0, None);
+        }
+        gpu.queue.submit([encoder.finish()]);
+    }
+}
+
+/// Bytes of f32 values in a storage type.
+fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
+    match dtype {
+        Dtype::F32 => bytemuck::cast_slice(values).to_vec(),
+        Dtype::Bf16 => bytemuck::cast_slice(&values.iter().map(|v| bf16::from_f32(*v)).collect::<Vec<_>>()).to_vec(),
+        Dtype::F16 => bytemuck::cast_slice(&values.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()).to_vec(),
+        Dtype::U32 => bytemuck::cast_slice(&values.iter().map(|v| *v as u32).collect::<Vec<_>>()).to_vec(),
+    }
+}
+
+fn decode(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
+    match dtype {
+        Dtype::F32 => bytemuck::pod_collect_to_vec(bytes),
+        Dtype::Bf16 => bytemuck::pod_collect_to_vec::<u8, bf16>(bytes).into_iter().map(bf16::to_f32).collect(),
+        Dtype::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(bytes).into_iter().map(f16::to_f32).collect(),
+        Dtype::U32 => bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(|v| v as f32).collect(),
+    }
+}

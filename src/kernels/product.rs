@@ -1,0 +1,166 @@
+//! Matrix products with f32 accumulation: `y = x Wᵀ (+ bias) (+ residual)`, its two backward products, and sharded
+//! weights. Weights may be f32, bf16 or f16; activations f32 or bf16.
+
+use bytemuck::NoUninit;
+
+use crate::Result;
+use crate::gpu::{Cost, Dtype, Kernel, Preset, Recorder, Shard, Tensor, refuse};
+
+#[repr(C)]
+#[derive(Clone, Copy, NoUninit)]
+struct Params {
+    m: u32,
+    n4: u32,
+    k: u32,
+    a_stride4: u32,
+    a_offset4: u32,
+    b_stride4: u32,
+    c_stride4: u32,
+    c_offset4: u32,
+    accumulate: u32,
+}
+
+/// What a forward product adds to its result.
+#[derive(Default, Clone, Copy)]
+pub struct Epilogue<'a> {
+    /// One value a column.
+    pub bias: Option<&'a Tensor>,
+    /// A tensor of the result's shape, other than the result.
+    pub residual: Option<&'a Tensor>,
+}
+
+fn operand(prefix: char, dtype: Dtype) -> Result<&'static str> {
+    Ok(match (prefix, dtype) {
+        ('a', Dtype::F32) => "a_f32",
+        ('a', Dtype::Bf16) => "a_bf16",
+        ('b', Dtype::F32) => "b_f32",
+        ('b', Dtype::Bf16) => "b_bf16",
+        ('b', Dtype::F16) => "b_f16",
+        ('c', Dtype::F32) => "c_f32",
+        ('c', Dtype::Bf16) => "c_bf16",
+        _ => return Err(refuse("product", format!("operand {prefix} cannot be {dtype:?}"))),
+    })
+}
+
+/// Records one product over one shard of the weights, with the tiling of the adapter's preset.
+fn record(
+    recorder: &mut Recorder,
+    layout: &'static str,
+    dtypes: [Dtype; 3],
+    epilogue: Epilogue,
+    params: Params,
+    [a, b, c]: [&Shard; 3],
+) -> Result<()> {
+    let (name, rows, columns4) = match recorder.gpu.preset() {
+        Preset::Software => ("product_register/main", 32, recorder.gpu.subgroup_size()),
+        Preset::Gpu => ("product_tiled/main", 64, 16),
+    };
+    let mut kernel = Kernel::new(name)
+        .feature(layout)
+        .feature(operand('a', dtypes[0])?)
+        .feature(operand('b', dtypes[1])?)
+        .feature(operand('c', dtypes[2])?)
+        .feature_if(epilogue.bias.is_some(), "bias")
+        .feature_if(epilogue.residual.is_some(), "residual");
+    if recorder.gpu.preset() == Preset::Software {
+        kernel = kernel.constant("LANES", columns4);
+    }
+    let mut bindings = vec![a, b, c];
+    bindings.extend(epilogue.bias.map(Tensor::whole));
+    bindings.extend(epilogue.residual.map(Tensor::whole));
+    let workgroups = [params.n4.div_ceil(columns4), params.m.div_ceil(rows), 1];
+    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(params.m, params.n4 * 4, params.k, dtypes))
+}
+
+/// `y[rows, out] = x[rows, in] · w[out, in]ᵀ` plus the epilogue: the forward pass of a linear layer.
+pub fn nt(recorder: &mut Recorder, rows: usize, x: &Tensor, w: &Tensor, y: &Tensor, epilogue: Epilogue) -> Result<()> {
+    if x.columns().padded() != w.columns().padded() || w.rows().padded() != y.columns().padded() {
+        return Err(refuse("product nt", mismatch(x, w, y)));
+    }
+    check_rows("product nt", rows, &[x, y])?;
+    for shard in w.shards() {
+        let params = Params {
+            m: rows as u32,
+            n4: (shard.rows / 4) as u32,
+            k: x.columns4() * 4,
+            a_stride4: x.columns4(),
+            a_offset4: 0,
+            b_stride4: w.columns4(),
+            c_stride4: y.columns4(),
+            c_offset4: (shard.first_row / 4) as u32,
+            accumulate: 0,
+        };
+        record(recorder, "nt", [x.dtype(), w.dtype(), y.dtype()], epilogue, params, [x.whole(), shard, y.whole()])?;
+    }
+    Ok(())
+}
+
+/// `dx[rows, in] (+)= dy[rows, out] · w[out, in]`: the gradient of the input of a linear layer.
+pub fn nn(recorder: &mut Recorder, rows: usize, dy: &Tensor, w: &Tensor, dx: &Tensor, accumulate: bool) -> Result<()> {
+    if dy.columns().padded() != w.rows().padded() || w.columns().padded() != dx.columns().padded() {
+        return Err(refuse("product nn", mismatch(dy, w, dx)));
+    }
+    check_rows("product nn", rows, &[dy, dx])?;
+    for shard in w.shards() {
+        let params = Params {
+            m: rows as u32,
+            n4: w.columns4(),
+            k: shard.rows as u32,
+            a_stride4: dy.columns4(),
+            a_offset4: (shard.first_row / 4) as u32,
+            b_stride4: w.columns4(),
+            c_stride4: dx.columns4(),
+            c_offset4: 0,
+            accumulate: u32::from(accumulate || shard.first_row > 0),
+        };
+        let dtypes = [dy.dtype(), w.dtype(), dx.dtype()];
+        record(recorder, "nn", dtypes, Epilogue::default(), params, [dy.whole(), shard, dx.whole()])?;
+    }
+    Ok(())
+}
+
+/// `dw[out, in] += dy[rows, out]ᵀ · x[rows, in]`: the gradient of the weight of a linear layer.
+pub fn tn(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Tensor, dw: &Tensor) -> Result<()> {
+    if dy.columns().padded() != dw.rows().padded() || x.columns().padded() != dw.columns().padded() {
+        return Err(refuse("product tn", mismatch(dy, x, dw)));
+    }
+    check_rows("product tn", rows, &[dy, x])?;
+    if rows == 0 {
+        return Ok(());
+    }
+    for shard in dw.shards() {
+        let params = Params {
+            m: shard.rows as u32,
+            n4: dw.columns4(),
+            k: rows as u32,
+            a_stride4: dy.columns4(),
+            a_offset4: (shard.first_row / 4) as u32,
+            b_stride4: x.columns4(),
+            c_stride4: dw.columns4(),
+            c_offset4: 0,
+            accumulate: 1,
+        };
+        let dtypes = [dy.dtype(), x.dtype(), dw.dtype()];
+        record(recorder, "tn", dtypes, Epilogue::default(), params, [dy.whole(), x.whole(), shard])?;
+    }
+    Ok(())
+}
+
+fn mismatch(a: &Tensor, b: &Tensor, c: &Tensor) -> String {
+    let shape = |t: &Tensor| format!("{} [{}, {}]", t.label(), t.rows().len(), t.columns().len());
+    format!("shapes do not fit: {}, {}, {}", shape(a), shape(b), shape(c))
+}
+
+/// Trusted shaders rely on this: no kernel may be asked for more rows than a tensor has.
+pub(super) fn check_rows(kernel: &str, rows: usize, tensors: &[&Tensor]) -> Result<()> {
+    match tensors.iter().find(|tensor| tensor.rows().len() < rows) {
+        None => Ok(()),
+        Some(tensor) => Err(refuse(kernel, format!("{rows} rows asked of {} with {}", tensor.label(), tensor.rows().len()))),
+    }
+}
+
+fn cost(m: u32, n: u32, k: u32, [a, b, c]: [Dtype; 3]) -> Cost {
+    let [m, n, k] = [m, n, k].map(f64::from);
+    let bytes = m * k * a.bytes() as f64 + n * k * b.bytes() as f64 + m * n * c.bytes() as f64;
+    Cost { flops: 2.0 * m * n * k, bytes }
+}

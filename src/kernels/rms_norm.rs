@@ -1,0 +1,85 @@
+//! RMSNorm over the columns of a matrix; also the q/k norm of attention heads, whose rows are (token, head) pairs.
+
+use bytemuck::NoUninit;
+
+use super::product::check_rows;
+use super::{column_sum, lanes};
+use crate::Result;
+use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid, refuse};
+
+#[repr(C)]
+#[derive(Clone, Copy, NoUninit)]
+struct Params {
+    rows: u32,
+    columns4: u32,
+    columns: u32,
+    eps: f32,
+    chunk: u32,
+}
+
+const WORKGROUP: u32 = 64;
+
+/// Rows that one lane of `backward_weight` adds up.
+pub const CHUNK: usize = 32;
+
+fn params(rows: usize, weight: &Tensor, eps: f32) -> Params {
+    Params {
+        rows: rows as u32,
+        columns4: weight.columns4(),
+        columns: weight.columns().len() as u32,
+        eps,
+        chunk: CHUNK as u32,
+    }
+}
+
+fn guard(kernel: &str, rows: usize, weight: &Tensor, tensors: &[&Tensor], rstd: &Tensor) -> Result<usize> {
+    let stride = weight.columns().padded();
+    // A tensor of heads is read as one row a head.
+    let heads = tensors[0].columns().padded() / stride.max(1);
+    if tensors.iter().any(|tensor| tensor.columns().padded() != heads * stride) || rstd.columns().len() < rows * heads {
+        return Err(refuse(kernel, format!("{} does not fit {} and rstd", tensors[0].label(), weight.label())));
+    }
+    check_rows(kernel, rows, tensors)?;
+    Ok(rows * heads)
+}
+
+/// `y = x · rstd · weight`, keeping `rstd` (one value a row) for the backward pass.
+pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, weight: &Tensor, y: &Tensor, rstd: &Tensor, eps: f32) -> Result<()> {
+    let rows = guard("rms_norm forward", rows, weight, &[x, y], rstd)?;
+    let lanes = lanes(recorder.gpu, weight.columns4());
+    let kernel = Kernel::new("rms_norm/forward")
+        .feature_if(y.dtype() == Dtype::Bf16, "y_bf16")
+        .constant("LANES", lanes);
+    let workgroups = grid((rows as u32).div_ceil(WORKGROUP / lanes));
+    let bindings = [x.whole(), weight.whole(), y.whole(), rstd.whole()];
+    recorder.dispatch(&kernel, &params(rows, weight, eps), &bindings, workgroups, cost(rows, weight, 4.0, 2.0))
+}
+
+/// `dx += ∂y/∂x · dy`.
+pub fn backward(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Tensor, weight: &Tensor, rstd: &Tensor, dx: &Tensor) -> Result<()> {
+    let rows = guard("rms_norm backward", rows, weight, &[dy, x, dx], rstd)?;
+    let lanes = lanes(recorder.gpu, weight.columns4());
+    let kernel = Kernel::new("rms_norm/backward").constant("LANES", lanes);
+    let workgroups = grid((rows as u32).div_ceil(WORKGROUP / lanes));
+    let bindings = [dy.whole(), x.whole(), weight.whole(), rstd.whole(), dx.whole()];
+    recorder.dispatch(&kernel, &params(rows, weight, 0.0), &bindings, workgroups, cost(rows, weight, 10.0, 4.0))
+}
+
+/// `dweight += Σ_rows dy · x · rstd`; `chunks` is scratch of at least `rows / CHUNK` rows of the weight, rounded up.
+pub fn backward_weight(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Tensor, rstd: &Tensor, dweight: &Tensor, chunks: &Tensor) -> Result<()> {
+    let rows = guard("rms_norm backward_weight", rows, dweight, &[dy, x], rstd)?;
+    let count = rows.div_ceil(CHUNK);
+    let params = params(rows, dweight, 0.0);
+    if chunks.columns().len() < count * dweight.columns().padded() {
+        return Err(refuse("rms_norm backward_weight", format!("{} is too small for {count} chunks", chunks.label())));
+    }
+    let workgroups = grid((count as u32 * params.columns4).div_ceil(WORKGROUP));
+    let bindings = [dy.whole(), x.whole(), chunks.whole(), rstd.whole()];
+    recorder.dispatch(&Kernel::new("rms_norm/backward_weight"), &params, &bindings, workgroups, cost(rows, dweight, 3.0, 2.0))?;
+    column_sum::of_chunks(recorder, count, chunks, dweight)
+}
+
+fn cost(rows: usize, weight: &Tensor, flops: f64, tensors: f64) -> Cost {
+    let values = rows as f64 * weight.columns().len() as f64;
+    Cost { flops: flops * values, bytes: tensors * 4.0 * values }
+}

@@ -1,0 +1,100 @@
+//! What every kernel test needs: both shader modes, random inputs, upload, and a scale-free error.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use wgr::gpu::{AdapterChoice, Dtype, Gpu, Layout, Limits, Memory, Mode, Recorder, Recording, Tensor};
+
+/// Normalised mean squared error that f32 kernels stay under: Σ(a − e)² / Σe².
+pub const F32: f64 = 1e-11;
+/// The same where bf16 is stored: one rounding is 2⁻⁹ relative.
+pub const BF16: f64 = 1e-5;
+
+/// Runs a case on checked and on trusted shaders, and once with bindings of at most `1 KiB` so that weights are
+/// sharded.
+pub fn everywhere(case: impl Fn(&Gpu)) {
+    for (mode, limits) in
+        [(Mode::Checked, None), (Mode::Trusted, None), (Mode::Trusted, Some(Limits { binding_bytes: 16 << 10 }))]
+    {
+        case(&open(mode, limits));
+    }
+}
+
+/// The adapter the tests run on.
+pub fn open(mode: Mode, limits: Option<Limits>) -> Gpu {
+    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), mode, limits)).expect("the tests need an adapter")
+}
+
+/// Seeded values between −1 and 1.
+pub fn random(len: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+pub fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
+}
+
+/// The values as a storage type keeps them.
+pub fn stored(values: &[f32], dtype: Dtype) -> Vec<f32> {
+    match dtype {
+        Dtype::Bf16 => values.iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect(),
+        Dtype::F16 => values.iter().map(|v| half::f16::from_f32(*v).to_f32()).collect(),
+        _ => values.to_vec(),
+    }
+}
+
+/// A tensor of activations holding `values`, rows × columns.
+pub fn activation(gpu: &Gpu, columns: Layout, values: &[f32], dtype: Dtype) -> Tensor {
+    let rows = values.len() / columns.len();
+    let tensor = Tensor::activation(gpu, "test activation", rows, columns, dtype).unwrap();
+    tensor.write(gpu, values).unwrap();
+    tensor
+}
+
+/// A parameter holding `values`, rows × columns, sharded if the limit asks for it.
+pub fn parameter(gpu: &Gpu, rows: Layout, columns: Layout, values: &[f32], dtype: Dtype) -> Tensor {
+    let tensor = Tensor::new(gpu, Memory::Weights, "test parameter", rows, columns, dtype).unwrap();
+    tensor.write(gpu, values).unwrap();
+    tensor
+}
+
+/// A parameter of one row.
+pub fn vector(gpu: &Gpu, columns: Layout, values: &[f32]) -> Tensor {
+    activation(gpu, columns, values, Dtype::F32)
+}
+
+pub fn read(gpu: &Gpu, tensor: &Tensor) -> Vec<f32> {
+    pollster::block_on(tensor.read(gpu)).unwrap()
+}
+
+/// Records with a closure and runs the recording once.
+pub fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder) -> wgr::Result<()>) {
+    let mut recording = Recording::new();
+    record(&mut recording.recorder(gpu)).unwrap();
+    recording.replay(gpu).unwrap();
+    gpu.wait("running a test").unwrap();
+}
+
+/// Asserts that every element agrees, by the normalised mean squared error.
+#[track_caller]
+pub fn assert_close(what: &str, actual: &[f32], expected: &[f64], tolerance: f64) {
+    assert_eq!(actual.len(), expected.len(), "{what}: length");
+    let energy: f64 = expected.iter().map(|e| e * e).sum();
+    let error: f64 = actual.iter().zip(expected).map(|(a, e)| (f64::from(*a) - e).powi(2)).sum();
+    let nmse = error / energy.max(f64::MIN_POSITIVE);
+    let worst = (0..actual.len())
+        .max_by(|i, j| {
+            let off = |i: usize| (f64::from(actual[i]) - expected[i]).abs();
+            off(*i).total_cmp(&off(*j))
+        })
+        .unwrap_or(0);
+    assert!(
+        nmse <= tolerance,
+        "{what}: error {nmse:.2e} exceeds {tolerance:.0e}; worst at {worst}: {} instead of {}",
+        actual[worst],
+        expected[worst]
+    );
+    if std::env::var_os("WGR_PRINT_ERRORS").is_some() {
+        println!("{what}: {nmse:.2e}");
+    }
+}

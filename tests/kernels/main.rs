@@ -1,0 +1,9 @@
+//! Every kernel, forward and backward, against its f64 twin: every element, odd sizes, checked and trusted shaders.
+//!
+//! One harness, one file a kernel. `cargo xtask test` runs this binary again with software vector widths of 128 and
+//! 512 bits, that is with subgroups of 4 and 16.
+
+mod harness;
+
+mod norm;
+mod product;

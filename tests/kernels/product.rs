@@ -1,0 +1,98 @@
+use wgr::gpu::{Dtype, Gpu, Layout};
+use wgr::kernels::product::{self, Epilogue};
+use wgr::reference;
+
+use crate::harness::*;
+
+const SHAPES: [(usize, usize, usize); 4] = [(1, 3, 5), (7, 36, 50), (33, 40, 130), (130, 64, 31)];
+
+fn tolerance(dtypes: &[Dtype]) -> f64 {
+    if dtypes.contains(&Dtype::Bf16) { BF16 } else { F32 }
+}
+
+fn nt(gpu: &Gpu, (rows, inner, out): (usize, usize, usize), [a, b, c]: [Dtype; 3], with_bias: bool, with_residual: bool) {
+    let (x, w) = (random(rows * inner, 1), random(out * inner, 2));
+    let (bias, residual) = (random(out, 3), random(rows * out, 4));
+    let y = activation(gpu, Layout::plain(out), &vec![0.5; rows * out], c);
+    let bias_tensor = vector(gpu, Layout::plain(out), &bias);
+    let residual_tensor = activation(gpu, Layout::plain(out), &residual, Dtype::F32);
+    let epilogue = Epilogue {
+        bias: with_bias.then_some(&bias_tensor),
+        residual: with_residual.then_some(&residual_tensor),
+    };
+    run(gpu, |recorder| {
+        let x = activation(gpu, Layout::plain(inner), &x, a);
+        let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, b);
+        product::nt(recorder, rows, &x, &w, &y, epilogue)
+    });
+    let mut expected = reference::product::nt(rows, inner, out, &wide(&stored(&x, a)), &wide(&stored(&w, b)));
+    for (i, value) in expected.iter_mut().enumerate() {
+        *value += if with_bias { f64::from(bias[i % out]) } else { 0.0 };
+        *value += if with_residual { f64::from(residual[i]) } else { 0.0 };
+    }
+    // Only rounding on the way out is an error; what was stored on the way in is the operand.
+    assert_close(&format!("nt {a:?} {b:?} {c:?} {rows}x{inner}x{out}"), &read(gpu, &y), &expected, tolerance(&[c]));
+}
+
+#[test]
+fn nt_agrees_in_every_storage_type() {
+    everywhere(|gpu| {
+        for shape in SHAPES {
+            for b in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
+                nt(gpu, shape, [Dtype::F32, b, Dtype::F32], false, false);
+                nt(gpu, shape, [Dtype::Bf16, b, Dtype::Bf16], false, false);
+            }
+        }
+    });
+}
+
+#[test]
+fn nt_adds_bias_and_residual() {
+    everywhere(|gpu| {
+        for shape in SHAPES {
+            nt(gpu, shape, [Dtype::F32; 3], true, false);
+            nt(gpu, shape, [Dtype::F32; 3], false, true);
+            nt(gpu, shape, [Dtype::F32; 3], true, true);
+        }
+    });
+}
+
+#[test]
+fn nn_agrees_and_accumulates() {
+    everywhere(|gpu| {
+        for (rows, out, inner) in SHAPES {
+            for b in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
+                let (dy, w, before) = (random(rows * out, 1), random(out * inner, 2), random(rows * inner, 3));
+                let dx = activation(gpu, Layout::plain(inner), &before, Dtype::F32);
+                run(gpu, |recorder| {
+                    let dy = activation(gpu, Layout::plain(out), &dy, Dtype::F32);
+                    let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, b);
+                    product::nn(recorder, rows, &dy, &w, &dx, true)
+                });
+                let mut expected = reference::product::nn(rows, out, inner, &wide(&dy), &wide(&stored(&w, b)));
+                expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
+                assert_close(&format!("nn {b:?} {rows}x{out}x{inner}"), &read(gpu, &dx), &expected, F32);
+            }
+        }
+    });
+}
+
+#[test]
+fn tn_agrees_and_accumulates() {
+    everywhere(|gpu| {
+        for (rows, out, inner) in SHAPES {
+            for b in [Dtype::F32, Dtype::Bf16] {
+                let (dy, x, before) = (random(rows * out, 1), random(rows * inner, 2), random(out * inner, 3));
+                let dw = parameter(gpu, Layout::plain(out), Layout::plain(inner), &before, Dtype::F32);
+                run(gpu, |recorder| {
+                    let dy = activation(gpu, Layout::plain(out), &dy, Dtype::F32);
+                    let x = activation(gpu, Layout::plain(inner), &x, b);
+                    product::tn(recorder, rows, &dy, &x, &dw)
+                });
+                let mut expected = reference::product::tn(rows, out, inner, &wide(&dy), &wide(&stored(&x, b)));
+                expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
+                assert_close(&format!("tn {b:?} {rows}x{out}x{inner}"), &read(gpu, &dw), &expected, F32);
+            }
+        }
+    });
+}
