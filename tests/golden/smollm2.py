@@ -42,7 +42,8 @@ ASSETS = Path(os.environ.get("WGR_ASSETS", Path.home() / ".cache" / "wgr-assets"
 DEFAULT = ASSETS / "smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 PROMPTS = [
     "The capital of France is Paris, and its largest river",
-    "<|im_start|>user\nWhich is larger?\n\n1. 2024 metres\n\n2. 2.5 km\n\nDon't explain, naïve answers are fine.<|im_end|>\n"
+    "<|im_start|>user\nWhich is larger?\n\n1. 2024 metres\n\n2. 2.5 km\n\n"
+    "Don't explain, naïve answers are fine.<|im_end|>\n"
     "<|im_start|>assistant\n",
 ]
 TEXTS = [
