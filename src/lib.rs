@@ -4,7 +4,7 @@
 //!
 //! - [`gpu`]: the host runtime. Adapters, tensors, shaders, recordings; it knows nothing of transformers.
 //! - [`kernels`]: one file per operation, forward and backward; each has a shader of the same name and a
-//!   CPU twin in [`reference`].
+//!   CPU twin in [`mod@reference`].
 //! - [`model`]: configurations, checkpoints (safetensors, GGUF) and the decoder built from kernels.
 //! - [`objective`], [`optimizer`]: losses with their gradients; AdamW, schedules, clipping.
 //! - [`data`]: rows, templates, tokenization, packing.

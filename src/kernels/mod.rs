@@ -4,6 +4,7 @@
 //! [`crate::reference`]; the shader's permutations are one line in `shaders/registry.rs`. An operation without a
 //! backward pass has no `backward` function, so asking for its gradient does not compile.
 
+pub mod attention;
 pub mod column_sum;
 pub mod product;
 pub mod rms_norm;

@@ -3,6 +3,7 @@
 //! Twins are written to be read, and to be right in f64; tests hold every shader against them. They take plain
 //! row-major slices without padding.
 
+pub mod attention;
 pub mod column_sum;
 pub mod product;
 pub mod rms_norm;

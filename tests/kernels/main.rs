@@ -5,5 +5,6 @@
 
 mod harness;
 
+mod attention;
 mod norm;
 mod product;

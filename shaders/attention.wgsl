@@ -1,0 +1,305 @@
+// Attention over packed sequences of any length, FlashAttention-2 style (Dao 2023, arXiv 2307.08691): causal or
+// bidirectional, grouped-query, optionally within a sliding window. Nothing of size tokens x tokens is ever stored.
+//
+// One lane owns one row (a query in `forward` and `backward_query`, a key in `backward_key_value`) of one head and walks
+// over blocks of the other side. The lanes of a workgroup own neighbouring rows, so they share each block: through
+// shuffles where the workgroup is one subgroup (`subgroup`), through workgroup memory elsewhere.
+
+@if(!x_bf16) import package::shared::f32::{Packed, widen, narrow};
+@if(x_bf16) import package::shared::bf16::{Packed, widen, narrow};
+
+struct Params {
+    tokens: u32,
+    heads: u32,
+    key_value_heads: u32,
+    /// 1 / sqrt(head_dim).
+    scale: f32,
+    /// 1: a query sees keys up to its own place; 0: its whole sequence.
+    causal: u32,
+    /// Keys a query sees, itself included; 0: all of them.
+    window: u32,
+}
+
+/// Rows a workgroup owns, and rows of the other side in a block.
+override LANES: u32 = 8u;
+@if(subgroup) override BLOCK: u32 = LANES;
+@if(!subgroup) const BLOCK: u32 = 16u;
+/// Groups of four values in a head.
+override HEAD4: u32 = 8u;
+const MAX_HEAD4: u32 = 32u;
+const MAX_BLOCK: u32 = 16u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+/// First token of the sequence of each token, and one past its last.
+@group(0) @binding(1) var<storage, read> spans: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read> q: array<Packed>;
+@group(0) @binding(3) var<storage, read> k: array<Packed>;
+@group(0) @binding(4) var<storage, read> v: array<Packed>;
+@group(0) @binding(5) var<storage, read_write> o: array<Packed>;
+/// Of each (token, head), for the backward pass: log sum exp of its scores, and dot(do, o).
+@group(0) @binding(6) var<storage, read_write> stats: array<vec2<f32>>;
+
+@group(0) @binding(5) var<storage, read> stats_saved: array<vec2<f32>>;
+@group(0) @binding(6) var<storage, read> d_o: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> dq: array<vec4<f32>>;
+
+@if(!subgroup) var<workgroup> first_tile: array<vec4<f32>, MAX_BLOCK * MAX_HEAD4>;
+@if(!subgroup) var<workgroup> second_tile: array<vec4<f32>, MAX_BLOCK * MAX_HEAD4>;
+@if(subgroup) var<private> first_row: array<vec4<f32>, MAX_HEAD4>;
+@if(subgroup) var<private> second_row: array<vec4<f32>, MAX_HEAD4>;
+
+/// Group `i` of row `s` of the current block, of its first (k, or q) and its second (v, or do) tensor.
+fn first_of(s: u32, i: u32) -> vec4<f32> {
+    @if(subgroup) return subgroupShuffle(first_row[i], s);
+    @if(!subgroup) return first_tile[s * HEAD4 + i];
+}
+
+fn second_of(s: u32, i: u32) -> vec4<f32> {
+    @if(subgroup) return subgroupShuffle(second_row[i], s);
+    @if(!subgroup) return second_tile[s * HEAD4 + i];
+}
+
+/// Loads keys and values `first` .. `first + BLOCK` of one key/value head.
+fn load_keys(first: u32, head: u32, local: u32) {
+    @if(subgroup) {
+        let row = min(first + local, params.tokens - 1u);
+        let base = (row * params.key_value_heads + head) * HEAD4;
+        for (var i = 0u; i < HEAD4; i++) {
+            first_row[i] = widen(k[base + i]);
+            second_row[i] = widen(v[base + i]);
+        }
+    }
+    @if(!subgroup) {
+        workgroupBarrier();
+        for (var e = local; e < BLOCK * HEAD4; e += LANES) {
+            let row = min(first + e / HEAD4, params.tokens - 1u);
+            let at = (row * params.key_value_heads + head) * HEAD4 + e % HEAD4;
+            first_tile[e] = widen(k[at]);
+            second_tile[e] = widen(v[at]);
+        }
+        workgroupBarrier();
+    }
+}
+
+/// Loads queries and output gradients `first` .. `first + BLOCK` of one query head.
+fn load_queries(first: u32, head: u32, local: u32) {
+    @if(subgroup) {
+        let row = min(first + local, params.tokens - 1u);
+        let base = (row * params.heads + head) * HEAD4;
+        for (var i = 0u; i < HEAD4; i++) {
+            first_row[i] = widen(q[base + i]);
+            second_row[i] = d_o[base + i];
+        }
+    }
+    @if(!subgroup) {
+        workgroupBarrier();
+        for (var e = local; e < BLOCK * HEAD4; e += LANES) {
+            let row = min(first + e / HEAD4, params.tokens - 1u);
+            let at = (row * params.heads + head) * HEAD4 + e % HEAD4;
+            first_tile[e] = widen(q[at]);
+            second_tile[e] = d_o[at];
+        }
+        workgroupBarrier();
+    }
+}
+
+/// Whether a query sees a key; `span` is the sequence of one of them.
+fn sees(query: u32, key: u32, span: vec2<u32>, other: u32) -> bool {
+    let together = other >= span.x && other < span.y;
+    let before = params.causal == 0u || key <= query;
+    let near = params.window == 0u || (key + params.window > query && query + params.window > key);
+    return together && before && near;
+}
+
+/// Keys that any of the queries `first` .. `first + LANES` sees: from .x up to .y.
+fn key_range(first: u32) -> vec2<u32> {
+    let last = min(first + LANES, params.tokens) - 1u;
+    var begin = spans[first].x;
+    var to = spans[last].y;
+    if (params.causal == 1u) {
+        to = last + 1u;
+    }
+    if (params.window > 0u) {
+        begin = max(begin, max(first, params.window - 1u) - (params.window - 1u));
+        to = min(to, last + params.window);
+    }
+    return vec2<u32>(begin, to);
+}
+
+/// Queries that see any of the keys `first` .. `first + LANES`.
+fn query_range(first: u32) -> vec2<u32> {
+    let last = min(first + LANES, params.tokens) - 1u;
+    var begin = spans[first].x;
+    var to = spans[last].y;
+    if (params.causal == 1u) {
+        begin = first;
+    }
+    if (params.window > 0u) {
+        begin = max(begin, max(first, params.window - 1u) - (params.window - 1u));
+        to = min(to, last + params.window);
+    }
+    return vec2<u32>(begin, to);
+}
+
+@compute @workgroup_size(LANES)
+fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let first = workgroup.x * LANES;
+    let head = workgroup.y;
+    let key_value_head = head / (params.heads / params.key_value_heads);
+    let token = min(first + local, params.tokens - 1u);
+    let span = spans[token];
+    let base = (token * params.heads + head) * HEAD4;
+    var query: array<vec4<f32>, MAX_HEAD4>;
+    var sum: array<vec4<f32>, MAX_HEAD4>;
+    for (var i = 0u; i < HEAD4; i++) {
+        query[i] = widen(q[base + i]) * params.scale;
+        sum[i] = vec4<f32>(0.0);
+    }
+    var largest = -1e30;
+    var total = 0.0;
+    let range = key_range(first);
+    for (var key = range.x; key < range.y; key += BLOCK) {
+        load_keys(key, key_value_head, local);
+        var scores: array<f32, MAX_BLOCK>;
+        var block_largest = largest;
+        for (var s = 0u; s < BLOCK; s++) {
+            var score = 0.0;
+            for (var i = 0u; i < HEAD4; i++) {
+                score += dot(query[i], first_of(s, i));
+            }
+            score = select(-2e30, score, sees(token, key + s, span, key + s));
+            scores[s] = score;
+            block_largest = max(block_largest, score);
+        }
+        let shrink = exp(largest - block_largest);
+        largest = block_largest;
+        total *= shrink;
+        for (var i = 0u; i < HEAD4; i++) {
+            sum[i] *= shrink;
+        }
+        for (var s = 0u; s < BLOCK; s++) {
+            // Hidden keys score -2e30 and largest is at least -1e30, so their weight is exactly zero.
+            let weight = exp(scores[s] - largest);
+            total += weight;
+            for (var i = 0u; i < HEAD4; i++) {
+                sum[i] += weight * second_of(s, i);
+            }
+        }
+    }
+    if (first + local < params.tokens) {
+        for (var i = 0u; i < HEAD4; i++) {
+            o[base + i] = narrow(sum[i] / total);
+        }
+        stats[token * params.heads + head].x = largest + log(total);
+    }
+}
+
+@group(0) @binding(1) var<storage, read> o_saved: array<Packed>;
+@group(0) @binding(2) var<storage, read> d_o_rows: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> stats_rows: array<vec2<f32>>;
+
+@compute @workgroup_size(64)
+fn backward_dot(@builtin(global_invocation_id) global: vec3<u32>, @builtin(num_workgroups) workgroups: vec3<u32>) {
+    let row = global.y * workgroups.x * 64u + global.x;
+    if (row >= params.tokens * params.heads) {
+        return;
+    }
+    var sum = 0.0;
+    for (var i = 0u; i < HEAD4; i++) {
+        sum += dot(widen(o_saved[row * HEAD4 + i]), d_o_rows[row * HEAD4 + i]);
+    }
+    stats_rows[row].y = sum;
+}
+
+// With p = exp(score - lse), dp = dot(do, v) and ds = p * (dp - dot(do, o)) * scale:  dq = sum of ds * k.
+@compute @workgroup_size(LANES)
+fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let first = workgroup.x * LANES;
+    let head = workgroup.y;
+    let key_value_head = head / (params.heads / params.key_value_heads);
+    let token = min(first + local, params.tokens - 1u);
+    let span = spans[token];
+    let base = (token * params.heads + head) * HEAD4;
+    let row_stats = stats_saved[token * params.heads + head];
+    var query: array<vec4<f32>, MAX_HEAD4>;
+    var gradient: array<vec4<f32>, MAX_HEAD4>;
+    var sum: array<vec4<f32>, MAX_HEAD4>;
+    for (var i = 0u; i < HEAD4; i++) {
+        query[i] = widen(q[base + i]) * params.scale;
+        gradient[i] = d_o[base + i];
+        sum[i] = vec4<f32>(0.0);
+    }
+    let range = key_range(first);
+    for (var key = range.x; key < range.y; key += BLOCK) {
+        load_keys(key, key_value_head, local);
+        for (var s = 0u; s < BLOCK; s++) {
+            var score = 0.0;
+            var product = 0.0;
+            for (var i = 0u; i < HEAD4; i++) {
+                score += dot(query[i], first_of(s, i));
+                product += dot(gradient[i], second_of(s, i));
+            }
+            let weight = select(0.0, exp(score - row_stats.x), sees(token, key + s, span, key + s));
+            let change = weight * (product - row_stats.y) * params.scale;
+            for (var i = 0u; i < HEAD4; i++) {
+                sum[i] += change * first_of(s, i);
+            }
+        }
+    }
+    if (first + local < params.tokens) {
+        for (var i = 0u; i < HEAD4; i++) {
+            dq[base + i] = sum[i];
+        }
+    }
+}
+
+@group(0) @binding(7) var<storage, read_write> dk: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read_write> dv: array<vec4<f32>>;
+
+// dv = sum of p * do and dk = sum of ds * q, over all queries of all heads that share the key/value head.
+@compute @workgroup_size(LANES)
+fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let first = workgroup.x * LANES;
+    let key_value_head = workgroup.y;
+    let group = params.heads / params.key_value_heads;
+    let token = min(first + local, params.tokens - 1u);
+    let span = spans[token];
+    let base = (token * params.key_value_heads + key_value_head) * HEAD4;
+    var key: array<vec4<f32>, MAX_HEAD4>;
+    var value: array<vec4<f32>, MAX_HEAD4>;
+    var d_key: array<vec4<f32>, MAX_HEAD4>;
+    var d_value: array<vec4<f32>, MAX_HEAD4>;
+    for (var i = 0u; i < HEAD4; i++) {
+        key[i] = widen(k[base + i]) * params.scale;
+        value[i] = widen(v[base + i]);
+        d_key[i] = vec4<f32>(0.0);
+        d_value[i] = vec4<f32>(0.0);
+    }
+    let range = query_range(first);
+    for (var head = key_value_head * group; head < (key_value_head + 1u) * group; head++) {
+        for (var query = range.x; query < range.y; query += BLOCK) {
+            load_queries(query, head, local);
+            for (var s = 0u; s < BLOCK; s++) {
+                let row_stats = stats_saved[min(query + s, params.tokens - 1u) * params.heads + head];
+                var score = 0.0;
+                var product = 0.0;
+                for (var i = 0u; i < HEAD4; i++) {
+                    score += dot(key[i], first_of(s, i));
+                    product += dot(value[i], second_of(s, i));
+                }
+                let weight = select(0.0, exp(score - row_stats.x), sees(query + s, token, span, query + s));
+                let change = weight * (product - row_stats.y) * params.scale;
+                for (var i = 0u; i < HEAD4; i++) {
+                    d_value[i] += weight * second_of(s, i);
+                    d_key[i] += change * first_of(s, i);
+                }
+            }
+        }
+    }
+    if (first + local < params.tokens) {
+        for (var i = 0u; i < HEAD4; i++) {
+            dk[base + i] = d_key[i];
+            dv[base + i] = d_value[i];
+        }
+    }
+}

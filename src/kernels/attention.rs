@@ -1,0 +1,153 @@
+//! Attention over packed sequences, FlashAttention-2 style: causal or bidirectional, grouped-query, with an optional
+//! sliding window. Query, key and value are head tensors that hold `head_dim` values a head.
+
+use bytemuck::NoUninit;
+
+use super::product::check_rows;
+use crate::Result;
+use crate::gpu::{Cost, Dtype, Kernel, Layout, Preset, Recorder, Tensor, grid, refuse};
+
+#[repr(C)]
+#[derive(Clone, Copy, NoUninit)]
+struct Params {
+    tokens: u32,
+    heads: u32,
+    key_value_heads: u32,
+    scale: f32,
+    causal: u32,
+    window: u32,
+}
+
+/// The shape of one attention layer.
+#[derive(Debug, Clone, Copy)]
+pub struct Attention {
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads; each serves `heads / key_value_heads` query heads.
+    pub key_value_heads: usize,
+    /// Values a head; even.
+    pub head_dim: usize,
+    /// Whether a token sees only itself and what came before it.
+    pub causal: bool,
+    /// Keys a query sees, itself included; all of its sequence when absent.
+    pub window: Option<usize>,
+}
+
+/// Most values a head may hold: lanes keep whole rows in registers.
+pub const MAX_HEAD_DIM: usize = 128;
+
+impl Attention {
+    /// Layout of a query, output or output-gradient tensor.
+    pub fn query_layout(&self) -> Layout {
+        Layout::heads(self.heads, self.head_dim)
+    }
+
+    /// Layout of a key or value tensor.
+    pub fn key_value_layout(&self) -> Layout {
+        Layout::heads(self.key_value_heads, self.head_dim)
+    }
+
+    fn head4(&self) -> u32 {
+        (Layout::heads(1, self.head_dim).padded() / 4) as u32
+    }
+
+    fn params(&self, tokens: usize) -> Params {
+        Params {
+            tokens: tokens as u32,
+            heads: self.heads as u32,
+            key_value_heads: self.key_value_heads as u32,
+            scale: (1.0 / (self.head_dim as f64).sqrt()) as f32,
+            causal: u32::from(self.causal),
+            window: self.window.unwrap_or(0) as u32,
+        }
+    }
+
+    fn kernel(&self, recorder: &Recorder, name: &'static str, dtype: Dtype) -> (Kernel, u32) {
+        let subgroup = recorder.gpu.preset() == Preset::Software;
+        let lanes = if subgroup { recorder.gpu.subgroup_size() } else { 64 };
+        let kernel = Kernel::new(name)
+            .feature_if(subgroup, "subgroup")
+            .feature_if(dtype == Dtype::Bf16, "x_bf16")
+            .constant("LANES", lanes)
+            .constant("HEAD4", self.head4());
+        (kernel, lanes)
+    }
+
+    fn guard(&self, tokens: usize, queries: &[&Tensor], keys: &[&Tensor], spans: &Tensor, stats: &Tensor) -> Result<()> {
+        let columns = |tensors: &[&Tensor], layout: Layout| tensors.iter().all(|tensor| tensor.columns() == layout);
+        let dividing = self.key_value_heads > 0 && self.heads.is_multiple_of(self.key_value_heads);
+        if self.head_dim > MAX_HEAD_DIM || !self.head_dim.is_multiple_of(2) || !dividing {
+            return Err(refuse("attention", format!("{self:?} is not supported")));
+        }
+        if !columns(queries, self.query_layout()) || !columns(keys, self.key_value_layout()) {
+            return Err(refuse("attention", format!("{} or {} does not fit {self:?}", queries[0].label(), keys[0].label())));
+        }
+        if spans.columns().len() < tokens * 2 || stats.columns().len() < tokens * self.heads * 2 {
+            return Err(refuse("attention", "spans or stats are too short"));
+        }
+        check_rows("attention", tokens, queries)?;
+        check_rows("attention", tokens, keys)
+    }
+
+    /// `o = softmax(q kᵀ / √head_dim) v` within each sequence. `spans` holds the first token and one past the last of
+    /// each token's sequence; `stats` receives log-sum-exps, two values a (token, head).
+    #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
+    pub fn forward(
+        &self,
+        recorder: &mut Recorder,
+        tokens: usize,
+        spans: &Tensor,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        o: &Tensor,
+        stats: &Tensor,
+    ) -> Result<()> {
+        self.guard(tokens, &[q, o], &[k, v], spans, stats)?;
+        let (kernel, lanes) = self.kernel(recorder, "attention/forward", q.dtype());
+        let bindings = [spans.whole(), q.whole(), k.whole(), v.whole(), o.whole(), stats.whole()];
+        let workgroups = [(tokens as u32).div_ceil(lanes), self.heads as u32, 1];
+        recorder.dispatch(&kernel, &self.params(tokens), &bindings, workgroups, self.cost(tokens, 4.0))
+    }
+
+    /// Gradients of q, k and v, overwriting them. `stats` comes from the forward pass and is completed here.
+    #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
+    pub fn backward(
+        &self,
+        recorder: &mut Recorder,
+        tokens: usize,
+        spans: &Tensor,
+        [q, k, v, o]: [&Tensor; 4],
+        stats: &Tensor,
+        d_o: &Tensor,
+        [dq, dk, dv]: [&Tensor; 3],
+    ) -> Result<()> {
+        self.guard(tokens, &[q, o, d_o, dq], &[k, v, dk, dv], spans, stats)?;
+        let params = self.params(tokens);
+        let dot = Kernel::new("attention/backward_dot")
+            .feature_if(o.dtype() == Dtype::Bf16, "x_bf16")
+            .constant("HEAD4", self.head4());
+        let rows = (tokens * self.heads) as u32;
+        let small = Cost { flops: 0.0, bytes: 8.0 * f64::from(rows) * self.head_dim as f64 };
+        recorder.dispatch(&dot, &params, &[o.whole(), d_o.whole(), stats.whole()], grid(rows.div_ceil(64)), small)?;
+
+        let (kernel, lanes) = self.kernel(recorder, "attention/backward_query", q.dtype());
+        let workgroups = [(tokens as u32).div_ceil(lanes), self.heads as u32, 1];
+        let shared = [spans.whole(), q.whole(), k.whole(), v.whole(), stats.whole(), d_o.whole()];
+        let bindings = [&shared[..], &[dq.whole()]].concat();
+        recorder.dispatch(&kernel, &params, &bindings, workgroups, self.cost(tokens, 6.0))?;
+
+        let (kernel, lanes) = self.kernel(recorder, "attention/backward_key_value", q.dtype());
+        let workgroups = [(tokens as u32).div_ceil(lanes), self.key_value_heads as u32, 1];
+        let bindings = [&shared[..], &[dk.whole(), dv.whole()]].concat();
+        recorder.dispatch(&kernel, &params, &bindings, workgroups, self.cost(tokens, 8.0))
+    }
+
+    /// The sequences' lengths are not known here; a quarter of tokens² pairs is the causal case of two sequences. It
+    /// only steers where submits are cut.
+    fn cost(&self, tokens: usize, flops_per_pair: f64) -> Cost {
+        let pairs = (tokens * tokens) as f64 / 4.0 * self.heads as f64;
+        let values = (tokens * (self.heads + self.key_value_heads) * 2 * self.head_dim) as f64;
+        Cost { flops: flops_per_pair * pairs * self.head_dim as f64, bytes: 4.0 * values }
+    }
+}
