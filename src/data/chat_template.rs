@@ -237,4 +237,33 @@ mod tests {
         let error = ChatTemplate::from_directory(dir.path()).unwrap_err().to_string();
         assert!(error.contains("has no chat template"), "{error}");
     }
+
+    #[test]
+    fn real_templates_render_as_transformers_renders_them() {
+        let Some(tokenizers) = super::super::test_assets("tokenizers") else { return };
+        let messages = [
+            Message::new(Role::System, "Be brief."),
+            Message::new(Role::User, "Hi <b>"),
+            Message::new(Role::Assistant, "Hello"),
+            Message::new(Role::User, "Why?"),
+        ];
+        for (name, expected) in [
+            (
+                "qwen3",
+                "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi <b><|im_end|>\n\
+                 <|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n",
+            ),
+            (
+                "llama3_1",
+                "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>\
+                 <|start_header_id|>user<|end_header_id|>\n\nHi <b><|eot_id|>\
+                 <|start_header_id|>assistant<|end_header_id|>\n\nHello<|eot_id|>\
+                 <|start_header_id|>user<|end_header_id|>\n\nWhy?<|eot_id|>\
+                 <|start_header_id|>assistant<|end_header_id|>\n\n",
+            ),
+        ] {
+            let template = ChatTemplate::from_directory(&tokenizers.join(name)).unwrap();
+            assert_eq!(template.render(&messages, true).unwrap(), expected, "{name}");
+        }
+    }
 }

@@ -37,3 +37,15 @@ fn test_data() -> Option<std::path::PathBuf> {
     }
     Some(data)
 }
+
+/// A folder of fetched models and tokenizers that some tests read, or `None`, said in a line, where there is none.
+#[cfg(test)]
+fn test_assets(folder: &str) -> Option<std::path::PathBuf> {
+    let home = std::env::home_dir().unwrap_or_default().join(".cache/wgr-assets");
+    let assets = std::env::var_os("WGR_ASSETS").map_or(home, Into::into).join(folder);
+    if !assets.is_dir() {
+        println!("skipped: no {}", assets.display());
+        return None;
+    }
+    Some(assets)
+}

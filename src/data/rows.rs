@@ -5,8 +5,8 @@ use super::preference::Preference;
 use super::records::{Record, Records, records};
 use crate::{Error, Result};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 
 /// What a row is read for: it decides which rows are welcome and what its label must be.
@@ -51,7 +51,7 @@ const COLUMNS: [&str; 9] =
 /// Streams rows out of files; ends at the first error.
 pub struct RowReader {
     purpose: Purpose,
-    waiting: std::vec::IntoIter<PathBuf>,
+    waiting: VecDeque<PathBuf>,
     open: Option<OpenFile>,
     /// Where each id was seen.
     places: HashMap<String, String>,
@@ -72,13 +72,13 @@ impl RowReader {
         if paths.is_empty() {
             return Err(Error::input("input", "no file is named", "name at least one JSONL or parquet file"));
         }
-        Ok(Self { purpose, waiting: paths.to_vec().into_iter(), open: None, places: HashMap::new() })
+        Ok(Self { purpose, waiting: paths.to_vec().into(), open: None, places: HashMap::new() })
     }
 
     fn next_row(&mut self) -> Result<Option<Row>> {
         loop {
             let Some(file) = &mut self.open else {
-                let Some(path) = self.waiting.next() else { return Ok(None) };
+                let Some(path) = self.waiting.pop_front() else { return Ok(None) };
                 let records = records(&path, &COLUMNS)?;
                 self.open = Some(OpenFile { path, records, is_empty: true });
                 continue;
@@ -116,7 +116,7 @@ impl Iterator for RowReader {
     fn next(&mut self) -> Option<Self::Item> {
         let row = self.next_row().transpose();
         if let Some(Err(_)) = row {
-            (self.open, self.waiting) = (None, Vec::new().into_iter());
+            (self.open, self.waiting) = (None, VecDeque::new());
         }
         row
     }

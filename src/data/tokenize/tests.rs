@@ -1,7 +1,6 @@
 use super::super::message::Role;
 use super::super::rows::{Purpose, read_rows};
 use super::*;
-use std::path::PathBuf;
 
 /// One token a byte, and a `<s>` (id 256) before every text.
 fn byte_tokenizer() -> Tokenizer {
@@ -121,15 +120,10 @@ fn rows_that_cannot_be_encoded_are_named() {
 
 #[test]
 fn real_tokenizers_hold_the_limit_on_real_rows() {
-    let assets = std::env::var_os("WGR_ASSETS")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/wgr-assets")));
-    let files = ["qwen3", "llama3_1"]
-        .map(|name| assets.clone().unwrap_or_default().join("tokenizers").join(name).join("tokenizer.json"));
-    let (Some(data), true) = (super::super::test_data(), files.iter().all(|file| file.is_file())) else {
-        println!("skipped: no real tokenizers or rows");
+    let (Some(data), Some(tokenizers)) = (super::super::test_data(), super::super::test_assets("tokenizers")) else {
         return;
     };
+    let files = ["qwen3", "llama3_1"].map(|name| tokenizers.join(name).join("tokenizer.json"));
     let rows = read_rows(&[data.join("ifllm/dev.jsonl")], Purpose::Levels(5)).unwrap();
     for file in files {
         let encode = |max_length| {
