@@ -1,1 +1,51 @@
-//! Rows, templates, tokenization, packing and the sampler.
+//! From files to packed token batches: rows, templates, tokenization, the sampler and packing.
+//!
+//! In reading order: [`records`] opens JSONL, JSON and parquet files; [`rows`] makes typed, checked [`Row`]s of
+//! them, out of [`message`]s and [`preference`] pairs; [`template`] turns a conversation into the one prompt that
+//! training, scoring and evaluation share ([`chat_template`] is the model's own, for generation); [`tokenize`]
+//! encodes and truncates; [`sampler`] orders rows into micro-batches; [`packing`] lays a batch end to end.
+
+pub mod chat_template;
+mod columns;
+pub mod message;
+pub mod packing;
+pub mod preference;
+pub mod records;
+pub mod rows;
+pub mod sampler;
+pub mod template;
+pub mod tokenize;
+mod truncate;
+
+pub use chat_template::ChatTemplate;
+pub use message::{Exchange, Message, Role};
+pub use packing::{Packed, TokenGroups, scoring_batches, token_groups};
+pub use preference::Preference;
+pub use records::{Record, Records};
+pub use rows::{Content, Purpose, Row, RowReader, read_rows};
+pub use sampler::Sampler;
+pub use template::Template;
+pub use tokenize::{Encoder, Example, TruncationReport};
+
+/// The folder of real data that some tests read, or `None`, said in a line, where there is none.
+#[cfg(test)]
+fn test_data() -> Option<std::path::PathBuf> {
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    if !data.is_dir() {
+        println!("skipped: no {}", data.display());
+        return None;
+    }
+    Some(data)
+}
+
+/// A folder of fetched models and tokenizers that some tests read, or `None`, said in a line, where there is none.
+#[cfg(test)]
+fn test_assets(folder: &str) -> Option<std::path::PathBuf> {
+    let home = std::env::home_dir().unwrap_or_default().join(".cache/wgr-assets");
+    let assets = std::env::var_os("WGR_ASSETS").map_or(home, Into::into).join(folder);
+    if !assets.is_dir() {
+        println!("skipped: no {}", assets.display());
+        return None;
+    }
+    Some(assets)
+}

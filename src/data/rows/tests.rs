@@ -1,0 +1,188 @@
+use super::*;
+use arrow::array::{
+    ArrayRef, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, StructArray, StructBuilder,
+};
+use arrow::datatypes::{DataType, Field, Fields};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+const CHAT: &str = r#"[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]"#;
+
+fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    let path = dir.join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn read(contents: impl AsRef<[u8]>, purpose: Purpose) -> Result<Vec<Row>> {
+    let dir = tempfile::tempdir().unwrap();
+    read_rows(&[write(dir.path(), "data.jsonl", contents)], purpose)
+}
+
+fn refusal(contents: impl AsRef<[u8]>, purpose: Purpose) -> String {
+    read(contents, purpose).unwrap_err().to_string()
+}
+
+#[test]
+fn rows_of_every_kind_are_read() {
+    let rows = read(
+        format!(
+            "\u{feff}{}\n\n{}\r\n{}",
+            r#"{"id": 7, "text": "one", "label": 2}"#,
+            format_args!(r#"{{"id": "b", "text": "rendered", "messages": {CHAT}, "label": 4.0}}"#),
+            format_args!(r#"{{"history": "earlier", "messages": {CHAT}, "label": 1}}"#),
+        ),
+        Purpose::Levels(4),
+    )
+    .unwrap();
+    assert_eq!(rows[0], Row { id: "7".into(), content: Content::Text("one".into()), label: Some(2.0) });
+    let exchange = Exchange { history: vec![], query: "q".into(), response: "a".into() };
+    assert_eq!(rows[1], Row { id: "b".into(), content: Content::Chat(exchange.clone()), label: Some(4.0) });
+    let history = vec![Message::new(Role::User, "earlier")];
+    // The blank line counts, as it does in an editor.
+    assert_eq!(rows[2].id, "data:4");
+    assert_eq!(rows[2].content, Content::Chat(Exchange { history, ..exchange }));
+}
+
+#[test]
+fn an_empty_history_is_the_same_however_it_is_written() {
+    let histories = [r#""history": [],"#, r#""history": "","#, r#""history": null,"#, ""];
+    let lines: Vec<_> = histories.iter().map(|h| format!(r#"{{{h} "messages": {CHAT}}}"#)).collect();
+    let rows = read(lines.join("\n"), Purpose::Score).unwrap();
+    assert!(rows.iter().all(|row| row.content == rows[0].content));
+    assert!(matches!(&rows[0].content, Content::Chat(e) if e.history.is_empty()));
+}
+
+#[test]
+fn bad_labels_name_the_row() {
+    for (label, expected) in [
+        ("", "the label is missing"),
+        (r#", "label": null"#, "the label is missing"),
+        (r#", "label": "3""#, "the label is a string"),
+        (r#", "label": true"#, "the label is a boolean"),
+        (r#", "label": 2.5"#, "the label 2.5 is not a whole number"),
+        (r#", "label": 0"#, "the label 0 is outside 1..4"),
+        (r#", "label": 5"#, "the label 5 is outside 1..4"),
+        (r#", "label": 1e300"#, "is out of range"),
+    ] {
+        let error = refusal(format!(r#"{{"id": "r1", "text": "t"{label}}}"#), Purpose::Levels(4));
+        assert!(error.contains("data.jsonl:1: row \"r1\"") && error.contains(expected), "{error}");
+    }
+    let rows = read(r#"{"text": "t", "label": -2.5}"#, Purpose::Regression).unwrap();
+    assert_eq!(rows[0].label, Some(-2.5));
+}
+
+#[test]
+fn broken_files_are_named_with_their_line() {
+    let good = r#"{"text": "t"}"#;
+    for (contents, expected) in [
+        (b"".to_vec(), "data.jsonl: holds no rows"),
+        (b"\n \n".to_vec(), "data.jsonl: holds no rows"),
+        (format!("{good}\n{{\"text\": \"t").into_bytes(), "data.jsonl:2: broken JSON: EOF while parsing a string"),
+        (format!("{good}\n3").into_bytes(), "data.jsonl:2: broken JSON: invalid type"),
+        (br#"{"text": "\ud83d"}"#.to_vec(), "data.jsonl:1: broken JSON: unexpected end of hex escape"),
+        ([good.as_bytes(), b"\n{\"text\": \"\xff\"}"].concat(), "data.jsonl:2: invalid UTF-8 at byte 11"),
+        (format!("[{good},\n{{]").into_bytes(), "data.jsonl:2: broken JSON"),
+        (b"PAR1 but nothing else".to_vec(), "data.jsonl: unreadable parquet"),
+        ("[".repeat(100_000).into_bytes(), "broken JSON"),
+    ] {
+        let error = refusal(&contents, Purpose::Score);
+        assert!(error.contains(expected), "{error}");
+    }
+    let missing = read_rows(&["nowhere.jsonl".into()], Purpose::Score).unwrap_err();
+    assert!(missing.to_string().contains("nowhere.jsonl") && missing.exit_code() == 2);
+    let dir = tempfile::tempdir().unwrap();
+    let error = read_rows(&[dir.path().to_owned()], Purpose::Score).unwrap_err().to_string();
+    assert!(error.contains("is a directory"), "{error}");
+}
+
+#[test]
+fn malformed_rows_are_refused() {
+    for (row, expected) in [
+        (r#"{"id": "x"}"#, "none of `text`, `messages`"),
+        (r#"{"id": "x", "text": ""}"#, "`text` is empty"),
+        (r#"{"id": "x", "text": ["t"]}"#, "`text` is a list, not a string"),
+        (r#"{"id": [1], "text": "t"}"#, "`id` is a list"),
+        (r#"{"id": "x", "messages": "hello"}"#, "`messages` is a string, not a list of messages"),
+        (r#"{"id": "x", "messages": [], "history": 3}"#, "`history` is a number"),
+        (r#"{"id": "x", "messages": []}"#, "the response to judge, is missing"),
+        (r#"{"id": "x", "chosen": "a", "rejected": "b"}"#, "preference pair"),
+    ] {
+        let error = refusal(row, Purpose::Score);
+        assert!(error.contains("data.jsonl:1") && error.contains(expected), "{error}");
+    }
+    let error = refusal(r#"{"text": "t"}"#, Purpose::Preference);
+    assert!(error.contains("needs preference pairs"), "{error}");
+}
+
+#[test]
+fn duplicate_ids_name_both_places_across_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = write(dir.path(), "a.jsonl", "{\"id\": 1, \"text\": \"t\"}\n{\"id\": \"2\", \"text\": \"t\"}");
+    let b = write(dir.path(), "b.jsonl", "{\"text\": \"t\"}\n{\"id\": 2, \"text\": \"t\"}");
+    let error = read_rows(&[a, b], Purpose::Score).unwrap_err().to_string();
+    assert!(error.contains("b.jsonl:2: the id \"2\" was already used at ") && error.contains("a.jsonl:2"), "{error}");
+}
+
+#[test]
+fn a_reader_stops_at_its_first_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), "data.jsonl", "{\"text\": \"t\"}\nbroken\n{\"text\": \"t\"}");
+    let outcomes: Vec<_> = RowReader::new(&[path], Purpose::Score).unwrap().map(|row| row.is_ok()).collect();
+    assert_eq!(outcomes, [true, false]);
+}
+
+#[test]
+fn parquet_rows_equal_jsonl_rows() {
+    let fields =
+        Fields::from(vec![Field::new("role", DataType::Utf8, true), Field::new("content", DataType::Utf8, true)]);
+    let mut messages = ListBuilder::new(StructBuilder::from_fields(fields, 0));
+    for conversation in [&[("user", "q"), ("assistant", "a")][..], &[("user", "q2"), ("assistant", "a2")]] {
+        for (role, content) in conversation {
+            let message = messages.values();
+            message.field_builder::<StringBuilder>(0).unwrap().append_value(role);
+            message.field_builder::<StringBuilder>(1).unwrap().append_value(content);
+            message.append(true);
+        }
+        messages.append(true);
+    }
+    let nothing = StructArray::new_null(Fields::from(vec![Field::new("x", DataType::Utf8, true)]), 2);
+    let columns: [(&str, ArrayRef); 4] = [
+        ("id", Arc::new(StringArray::from(vec![Some("p"), None]))),
+        ("messages", Arc::new(messages.finish())),
+        ("label", Arc::new(Int64Array::from(vec![3, 4]))),
+        ("history", Arc::new(nothing)),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true))).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+
+    let from_parquet = read(&bytes, Purpose::Levels(4)).unwrap();
+    let lines = [
+        format!(r#"{{"id": "p", "messages": {CHAT}, "label": 3}}"#),
+        r#"{"messages": [{"role":"user","content":"q2"},{"role":"assistant","content":"a2"}], "label": 4}"#.into(),
+    ];
+    assert_eq!(from_parquet, read(lines.join("\n"), Purpose::Levels(4)).unwrap());
+    // Damage in the middle of a parquet file is an error as well.
+    bytes[20..60].fill(0xA5);
+    assert!(read(&bytes, Purpose::Levels(4)).is_err());
+}
+
+#[test]
+fn real_files_are_read_whole() {
+    let Some(data) = super::super::test_data() else { return };
+    for (file, purpose, count) in [
+        ("ifllm/train.jsonl", Purpose::Levels(5), 1752),
+        ("ifllm/pairs_train.jsonl", Purpose::Preference, 557),
+        ("preference/ultrafeedback_train.jsonl", Purpose::Preference, 1000),
+        ("preference/sharegpt_style_dpo_en.json", Purpose::Preference, 300),
+    ] {
+        assert_eq!(read_rows(&[data.join(file)], purpose).unwrap().len(), count, "{file}");
+    }
+    let shard = records(&data.join("conversations/train-00000-of-00002.parquet"), &[]).unwrap();
+    let conversations: Vec<_> = shard.collect::<Result<_>>().unwrap();
+    assert!(conversations.iter().all(|record| record.fields["conversation"][0]["content"].is_string()));
+}

@@ -1,0 +1,221 @@
+//! Rows to token ids, at most `max_length` of them, with a count of what was cut.
+
+use super::message::{Exchange, Message};
+use super::preference::Preference;
+use super::rows::{Content, Row};
+use super::template::Template;
+use super::truncate::fit_exchange;
+use crate::{Error, Result};
+use serde::Serialize;
+use std::fmt;
+use std::path::Path;
+use std::thread;
+use tokenizers::{PostProcessor, Tokenizer, TruncationDirection};
+
+/// A row as the model reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// The row's id.
+    pub id: String,
+    /// Token ids, never empty: one sequence, or chosen and rejected of a pair.
+    pub sequences: Vec<Vec<u32>>,
+    /// The row's label, always finite.
+    pub label: Option<f32>,
+}
+
+impl Example {
+    /// Tokens over all sequences.
+    pub fn tokens(&self) -> usize {
+        self.sequences.iter().map(Vec::len).sum()
+    }
+}
+
+/// What `max_length` cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TruncationReport {
+    /// Rows that were cut in any way.
+    pub rows: usize,
+    /// History messages dropped, oldest first.
+    pub history_messages_dropped: usize,
+    /// Queries that lost their middle.
+    pub queries_cut: usize,
+    /// Responses that lost their middle.
+    pub responses_cut: usize,
+    /// Plain texts that lost their start.
+    pub texts_cut: usize,
+}
+
+impl std::ops::AddAssign for TruncationReport {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.history_messages_dropped += other.history_messages_dropped;
+        self.queries_cut += other.queries_cut;
+        self.responses_cut += other.responses_cut;
+        self.texts_cut += other.texts_cut;
+    }
+}
+
+impl fmt::Display for TruncationReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, history_messages_dropped, queries_cut, responses_cut, texts_cut } = self;
+        write!(
+            f,
+            "{rows} rows over the token limit: {history_messages_dropped} history messages dropped, \
+             {queries_cut} queries, {responses_cut} responses and {texts_cut} plain texts cut"
+        )
+    }
+}
+
+/// Reads a `tokenizer.json`.
+///
+/// # Errors
+/// The file is missing or not a tokenizer.
+pub fn load_tokenizer(path: &Path) -> Result<Tokenizer> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    Tokenizer::from_bytes(bytes)
+        .map_err(|e| Error::input(path.display().to_string(), format!("not a tokenizer: {e}"), ""))
+}
+
+/// Turns rows into [`Example`]s: the one place where training, scoring and evaluation tokenize.
+pub struct Encoder {
+    tokenizer: Tokenizer,
+    name: String,
+    template: Template,
+    max_length: usize,
+    vocab_size: usize,
+}
+
+impl Encoder {
+    /// An encoder that keeps to `max_length` tokens a sequence and to ids below `vocab_size`, the rows of the
+    /// embedding; `name` stands for the tokenizer in errors. Padding and truncation that the tokenizer's file asks
+    /// for are switched off.
+    ///
+    /// # Errors
+    /// `max_length` leaves no room beside the tokenizer's special tokens.
+    pub fn new(
+        mut tokenizer: Tokenizer,
+        name: impl Into<String>,
+        template: Template,
+        max_length: usize,
+        vocab_size: usize,
+    ) -> Result<Self> {
+        let name = name.into();
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|e| Error::input(&name, e.to_string(), ""))?;
+        let encoder = Self { tokenizer, name, template, max_length, vocab_size };
+        if max_length <= encoder.special_tokens() {
+            return Err(Error::input(
+                "--max-length",
+                format!("{max_length} leaves no room beside {} special tokens", encoder.special_tokens()),
+                "",
+            ));
+        }
+        Ok(encoder)
+    }
+
+    /// Encodes rows on all cores, in order.
+    ///
+    /// # Errors
+    /// The first row that has no tokens, or an id the embedding does not have, or no room for its response beside
+    /// the template.
+    pub fn encode(&self, rows: &[Row]) -> Result<(Vec<Example>, TruncationReport)> {
+        let threads = thread::available_parallelism().map_or(1, |n| n.get());
+        let chunks = rows.chunks(rows.len().div_ceil(threads).max(1));
+        let parts: Vec<Result<Vec<_>>> = thread::scope(|scope| {
+            let encode = |chunk: &[Row]| chunk.iter().map(|row| self.encode_row(row)).collect();
+            let workers: Vec<_> = chunks.map(|chunk| scope.spawn(move || encode(chunk))).collect();
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+        });
+        let mut examples = Vec::with_capacity(rows.len());
+        let mut report = TruncationReport::default();
+        for part in parts {
+            for (example, cut) in part? {
+                examples.push(example);
+                report += cut;
+            }
+        }
+        Ok((examples, report))
+    }
+
+    /// Encodes one row.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`].
+    pub fn encode_row(&self, row: &Row) -> Result<(Example, TruncationReport)> {
+        let at = format!("row {:?}", row.id);
+        let mut report = TruncationReport::default();
+        let mut text = |text: &str| self.text(&at, text, &mut report);
+        let sequences = match &row.content {
+            Content::Text(whole) => vec![text(whole)?],
+            Content::Pair(Preference::Text { prompt: None, chosen, rejected }) => vec![text(chosen)?, text(rejected)?],
+            Content::Chat(exchange) => vec![self.exchange(&at, exchange, &mut report)?],
+            Content::Pair(pair) => {
+                let [chosen, rejected] = pair.exchanges(&at)?;
+                vec![self.exchange(&at, &chosen, &mut report)?, self.exchange(&at, &rejected, &mut report)?]
+            }
+        };
+        report.rows = usize::from(report != TruncationReport::default());
+        Ok((Example { id: row.id.clone(), sequences, label: row.label.map(|label| label as f32) }, report))
+    }
+
+    /// A plain text with the special tokens around it; one that is too long keeps its end, where the response is.
+    fn text(&self, at: &str, text: &str, report: &mut TruncationReport) -> Result<Vec<u32>> {
+        let mut tokens = self.tokenize(at, text)?;
+        if tokens.len() > self.max_length {
+            let fail = |e: tokenizers::Error| self.failed(at, &e);
+            let mut bare = self.tokenizer.encode_fast(text, false).map_err(fail)?;
+            bare.truncate(self.max_length - self.special_tokens(), 0, TruncationDirection::Left);
+            tokens = self.tokenizer.post_process(bare, None, true).map_err(fail)?.get_ids().to_vec();
+            report.texts_cut += 1;
+        }
+        self.checked(at, tokens)
+    }
+
+    fn exchange(&self, at: &str, exchange: &Exchange, report: &mut TruncationReport) -> Result<Vec<u32>> {
+        let encode = |history: &[Message], query: &str, response: &str| {
+            self.tokenize(at, &self.template.render_parts(history, query, response)?)
+        };
+        let Some((tokens, cut)) = fit_exchange(exchange, self.max_length, encode)? else {
+            return Err(Error::input(
+                at,
+                format!("the prompt template alone is longer than {} tokens", self.max_length),
+                "raise --max-length or shorten the template",
+            ));
+        };
+        report.history_messages_dropped += cut.history_messages;
+        report.queries_cut += usize::from(cut.query);
+        report.responses_cut += usize::from(cut.response);
+        self.checked(at, tokens)
+    }
+
+    fn tokenize(&self, at: &str, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.tokenizer.encode_fast(text, true).map_err(|e| self.failed(at, &e))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    fn failed(&self, at: &str, error: &tokenizers::Error) -> Error {
+        Error::input(at, format!("{} cannot tokenize the row: {error}", self.name), "")
+    }
+
+    /// How many tokens the tokenizer puts around every sequence.
+    fn special_tokens(&self) -> usize {
+        self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false))
+    }
+
+    fn checked(&self, at: &str, tokens: Vec<u32>) -> Result<Vec<u32>> {
+        if tokens.is_empty() {
+            return Err(Error::input(at, format!("has no tokens under {}", self.name), "the text may be blank"));
+        }
+        match tokens.iter().find(|&&id| id as usize >= self.vocab_size) {
+            Some(id) => Err(Error::input(
+                at,
+                format!("{} gives token id {id}, but the embedding has {} rows", self.name, self.vocab_size),
+                "tokenizer and model do not belong together",
+            )),
+            None => Ok(tokens),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
