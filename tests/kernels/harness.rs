@@ -9,11 +9,11 @@ pub const F32: f64 = 1e-11;
 /// The same where bf16 is stored: one rounding is 2⁻⁹ relative.
 pub const BF16: f64 = 1e-5;
 
-/// Runs a case on checked and on trusted shaders, and once with bindings of at most 32 KiB so that weights are
+/// Runs a case on checked and on trusted shaders, and once with bindings of at most 40 KiB so that weights are
 /// sharded.
 pub fn everywhere(case: impl Fn(&Gpu)) {
     for (mode, limits) in
-        [(Mode::Checked, None), (Mode::Trusted, None), (Mode::Trusted, Some(Limits { binding_bytes: 32 << 10 }))]
+        [(Mode::Checked, None), (Mode::Trusted, None), (Mode::Trusted, Some(Limits { binding_bytes: 40 << 10 }))]
     {
         case(&open(mode, limits));
     }
