@@ -1,1 +1,3 @@
 //! Configurations, checkpoints and the decoder.
+
+pub mod plan;

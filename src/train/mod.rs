@@ -1,1 +1,7 @@
-//! Training and scoring loops.
+//! Training and scoring loops that read like the method.
+
+mod config;
+mod observer;
+
+pub use config::{Checkpointing, Precision, ScheduleKind, ScoreConfig, TrainConfig};
+pub use observer::{Observer, ScoreProgress, ScoreSummary, Silent, StepMetrics, TrainSummary};

@@ -1,0 +1,164 @@
+//! Settings of a run, as flags and as a TOML file name them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::objective::Objective;
+
+/// How values are stored during training; arithmetic is f32 either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Everything in f32.
+    F32,
+    /// Weights and kept activations in bf16, f32 master weights, gradients and residual stream. bf16 has the range of
+    /// f32, so no loss scaling is needed.
+    Mixed,
+}
+
+/// Which activations are kept for the backward pass and which are computed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checkpointing {
+    /// Keep everything.
+    None,
+    /// Compute the attention block of each layer again.
+    Attention,
+    /// Keep only the input of each layer.
+    Layer,
+}
+
+/// Shape of the learning rate after warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScheduleKind {
+    /// Down to zero in a line.
+    Linear,
+    /// Down to zero along half a cosine.
+    Cosine,
+    /// As it is.
+    Constant,
+}
+
+/// Settings of `wgr train`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrainConfig {
+    /// Directory, `.gguf` file, config `.json` of a new model, or hub name.
+    pub model: String,
+    /// Training rows.
+    pub data: Vec<PathBuf>,
+    /// Where the trained model goes.
+    pub output: PathBuf,
+    /// Rows to evaluate on.
+    pub eval_data: Vec<PathBuf>,
+    /// What is minimised.
+    pub objective: Objective,
+    /// Labels run from 1 to this.
+    pub levels: u32,
+    /// Passes over the data.
+    pub epochs: u32,
+    /// Optimizer steps after which to stop, whatever the epochs.
+    pub max_steps: Option<u64>,
+    /// Sequences (pairs for the pairwise objective) a micro-batch.
+    pub batch_size: usize,
+    /// Micro-batches an optimizer step.
+    pub grad_accum: usize,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Learning-rate schedule.
+    pub schedule: ScheduleKind,
+    /// Share of the steps in which the learning rate rises.
+    pub warmup_ratio: f64,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f64,
+    /// Gradients are scaled down to this norm; 0 switches clipping off.
+    pub max_grad_norm: f64,
+    /// Longest sequence in tokens.
+    pub max_length: usize,
+    /// Storage of weights and activations.
+    pub precision: Precision,
+    /// What the backward pass computes again.
+    pub checkpointing: Checkpointing,
+    /// Prompt template; the built-in one when absent.
+    pub template: Option<PathBuf>,
+    /// Whether each epoch has its own order.
+    pub shuffle: bool,
+    /// Steps between checkpoints; only at the end when absent.
+    pub save_every: Option<u64>,
+    /// Steps between evaluations; only at the end when absent.
+    pub eval_every: Option<u64>,
+    /// Go on from the last checkpoint in the output.
+    pub resume: bool,
+    /// Replace an existing output.
+    pub force: bool,
+    /// Seed of the order of rows and of new weights.
+    pub seed: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            data: vec![],
+            output: PathBuf::new(),
+            eval_data: vec![],
+            objective: Objective::Ordinal,
+            levels: 4,
+            epochs: 1,
+            max_steps: None,
+            batch_size: 4,
+            grad_accum: 1,
+            lr: 1e-5,
+            schedule: ScheduleKind::Linear,
+            warmup_ratio: 0.05,
+            weight_decay: 0.01,
+            max_grad_norm: 1.0,
+            max_length: 4096,
+            precision: Precision::F32,
+            checkpointing: Checkpointing::None,
+            template: None,
+            shuffle: true,
+            save_every: None,
+            eval_every: None,
+            resume: false,
+            force: false,
+            seed: 42,
+        }
+    }
+}
+
+/// Settings of `wgr score`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ScoreConfig {
+    /// Directory, `.gguf` file or hub name of a model with a score head.
+    pub model: String,
+    /// Rows to score.
+    pub input: PathBuf,
+    /// One scored row for each, in the same order.
+    pub output: PathBuf,
+    /// Most sequences a batch.
+    pub batch_size: usize,
+    /// Longest sequence in tokens; longer ones are truncated as in training.
+    pub max_length: usize,
+    /// Prompt template; the one saved with the model, or the built-in one, when absent.
+    pub template: Option<PathBuf>,
+    /// Replace an existing output.
+    pub force: bool,
+}
+
+impl Default for ScoreConfig {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            input: PathBuf::new(),
+            output: PathBuf::new(),
+            batch_size: 16,
+            max_length: 4096,
+            template: None,
+            force: false,
+        }
+    }
+}
