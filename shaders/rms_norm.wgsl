@@ -14,6 +14,8 @@ struct Params {
     eps: f32,
     /// Rows that one lane of `backward_weight` sums up.
     chunk: u32,
+    /// 1: `backward` adds to dx; 0: it overwrites it.
+    accumulate: u32,
 }
 
 override LANES: u32 = 1u;
@@ -67,7 +69,7 @@ fn forward(
     }
 }
 
-// With g = dy * weight and n = x * rstd:  dx += rstd * (g - n * mean(g * n)).
+// With g = dy * weight and n = x * rstd:  dx (+)= rstd * (g - n * mean(g * n)).
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> x_saved: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> weight_saved: array<vec4<f32>>;
@@ -92,7 +94,11 @@ fn backward(
     let mean = row_sum(lane, local, projection) * scale / f32(params.columns);
     if (row < params.rows) {
         for (var i = lane; i < params.columns4; i += LANES) {
-            dx[base + i] += scale * (dy[base + i] * weight_saved[i] - x_saved[base + i] * scale * mean);
+            var value = scale * (dy[base + i] * weight_saved[i] - x_saved[base + i] * scale * mean);
+            if (params.accumulate == 1u) {
+                value += dx[base + i];
+            }
+            dx[base + i] = value;
         }
     }
 }

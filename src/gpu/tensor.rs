@@ -149,6 +149,13 @@ impl Tensor {
         Ok(Self { label: label.into(), rows: Layout::plain(rows), columns, dtype, shards })
     }
 
+    /// A zeroed vector of parameters: one row, in one binding.
+    pub fn vector(gpu: &Gpu, memory: Memory, label: &str, columns: Layout) -> Result<Self> {
+        let pooled = Arc::new(gpu.allocate(memory, label, columns.padded() as u64 * Dtype::F32.bytes())?);
+        let shards = vec![Shard { first_row: 0, rows: 1, pooled }];
+        Ok(Self { label: label.into(), rows: Layout::plain(1), columns, dtype: Dtype::F32, shards })
+    }
+
     /// A plain list in the workspace: token ids, offsets, partial sums.
     pub fn workspace(gpu: &Gpu, label: &str, len: usize, dtype: Dtype) -> Result<Self> {
         let pooled = Arc::new(gpu.allocate(Memory::Workspace, label, len as u64 * dtype.bytes())?);
@@ -193,6 +200,11 @@ impl Tensor {
     pub fn whole(&self) -> &Shard {
         assert_eq!(self.shards.len(), 1, "{} is sharded and this kernel needs it whole", self.label);
         &self.shards[0]
+    }
+
+    /// Values the tensor has room for, padding included.
+    pub fn capacity(&self) -> usize {
+        self.shards.iter().map(|shard| shard.rows).sum::<usize>() * self.columns.padded()
     }
 
     /// Bytes on the device.
@@ -249,14 +261,16 @@ impl Tensor {
         }
         Ok(out)
     }
+}
 
-    /// Sets every value to zero.
-    pub fn clear(&self, gpu: &Gpu) {
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        for shard in &self.shards {
+impl Gpu {
+    /// Sets every value of some tensors to zero, in one submit.
+    pub fn clear<'a>(&self, tensors: impl Iterator<Item = &'a Tensor>) {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        for shard in tensors.flat_map(Tensor::shards) {
             encoder.clear_buffer(shard.buffer(), 0, None);
         }
-        gpu.queue.submit([encoder.finish()]);
+        self.queue.submit([encoder.finish()]);
     }
 }
 

@@ -82,7 +82,7 @@ impl Attention {
         if !columns(queries, self.query_layout()) || !columns(keys, self.key_value_layout()) {
             return Err(refuse("attention", format!("{} or {} does not fit {self:?}", queries[0].label(), keys[0].label())));
         }
-        if spans.columns().len() < tokens * 2 || stats.columns().len() < tokens * self.heads * 2 {
+        if spans.capacity() < tokens * 2 || stats.capacity() < tokens * self.heads * 2 {
             return Err(refuse("attention", "spans or stats are too short"));
         }
         check_rows("attention", tokens, queries)?;

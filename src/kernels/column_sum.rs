@@ -23,7 +23,7 @@ pub const CHUNK: usize = 32;
 pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, sum: &Tensor, chunks: &Tensor) -> Result<()> {
     check_rows("column_sum", rows, &[x])?;
     let count = rows.div_ceil(CHUNK);
-    if x.columns().padded() != sum.columns().padded() || chunks.columns().len() < count * x.columns().padded() {
+    if x.columns().padded() != sum.columns().padded() || chunks.capacity() < count * x.columns().padded() {
         return Err(refuse("column_sum", format!("{}, {} and {} do not fit", x.label(), sum.label(), chunks.label())));
     }
     let params = Params { rows: rows as u32, columns4: x.columns4(), chunk: CHUNK as u32 };

@@ -15,6 +15,7 @@ struct Params {
     columns: u32,
     eps: f32,
     chunk: u32,
+    accumulate: u32,
 }
 
 const WORKGROUP: u32 = 64;
@@ -29,6 +30,7 @@ fn params(rows: usize, weight: &Tensor, eps: f32) -> Params {
         columns: weight.columns().len() as u32,
         eps,
         chunk: CHUNK as u32,
+        accumulate: 0,
     }
 }
 
@@ -36,7 +38,7 @@ fn guard(kernel: &str, rows: usize, weight: &Tensor, tensors: &[&Tensor], rstd: 
     let stride = weight.columns().padded();
     // A tensor of heads is read as one row a head.
     let heads = tensors[0].columns().padded() / stride.max(1);
-    if tensors.iter().any(|tensor| tensor.columns().padded() != heads * stride) || rstd.columns().len() < rows * heads {
+    if tensors.iter().any(|tensor| tensor.columns().padded() != heads * stride) || rstd.capacity() < rows * heads {
         return Err(refuse(kernel, format!("{} does not fit {} and rstd", tensors[0].label(), weight.label())));
     }
     check_rows(kernel, rows, tensors)?;
@@ -55,14 +57,25 @@ pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, weight: &Tensor
     recorder.dispatch(&kernel, &params(rows, weight, eps), &bindings, workgroups, cost(rows, weight, 4.0, 2.0))
 }
 
-/// `dx += ∂y/∂x · dy`.
-pub fn backward(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Tensor, weight: &Tensor, rstd: &Tensor, dx: &Tensor) -> Result<()> {
+/// `dx (+)= ∂y/∂x · dy`.
+#[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
+pub fn backward(
+    recorder: &mut Recorder,
+    rows: usize,
+    dy: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    rstd: &Tensor,
+    dx: &Tensor,
+    accumulate: bool,
+) -> Result<()> {
     let rows = guard("rms_norm backward", rows, weight, &[dy, x, dx], rstd)?;
     let lanes = lanes(recorder.gpu, weight.columns4());
     let kernel = Kernel::new("rms_norm/backward").constant("LANES", lanes);
     let workgroups = grid((rows as u32).div_ceil(WORKGROUP / lanes));
     let bindings = [dy.whole(), x.whole(), weight.whole(), rstd.whole(), dx.whole()];
-    recorder.dispatch(&kernel, &params(rows, weight, 0.0), &bindings, workgroups, cost(rows, weight, 10.0, 4.0))
+    let params = Params { accumulate: u32::from(accumulate), ..params(rows, weight, 0.0) };
+    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(rows, weight, 10.0, 4.0))
 }
 
 /// `dweight += Σ_rows dy · x · rstd`; `chunks` is scratch of at least `rows / CHUNK` rows of the weight, rounded up.
@@ -70,7 +83,7 @@ pub fn backward_weight(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Te
     let rows = guard("rms_norm backward_weight", rows, dweight, &[dy, x], rstd)?;
     let count = rows.div_ceil(CHUNK);
     let params = params(rows, dweight, 0.0);
-    if chunks.columns().len() < count * dweight.columns().padded() {
+    if chunks.capacity() < count * dweight.columns().padded() {
         return Err(refuse("rms_norm backward_weight", format!("{} is too small for {count} chunks", chunks.label())));
     }
     let workgroups = grid((count as u32 * params.columns4).div_ceil(WORKGROUP));

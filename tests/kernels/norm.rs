@@ -47,7 +47,7 @@ fn rms_norm_gradients_agree_and_accumulate() {
                 let rstd = Tensor::workspace(gpu, "rstd", narrow.len(), Dtype::F32)?;
                 rstd.write_f32(gpu, &narrow);
                 let chunks = Tensor::workspace(gpu, "chunks", 3 * layout.padded(), Dtype::F32)?;
-                rms_norm::backward(recorder, rows, &dy, &x, &vector(gpu, layout, &w), &rstd, &dx)?;
+                rms_norm::backward(recorder, rows, &dy, &x, &vector(gpu, layout, &w), &rstd, &dx, true)?;
                 rms_norm::backward_weight(recorder, rows, &dy, &x, &rstd, &dw, &chunks)
             });
             let mut expected = reference::rms_norm::backward(columns, &wide(&dy), &wide(&x), &wide(&w), &rstd);

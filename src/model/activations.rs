@@ -1,0 +1,168 @@
+//! The one table of activations: what a forward and backward pass keeps, with shapes. Allocation, the memory plan and
+//! the decoder all read it.
+
+use std::collections::HashMap;
+
+use crate::Result;
+use crate::gpu::{Dtype, Gpu, Layout, Tensor};
+use crate::train::Checkpointing;
+
+use super::config::ModelConfig;
+
+/// Whether a buffer has one row a token or one a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// One a token.
+    Tokens,
+    /// One a sequence.
+    Sequences,
+}
+
+/// One line of the table: `copies` buffers of `rows × columns`. Layer `l` uses copy `l % copies`, so one copy is shared
+/// by all layers and as many copies as layers keep everything.
+#[derive(Debug, Clone)]
+pub struct Slot {
+    /// Name in the decoder.
+    pub name: &'static str,
+    /// What a row stands for.
+    pub rows: Rows,
+    /// Values of a row.
+    pub columns: Layout,
+    /// Storage.
+    pub dtype: Dtype,
+    /// Number of buffers.
+    pub copies: usize,
+}
+
+/// What a pass has to keep.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeping {
+    /// Whether there will be a backward pass.
+    pub training: bool,
+    /// Storage of what is kept between kernels; the residual stream and all gradients are f32.
+    pub dtype: Dtype,
+    /// What the backward pass computes again.
+    pub checkpointing: Checkpointing,
+    /// Logits a sequence.
+    pub logits: usize,
+}
+
+/// The table for a model.
+pub fn table(config: &ModelConfig, keeping: Keeping) -> Vec<Slot> {
+    let Keeping { training, dtype, checkpointing, logits } = keeping;
+    let hidden = Layout::plain(config.hidden_size);
+    let inner = Layout::plain(config.intermediate_size);
+    let queries = Layout::heads(config.num_attention_heads, config.head_dim);
+    let keys = Layout::heads(config.num_key_value_heads, config.head_dim);
+    let layers = config.num_hidden_layers;
+    let kept = |when: bool| if training && when { layers.max(1) } else { 1 };
+    let inputs = if training { layers + 1 } else { 2 };
+    let middles = kept(checkpointing != Checkpointing::Layer);
+    let attention = kept(checkpointing == Checkpointing::None);
+    let mlp = kept(checkpointing != Checkpointing::Layer);
+    let tokens = |name, columns, dtype, copies| Slot { name, rows: Rows::Tokens, columns, dtype, copies };
+    let mut slots = vec![
+        tokens("inputs", hidden, Dtype::F32, inputs),
+        tokens("middles", hidden, Dtype::F32, middles),
+        tokens("attention_norm", hidden, dtype, attention),
+        tokens("attention_rstd", Layout::plain(1), Dtype::F32, attention),
+        tokens("query", queries, dtype, attention),
+        tokens("key", keys, dtype, attention),
+        tokens("value", keys, dtype, attention),
+        tokens("attention", queries, dtype, attention),
+        tokens("attention_stats", Layout::plain(2 * config.num_attention_heads), Dtype::F32, attention),
+        tokens("mlp_norm", hidden, dtype, mlp),
+        tokens("mlp_rstd", Layout::plain(1), Dtype::F32, mlp),
+        tokens("gate", inner, dtype, mlp),
+        tokens("up", inner, dtype, mlp),
+        tokens("product", inner, dtype, mlp),
+    ];
+    if config.qk_norm {
+        slots.extend([
+            tokens("raw_query", queries, Dtype::F32, attention),
+            tokens("raw_key", keys, Dtype::F32, attention),
+            tokens("query_rstd", Layout::plain(config.num_attention_heads), Dtype::F32, attention),
+            tokens("key_rstd", Layout::plain(config.num_key_value_heads), Dtype::F32, attention),
+        ]);
+    }
+    let sequences = |name, columns| Slot { name, rows: Rows::Sequences, columns, dtype: Dtype::F32, copies: 1 };
+    slots.extend([
+        sequences("pooled", hidden),
+        sequences("pooled_norm", hidden),
+        sequences("pooled_rstd", Layout::plain(1)),
+        sequences("logits", Layout::plain(logits)),
+    ]);
+    if training {
+        let gradient = |name, columns| tokens(name, columns, Dtype::F32, 1);
+        slots.extend([
+            sequences("d_logits", Layout::plain(logits)),
+            sequences("d_pooled_norm", hidden),
+            sequences("d_pooled", hidden),
+            gradient("d_residual", hidden),
+            gradient("d_norm", hidden),
+            gradient("d_gate", inner),
+            gradient("d_up", inner),
+            gradient("d_product", inner),
+            gradient("d_query", queries),
+            gradient("d_key", keys),
+            gradient("d_value", keys),
+            gradient("d_attention", queries),
+        ]);
+        if config.qk_norm {
+            slots.extend([gradient("d_raw_query", queries), gradient("d_raw_key", keys)]);
+        }
+    }
+    slots
+}
+
+/// Bytes of a table for the largest batch.
+pub fn bytes(slots: &[Slot], tokens: usize, sequences: usize) -> u64 {
+    slots.iter().map(|slot| slot.copies as u64 * slot.bytes(tokens, sequences)).sum()
+}
+
+impl Slot {
+    fn count(&self, tokens: usize, sequences: usize) -> usize {
+        match self.rows {
+            Rows::Tokens => tokens,
+            Rows::Sequences => sequences,
+        }
+    }
+
+    fn bytes(&self, tokens: usize, sequences: usize) -> u64 {
+        (self.count(tokens, sequences) * self.columns.padded()) as u64 * self.dtype.bytes()
+    }
+}
+
+/// The buffers of a table.
+pub struct Activations {
+    buffers: HashMap<&'static str, Vec<Tensor>>,
+}
+
+impl Activations {
+    /// Allocates every line of the table for the largest batch.
+    pub fn allocate(gpu: &Gpu, slots: &[Slot], tokens: usize, sequences: usize) -> Result<Self> {
+        let mut buffers = HashMap::new();
+        for slot in slots {
+            let rows = slot.count(tokens, sequences);
+            let copies = (0..slot.copies)
+                .map(|_| Tensor::activation(gpu, slot.name, rows, slot.columns, slot.dtype))
+                .collect::<Result<Vec<_>>>()?;
+            buffers.insert(slot.name, copies);
+        }
+        Ok(Self { buffers })
+    }
+
+    /// The buffer of a layer; layers share it where the table keeps fewer copies than layers.
+    ///
+    /// # Panics
+    /// If the table has no such line, which is a fault of the decoder.
+    pub fn of(&self, name: &str, layer: usize) -> &Tensor {
+        let copies = self.buffers.get(name).unwrap_or_else(|| panic!("the activation table has no {name}"));
+        &copies[layer % copies.len()]
+    }
+
+    /// The buffer of a line that does not belong to a layer.
+    pub fn get(&self, name: &str) -> &Tensor {
+        self.of(name, 0)
+    }
+}

@@ -1,0 +1,90 @@
+//! A packed micro-batch on the device.
+
+use crate::Result;
+use crate::gpu::{Dtype, Gpu, Tensor};
+use crate::kernels::embedding::{Groups, TokenGroups};
+use crate::kernels::rope;
+
+use super::config::ModelConfig;
+
+/// Buffers for the tables of a packed batch, written anew for every batch.
+pub struct Batch {
+    /// Tokens of the batch it holds now.
+    pub tokens: usize,
+    /// Sequences of the batch it holds now.
+    pub sequences: usize,
+    /// Distinct token ids of the batch it holds now.
+    pub groups: usize,
+    /// Token ids.
+    pub ids: Tensor,
+    /// First token of the sequence of each token, and one past its last.
+    pub spans: Tensor,
+    /// Where sequences start, and the number of tokens last.
+    pub offsets: Tensor,
+    /// Which sequence each token belongs to.
+    pub sequence_of: Tensor,
+    /// Cosines and sines of every position.
+    pub angles: Tensor,
+    unique: Tensor,
+    starts: Tensor,
+    rows: Tensor,
+    max_tokens: usize,
+    max_sequences: usize,
+}
+
+impl Batch {
+    /// Room for batches of so many tokens and sequences, none longer than `max_length`.
+    pub fn new(gpu: &Gpu, config: &ModelConfig, max_tokens: usize, max_sequences: usize, max_length: usize) -> Result<Self> {
+        let list = |label, len| Tensor::workspace(gpu, label, len, Dtype::U32);
+        let (frequencies, factor) = config.rope.inverse_frequencies(config.head_dim);
+        Ok(Self {
+            tokens: 0,
+            sequences: 0,
+            groups: 0,
+            ids: list("token ids", max_tokens)?,
+            spans: list("spans", 2 * max_tokens)?,
+            offsets: list("offsets", max_sequences + 1)?,
+            sequence_of: list("sequence of token", max_tokens)?,
+            angles: rope::table(gpu, max_length, &frequencies, factor)?,
+            unique: list("distinct ids", max_tokens)?,
+            starts: list("group starts", max_tokens + 1)?,
+            rows: list("group rows", max_tokens)?,
+            max_tokens,
+            max_sequences,
+        })
+    }
+
+    /// Fills the buffers with a packed batch. `offsets` are where sequences start, and the number of tokens last.
+    ///
+    /// # Panics
+    /// If the batch is larger than the room that was made, which is a fault of whoever packed it.
+    pub fn write(&mut self, gpu: &Gpu, ids: &[u32], offsets: &[u32]) {
+        let sequences = offsets.len() - 1;
+        assert!(ids.len() <= self.max_tokens && sequences <= self.max_sequences, "the batch exceeds the plan");
+        let pairs = || offsets.windows(2).zip(0u32..);
+        let spans: Vec<u32> =
+            pairs().flat_map(|(p, _)| std::iter::repeat_n([p[0], p[1]], (p[1] - p[0]) as usize)).flatten().collect();
+        let sequence_of: Vec<u32> =
+            pairs().flat_map(|(p, s)| std::iter::repeat_n(s, (p[1] - p[0]) as usize)).collect();
+        let groups = TokenGroups::of(ids);
+        self.ids.write_u32(gpu, ids);
+        self.spans.write_u32(gpu, &spans);
+        self.offsets.write_u32(gpu, offsets);
+        self.sequence_of.write_u32(gpu, &sequence_of);
+        self.unique.write_u32(gpu, &groups.unique);
+        self.starts.write_u32(gpu, &groups.starts);
+        self.rows.write_u32(gpu, &groups.rows);
+        (self.tokens, self.sequences, self.groups) = (ids.len(), sequences, groups.unique.len());
+    }
+
+    /// The tables of the embedding gradient.
+    pub fn token_groups(&self) -> Groups<'_> {
+        Groups { unique: &self.unique, starts: &self.starts, rows: &self.rows }
+    }
+
+    /// Bytes of the buffers, for the plan.
+    pub fn bytes(config: &ModelConfig, max_tokens: usize, max_sequences: usize, max_length: usize) -> u64 {
+        let half = (config.head_dim / 2).next_multiple_of(4);
+        4 * (7 * max_tokens + max_sequences + 2 + max_length * 2 * half) as u64
+    }
+}

@@ -1,0 +1,269 @@
+//! The decoder: Llama, Mistral, Qwen2 and Qwen3, forward and backward, written out as the kernels run.
+//!
+//! Backward passes are written by hand beside the forward passes they mirror. Activations are found by name in the one
+//! table of [`super::activations`]; with checkpointing, blocks share buffers and the backward pass runs the block's
+//! forward pass again before it needs them.
+
+use crate::Result;
+use crate::gpu::{Dtype, Gpu, Layout, Recorder, Tensor};
+use crate::kernels::attention::Attention;
+use crate::kernels::{embedding, rms_norm, rope, swiglu};
+use crate::train::Checkpointing;
+
+use super::activations::Activations;
+use super::batch::Batch;
+use super::config::ModelConfig;
+use super::linear::{Linear, gradient};
+use super::parameter::{Holding, Parameter};
+
+/// One transformer layer.
+#[derive(Debug, Clone)]
+struct Layer {
+    shape: Attention,
+    attention_norm: Parameter,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    query_norm: Option<Parameter>,
+    key_norm: Option<Parameter>,
+    mlp_norm: Parameter,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+}
+
+/// A decoder without a head: token ids in, the residual stream after the last layer out.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    eps: f32,
+    embedding: Parameter,
+    layers: Vec<Layer>,
+    norm: Parameter,
+}
+
+/// What every pass is given.
+#[derive(Clone, Copy)]
+pub struct Pass<'a> {
+    /// The packed batch.
+    pub batch: &'a Batch,
+    /// Buffers of the activation table.
+    pub activations: &'a Activations,
+    /// Scratch for sums over rows.
+    pub chunks: &'a Tensor,
+}
+
+impl Decoder {
+    /// Parameters for a configuration, zeroed; `stored` names the storage of a matrix in the checkpoint, which is kept
+    /// for inference.
+    pub fn new(gpu: &Gpu, config: &ModelConfig, holding: Holding, stored: &dyn Fn(&str) -> Dtype) -> Result<Self> {
+        let hidden = Layout::plain(config.hidden_size);
+        let inner = Layout::plain(config.intermediate_size);
+        let head = Layout::heads(1, config.head_dim);
+        let linear = |name: String, out: Layout, inner: Layout, bias: bool| {
+            let dtype = stored(&format!("{name}.weight"));
+            Linear::new(gpu, &name, out, inner, bias, holding, dtype)
+        };
+        let norm = |name: String, columns: Layout| Parameter::vector(gpu, name, columns, holding);
+        let layer = |index: usize| -> Result<Layer> {
+            let at = |rest: &str| format!("model.layers.{index}.{rest}");
+            let shape = Attention {
+                heads: config.num_attention_heads,
+                key_value_heads: config.num_key_value_heads,
+                head_dim: config.head_dim,
+                causal: true,
+                window: config.window(index),
+            };
+            let (queries, keys) = (shape.query_layout(), shape.key_value_layout());
+            let head_norm = |name: &str| config.qk_norm.then(|| norm(at(name), head)).transpose();
+            Ok(Layer {
+                shape,
+                attention_norm: norm(at("input_layernorm.weight"), hidden)?,
+                query: linear(at("self_attn.q_proj"), queries, hidden, config.qkv_bias)?,
+                key: linear(at("self_attn.k_proj"), keys, hidden, config.qkv_bias)?,
+                value: linear(at("self_attn.v_proj"), keys, hidden, config.qkv_bias)?,
+                output: linear(at("self_attn.o_proj"), hidden, queries, config.output_bias)?,
+                query_norm: head_norm("self_attn.q_norm.weight")?,
+                key_norm: head_norm("self_attn.k_norm.weight")?,
+                mlp_norm: norm(at("post_attention_layernorm.weight"), hidden)?,
+                gate: linear(at("mlp.gate_proj"), inner, hidden, config.mlp_bias)?,
+                up: linear(at("mlp.up_proj"), inner, hidden, config.mlp_bias)?,
+                down: linear(at("mlp.down_proj"), hidden, inner, config.mlp_bias)?,
+            })
+        };
+        let name = "model.embed_tokens.weight".to_owned();
+        let dtype = stored(&name);
+        let vocabulary = Layout::plain(config.vocab_size);
+        Ok(Self {
+            eps: config.rms_norm_eps,
+            embedding: Parameter::matrix(gpu, name, vocabulary, hidden, holding, dtype)?,
+            layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?,
+            norm: norm("model.norm.weight".into(), hidden)?,
+        })
+    }
+
+    /// Every parameter, in the order of computation.
+    pub fn parameters(&self) -> impl Iterator<Item = &Parameter> {
+        let layers = self.layers.iter().flat_map(Layer::parameters);
+        std::iter::once(&self.embedding).chain(layers).chain(std::iter::once(&self.norm))
+    }
+
+    /// The norm after the last layer, which the head applies to what it pools.
+    pub fn norm(&self) -> (&Parameter, f32) {
+        (&self.norm, self.eps)
+    }
+
+    /// The token embedding, also the output matrix of models that tie them.
+    pub fn embedding(&self) -> &Parameter {
+        &self.embedding
+    }
+
+    /// Residual stream after the last layer.
+    pub fn output<'a>(&self, activations: &'a Activations) -> &'a Tensor {
+        activations.of("inputs", self.layers.len())
+    }
+
+    /// Token ids to the residual stream after the last layer.
+    pub fn forward(&self, recorder: &mut Recorder, pass: Pass) -> Result<()> {
+        let Pass { batch, activations, .. } = pass;
+        embedding::forward(recorder, batch.tokens, &batch.ids, self.embedding.used(), activations.get("inputs"))?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            layer.attention_forward(recorder, pass, index, self.eps)?;
+            layer.attention_output(recorder, pass, index)?;
+            layer.mlp_forward(recorder, pass, index, self.eps)?;
+            let residual = Some(activations.of("middles", index));
+            layer.down.forward(recorder, batch.tokens, activations.of("product", index), activations.of("inputs", index + 1), residual)?;
+        }
+        Ok(())
+    }
+
+    /// From the gradient of the residual stream after the last layer, in `d_residual`, to the gradients of all
+    /// parameters.
+    pub fn backward(&self, recorder: &mut Recorder, pass: Pass, checkpointing: Checkpointing) -> Result<()> {
+        let Pass { batch, activations, .. } = pass;
+        for (index, layer) in self.layers.iter().enumerate().rev() {
+            if checkpointing != Checkpointing::None {
+                layer.attention_forward(recorder, pass, index, self.eps)?;
+            }
+            if checkpointing == Checkpointing::Layer {
+                layer.attention_output(recorder, pass, index)?;
+                layer.mlp_forward(recorder, pass, index, self.eps)?;
+            }
+            layer.mlp_backward(recorder, pass, index)?;
+            layer.attention_backward(recorder, pass, index)?;
+        }
+        let d_residual = activations.get("d_residual");
+        embedding::backward(recorder, batch.tokens, batch.groups, batch.token_groups(), d_residual, gradient(&self.embedding)?)
+    }
+}
+
+impl Layer {
+    fn parameters(&self) -> impl Iterator<Item = &Parameter> {
+        let attention = [&self.query, &self.key, &self.value, &self.output].into_iter().flat_map(Linear::parameters);
+        let mlp = [&self.gate, &self.up, &self.down].into_iter().flat_map(Linear::parameters);
+        std::iter::once(&self.attention_norm)
+            .chain(attention)
+            .chain(&self.query_norm)
+            .chain(&self.key_norm)
+            .chain(std::iter::once(&self.mlp_norm))
+            .chain(mlp)
+    }
+
+    /// Norm, projections, rotary embedding, attention: everything the backward pass needs of the block.
+    fn attention_forward(&self, recorder: &mut Recorder, pass: Pass, index: usize, eps: f32) -> Result<()> {
+        let Pass { batch, activations, .. } = pass;
+        let of = |name| activations.of(name, index);
+        let rows = batch.tokens;
+        rms_norm::forward(recorder, rows, of("inputs"), self.attention_norm.used(), of("attention_norm"), of("attention_rstd"), eps)?;
+        match (&self.query_norm, &self.key_norm) {
+            (Some(query_norm), Some(key_norm)) => {
+                self.query.forward(recorder, rows, of("attention_norm"), of("raw_query"), None)?;
+                self.key.forward(recorder, rows, of("attention_norm"), of("raw_key"), None)?;
+                rms_norm::forward(recorder, rows, of("raw_query"), query_norm.used(), of("query"), of("query_rstd"), eps)?;
+                rms_norm::forward(recorder, rows, of("raw_key"), key_norm.used(), of("key"), of("key_rstd"), eps)?;
+            }
+            _ => {
+                self.query.forward(recorder, rows, of("attention_norm"), of("query"), None)?;
+                self.key.forward(recorder, rows, of("attention_norm"), of("key"), None)?;
+            }
+        }
+        self.value.forward(recorder, rows, of("attention_norm"), of("value"), None)?;
+        rope::forward(recorder, rows, of("query"), &batch.angles, &batch.spans)?;
+        rope::forward(recorder, rows, of("key"), &batch.angles, &batch.spans)?;
+        let (q, k, v) = (of("query"), of("key"), of("value"));
+        self.shape.forward(recorder, rows, &batch.spans, q, k, v, of("attention"), of("attention_stats"))
+    }
+
+    /// The block's result: the residual stream in the middle of the layer.
+    fn attention_output(&self, recorder: &mut Recorder, pass: Pass, index: usize) -> Result<()> {
+        let of = |name| pass.activations.of(name, index);
+        self.output.forward(recorder, pass.batch.tokens, of("attention"), of("middles"), Some(of("inputs")))
+    }
+
+    /// Everything of the gated MLP but its last projection.
+    fn mlp_forward(&self, recorder: &mut Recorder, pass: Pass, index: usize, eps: f32) -> Result<()> {
+        let of = |name| pass.activations.of(name, index);
+        let rows = pass.batch.tokens;
+        rms_norm::forward(recorder, rows, of("middles"), self.mlp_norm.used(), of("mlp_norm"), of("mlp_rstd"), eps)?;
+        self.gate.forward(recorder, rows, of("mlp_norm"), of("gate"), None)?;
+        self.up.forward(recorder, rows, of("mlp_norm"), of("up"), None)?;
+        swiglu::forward(recorder, rows, of("gate"), of("up"), of("product"))
+    }
+
+    fn mlp_backward(&self, recorder: &mut Recorder, pass: Pass, index: usize) -> Result<()> {
+        let Pass { batch, activations, chunks } = pass;
+        let of = |name| activations.of(name, index);
+        let rows = batch.tokens;
+        let (d_residual, d_norm) = (of("d_residual"), of("d_norm"));
+        self.down.backward(recorder, rows, d_residual, of("product"), of("d_product"), false, chunks)?;
+        swiglu::backward(recorder, rows, of("d_product"), of("gate"), of("up"), of("d_gate"), of("d_up"))?;
+        self.gate.backward(recorder, rows, of("d_gate"), of("mlp_norm"), d_norm, false, chunks)?;
+        self.up.backward(recorder, rows, of("d_up"), of("mlp_norm"), d_norm, true, chunks)?;
+        norm_backward(recorder, rows, d_norm, of("middles"), &self.mlp_norm, of("mlp_rstd"), d_residual, true, chunks)
+    }
+
+    fn attention_backward(&self, recorder: &mut Recorder, pass: Pass, index: usize) -> Result<()> {
+        let Pass { batch, activations, chunks } = pass;
+        let of = |name| activations.of(name, index);
+        let rows = batch.tokens;
+        let (d_residual, d_norm) = (of("d_residual"), of("d_norm"));
+        let (d_query, d_key, d_value) = (of("d_query"), of("d_key"), of("d_value"));
+        self.output.backward(recorder, rows, d_residual, of("attention"), of("d_attention"), false, chunks)?;
+        let inputs = [of("query"), of("key"), of("value"), of("attention")];
+        let d_inputs = [d_query, d_key, d_value];
+        self.shape.backward(recorder, rows, &batch.spans, inputs, of("attention_stats"), of("d_attention"), d_inputs)?;
+        rope::backward(recorder, rows, d_query, &batch.angles, &batch.spans)?;
+        rope::backward(recorder, rows, d_key, &batch.angles, &batch.spans)?;
+        let (d_query, d_key) = match (&self.query_norm, &self.key_norm) {
+            (Some(query_norm), Some(key_norm)) => {
+                let (raw_query, raw_key) = (of("d_raw_query"), of("d_raw_key"));
+                norm_backward(recorder, rows, d_query, of("raw_query"), query_norm, of("query_rstd"), raw_query, false, chunks)?;
+                norm_backward(recorder, rows, d_key, of("raw_key"), key_norm, of("key_rstd"), raw_key, false, chunks)?;
+                (raw_query, raw_key)
+            }
+            _ => (d_query, d_key),
+        };
+        self.query.backward(recorder, rows, d_query, of("attention_norm"), d_norm, false, chunks)?;
+        self.key.backward(recorder, rows, d_key, of("attention_norm"), d_norm, true, chunks)?;
+        self.value.backward(recorder, rows, d_value, of("attention_norm"), d_norm, true, chunks)?;
+        let rstd = of("attention_rstd");
+        norm_backward(recorder, rows, d_norm, of("inputs"), &self.attention_norm, rstd, d_residual, true, chunks)
+    }
+}
+
+/// Both gradients of a norm.
+#[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
+pub(super) fn norm_backward(
+    recorder: &mut Recorder,
+    rows: usize,
+    dy: &Tensor,
+    x: &Tensor,
+    norm: &Parameter,
+    rstd: &Tensor,
+    dx: &Tensor,
+    accumulate: bool,
+    chunks: &Tensor,
+) -> Result<()> {
+    rms_norm::backward_weight(recorder, rows, dy, x, rstd, gradient(norm)?, chunks)?;
+    rms_norm::backward(recorder, rows, dy, x, norm.used(), rstd, dx, accumulate)
+}

@@ -1,0 +1,125 @@
+//! A named tensor of a model: where it lives on the device, how it is drawn when new, how it is written back.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::Rng;
+
+use crate::Result;
+use crate::gpu::{Dtype, Gpu, Layout, Memory, Tensor};
+
+/// A parameter on the device.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// Hugging Face name.
+    pub name: String,
+    /// Shape in the checkpoint: `[rows, columns]` or `[columns]`.
+    pub shape: Vec<usize>,
+    /// The values: f32 while training, the stored type otherwise.
+    pub weight: Tensor,
+    /// The bf16 copy that mixed precision computes with.
+    pub compute: Option<Tensor>,
+    /// f32 gradient, while training.
+    pub gradient: Option<Tensor>,
+}
+
+/// How the parameters of a model are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holding {
+    /// For scoring, as stored.
+    Inference,
+    /// f32 weights and gradients.
+    Training,
+    /// f32 weights and gradients, and bf16 copies of matrices.
+    MixedTraining,
+}
+
+impl Parameter {
+    /// A matrix `[rows, columns]`.
+    pub fn matrix(gpu: &Gpu, name: String, rows: Layout, columns: Layout, holding: Holding, stored: Dtype) -> Result<Self> {
+        let dtype = if holding == Holding::Inference { stored } else { Dtype::F32 };
+        let tensor = |memory, dtype| Tensor::new(gpu, memory, &name, rows, columns, dtype);
+        let weight = tensor(Memory::Weights, dtype)?;
+        let training = holding != Holding::Inference;
+        let compute = (holding == Holding::MixedTraining).then(|| tensor(Memory::Weights, Dtype::Bf16)).transpose()?;
+        Ok(Self {
+            shape: vec![rows.len(), columns.len()],
+            // The optimizer writes weight and copy shard by shard; where they are cut differently there is no copy.
+            compute: compute.filter(|copy| copy.shards().len() == weight.shards().len()),
+            gradient: training.then(|| tensor(Memory::Gradients, Dtype::F32)).transpose()?,
+            weight,
+            name,
+        })
+    }
+
+    /// A norm weight or a bias: one row, always f32.
+    pub fn vector(gpu: &Gpu, name: String, columns: Layout, holding: Holding) -> Result<Self> {
+        let tensor = |memory| Tensor::vector(gpu, memory, &name, columns);
+        Ok(Self {
+            shape: vec![columns.len()],
+            weight: tensor(Memory::Weights)?,
+            compute: None,
+            gradient: (holding != Holding::Inference).then(|| tensor(Memory::Gradients)).transpose()?,
+            name,
+        })
+    }
+
+    /// The tensor that kernels read.
+    pub fn used(&self) -> &Tensor {
+        self.compute.as_ref().unwrap_or(&self.weight)
+    }
+
+    /// Whether weight decay applies: matrices decay, norms and biases do not.
+    pub fn decays(&self) -> bool {
+        self.shape.len() > 1
+    }
+
+    /// Sets the values, copies included.
+    pub fn write(&self, gpu: &Gpu, values: &[f32]) -> Result<()> {
+        if let Some(compute) = &self.compute {
+            compute.write(gpu, values)?;
+        }
+        self.weight.write(gpu, values)
+    }
+
+    /// Values of a new parameter, the same for a seed and name whatever else the model holds: matrices normal with
+    /// the given deviation, biases zero, norms one.
+    pub fn initial(&self, seed: u64, deviation: f32) -> Vec<f32> {
+        let count = self.shape.iter().product();
+        if !self.decays() {
+            return vec![if self.name.ends_with("bias") { 0.0 } else { 1.0 }; count];
+        }
+        normal(&self.name, seed, deviation, count)
+    }
+}
+
+/// Normal values by Box and Muller's transform, seeded by name.
+fn normal(name: &str, seed: u64, deviation: f32, count: usize) -> Vec<f32> {
+    // FNV-1a: any fixed hash does, and the standard library's may change.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ hash);
+    let mut uniform = || (f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0;
+    let mut values = Vec::with_capacity(count + 1);
+    while values.len() < count {
+        let radius = (-2.0 * uniform().ln()).sqrt() * f64::from(deviation);
+        let (sin, cos) = (std::f64::consts::TAU * uniform()).sin_cos();
+        values.push((radius * cos) as f32);
+        values.push((radius * sin) as f32);
+    }
+    values.truncate(count);
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_values_have_the_deviation_and_depend_on_seed_and_name_only() {
+        let values = normal("model.embed_tokens.weight", 1, 0.02, 10_001);
+        assert_eq!(values, normal("model.embed_tokens.weight", 1, 0.02, 10_001));
+        assert_ne!(values, normal("model.embed_tokens.weight", 2, 0.02, 10_001));
+        let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64;
+        let deviation = (values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
+        assert!(mean.abs() < 1e-3 && (deviation - 0.02).abs() < 1e-3, "{mean} {deviation}");
+    }
+}
