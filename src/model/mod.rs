@@ -1,3 +1,20 @@
-//! Configurations, checkpoints and the decoder.
+//! Configurations, checkpoints (safetensors, GGUF) and the models built from kernels.
 
+pub mod activations;
+pub mod batch;
+pub mod classifier;
+pub mod config;
+pub mod convert;
+pub mod decoder;
+mod fields;
+pub mod gguf_tokenizer;
+pub mod linear;
+pub mod parameter;
 pub mod plan;
+pub mod rope;
+pub mod source;
+pub mod weights;
+
+pub use config::{Family, ModelConfig, TensorSpec};
+pub use rope::{Rope, RopeScaling};
+pub use weights::{Checkpoint, Dtype, TensorInfo};

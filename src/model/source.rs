@@ -1,0 +1,150 @@
+//! From what a user names a model by to files on disk.
+
+use std::path::{Path, PathBuf};
+
+use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
+use hf_hub::{Cache, CacheRepo, Repo};
+
+use crate::{Error, Result};
+
+/// Files of a model, on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A Hugging Face model directory, perhaps without weights.
+    Directory(PathBuf),
+    /// A `.gguf` file.
+    Gguf(PathBuf),
+    /// A configuration of a model yet to be made.
+    Config(PathBuf),
+}
+
+/// Finds a model: a directory, a `.gguf` or `.json` file, or `owner/name` on the Hugging Face hub. Of a model on the
+/// hub the configuration, safetensors and tokenizer files are downloaded to the cache that Python tools share;
+/// `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean there.
+///
+/// # Errors
+/// When nothing of that name is there, and when the hub cannot be reached and the cache does not have it.
+pub fn resolve(name: &str) -> Result<Source> {
+    let path = Path::new(name);
+    if path.is_dir() {
+        return Ok(Source::Directory(path.to_owned()));
+    }
+    if path.is_file() {
+        return match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gguf") => Ok(Source::Gguf(path.to_owned())),
+            Some("json") => Ok(Source::Config(path.to_owned())),
+            _ => Err(Error::input(name, "is not a model", "name a directory, a .gguf file or a config.json")),
+        };
+    }
+    if !is_hub_name(name) {
+        let hint = "name a directory, a .gguf file, a config.json, or owner/name on the Hugging Face hub";
+        return Err(Error::input(name, "there is no such model", hint));
+    }
+    Ok(Source::Directory(from_hub(name)?))
+}
+
+/// `owner/name` of letters, digits, `-`, `_` and `.`; nothing that is plainly a path.
+fn is_hub_name(name: &str) -> bool {
+    let valid = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    };
+    match name.split_once('/') {
+        Some((owner, model)) => valid(owner) && valid(model) && ![".gguf", ".json"].iter().any(|e| model.ends_with(e)),
+        None => false,
+    }
+}
+
+fn is_wanted(file: &str) -> bool {
+    let names = [
+        "config.json",
+        "model.safetensors.index.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.json",
+        "merges.txt",
+        "chat_template.jinja",
+    ];
+    names.contains(&file) || file.starts_with("model") && file.ends_with(".safetensors") && !file.contains('/')
+}
+
+fn from_hub(name: &str) -> Result<PathBuf> {
+    let cached = Cache::from_env().model(name.to_owned());
+    if std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0")) {
+        return cached_snapshot(&cached)
+            .ok_or_else(|| Error::input(name, "is not in the cache, and HF_HUB_OFFLINE is set", "download it first"));
+    }
+    download(name, &cached).or_else(|error| {
+        let snapshot = cached_snapshot(&cached).ok_or_else(|| {
+            let hint = "check the name and the network; gated models need HF_TOKEN";
+            Error::input(name, format!("could not be fetched from the Hugging Face hub: {error}"), hint)
+        })?;
+        tracing::warn!("{name}: the hub could not be reached ({error}); using the cached copy");
+        Ok(snapshot)
+    })
+}
+
+fn cached_snapshot(cached: &CacheRepo) -> Option<PathBuf> {
+    let has_weights = ["model.safetensors", "model.safetensors.index.json"].iter().any(|f| cached.get(f).is_some());
+    Some(cached.get("config.json")?.parent()?.to_owned()).filter(|_| has_weights)
+}
+
+fn download(name: &str, cached: &CacheRepo) -> Result<PathBuf, ApiError> {
+    let mut builder = ApiBuilder::from_env();
+    if let Ok(token) = std::env::var("HF_TOKEN") {
+        builder = builder.with_token(Some(token));
+    }
+    let repo: ApiRepo = builder.build()?.repo(Repo::model(name.to_owned()));
+    let info = repo.info()?;
+    // Files of two revisions must not mix: what is cached counts only if it is of the revision the hub has now.
+    let current = cached_snapshot(cached).is_some_and(|path| path.ends_with(&info.sha));
+    for file in info.siblings.iter().map(|sibling| sibling.rfilename.as_str()).filter(|file| is_wanted(file)) {
+        if current {
+            repo.get(file)?
+        } else {
+            repo.download(file)?
+        };
+    }
+    let missing = || std::io::Error::other("it has no config.json or no safetensors weights");
+    cached_snapshot(cached).ok_or_else(|| missing().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_and_directories_are_told_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let resolved = |name: &str| resolve(directory.path().join(name).to_str().unwrap());
+        for name in ["m.gguf", "c.json", "weights.bin"] {
+            std::fs::write(directory.path().join(name), "").unwrap();
+        }
+        assert_eq!(resolved("").unwrap(), Source::Directory(directory.path().join("")));
+        assert_eq!(resolved("m.gguf").unwrap(), Source::Gguf(directory.path().join("m.gguf")));
+        assert_eq!(resolved("c.json").unwrap(), Source::Config(directory.path().join("c.json")));
+        assert!(resolved("weights.bin").unwrap_err().to_string().contains("is not a model"));
+        assert!(resolved("absent").unwrap_err().to_string().contains("no such model"));
+    }
+
+    #[test]
+    fn only_owner_and_name_go_to_the_hub() {
+        assert!(is_hub_name("Qwen/Qwen2.5-0.5B") && is_hub_name("meta-llama/Llama-3.2-1B"));
+        for path in ["model", "a/b/c", "./model", "models/x.gguf", "../x", "/x", "a/", "a b/c"] {
+            assert!(!is_hub_name(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_what_a_model_needs_is_downloaded() {
+        for file in ["config.json", "model.safetensors", "model-00001-of-00002.safetensors", "tokenizer.json"] {
+            assert!(is_wanted(file), "{file}");
+        }
+        for file in ["pytorch_model.bin", "onnx/model.safetensors", "README.md", "consolidated.safetensors"] {
+            assert!(!is_wanted(file), "{file}");
+        }
+    }
+}

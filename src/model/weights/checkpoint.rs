@@ -1,0 +1,358 @@
+//! One checkpoint, whatever its files: a configuration, tensors under Hugging Face names, a tokenizer.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tokenizers::Tokenizer;
+
+use super::gguf::{self, Metadata};
+use super::gguf_config::{self, Shapes};
+use super::gguf_names::{self, ROPE_FACTORS, RotaryRows, rotary_rows};
+use super::mapped::Mapped;
+use super::writer::{CONFIG, INDEX};
+use super::{Dtype, Entry, TensorInfo, safetensors};
+use crate::model::config::{ModelConfig, TensorSpec};
+use crate::model::gguf_tokenizer;
+use crate::model::source::{self, Source};
+use crate::{Error, Result};
+
+/// The single file of a small checkpoint.
+const SINGLE: &str = "model.safetensors";
+/// Files of a tokenizer that travel with a model.
+const TOKENIZER_FILES: [&str; 8] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+];
+
+/// A checkpoint opened for reading. Weights stay on disk until they are asked for.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    config: ModelConfig,
+    files: Vec<Mapped>,
+    tensors: BTreeMap<String, Stored>,
+    /// The metadata of a GGUF file, which holds its tokenizer; `None` for directories.
+    metadata: Option<Metadata>,
+}
+
+/// A tensor, and the file it is in.
+#[derive(Debug)]
+struct Stored {
+    file: usize,
+    entry: Entry,
+    /// The row order of GGUF's `llama` queries and keys, to be undone on reading.
+    rotary: Option<RotaryRows>,
+}
+
+impl Checkpoint {
+    /// Opens a model directory, a `.gguf` file, a `config.json` or directory without weights (a new model), or a model
+    /// of the Hugging Face hub by its `owner/name`, which is downloaded unless it is in the cache.
+    ///
+    /// # Errors
+    /// Names the file, field or tensor at fault: unreadable or damaged files, configurations the engine does not
+    /// support, tensors that are missing, unknown or of another shape than the configuration asks for.
+    pub fn open(source: &str) -> Result<Self> {
+        match source::resolve(source)? {
+            Source::Gguf(path) => Self::open_gguf(&path),
+            Source::Directory(path) => Self::open_directory(&path),
+            Source::Config(path) => Ok(Self::without_weights(&path, read_config(&path)?)),
+        }
+    }
+
+    fn without_weights(path: &Path, config: ModelConfig) -> Self {
+        Self { path: path.to_owned(), config, files: Vec::new(), tensors: BTreeMap::new(), metadata: None }
+    }
+
+    fn open_directory(path: &Path) -> Result<Self> {
+        let mut checkpoint = Self::without_weights(path, read_config(&path.join(CONFIG))?);
+        let index = path.join(INDEX);
+        let (names, expected) = if path.join(SINGLE).exists() {
+            (vec![SINGLE.to_owned()], Vec::new())
+        } else if index.exists() {
+            read_index(&index)?
+        } else {
+            refuse_other_formats(path)?;
+            return Ok(checkpoint);
+        };
+        for name in names {
+            let file = Mapped::open(&path.join(name))?;
+            let at = file.path().display().to_string();
+            for entry in safetensors::entries(&file, &at)? {
+                checkpoint.add(entry, &at)?;
+            }
+            checkpoint.files.push(file);
+        }
+        if let Some(missing) = expected.iter().find(|name| !checkpoint.tensors.contains_key(*name)) {
+            let at = format!("{}: tensor {missing:?}", index.display());
+            return Err(Error::input(at, "is in none of the files", "the files are from different checkpoints"));
+        }
+        // The body may have been saved without the causal or classification model around it.
+        if !checkpoint.tensors.keys().any(|name| name.starts_with("model.")) {
+            let heads = ["lm_head.weight", "score.weight"];
+            let prefixed = |name: String| if heads.contains(&name.as_str()) { name } else { format!("model.{name}") };
+            checkpoint.tensors =
+                std::mem::take(&mut checkpoint.tensors).into_iter().map(|(name, t)| (prefixed(name), t)).collect();
+        }
+        checkpoint.checked()
+    }
+
+    fn open_gguf(path: &Path) -> Result<Self> {
+        let file = Mapped::open(path)?;
+        let at = path.display().to_string();
+        let (metadata, mut entries) = gguf::header(&file, &at)?;
+        let mut rope_factors = None;
+        entries.retain(|entry| {
+            let is_factors = entry.name == ROPE_FACTORS;
+            if is_factors {
+                rope_factors = Some(entry.info.dtype.decode(&file[entry.range.clone()]));
+            }
+            !is_factors
+        });
+        entries.iter_mut().for_each(|entry| entry.name = gguf_names::from_gguf(&entry.name));
+        let shape = |name: &str| Some(entries.iter().find(|entry| entry.name == name)?.info.shape.clone());
+        let json = gguf_config::config_json(&metadata, &Shapes { shape: &shape, rope_factors })?;
+        let mut checkpoint = Self::without_weights(path, ModelConfig::from_json(&json, &at)?);
+        for entry in entries {
+            checkpoint.add(entry, &at)?;
+        }
+        checkpoint.files.push(file);
+        checkpoint.metadata = Some(metadata);
+        for (name, stored) in &mut checkpoint.tensors {
+            stored.rotary = rotary_rows(name, &checkpoint.config);
+        }
+        checkpoint.checked()
+    }
+
+    fn add(&mut self, entry: Entry, at: &str) -> Result<()> {
+        let stored = Stored { file: self.files.len(), rotary: None, entry };
+        match self.tensors.insert(stored.entry.name.clone(), stored) {
+            None => Ok(()),
+            Some(twice) => Err(Error::input(format!("{at}: tensor {:?}", twice.entry.name), "is there twice", "")),
+        }
+    }
+
+    /// Compares every tensor with the configuration, and settles whether the language-model head is tied.
+    fn checked(mut self) -> Result<Self> {
+        if self.config.num_labels.is_none() && !self.contains("lm_head.weight") {
+            self.config.tie_word_embeddings = true;
+        }
+        let mut expected = self.config.tensors();
+        let head = |name: &str, rows| TensorSpec { name: name.into(), shape: vec![rows, self.config.hidden_size] };
+        let heads =
+            [head("lm_head.weight", self.config.vocab_size), head("score.weight", self.config.num_labels.unwrap_or(0))];
+        let body = expected.len();
+        expected.extend(heads.into_iter().filter(|head| self.contains(&head.name)));
+        for spec in &expected {
+            let Some(stored) = self.tensors.get(&spec.name) else {
+                let at = format!("{}: tensor {:?}", self.path.display(), spec.name);
+                return Err(Error::input(at, "is missing", "the configuration asks for it"));
+            };
+            let no_labels = spec.name == "score.weight" && self.config.num_labels.is_none();
+            if stored.entry.info.shape != spec.shape && !no_labels {
+                let problem = format!("has the shape {:?}, not {:?}", stored.entry.info.shape, spec.shape);
+                return Err(Error::input(
+                    self.place(stored),
+                    problem,
+                    "configuration and weights do not belong together",
+                ));
+            }
+        }
+        let known: HashSet<_> = expected[..body].iter().map(|spec| spec.name.as_str()).collect();
+        // Old Llama checkpoints carry the rotary frequencies, which follow from the configuration.
+        let is_known = |name: &str| known.contains(name) || name.ends_with("rotary_emb.inv_freq");
+        if let Some(stored) =
+            self.tensors.iter().find(|(name, _)| in_body(name) && !is_known(name)).map(|(_, stored)| stored)
+        {
+            return Err(Error::input(self.place(stored), "is not part of this architecture", "wgr would ignore it"));
+        }
+        Ok(self)
+    }
+
+    fn place(&self, stored: &Stored) -> String {
+        format!("{}: tensor {:?}", self.files[stored.file].path().display(), stored.entry.name)
+    }
+
+    /// Where the checkpoint was found: a directory or file, in the cache for models of the hub.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Whether there are no weights, only a configuration to draw new ones for.
+    pub fn is_new(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// The Hugging Face names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Whether there is a tensor of this Hugging Face name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Shape and dtype of a tensor.
+    pub fn info(&self, name: &str) -> Option<&TensorInfo> {
+        Some(&self.tensors.get(name)?.entry.info)
+    }
+
+    fn stored(&self, name: &str) -> Result<(&Stored, &[u8])> {
+        let stored = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| Error::input(format!("{}: tensor {name:?}", self.path.display()), "is missing", ""))?;
+        Ok((stored, &self.files[stored.file][stored.entry.range.clone()]))
+    }
+
+    /// The values of a tensor, row by row, widened or dequantised.
+    pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
+        let (stored, bytes) = self.stored(name)?;
+        let values = stored.entry.info.dtype.decode(bytes);
+        Ok(match stored.rotary {
+            Some(rows) => rows.split_pairs(&values),
+            None => values,
+        })
+    }
+
+    /// The bits of a tensor stored as F16 or BF16; any other is an error.
+    pub fn read_16(&self, name: &str) -> Result<Vec<u16>> {
+        let (stored, bytes) = self.stored(name)?;
+        let dtype = stored.entry.info.dtype;
+        if !matches!(dtype, Dtype::F16 | Dtype::BF16) {
+            return Err(Error::input(self.place(stored), format!("is stored as {dtype:?}, not in 16 bits"), ""));
+        }
+        let values: Vec<u16> = bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b)).collect();
+        Ok(match stored.rotary {
+            Some(rows) => rows.split_pairs(&values),
+            None => values,
+        })
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        let (at, bytes) = match &self.metadata {
+            Some(metadata) => (metadata.at().to_owned(), gguf_tokenizer::tokenizer_json(metadata)?.to_string().into()),
+            None => {
+                let path = self.directory().join("tokenizer.json");
+                (path.display().to_string(), fs::read(&path).map_err(|source| Error::io(&path, source))?)
+            }
+        };
+        Tokenizer::from_bytes(bytes).map_err(|error| Error::input(at, format!("no tokenizer: {error}"), ""))
+    }
+
+    /// The chat template, a Jinja program, if the model has one.
+    pub fn chat_template(&self) -> Result<Option<String>> {
+        if let Some(metadata) = &self.metadata {
+            return Ok(metadata.text("tokenizer.chat_template")?.map(str::to_owned));
+        }
+        let file = self.directory().join("chat_template.jinja");
+        if let Some(bytes) = read_if_there(&file)? {
+            return Ok(Some(utf8(bytes, &file)?));
+        }
+        let file = self.directory().join("tokenizer_config.json");
+        let Some(bytes) = read_if_there(&file)? else { return Ok(None) };
+        let json = parse_json(&bytes, &file)?;
+        Ok(match &json["chat_template"] {
+            Value::Array(templates) => {
+                let default = templates.iter().find(|entry| entry["name"] == "default");
+                default.and_then(|entry| entry["template"].as_str()).map(str::to_owned)
+            }
+            template => template.as_str().map(str::to_owned),
+        })
+    }
+
+    /// Names and contents of the tokenizer files to put beside a saved model; generated where the source is GGUF.
+    pub fn tokenizer_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        if let Some(metadata) = &self.metadata {
+            return gguf_tokenizer::files(metadata);
+        }
+        let mut files = Vec::new();
+        for name in TOKENIZER_FILES {
+            if let Some(bytes) = read_if_there(&self.directory().join(name))? {
+                files.push((name.to_owned(), bytes));
+            }
+        }
+        Ok(files)
+    }
+
+    /// Where the tokenizer files of a model that is not a GGUF file are.
+    fn directory(&self) -> &Path {
+        match self.path.parent() {
+            Some(parent) if self.path.is_file() => parent,
+            _ => &self.path,
+        }
+    }
+}
+
+fn in_body(name: &str) -> bool {
+    name.starts_with("model.") || name.starts_with("blk.")
+}
+
+fn read_config(path: &Path) -> Result<ModelConfig> {
+    let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
+    ModelConfig::from_json(&parse_json(&bytes, path)?, &path.display().to_string())
+}
+
+/// The files an index names, sorted, and the tensors that must be in them.
+fn read_index(path: &Path) -> Result<(Vec<String>, Vec<String>)> {
+    let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
+    let json = parse_json(&bytes, path)?;
+    let at = format!("{}: weight_map", path.display());
+    let Some(map) = json["weight_map"].as_object() else {
+        return Err(Error::input(at, "is missing", ""));
+    };
+    let mut files = Vec::new();
+    for file in map.values() {
+        // A plain name: a path could lead out of the directory.
+        let name = file.as_str().filter(|name| Path::new(name).file_name().is_some_and(|plain| plain == *name));
+        let Some(name) = name else {
+            return Err(Error::input(at, format!("{file} is not the name of a file beside the index"), ""));
+        };
+        files.push(name.to_owned());
+    }
+    files.sort();
+    files.dedup();
+    Ok((files, map.keys().cloned().collect()))
+}
+
+fn refuse_other_formats(directory: &Path) -> Result<()> {
+    for name in ["pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.safetensors"] {
+        let path = directory.join(name);
+        if path.exists() {
+            let hint = "wgr reads model.safetensors and GGUF";
+            return Err(Error::input(path.display().to_string(), "is not a format wgr reads", hint));
+        }
+    }
+    Ok(())
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(path, error)),
+    }
+}
+
+fn parse_json(bytes: &[u8], path: &Path) -> Result<Value> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::input(path.display().to_string(), format!("is not valid JSON: {error}"), ""))
+}
+
+fn utf8(bytes: Vec<u8>, path: &Path) -> Result<String> {
+    String::from_utf8(bytes).map_err(|_| Error::input(path.display().to_string(), "is not UTF-8", ""))
+}

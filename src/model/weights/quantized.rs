@@ -1,0 +1,174 @@
+//! The quantised blocks of GGUF files.
+//!
+//! Layouts: `ggml-common.h` and `ggml-quants.c` of ggml. A block of 32 values (256 for the K kinds) shares an f16 scale
+//! `d`, for some kinds an f16 offset `m`, and for the K kinds 6-bit scales of sub-blocks.
+
+use half::f16;
+
+/// The quantised number formats that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(non_camel_case_types, missing_docs)]
+pub enum GgmlType {
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q4_K,
+    Q5_K,
+    Q6_K,
+}
+
+impl GgmlType {
+    /// Values and bytes of a block.
+    pub fn block(self) -> (usize, usize) {
+        match self {
+            Self::Q4_0 => (32, 18),
+            Self::Q4_1 => (32, 20),
+            Self::Q5_0 => (32, 22),
+            Self::Q5_1 => (32, 24),
+            Self::Q8_0 => (32, 34),
+            Self::Q4_K => (256, 144),
+            Self::Q5_K => (256, 176),
+            Self::Q6_K => (256, 210),
+        }
+    }
+
+    /// The values of whole blocks; bytes of a last incomplete block are left out.
+    pub fn dequantize(self, bytes: &[u8]) -> Vec<f32> {
+        let (values, size) = self.block();
+        let blocks = bytes.chunks_exact(size);
+        let mut out = vec![0.0; blocks.len() * values];
+        for (block, out) in blocks.zip(out.chunks_exact_mut(values)) {
+            match self {
+                Self::Q4_0 => {
+                    let d = half_at(block, 0);
+                    nibbles(&block[2..], |i, q| out[i] = d * (q as f32 - 8.0));
+                }
+                Self::Q4_1 => {
+                    let (d, m) = (half_at(block, 0), half_at(block, 2));
+                    nibbles(&block[4..], |i, q| out[i] = d * q as f32 + m);
+                }
+                Self::Q5_0 => {
+                    let (d, high) = (half_at(block, 0), &block[2..6]);
+                    nibbles(&block[6..], |i, q| out[i] = d * ((q | fifth_bit(high, i)) as f32 - 16.0));
+                }
+                Self::Q5_1 => {
+                    let (d, m, high) = (half_at(block, 0), half_at(block, 2), &block[4..8]);
+                    nibbles(&block[8..], |i, q| out[i] = d * (q | fifth_bit(high, i)) as f32 + m);
+                }
+                Self::Q8_0 => {
+                    let d = half_at(block, 0);
+                    for (out, q) in out.iter_mut().zip(&block[2..]) {
+                        *out = d * f32::from(*q as i8);
+                    }
+                }
+                Self::Q4_K => k_block(block, &[0; 32], &block[16..], out),
+                Self::Q5_K => k_block(block, &block[16..48], &block[48..], out),
+                Self::Q6_K => q6_k_block(block, out),
+            }
+        }
+        out
+    }
+
+    /// The blocks of `values`, or `None` for the kinds that can only be read and for an incomplete last block.
+    /// Only `Q8_0` can be written: the scale is the largest magnitude over 127.
+    pub fn quantize(self, values: &[f32]) -> Option<Vec<u8>> {
+        let (blocks, rest) = values.as_chunks::<32>();
+        if self != Self::Q8_0 || !rest.is_empty() {
+            return None;
+        }
+        let mut out = Vec::with_capacity(blocks.len() * 34);
+        for block in blocks {
+            let d = block.iter().fold(0.0_f32, |largest, v| largest.max(v.abs())) / 127.0;
+            let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
+            out.extend(f16::from_f32(d).to_le_bytes());
+            out.extend(block.iter().map(|v| (v * inverse).round() as i8 as u8));
+        }
+        Some(out)
+    }
+}
+
+fn half_at(block: &[u8], offset: usize) -> f32 {
+    f16::from_le_bytes([block[offset], block[offset + 1]]).to_f32()
+}
+
+/// The 32 four-bit numbers of 16 bytes: the low halves come first.
+fn nibbles(bytes: &[u8], mut each: impl FnMut(usize, u8)) {
+    for (i, byte) in bytes.iter().enumerate().take(16) {
+        each(i, byte & 15);
+        each(i + 16, byte >> 4);
+    }
+}
+
+fn fifth_bit(high: &[u8], i: usize) -> u8 {
+    (high[i / 8] >> (i % 8) & 1) << 4
+}
+
+/// `Q4_K` and `Q5_K`: eight sub-blocks of 32, each with a 6-bit scale and a 6-bit offset packed into 12 bytes.
+fn k_block(block: &[u8], fifth_bits: &[u8], low: &[u8], out: &mut [f32]) {
+    let (d, dmin, packed) = (half_at(block, 0), half_at(block, 2), &block[4..16]);
+    for (j, out) in out.chunks_exact_mut(32).enumerate() {
+        let (scale, offset) = if j < 4 {
+            (packed[j] & 63, packed[j + 4] & 63)
+        } else {
+            let shared = packed[j + 4];
+            (shared & 15 | packed[j - 4] >> 2 & 48, shared >> 4 | packed[j] >> 2 & 48)
+        };
+        let (scale, offset) = (d * f32::from(scale), dmin * f32::from(offset));
+        for (l, out) in out.iter_mut().enumerate() {
+            let q = low[j / 2 * 32 + l] >> (j % 2 * 4) & 15 | (fifth_bits[l] >> j & 1) << 4;
+            *out = scale * f32::from(q) - offset;
+        }
+    }
+}
+
+/// `Q6_K`: 16 sub-blocks of 16 with 8-bit scales; four low bits and two high bits a value, kept apart.
+fn q6_k_block(block: &[u8], out: &mut [f32]) {
+    let (low, high, scales, d) = (&block[..128], &block[128..192], &block[192..208], half_at(block, 208));
+    for (i, out) in out.iter_mut().enumerate() {
+        let (half, quarter, l) = (i / 128, i / 32 % 4, i % 32);
+        let low = low[half * 64 + quarter % 2 * 32 + l] >> (quarter / 2 * 4) & 15;
+        let high = high[half * 32 + l] >> (quarter * 2) & 3;
+        *out = d * f32::from(scales[i / 16] as i8) * (f32::from(low | high << 4) - 32.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn unhex(text: &Value) -> Vec<u8> {
+        let text = text.as_str().unwrap();
+        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    }
+
+    fn golden() -> Value {
+        serde_json::from_str(include_str!("../../../tests/golden/quantized.json")).unwrap()
+    }
+
+    #[test]
+    fn every_kind_equals_the_gguf_package_bit_for_bit() {
+        use GgmlType::*;
+        let golden = golden();
+        for kind in [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K] {
+            let case = &golden[format!("{kind:?}")];
+            let found = kind.dequantize(&unhex(&case["blocks"]));
+            let expected: Vec<_> =
+                unhex(&case["values"]).as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            assert!(!expected.is_empty());
+            assert_eq!(found, expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn q8_0_is_quantised_as_by_the_gguf_package() {
+        let case = &golden()["quantize Q8_0"];
+        let values: Vec<_> = unhex(&case["values"]).as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        assert_eq!(GgmlType::Q8_0.quantize(&values).unwrap(), unhex(&case["blocks"]));
+        assert!(GgmlType::Q8_0.quantize(&values[1..]).is_none());
+        assert!(GgmlType::Q4_K.quantize(&values).is_none());
+    }
+}

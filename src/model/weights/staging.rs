@@ -1,0 +1,60 @@
+//! Files are written under a temporary name beside their destination and moved into place once complete.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::{Error, Result};
+
+/// A temporary directory on the file system of a destination; dropped without a move, it leaves nothing behind.
+pub(super) struct Staging {
+    directory: TempDir,
+}
+
+impl Staging {
+    /// A staging place beside `destination`, whose parent directories are made.
+    pub fn beside(destination: &Path) -> Result<Self> {
+        let parent = match destination.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(parent).map_err(|source| Error::io(parent, source))?;
+        let directory = tempfile::Builder::new().prefix(".wgr-").tempdir_in(parent);
+        Ok(Self { directory: directory.map_err(|source| Error::io(parent, source))? })
+    }
+
+    /// A path within the staging place.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Moves a staged file over `destination`.
+    pub fn replace_file(&self, staged: &Path, destination: &Path) -> Result<()> {
+        fs::rename(staged, destination).map_err(|source| Error::io(destination, source))
+    }
+
+    /// Moves a staged directory to `destination`. Where that exists, its files are replaced one by one,
+    /// `config.json` last, and those that `stale` knows by name and are not replaced go.
+    pub fn replace_directory(&self, staged: &Path, destination: &Path, stale: impl Fn(&str) -> bool) -> Result<()> {
+        if !destination.exists() {
+            return fs::rename(staged, destination).map_err(|source| Error::io(destination, source));
+        }
+        let mut written = names(staged)?;
+        written.sort_by_key(|name| name == "config.json");
+        for name in &written {
+            self.replace_file(&staged.join(name), &destination.join(name))?;
+        }
+        for name in names(destination)?.iter().filter(|name| stale(name) && !written.contains(name)) {
+            let path = destination.join(name);
+            fs::remove_file(&path).map_err(|source| Error::io(path, source))?;
+        }
+        Ok(())
+    }
+}
+
+fn names(directory: &Path) -> Result<Vec<String>> {
+    let io = |source| Error::io(directory, source);
+    let entries = fs::read_dir(directory).map_err(io)?;
+    entries.map(|entry| Ok(entry.map_err(io)?.file_name().to_string_lossy().into_owned())).collect()
+}

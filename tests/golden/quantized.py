@@ -1,0 +1,27 @@
+"""Writes quantized.json: random blocks of every quantised kind and their values by the `gguf` Python package."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants
+
+rng = np.random.default_rng(7)
+# Where the f16 scales and offsets of a block lie: random bytes there could be infinite or not a number.
+HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
+
+golden = {}
+for name, offsets in HALVES.items():
+    kind = GGMLQuantizationType[name]
+    values, size = GGML_QUANT_SIZES[kind]
+    blocks = rng.integers(0, 256, (max(1, 64 // values), size), dtype=np.uint8)
+    for offset in offsets:
+        blocks[:, offset : offset + 2] = rng.normal(size=(len(blocks), 1)).astype(np.float16).view(np.uint8)
+    values = quants.dequantize(blocks, kind).astype("<f4")
+    golden[name] = {"blocks": blocks.tobytes().hex(), "values": values.tobytes().hex()}
+
+values = rng.normal(size=(3, 32)).astype("<f4")
+values[1] = 0
+blocks = quants.quantize(values, GGMLQuantizationType.Q8_0)
+golden["quantize Q8_0"] = {"values": values.tobytes().hex(), "blocks": blocks.tobytes().hex()}
+Path(__file__).with_suffix(".json").write_text(json.dumps(golden, indent=1) + "\n")
