@@ -18,8 +18,8 @@ use super::weights::{self, Checkpoint};
 
 /// Name of the head's weight in a checkpoint.
 pub const HEAD: &str = "score.weight";
-/// Name of CORAL's biases in a checkpoint.
-pub const HEAD_BIASES: &str = "score.biases";
+/// Name of CORAL's biases among the parameters.
+const HEAD_BIASES: &str = "score.biases";
 
 /// Largest batch a model will be given.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ pub struct Capacity {
 }
 
 /// How a model is loaded.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Loading {
     /// What is held for each parameter.
     pub holding: Holding,
@@ -41,8 +41,8 @@ pub struct Loading {
     pub checkpointing: Checkpointing,
     /// Rows of the head.
     pub logits: usize,
-    /// Thresholds with biases of their own (CORAL); 0 for other heads.
-    pub biases: usize,
+    /// CORAL's biases, one a threshold; empty for other heads.
+    pub biases: Vec<f32>,
     /// Seed of what the checkpoint does not have.
     pub seed: u64,
     /// Largest batch.
@@ -132,15 +132,16 @@ impl Classifier {
     /// replaced by a new one.
     pub fn load(gpu: &Gpu, checkpoint: &Checkpoint, loading: &Loading) -> Result<Self> {
         let config = checkpoint.config();
-        let Loading { holding, logits, seed, capacity, .. } = *loading;
+        let Loading { holding, logits, seed, capacity, .. } = loading.clone();
         let storage = |name: &str| stored(checkpoint, name);
         let decoder = Decoder::new(gpu, config, holding, &storage)?;
         let name = HEAD.trim_end_matches(".weight");
         let hidden = Layout::plain(config.hidden_size);
         let head = Linear::new(gpu, name, Layout::plain(logits), hidden, false, holding, storage(HEAD))?;
-        let biases = (loading.biases > 0)
-            .then(|| Parameter::vector(gpu, HEAD_BIASES.into(), Layout::plain(loading.biases), holding))
-            .transpose()?;
+        let biases = match loading.biases.len() {
+            0 => None,
+            count => Some(Parameter::vector(gpu, HEAD_BIASES.into(), Layout::plain(count), holding)?),
+        };
         for parameter in decoder.parameters().chain(head.parameters()) {
             let keeps = checkpoint.info(&parameter.name).is_some_and(|info| info.shape == parameter.shape);
             let values = if keeps {
@@ -158,12 +159,7 @@ impl Classifier {
             parameter.write(gpu, &values)?;
         }
         if let Some(biases) = &biases {
-            let values = if checkpoint.contains(HEAD_BIASES) {
-                checkpoint.read_f32(HEAD_BIASES)?
-            } else {
-                crate::objective::initial_biases(loading.biases + 1)
-            };
-            biases.write(gpu, &values)?;
+            biases.write(gpu, &loading.biases)?;
         }
         let table = activations::table(config, loading.keeping());
         Ok(Self {
@@ -179,7 +175,12 @@ impl Classifier {
 
     /// Every parameter, the head last.
     pub fn parameters(&self) -> impl Iterator<Item = &Parameter> {
-        self.decoder.parameters().chain(self.head.parameters()).chain(&self.biases)
+        self.checkpoint_parameters().chain(&self.biases)
+    }
+
+    /// The parameters that a Hugging Face checkpoint has a place for: all but CORAL's biases.
+    pub fn checkpoint_parameters(&self) -> impl Iterator<Item = &Parameter> {
+        self.decoder.parameters().chain(self.head.parameters())
     }
 
     /// CORAL's biases.

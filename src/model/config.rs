@@ -185,6 +185,11 @@ impl ModelConfig {
         self.windows.get(layer).copied().flatten()
     }
 
+    /// A field of `config.json` that is not part of the architecture.
+    pub fn extra(&self, field: &str) -> Option<&Value> {
+        self.json.get(field)
+    }
+
     /// Width of all query heads together.
     pub fn query_width(&self) -> usize {
         self.num_attention_heads * self.head_dim

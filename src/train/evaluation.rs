@@ -1,0 +1,69 @@
+//! Evaluation during training: the same forward pass, on rows held out.
+
+use serde_json::{Map, Value};
+
+use crate::Result;
+use crate::data::{Example, Packed, scoring_batches};
+use crate::evaluate::metrics;
+use crate::gpu::Gpu;
+use crate::model::classifier::Capacity;
+use crate::objective::{self, Objective};
+
+use super::saving::Head;
+use super::step::Stepper;
+
+/// Scores held-out examples and returns `eval/…` metrics; metrics that are not defined on the set (one class only) are
+/// left out.
+pub async fn evaluate(
+    gpu: &Gpu,
+    stepper: &mut Stepper,
+    head: &Head,
+    examples: &[Example],
+    capacity: Capacity,
+) -> Result<Map<String, Value>> {
+    let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
+    let per_example = examples.first().map_or(1, |example| example.sequences.len());
+    let mut scores = vec![vec![]; examples.len()];
+    let mut probabilities = vec![vec![]; examples.len()];
+    for batch in scoring_batches(&lengths, capacity.sequences / per_example, capacity.tokens) {
+        let packed = Packed::new(batch.iter().map(|index| &examples[*index]))?;
+        let logits = stepper.logits(gpu, &packed).await?;
+        let biases = stepper.biases(gpu).await?;
+        for (index, rows) in batch.iter().zip(logits.chunks(per_example)) {
+            scores[*index] = rows.iter().map(|row| objective::score(head.objective, row, &biases)).collect();
+            probabilities[*index] = objective::probabilities(head.objective, &rows[0], &biases);
+        }
+    }
+    let mut out = Map::new();
+    let mut put = |name: &str, value: Option<f64>| {
+        if let Some(number) = value.and_then(serde_json::Number::from_f64) {
+            out.insert(format!("eval/{name}"), Value::Number(number));
+        }
+    };
+    put("rows", Some(examples.len() as f64));
+    if head.objective == Objective::Pairwise {
+        let side = |side: usize| scores.iter().map(|pair| pair[side]).collect::<Vec<f64>>();
+        put("pairwise_accuracy", metrics::pairwise_accuracy(&side(0), &side(1)));
+        return Ok(out);
+    }
+    let scores: Vec<f64> = scores.into_iter().map(|row| row[0]).collect();
+    let truth: Vec<f64> = examples.iter().filter_map(|example| example.label).map(f64::from).collect();
+    put("mean_score", Some(scores.iter().sum::<f64>() / scores.len().max(1) as f64));
+    put("mae", metrics::mae(&scores, &truth));
+    put("rmse", metrics::rmse(&scores, &truth));
+    put("spearman", metrics::spearman(&scores, &truth));
+    if head.objective.has_thresholds() {
+        let labels: Vec<u32> = truth.iter().map(|label| *label as u32).collect();
+        let positives: Vec<bool> = labels.iter().map(|label| metrics::is_positive(*label, head.levels)).collect();
+        let rounded: Vec<u32> = scores.iter().map(|score| metrics::rounded_level(*score, head.levels)).collect();
+        put("roc_auc", metrics::roc_auc(&scores, &positives));
+        put("kendall_tau_b", metrics::kendall_tau_b(&scores, &truth));
+        put("quadratic_weighted_kappa", metrics::quadratic_weighted_kappa(&rounded, &labels, head.levels));
+        put("accuracy", metrics::accuracy(&rounded, &labels));
+        put("ordinal_bin_acc", metrics::ordinal_bin_acc(&probabilities, &labels));
+        let baseline = metrics::majority_baseline(&labels, head.levels);
+        put("majority_accuracy", baseline.as_ref().map(|baseline| baseline.accuracy));
+        put("majority_ordinal_bin_acc", baseline.as_ref().map(|baseline| baseline.ordinal_bin_acc));
+    }
+    Ok(out)
+}

@@ -1,0 +1,175 @@
+//! Model directories and checkpoints: a trained model is a Hugging Face directory, a checkpoint is one with the
+//! optimizer's state beside it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::TensorView;
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::data::Template;
+use crate::gpu::Gpu;
+use crate::model::weights::{self, NewTensor, write_model};
+use crate::model::{Checkpoint, ModelConfig};
+use crate::objective::Objective;
+use crate::{Error, Result};
+
+use super::step::Stepper;
+
+/// Where the prompt template is kept in a model directory.
+pub const TEMPLATE: &str = "wgr_template.jinja";
+const STATE: &str = "trainer_state.json";
+const MOMENTS: &str = "optimizer.safetensors";
+
+/// What a model directory says of its head, under `wgr` in `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// What it was trained with, which decides how logits become probabilities.
+    pub objective: Objective,
+    /// Labels run from 1 to this.
+    pub levels: u32,
+    /// CORAL's biases, which `score.weight` has no place for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub biases: Vec<f32>,
+}
+
+impl Head {
+    /// The head of a model directory. One that was not written here is taken as independent thresholds.
+    pub fn of(config: &ModelConfig, logits: usize) -> Result<Self> {
+        match config.extra("wgr") {
+            Some(value) => serde_json::from_value(value.clone())
+                .map_err(|e| Error::input("config.json: wgr", e.to_string(), "train the model again")),
+            None => Ok(Self { objective: Objective::Ordinal, levels: logits as u32 + 1, biases: vec![] }),
+        }
+    }
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimizer steps taken.
+    pub step: u64,
+    /// Tokens trained on.
+    pub tokens: u64,
+}
+
+/// Everything a model directory holds beside its weights.
+pub struct Parts<'a> {
+    /// Where the weights came from: configuration and tokenizer.
+    pub source: &'a Checkpoint,
+    /// The head.
+    pub head: Head,
+    /// The prompt template.
+    pub template: &'a Template,
+}
+
+/// Writes the model as a Hugging Face directory, complete or not at all. `extra` are more files for it.
+pub async fn save_model(
+    gpu: &Gpu,
+    stepper: &Stepper,
+    parts: &Parts<'_>,
+    directory: &Path,
+    mut extra: Vec<(String, Vec<u8>)>,
+) -> Result<()> {
+    let mut head = parts.head.clone();
+    if let Some(biases) = stepper.classifier.biases() {
+        head.biases = biases.weight.read(gpu).await?;
+    }
+    let logits = head.objective.logits(head.levels as usize);
+    let mut config = parts.source.config().to_classifier_json(logits, weights::Dtype::F32);
+    config["wgr"] = json!(head);
+    let mut tensors = vec![];
+    let mut values = HashMap::new();
+    for parameter in stepper.classifier.checkpoint_parameters() {
+        values.insert(parameter.name.clone(), parameter.weight.read(gpu).await?);
+        tensors.push(NewTensor {
+            name: parameter.name.clone(),
+            shape: parameter.shape.clone(),
+            dtype: weights::Dtype::F32,
+        });
+    }
+    extra.extend(parts.source.tokenizer_files()?);
+    extra.push((TEMPLATE.to_owned(), parts.template.source().as_bytes().to_vec()));
+    // Every tensor was read above and is given away once, so that memory shrinks as the file grows.
+    let read = |tensor: &NewTensor| Ok(values.remove(&tensor.name).unwrap_or_default());
+    write_model(directory, &config, &tensors, read, &extra)
+}
+
+/// Writes a checkpoint: the model, the moments, and last the progress, whose presence says that the rest is complete.
+pub async fn save_checkpoint(
+    gpu: &Gpu,
+    stepper: &Stepper,
+    parts: &Parts<'_>,
+    output: &Path,
+    progress: Progress,
+) -> Result<PathBuf> {
+    let directory = output.join("checkpoints").join(format!("step-{}", progress.step));
+    save_model(gpu, stepper, parts, &directory, vec![]).await?;
+    let mut moments: Vec<(String, Vec<usize>, Vec<u8>)> = vec![];
+    for (parameter, pair) in stepper.classifier.parameters().zip(stepper.optimizer.moments()) {
+        for (which, tensor) in [("first", &pair.first), ("second", &pair.second)] {
+            let values = tensor.read(gpu).await?;
+            let bytes = bytemuck::cast_slice(&values).to_vec();
+            moments.push((format!("{which}.{}", parameter.name), parameter.shape.clone(), bytes));
+        }
+    }
+    let views = moments.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).expect("as many bytes as the shape says");
+        (name.as_str(), view)
+    });
+    let path = directory.join(MOMENTS);
+    let bytes = safetensors::serialize(views, None).map_err(|e| Error::run(format!("{}: {e}", path.display()), ""))?;
+    write_file(&path, &bytes)?;
+    write_file(&directory.join(STATE), &serde_json::to_vec_pretty(&progress).expect("numbers serialize"))?;
+    Ok(directory)
+}
+
+/// The checkpoint in an output directory that went furthest, if there is a complete one.
+pub fn latest_checkpoint(output: &Path) -> Result<Option<PathBuf>> {
+    let folder = output.join("checkpoints");
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io(folder, e)),
+    };
+    let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.parse::<u64>().ok();
+    let mut found: Vec<(u64, PathBuf)> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.join(STATE).is_file())
+        .filter_map(|path| Some((step(&path)?, path)))
+        .collect();
+    found.sort();
+    Ok(found.pop().map(|(_, path)| path))
+}
+
+/// Puts the moments of a checkpoint back and returns how far it had come. The weights were loaded with the model.
+pub fn restore(gpu: &Gpu, stepper: &Stepper, directory: &Path) -> Result<Progress> {
+    let damaged = |path: &Path, problem: String| Error::input(path.display().to_string(), problem, "remove this checkpoint to resume from an earlier one");
+    let path = directory.join(MOMENTS);
+    let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&path, e.to_string()))?;
+    for (parameter, pair) in stepper.classifier.parameters().zip(stepper.optimizer.moments()) {
+        for (which, moment) in [("first", &pair.first), ("second", &pair.second)] {
+            let name = format!("{which}.{}", parameter.name);
+            let view = tensors.tensor(&name).map_err(|e| damaged(&path, e.to_string()))?;
+            if view.shape() != parameter.shape || view.dtype() != safetensors::Dtype::F32 {
+                return Err(damaged(&path, format!("tensor {name:?} is {:?} {:?}", view.dtype(), view.shape())));
+            }
+            moment.write(gpu, &bytemuck::pod_collect_to_vec(view.data()))?;
+        }
+    }
+    let path = directory.join(STATE);
+    let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
+    serde_json::from_slice(&text).map_err(|e| damaged(&path, e.to_string()))
+}
+
+/// Writes a text file complete or not at all.
+pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let staged = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?;
+    std::fs::write(staged.path(), content).map_err(|e| Error::io(path, e))?;
+    staged.persist(path).map_err(|e| Error::io(path, e.error))?;
+    Ok(())
+}

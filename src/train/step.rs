@@ -1,0 +1,190 @@
+//! One optimizer step: micro-batches forward and backward, then norm, clipping and update.
+
+use crate::Result;
+use crate::data::Packed;
+use crate::gpu::{Cost, Dtype, Gpu, Layout, Recording, Tensor};
+use crate::kernels::{column_sum, objective::Biases, objective::Rows};
+use crate::model::Checkpoint;
+use crate::model::classifier::{Classifier, Loading};
+use crate::objective::{Objective, denominator};
+use crate::optimizer::{AdamW, AdamWConfig, GradNorm, Parameter};
+
+/// What a step came to.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Mean loss over the rows of the step.
+    pub loss: f64,
+    /// Norm of all gradients before clipping.
+    pub grad_norm: GradNorm,
+    /// Estimated floating-point operations of the step.
+    pub flops: f64,
+}
+
+/// Scratch of the CORAL loss.
+struct CoralScratch {
+    dz: Tensor,
+    chunks: Tensor,
+}
+
+/// A model in training: everything that a step touches.
+pub struct Stepper {
+    /// The model.
+    pub classifier: Classifier,
+    /// Moments and the update.
+    pub optimizer: AdamW,
+    objective: Objective,
+    levels: u32,
+    labels: Tensor,
+    scale: Tensor,
+    /// One list of losses for each micro-batch of a step, read together at its end.
+    losses: Vec<Tensor>,
+    coral: Option<CoralScratch>,
+    micro_batch: Recording,
+    recorded: Option<[usize; 4]>,
+    update: Recording,
+    evaluation: Recording,
+}
+
+impl Stepper {
+    /// Loads a model for training in steps of at most `micro_batches`.
+    pub fn new(
+        gpu: &Gpu,
+        checkpoint: &Checkpoint,
+        loading: &Loading,
+        objective: Objective,
+        levels: u32,
+        settings: AdamWConfig,
+        micro_batches: usize,
+    ) -> Result<Self> {
+        let classifier = Classifier::load(gpu, checkpoint, loading)?;
+        let parameters = classifier
+            .parameters()
+            .map(|parameter| {
+                Ok(Parameter {
+                    name: parameter.name.clone(),
+                    decay: parameter.decays(),
+                    weight: parameter.weight.clone(),
+                    compute: parameter.compute.clone(),
+                    gradient: crate::model::linear::gradient(parameter)?.clone(),
+                })
+            })
+            .collect::<Result<_>>()?;
+        let optimizer = AdamW::new(gpu, parameters, settings)?;
+        let mut update = Recording::new();
+        optimizer.record(&mut update.recorder(gpu))?;
+        let sequences = loading.capacity.sequences;
+        let list = |label| Tensor::workspace(gpu, label, sequences, Dtype::F32);
+        let coral = (objective == Objective::Coral).then(|| {
+            let thresholds = Layout::plain(levels as usize - 1);
+            let chunks = sequences.div_ceil(column_sum::CHUNK) * thresholds.padded();
+            Ok::<_, crate::Error>(CoralScratch {
+                dz: Tensor::activation(gpu, "threshold gradients", sequences, thresholds, Dtype::F32)?,
+                chunks: Tensor::workspace(gpu, "threshold sums", chunks, Dtype::F32)?,
+            })
+        });
+        Ok(Self {
+            classifier,
+            optimizer,
+            objective,
+            levels,
+            labels: list("labels")?,
+            scale: Tensor::workspace(gpu, "loss scale", 1, Dtype::F32)?,
+            losses: (0..micro_batches).map(|_| list("losses")).collect::<Result<_>>()?,
+            coral: coral.transpose()?,
+            micro_batch: Recording::new(),
+            recorded: None,
+            update,
+            evaluation: Recording::new(),
+        })
+    }
+
+    /// Takes step number `step` (counted from 0) on some micro-batches.
+    pub async fn step(&mut self, gpu: &Gpu, batches: &[Packed], step: u64, learning_rate: f64) -> Result<Outcome> {
+        let labels = batches.iter().flat_map(|batch| self.labels_of(batch));
+        let denominator = denominator(self.objective, labels, self.levels as usize);
+        // A CORN step may hold no task row; its loss is zero then, not undefined.
+        self.scale.write_f32(gpu, &[(1.0 / denominator.max(1.0)) as f32]);
+        self.classifier.clear_gradients(gpu);
+        let mut flops = 0.0;
+        for (index, batch) in batches.iter().enumerate() {
+            self.replay_micro_batch(gpu, batch, index)?;
+            flops += self.micro_batch.cost().flops;
+        }
+        self.optimizer.begin_step(gpu, step as usize, learning_rate);
+        self.update.replay(gpu)?;
+        let grad_norm = self.optimizer.grad_norm(gpu).await?;
+        let mut loss = 0.0;
+        for (batch, losses) in batches.iter().zip(&self.losses) {
+            let values = losses.read(gpu).await?;
+            loss += values[..batch.sequences()].iter().map(|value| f64::from(*value)).sum::<f64>();
+        }
+        Ok(Outcome { loss, grad_norm, flops })
+    }
+
+    /// One label a sequence; pairs have none and a margin of zero.
+    fn labels_of(&self, batch: &Packed) -> Vec<f32> {
+        if batch.labels.is_empty() { vec![0.0; batch.sequences()] } else { batch.labels.clone() }
+    }
+
+    fn replay_micro_batch(&mut self, gpu: &Gpu, batch: &Packed, index: usize) -> Result<()> {
+        self.classifier.batch.write(gpu, &batch.tokens, &batch.offsets);
+        self.labels.write_f32(gpu, &self.labels_of(batch));
+        let held = &self.classifier.batch;
+        let shape = [held.tokens, held.sequences, held.groups, index];
+        if self.recorded != Some(shape) {
+            self.micro_batch.clear();
+            self.recorded = None;
+            let mut recorder = self.micro_batch.recorder(gpu);
+            self.classifier.forward(&mut recorder)?;
+            let rows = Rows {
+                sequences: batch.sequences(),
+                labels: &self.labels,
+                scale: &self.scale,
+                logits: self.classifier.logits(),
+                losses: &self.losses[index],
+                dlogits: self.classifier.d_logits(),
+            };
+            let biases = match (&self.coral, self.classifier.biases()) {
+                (Some(scratch), Some(biases)) => Some(Biases {
+                    biases: &biases.weight,
+                    dbiases: crate::model::linear::gradient(biases)?,
+                    dz: &scratch.dz,
+                    chunks: &scratch.chunks,
+                }),
+                _ => None,
+            };
+            self.objective.record(&mut recorder, &rows, biases.as_ref())?;
+            self.classifier.backward(&mut recorder)?;
+            self.recorded = Some(shape);
+        }
+        self.micro_batch.replay(gpu)
+    }
+
+    /// Logits of each sequence of a batch, with the weights as they are.
+    pub async fn logits(&mut self, gpu: &Gpu, batch: &Packed) -> Result<Vec<Vec<f32>>> {
+        self.recorded = None;
+        logits(gpu, &mut self.classifier, &mut self.evaluation, batch).await
+    }
+
+    /// Cost of the micro-batch recorded last.
+    pub fn micro_batch_cost(&self) -> Cost {
+        self.micro_batch.cost()
+    }
+
+    /// Device time of the micro-batch recorded last, by kernel.
+    pub async fn profile(&mut self, gpu: &Gpu) -> Result<[crate::gpu::Profile; 2]> {
+        Ok([self.micro_batch.profile(gpu).await?, self.update.profile(gpu).await?])
+    }
+}
+
+/// Logits of each sequence of a batch.
+pub async fn logits(gpu: &Gpu, classifier: &mut Classifier, recording: &mut Recording, batch: &Packed) -> Result<Vec<Vec<f32>>> {
+    classifier.batch.write(gpu, &batch.tokens, &batch.offsets);
+    recording.clear();
+    classifier.forward(&mut recording.recorder(gpu))?;
+    recording.replay(gpu)?;
+    let tensor = classifier.logits();
+    let width = tensor.columns().len();
+    let values = tensor.read(gpu).await?;
+    Ok(values.chunks(width).take(batch.sequences()).map(<[f32]>::to_vec).collect())
+}
