@@ -1,1 +1,4 @@
 //! Metrics of a scored set.
+
+pub mod metrics;
+pub mod ordinal;

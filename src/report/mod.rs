@@ -1,1 +1,7 @@
 //! What a run leaves behind for people: metrics, charts, cards.
+
+pub mod card;
+pub mod chart;
+pub mod html;
+pub mod metrics;
+pub mod tensorboard;
