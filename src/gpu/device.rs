@@ -145,6 +145,15 @@ impl Gpu {
         self.limits
     }
 
+    /// Bytes the adapter can still give out, where that can be known: for adapters that use the system's memory, what
+    /// the system has left. WebGPU tells nothing of a card's own memory; there the driver's refusal is reported.
+    pub fn available_memory(&self) -> Option<u64> {
+        let shared = matches!(self.info.device_type, wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu);
+        let text = shared.then(|| std::fs::read_to_string("/proc/meminfo").ok()).flatten()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib << 10)
+    }
+
     /// Whether passes can be timed on the device.
     pub fn has_timestamps(&self) -> bool {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES)

@@ -5,6 +5,7 @@
 //! backward pass has no `backward` function, so asking for its gradient does not compile.
 
 pub mod attention;
+pub mod bench;
 pub mod column_sum;
 pub mod product;
 pub mod rms_norm;

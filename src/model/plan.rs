@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use crate::gpu::Gpu;
+use crate::{Error, Result};
+
 /// Bytes by purpose.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct MemoryPlan {
@@ -23,5 +26,21 @@ impl MemoryPlan {
     /// Bytes in all.
     pub fn total(&self) -> u64 {
         self.weights + self.gradients + self.optimizer + self.activations + self.workspace
+    }
+
+    /// Refuses a plan that exceeds the memory of the adapter, where that is known.
+    pub fn check(&self, gpu: &Gpu) -> Result<()> {
+        let Some(available) = gpu.available_memory() else { return Ok(()) };
+        if self.total() <= available {
+            return Ok(());
+        }
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        let problem = format!("the run needs {:.1} GiB and {} has {:.1} GiB", gib(self.total()), gpu.name(), gib(available));
+        let hint = if self.gradients == 0 {
+            "use a smaller --batch-size or --max-length"
+        } else {
+            "use a smaller --batch-size with more --grad-accum, a smaller --max-length, --checkpointing layer or --precision mixed"
+        };
+        Err(Error::run(problem, hint))
     }
 }

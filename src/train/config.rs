@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::objective::Objective;
+use crate::optimizer::Schedule;
+use crate::{Error, Result};
 
 /// How values are stored during training; arithmetic is f32 either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,18 +29,6 @@ pub enum Checkpointing {
     Attention,
     /// Keep only the input of each layer.
     Layer,
-}
-
-/// Shape of the learning rate after warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ScheduleKind {
-    /// Down to zero in a line.
-    Linear,
-    /// Down to zero along half a cosine.
-    Cosine,
-    /// As it is.
-    Constant,
 }
 
 /// Settings of `wgr train`.
@@ -68,7 +58,7 @@ pub struct TrainConfig {
     /// Peak learning rate.
     pub lr: f64,
     /// Learning-rate schedule.
-    pub schedule: ScheduleKind,
+    pub schedule: Schedule,
     /// Share of the steps in which the learning rate rises.
     pub warmup_ratio: f64,
     /// Decoupled weight decay of matrices.
@@ -111,7 +101,7 @@ impl Default for TrainConfig {
             batch_size: 4,
             grad_accum: 1,
             lr: 1e-5,
-            schedule: ScheduleKind::Linear,
+            schedule: Schedule::Linear,
             warmup_ratio: 0.05,
             weight_decay: 0.01,
             max_grad_norm: 1.0,
@@ -126,6 +116,45 @@ impl Default for TrainConfig {
             force: false,
             seed: 42,
         }
+    }
+}
+
+impl TrainConfig {
+    /// Refuses settings that no run can mean.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |flag: &str, problem: String, hint: &str| Err(Error::input(flag, problem, hint));
+        if self.model.is_empty() || self.data.is_empty() || self.output.as_os_str().is_empty() {
+            return refuse("--model, --data, --output", "all three are needed".into(), "");
+        }
+        if !(2..=100).contains(&self.levels) {
+            return refuse("--levels", format!("is {}", self.levels), "use 2 to 100");
+        }
+        for (flag, value) in [("--batch-size", self.batch_size), ("--grad-accum", self.grad_accum), ("--max-length", self.max_length)] {
+            if value == 0 {
+                return refuse(flag, "is 0".into(), "use at least 1");
+            }
+        }
+        let steps = [("--max-steps", self.max_steps), ("--save-every", self.save_every), ("--eval-every", self.eval_every)];
+        if let Some((flag, _)) = steps.iter().find(|(_, value)| *value == Some(0)) {
+            return refuse(flag, "is 0".into(), "use at least 1, or leave it out");
+        }
+        if self.epochs == 0 {
+            return refuse("--epochs", "is 0".into(), "use at least 1");
+        }
+        for (flag, value) in [
+            ("--lr", self.lr),
+            ("--warmup-ratio", self.warmup_ratio),
+            ("--weight-decay", self.weight_decay),
+            ("--max-grad-norm", self.max_grad_norm),
+        ] {
+            if !value.is_finite() || value < 0.0 {
+                return refuse(flag, format!("is {value}"), "use a number that is not negative");
+            }
+        }
+        if self.warmup_ratio > 1.0 {
+            return refuse("--warmup-ratio", format!("is {}", self.warmup_ratio), "it is a share of the steps, 0 to 1");
+        }
+        Ok(())
     }
 }
 

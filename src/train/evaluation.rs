@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::Result;
 use crate::data::{Example, Packed, scoring_batches};
-use crate::evaluate::metrics;
+use crate::evaluate::{metrics, ordinal};
 use crate::gpu::Gpu;
 use crate::model::classifier::Capacity;
 use crate::objective::{self, Objective};
@@ -49,21 +49,15 @@ pub async fn evaluate(
     let scores: Vec<f64> = scores.into_iter().map(|row| row[0]).collect();
     let truth: Vec<f64> = examples.iter().filter_map(|example| example.label).map(f64::from).collect();
     put("mean_score", Some(scores.iter().sum::<f64>() / scores.len().max(1) as f64));
-    put("mae", metrics::mae(&scores, &truth));
-    put("rmse", metrics::rmse(&scores, &truth));
-    put("spearman", metrics::spearman(&scores, &truth));
     if head.objective.has_thresholds() {
         let labels: Vec<u32> = truth.iter().map(|label| *label as u32).collect();
-        let positives: Vec<bool> = labels.iter().map(|label| metrics::is_positive(*label, head.levels)).collect();
-        let rounded: Vec<u32> = scores.iter().map(|score| metrics::rounded_level(*score, head.levels)).collect();
-        put("roc_auc", metrics::roc_auc(&scores, &positives));
-        put("kendall_tau_b", metrics::kendall_tau_b(&scores, &truth));
-        put("quadratic_weighted_kappa", metrics::quadratic_weighted_kappa(&rounded, &labels, head.levels));
-        put("accuracy", metrics::accuracy(&rounded, &labels));
-        put("ordinal_bin_acc", metrics::ordinal_bin_acc(&probabilities, &labels));
-        let baseline = metrics::majority_baseline(&labels, head.levels);
-        put("majority_accuracy", baseline.as_ref().map(|baseline| baseline.accuracy));
-        put("majority_ordinal_bin_acc", baseline.as_ref().map(|baseline| baseline.ordinal_bin_acc));
+        for (name, value) in ordinal::summary(&probabilities, &labels, head.levels) {
+            put(name, Some(value));
+        }
+    } else {
+        put("mae", metrics::mae(&scores, &truth));
+        put("rmse", metrics::rmse(&scores, &truth));
+        put("spearman", metrics::spearman(&scores, &truth));
     }
     Ok(out)
 }

@@ -1,7 +1,18 @@
 //! Training and scoring loops that read like the method.
 
 mod config;
+mod evaluation;
+mod inputs;
 mod observer;
+mod records;
+mod saving;
+mod score;
+mod step;
+mod trainer;
 
-pub use config::{Checkpointing, Precision, ScheduleKind, ScoreConfig, TrainConfig};
+pub use config::{Checkpointing, Precision, ScoreConfig, TrainConfig};
 pub use observer::{Observer, ScoreProgress, ScoreSummary, Silent, StepMetrics, TrainSummary};
+pub use saving::{Head, TEMPLATE};
+pub use score::score;
+pub use step::{Outcome, Stepper, logits};
+pub use trainer::train;

@@ -5,25 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::data::TruncationReport;
 use crate::model::plan::MemoryPlan;
-
-/// One optimizer step.
-#[derive(Debug, Clone, Serialize)]
-pub struct StepMetrics {
-    /// Steps taken so far, this one included.
-    pub step: u64,
-    /// Passes over the data so far.
-    pub epoch: f64,
-    /// Mean loss over the rows of the step.
-    pub loss: f64,
-    /// Norm of all gradients before clipping.
-    pub grad_norm: f64,
-    /// Learning rate of the step.
-    pub learning_rate: f64,
-    /// Tokens of the step.
-    pub tokens: u64,
-    /// Tokens of the step over its wall-clock seconds.
-    pub tokens_per_second: f64,
-}
+pub use crate::report::metrics::StepMetrics;
 
 /// How a training run ended.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -166,6 +166,14 @@ impl Stepper {
         logits(gpu, &mut self.classifier, &mut self.evaluation, batch).await
     }
 
+    /// CORAL's biases as they are; empty for other objectives.
+    pub async fn biases(&self, gpu: &Gpu) -> Result<Vec<f32>> {
+        match self.classifier.biases() {
+            Some(biases) => biases.weight.read(gpu).await,
+            None => Ok(vec![]),
+        }
+    }
+
     /// Cost of the micro-batch recorded last.
     pub fn micro_batch_cost(&self) -> Cost {
         self.micro_batch.cost()

@@ -267,7 +267,3 @@ fn capacity(config: &TrainConfig, sampler: &Sampler, examples: &[Example], held_
     }
 }
 
-/// Where the resolved settings are kept beside the output.
-pub fn settings_path(output: &Path) -> std::path::PathBuf {
-    output.join("wgr.toml")
-}
