@@ -4,9 +4,15 @@
 //! [`crate::reference`]; the shader's permutations are one line in `shaders/registry.rs`. An operation without a
 //! backward pass has no `backward` function, so asking for its gradient does not compile.
 
+pub mod add;
+pub mod cast;
 pub mod column_sum;
+mod elementwise;
+pub mod gelu;
+mod guard;
 pub mod product;
 pub mod rms_norm;
+pub mod swiglu;
 
 use crate::gpu::{Gpu, Preset};
 

@@ -3,9 +3,15 @@
 //! Twins are written to be read, and to be right in f64; tests hold every shader against them. They take plain
 //! row-major slices without padding.
 
+pub mod add;
+pub mod cast;
 pub mod column_sum;
+pub mod gelu;
+#[cfg(test)]
+mod gradient;
 pub mod product;
 pub mod rms_norm;
+pub mod swiglu;
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};

@@ -5,5 +5,6 @@
 
 mod harness;
 
+mod elementwise;
 mod norm;
 mod product;
