@@ -21,6 +21,8 @@ const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
     ("rms_norm", "forward", &[&["", "y_bf16"]]),
     ("rms_norm", "backward", &[&[""]]),
     ("rms_norm", "backward_weight", &[&[""]]),
+    ("embedding", "forward", &[&["", "w_bf16", "w_f16"]]),
+    ("embedding", "backward", &[&[""]]),
     ("swiglu", "forward", &[&["", "x_bf16"]]),
     ("swiglu", "backward", &[&["", "x_bf16"]]),
     ("gelu", "forward", &[&["erf", "tanh"], &["", "x_bf16"]]),

@@ -8,6 +8,7 @@ pub mod add;
 pub mod cast;
 pub mod column_sum;
 mod elementwise;
+pub mod embedding;
 pub mod gelu;
 mod guard;
 pub mod product;

@@ -6,6 +6,7 @@
 pub mod add;
 pub mod cast;
 pub mod column_sum;
+pub mod embedding;
 pub mod gelu;
 #[cfg(test)]
 mod gradient;

@@ -6,5 +6,6 @@
 mod harness;
 
 mod elementwise;
+mod embedding;
 mod norm;
 mod product;
