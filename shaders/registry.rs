@@ -23,6 +23,7 @@ const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
     ("rms_norm", "backward_weight", &[&[""]]),
     ("embedding", "forward", &[&["", "w_bf16", "w_f16"]]),
     ("embedding", "backward", &[&[""]]),
+    ("rope", "main", &[&["", "x_bf16"]]),
     ("swiglu", "forward", &[&["", "x_bf16"]]),
     ("swiglu", "backward", &[&["", "x_bf16"]]),
     ("gelu", "forward", &[&["erf", "tanh"], &["", "x_bf16"]]),

@@ -13,6 +13,7 @@ pub mod gelu;
 mod guard;
 pub mod product;
 pub mod rms_norm;
+pub mod rope;
 pub mod swiglu;
 
 use crate::gpu::{Gpu, Preset};

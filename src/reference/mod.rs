@@ -12,6 +12,7 @@ pub mod gelu;
 mod gradient;
 pub mod product;
 pub mod rms_norm;
+pub mod rope;
 pub mod swiglu;
 
 use std::iter::Sum;

@@ -9,3 +9,4 @@ mod elementwise;
 mod embedding;
 mod norm;
 mod product;
+mod rope;
