@@ -11,6 +11,7 @@ mod elementwise;
 pub mod embedding;
 pub mod gelu;
 mod guard;
+pub mod layer_norm;
 pub mod product;
 pub mod rms_norm;
 pub mod rope;

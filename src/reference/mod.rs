@@ -10,6 +10,7 @@ pub mod embedding;
 pub mod gelu;
 #[cfg(test)]
 mod gradient;
+pub mod layer_norm;
 pub mod product;
 pub mod rms_norm;
 pub mod rope;

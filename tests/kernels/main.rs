@@ -10,3 +10,4 @@ mod embedding;
 mod norm;
 mod product;
 mod rope;
+mod rowwise;
