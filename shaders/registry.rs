@@ -7,6 +7,7 @@
 //   nt nn tn                 which operand of a product is transposed
 //   bias residual            what a product adds to its result
 //   erf tanh                 which GELU
+//   last mean                what a sequence is pooled to
 //   subgroup                 share loads among the lanes of a subgroup instead of through workgroup memory
 
 const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
@@ -31,6 +32,8 @@ const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
     ("swiglu", "backward", &[&["", "x_bf16"]]),
     ("gelu", "forward", &[&["erf", "tanh"], &["", "x_bf16"]]),
     ("gelu", "backward", &[&["erf", "tanh"], &["", "x_bf16"]]),
+    ("pooling", "forward", &[&["last", "mean"]]),
+    ("pooling", "backward", &[&["last", "mean"]]),
     ("cast", "main", &[&["x_f32"], &["y_bf16", "y_f16"]]),
     ("cast", "main", &[&["x_bf16", "x_f16"], &["y_f32"]]),
     ("add", "main", &[&[""]]),

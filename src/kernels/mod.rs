@@ -12,6 +12,7 @@ pub mod embedding;
 pub mod gelu;
 mod guard;
 pub mod layer_norm;
+pub mod pooling;
 pub mod product;
 pub mod rms_norm;
 pub mod rope;

@@ -11,6 +11,7 @@ pub mod gelu;
 #[cfg(test)]
 mod gradient;
 pub mod layer_norm;
+pub mod pooling;
 pub mod product;
 pub mod rms_norm;
 pub mod rope;

@@ -1,5 +1,6 @@
 use wgr::gpu::{Dtype, Layout, Mode, Tensor};
 use wgr::kernels::layer_norm::{self, Affine};
+use wgr::kernels::pooling::{self, Pooling};
 use wgr::kernels::product::{self, Epilogue};
 use wgr::reference;
 
@@ -91,4 +92,39 @@ fn layer_norm_leaves_the_padding_zero() {
     });
     assert_eq!(read(&gpu, &sums[0]), [0.0; 12]);
     assert_eq!(read(&gpu, &sums[1]), [0.0; 12]);
+}
+
+#[test]
+fn pooling_agrees_forward_and_backward() {
+    let offsets = [0, 5, 6, 33];
+    everywhere(|gpu| {
+        for columns in [5, 50] {
+            for pooling in [Pooling::Last, Pooling::Mean] {
+                let (layout, rows, sequences) = (Layout::plain(columns), 33, 3);
+                let (x, dy) = (random(rows * columns, 1), random(sequences * columns, 2));
+                let y = activation(gpu, layout, &vec![0.5; sequences * columns], Dtype::F32);
+                let dx = activation(gpu, layout, &vec![0.5; rows * columns], Dtype::F32);
+                run(gpu, |recorder| {
+                    let list = Tensor::workspace(gpu, "offsets", offsets.len(), Dtype::U32)?;
+                    list.write_u32(gpu, &offsets.map(|offset| offset as u32));
+                    let (x, dy) = (activation(gpu, layout, &x, Dtype::F32), activation(gpu, layout, &dy, Dtype::F32));
+                    pooling::forward(recorder, rows, sequences, pooling, &list, &x, &y)?;
+                    pooling::backward(recorder, rows, sequences, pooling, &list, &dy, &dx)
+                });
+                let (x, dy) = (wide(&x), wide(&dy));
+                let (expected_y, expected_dx) = match pooling {
+                    Pooling::Last => (
+                        reference::pooling::forward_last(columns, &offsets, &x),
+                        reference::pooling::backward_last(columns, &offsets, &dy),
+                    ),
+                    Pooling::Mean => (
+                        reference::pooling::forward_mean(columns, &offsets, &x),
+                        reference::pooling::backward_mean(columns, &offsets, &dy),
+                    ),
+                };
+                assert_close(&format!("pooling {pooling:?} y"), &read(gpu, &y), &expected_y, F32);
+                assert_close(&format!("pooling {pooling:?} dx"), &read(gpu, &dx), &expected_dx, F32);
+            }
+        }
+    });
 }
