@@ -6,6 +6,8 @@
 //   a_, b_, c_, x_, y_, w_   storage of one operand: f32, bf16 or f16, packed two to a u32
 //   nt nn tn                 which operand of a product is transposed
 //   bias residual            what a product adds to its result
+//   erf tanh                 which GELU
+//   last mean                what a sequence is pooled to
 //   subgroup                 share loads among the lanes of a subgroup instead of through workgroup memory
 
 const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
@@ -24,4 +26,19 @@ const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
     ("rms_norm", "forward", &[&["", "y_bf16"]]),
     ("rms_norm", "backward", &[&[""]]),
     ("rms_norm", "backward_weight", &[&[""]]),
+    ("layer_norm", "forward", &[&["", "y_bf16"]]),
+    ("layer_norm", "backward", &[&[""]]),
+    ("layer_norm", "backward_weight", &[&[""]]),
+    ("embedding", "forward", &[&["", "w_bf16", "w_f16"]]),
+    ("embedding", "backward", &[&[""]]),
+    ("rope", "main", &[&["", "x_bf16"]]),
+    ("swiglu", "forward", &[&["", "x_bf16"]]),
+    ("swiglu", "backward", &[&["", "x_bf16"]]),
+    ("gelu", "forward", &[&["erf", "tanh"], &["", "x_bf16"]]),
+    ("gelu", "backward", &[&["erf", "tanh"], &["", "x_bf16"]]),
+    ("pooling", "forward", &[&["last", "mean"]]),
+    ("pooling", "backward", &[&["last", "mean"]]),
+    ("cast", "main", &[&["x_f32"], &["y_bf16", "y_f16"]]),
+    ("cast", "main", &[&["x_bf16", "x_f16"], &["y_f32"]]),
+    ("add", "main", &[&[""]]),
 ];

@@ -2,6 +2,7 @@
 // LANES lanes work on one row: 1 on software adapters, where lanes have no cheap way to meet, more on GPUs.
 
 import package::shared::grid::linear;
+import package::shared::row_sum::{WORKGROUP, row_sum};
 @if(!y_bf16) import package::shared::f32::{Packed, narrow};
 @if(y_bf16) import package::shared::bf16::{Packed, narrow};
 
@@ -19,24 +20,8 @@ struct Params {
 }
 
 override LANES: u32 = 1u;
-const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-
-var<workgroup> partial: array<f32, WORKGROUP>;
-
-/// Sum over the LANES lanes of a row; every lane gets it.
-fn row_sum(lane: u32, local: u32, value: f32) -> f32 {
-    partial[local] = value;
-    workgroupBarrier();
-    for (var step = LANES / 2u; step > 0u; step /= 2u) {
-        if (lane < step) {
-            partial[local] += partial[local + step];
-        }
-        workgroupBarrier();
-    }
-    return partial[local - lane];
-}
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
@@ -58,7 +43,7 @@ fn forward(
         let value = x[base + i];
         squares += dot(value, value);
     }
-    let scale = inverseSqrt(row_sum(lane, local, squares) / f32(params.columns) + params.eps);
+    let scale = inverseSqrt(row_sum(LANES, lane, local, squares) / f32(params.columns) + params.eps);
     if (row < params.rows) {
         for (var i = lane; i < params.columns4; i += LANES) {
             y[base + i] = narrow(x[base + i] * scale * weight[i]);
@@ -91,7 +76,7 @@ fn backward(
     for (var i = lane; i < params.columns4; i += LANES) {
         projection += dot(dy[base + i] * weight_saved[i], x_saved[base + i]);
     }
-    let mean = row_sum(lane, local, projection) * scale / f32(params.columns);
+    let mean = row_sum(LANES, lane, local, projection) * scale / f32(params.columns);
     if (row < params.rows) {
         for (var i = lane; i < params.columns4; i += LANES) {
             var value = scale * (dy[base + i] * weight_saved[i] - x_saved[base + i] * scale * mean);

@@ -6,9 +6,19 @@
 
 pub mod attention;
 pub mod bench;
+pub mod add;
+pub mod cast;
 pub mod column_sum;
+mod elementwise;
+pub mod embedding;
+pub mod gelu;
+mod guard;
+pub mod layer_norm;
+pub mod pooling;
 pub mod product;
 pub mod rms_norm;
+pub mod rope;
+pub mod swiglu;
 
 use crate::gpu::{Gpu, Preset};
 

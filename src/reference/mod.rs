@@ -4,9 +4,19 @@
 //! row-major slices without padding.
 
 pub mod attention;
+pub mod add;
+pub mod cast;
 pub mod column_sum;
+pub mod embedding;
+pub mod gelu;
+#[cfg(test)]
+mod gradient;
+pub mod layer_norm;
+pub mod pooling;
 pub mod product;
 pub mod rms_norm;
+pub mod rope;
+pub mod swiglu;
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};

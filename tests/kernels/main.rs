@@ -6,5 +6,9 @@
 mod harness;
 
 mod attention;
+mod elementwise;
+mod embedding;
 mod norm;
 mod product;
+mod rope;
+mod rowwise;

@@ -1,0 +1,35 @@
+// The same values in another storage type, rounded to nearest.
+
+import package::shared::grid::linear;
+@if(x_f32) import package::shared::f32::{Packed as X, widen};
+@if(x_bf16) import package::shared::bf16::{Packed as X, widen};
+@if(x_f16) import package::shared::f16::{Packed as X, widen};
+@if(y_f32) import package::shared::f32::{Packed as Y, narrow};
+@if(y_bf16) import package::shared::bf16::{Packed as Y, narrow};
+@if(y_f16) import package::shared::f16::{Packed as Y, narrow};
+
+struct Params {
+    /// Groups of four values.
+    count: u32,
+    /// First group in the shard of x and in that of y: the storage types may be sharded at different rows.
+    x_first: u32,
+    y_first: u32,
+}
+
+const WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<X>;
+@group(0) @binding(2) var<storage, read_write> y: array<Y>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    if (index < params.count) {
+        y[params.y_first + index] = narrow(widen(x[params.x_first + index]));
+    }
+}

@@ -1,0 +1,78 @@
+// Rows of a table by token id, and the sum of their gradients back into the table. The table may be sharded by rows:
+// a dispatch sees one shard and leaves the ids of other shards to theirs.
+
+import package::shared::grid::linear;
+@if(!w_bf16 && !w_f16) import package::shared::f32::{Packed, widen};
+@if(w_bf16) import package::shared::bf16::{Packed, widen};
+@if(w_f16) import package::shared::f16::{Packed, widen};
+
+struct Params {
+    tokens: u32,
+    columns4: u32,
+    /// Id of the shard's first row.
+    first_row: u32,
+    /// Rows of the shard.
+    shard_rows: u32,
+    /// Groups of tokens, in `backward`.
+    groups: u32,
+}
+
+const WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read> table: array<Packed>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn forward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    let token = index / params.columns4;
+    if (token >= params.tokens) {
+        return;
+    }
+    // Ids before the shard wrap around and so lie past its end too.
+    let row = ids[token] - params.first_row;
+    if (row < params.shard_rows) {
+        y[index] = widen(table[row * params.columns4 + index % params.columns4]);
+    }
+}
+
+// Tokens come grouped by id, so that a row of the table belongs to one group and needs no atomics: group g has the id
+// unique[g] and the tokens rows[starts[g]..starts[g + 1]].
+@group(0) @binding(1) var<storage, read> unique: array<u32>;
+@group(0) @binding(2) var<storage, read> starts: array<u32>;
+@group(0) @binding(3) var<storage, read> rows: array<u32>;
+@group(0) @binding(4) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> dtable: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn backward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    let group = index / params.columns4;
+    if (group >= params.groups) {
+        return;
+    }
+    let column = index % params.columns4;
+    let row = unique[group] - params.first_row;
+    let first = starts[group];
+    let end = min(starts[group + 1u], params.tokens);
+    // An empty group has no id of its own and must not touch the row of another group.
+    if (row >= params.shard_rows || first >= end) {
+        return;
+    }
+    var sum = vec4<f32>(0.0);
+    for (var i = first; i < end; i++) {
+        sum += dy[min(rows[i], params.tokens - 1u) * params.columns4 + column];
+    }
+    dtable[row * params.columns4 + column] += sum;
+}

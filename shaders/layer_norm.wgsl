@@ -1,0 +1,127 @@
+// LayerNorm, y = (x - mean) * rstd * weight + bias with rstd = 1 / sqrt(variance + eps) (Ba et al. 2016, arXiv
+// 1607.06450). LANES lanes work on one row: 1 on software adapters, more on GPUs.
+
+import package::shared::grid::linear;
+import package::shared::row_sum::{WORKGROUP, row_sum};
+@if(!y_bf16) import package::shared::f32::{Packed, narrow};
+@if(y_bf16) import package::shared::bf16::{Packed, narrow};
+
+struct Params {
+    rows: u32,
+    /// Row stride in groups of four values.
+    columns4: u32,
+    /// Number of real columns.
+    columns: u32,
+    eps: f32,
+    /// Rows that one lane of `backward_weight` sums up.
+    chunk: u32,
+}
+
+override LANES: u32 = 1u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+/// Zero in the padding, where subtracting a mean would leave something else.
+fn masked(value: vec4<f32>, column4: u32) -> vec4<f32> {
+    let column = vec4<u32>(column4 * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+    return select(vec4<f32>(0.0), value, column < vec4<u32>(params.columns));
+}
+
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> y: array<Packed>;
+/// Mean and rstd of each row.
+@group(0) @binding(5) var<storage, read_write> statistics: array<vec2<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn forward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let lane = local % LANES;
+    let row = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+    // Lanes past the last row follow the first one to every barrier and write nothing.
+    let base = select(0u, row, row < params.rows) * params.columns4;
+    var sum = 0.0;
+    for (var i = lane; i < params.columns4; i += LANES) {
+        sum += dot(x[base + i], vec4<f32>(1.0));
+    }
+    let mean = row_sum(LANES, lane, local, sum) / f32(params.columns);
+    // A second pass over the row, because a mean of squares less the square of the mean cancels.
+    var squares = 0.0;
+    for (var i = lane; i < params.columns4; i += LANES) {
+        let centred = masked(x[base + i] - mean, i);
+        squares += dot(centred, centred);
+    }
+    let rstd = inverseSqrt(row_sum(LANES, lane, local, squares) / f32(params.columns) + params.eps);
+    if (row < params.rows) {
+        for (var i = lane; i < params.columns4; i += LANES) {
+            y[base + i] = narrow((x[base + i] - mean) * rstd * weight[i] + bias[i]);
+        }
+        if (lane == 0u) {
+            statistics[row] = vec2<f32>(mean, rstd);
+        }
+    }
+}
+
+// With g = dy * weight and n = (x - mean) * rstd:  dx += rstd * (g - mean(g) - n * mean(g * n)).
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> x_saved: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> statistics_saved: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read> weight_saved: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn backward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let lane = local % LANES;
+    let row = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+    let source = select(0u, row, row < params.rows);
+    let base = source * params.columns4;
+    let mean = statistics_saved[source].x;
+    let rstd = statistics_saved[source].y;
+    var sum = 0.0;
+    var projection = 0.0;
+    for (var i = lane; i < params.columns4; i += LANES) {
+        let g = dy[base + i] * weight_saved[i];
+        sum += dot(g, vec4<f32>(1.0));
+        projection += dot(g, x_saved[base + i] - mean);
+    }
+    let mean_g = row_sum(LANES, lane, local, sum) / f32(params.columns);
+    let mean_gn = row_sum(LANES, lane, local, projection) * rstd / f32(params.columns);
+    if (row < params.rows) {
+        for (var i = lane; i < params.columns4; i += LANES) {
+            let n = (x_saved[base + i] - mean) * rstd;
+            dx[base + i] += masked(rstd * (dy[base + i] * weight_saved[i] - mean_g - n * mean_gn), i);
+        }
+    }
+}
+
+// dweight = sum over rows of dy * n, first in chunks of rows so that there is work for many lanes; the `column_sum`
+// kernel adds the chunks up in a fixed order.
+@group(0) @binding(4) var<storage, read_write> chunks: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn backward_weight(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    let column = index % params.columns4;
+    let first = index / params.columns4 * params.chunk;
+    if (first >= params.rows) {
+        return;
+    }
+    var sum = vec4<f32>(0.0);
+    for (var row = first; row < min(first + params.chunk, params.rows); row++) {
+        let at = row * params.columns4 + column;
+        sum += dy[at] * (x_saved[at] - statistics_saved[row].x) * statistics_saved[row].y;
+    }
+    chunks[index] = sum;
+}

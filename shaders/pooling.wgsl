@@ -1,0 +1,65 @@
+// One row a sequence: the mean over its tokens, or its last token, which is the mean over a window of one.
+
+import package::shared::grid::linear;
+
+struct Params {
+    tokens: u32,
+    sequences: u32,
+    columns4: u32,
+}
+
+const WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+/// Where each sequence starts, and where the last one ends.
+@group(0) @binding(1) var<storage, read> offsets: array<u32>;
+
+/// First token and end of what a sequence is pooled over.
+fn window(sequence: u32) -> vec2<u32> {
+    let end = min(offsets[sequence + 1u], params.tokens);
+    @if(last) return vec2<u32>(max(end, 1u) - 1u, end);
+    @if(mean) return vec2<u32>(offsets[sequence], end);
+}
+
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn forward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    let sequence = index / params.columns4;
+    if (sequence >= params.sequences) {
+        return;
+    }
+    let tokens = window(sequence);
+    var sum = vec4<f32>(0.0);
+    for (var token = tokens.x; token < tokens.y; token++) {
+        sum += x[token * params.columns4 + index % params.columns4];
+    }
+    y[index] = sum / f32(tokens.y - tokens.x);
+}
+
+@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn backward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    let sequence = index / params.columns4;
+    if (sequence >= params.sequences) {
+        return;
+    }
+    let tokens = window(sequence);
+    let share = dy[index] / f32(tokens.y - tokens.x);
+    for (var token = offsets[sequence]; token < tokens.y; token++) {
+        dx[token * params.columns4 + index % params.columns4] = select(vec4<f32>(0.0), share, token >= tokens.x);
+    }
+}

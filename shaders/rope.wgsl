@@ -1,0 +1,52 @@
+// Rotary position embedding in place (Su et al. 2021, arXiv 2104.09864), pairing value i of a head's first half with
+// value i of its second half. The angles come from a table: position times frequency has too few bits in f32 once
+// positions are in the thousands.
+
+import package::shared::grid::linear;
+@if(!x_bf16) import package::shared::f32::{Packed, narrow, widen};
+@if(x_bf16) import package::shared::bf16::{Packed, narrow, widen};
+
+struct Params {
+    tokens: u32,
+    heads: u32,
+    /// Half a head in groups of four values.
+    half4: u32,
+    /// Rows of the table.
+    positions: u32,
+    /// 1 rotates forward, -1 back.
+    sign: f32,
+}
+
+const WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+/// A row is a position: cosines, then sines.
+@group(0) @binding(1) var<storage, read> table: array<vec4<f32>>;
+/// First token and end of each token's sequence.
+@group(0) @binding(2) var<storage, read> spans: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> x: array<Packed>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    let token = index / params.half4;
+    if (token >= params.tokens) {
+        return;
+    }
+    let column = index % params.half4;
+    let position = min(token - spans[token].x, params.positions - 1u);
+    let cosine = table[position * 2u * params.half4 + column];
+    let sine = params.sign * table[(position * 2u + 1u) * params.half4 + column];
+    // One lane turns its pairs in every head, so that it loads the angles once.
+    for (var head = 0u; head < params.heads; head++) {
+        let at = (token * params.heads + head) * 2u * params.half4 + column;
+        let first = widen(x[at]);
+        let second = widen(x[at + params.half4]);
+        x[at] = narrow(first * cosine - second * sine);
+        x[at + params.half4] = narrow(second * cosine + first * sine);
+    }
+}

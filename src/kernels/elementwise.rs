@@ -1,0 +1,34 @@
+//! What operations on single values share: tensors of one shape, and one lane for every group of four values.
+
+use bytemuck::NoUninit;
+
+use super::guard::check_columns;
+use super::product::check_rows;
+use crate::Result;
+use crate::gpu::{Cost, Kernel, Recorder, Shard, Tensor, grid};
+
+#[repr(C)]
+#[derive(Clone, Copy, NoUninit)]
+struct Params {
+    count: u32,
+}
+
+const WORKGROUP: u32 = 64;
+
+/// Records a kernel over the first `rows` rows of its tensors, at `flops` operations a value.
+pub(super) fn record(
+    recorder: &mut Recorder,
+    kernel: &Kernel,
+    rows: usize,
+    tensors: &[&Tensor],
+    flops: f64,
+) -> Result<()> {
+    check_columns(kernel.name, tensors)?;
+    check_rows(kernel.name, rows, tensors)?;
+    let params = Params { count: rows as u32 * tensors[0].columns4() };
+    let bindings: Vec<&Shard> = tensors.iter().map(|tensor| tensor.whole()).collect();
+    let values = rows as f64 * tensors[0].columns().len() as f64;
+    let bytes = tensors.iter().map(|tensor| tensor.dtype().bytes() as f64).sum::<f64>() * values;
+    let cost = Cost { flops: flops * values, bytes };
+    recorder.dispatch(kernel, &params, &bindings, grid(params.count.div_ceil(WORKGROUP)), cost)
+}

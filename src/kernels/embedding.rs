@@ -1,0 +1,141 @@
+//! Rows of a table by token id, and the deterministic sum of their gradients back into it. The table may be sharded.
+
+use bytemuck::NoUninit;
+
+use super::guard::{check_columns, check_dtype, check_list};
+use super::product::check_rows;
+use crate::Result;
+use crate::gpu::{Cost, Dtype, Kernel, Recorder, Shard, Tensor, grid, refuse};
+
+#[repr(C)]
+#[derive(Clone, Copy, NoUninit)]
+struct Params {
+    tokens: u32,
+    columns4: u32,
+    first_row: u32,
+    shard_rows: u32,
+    groups: u32,
+}
+
+const WORKGROUP: u32 = 64;
+
+/// Tokens grouped by id, on the host: group `g` has the id `unique[g]` and the tokens `rows[starts[g]..starts[g + 1]]`
+/// in ascending order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenGroups {
+    /// The distinct ids, ascending.
+    pub unique: Vec<u32>,
+    /// Where each group starts, and where the last one ends: one value more than there are groups.
+    pub starts: Vec<u32>,
+    /// Rows of tokens, group after group.
+    pub rows: Vec<u32>,
+}
+
+impl TokenGroups {
+    /// Groups the tokens of a batch.
+    pub fn of(ids: &[u32]) -> Self {
+        let mut rows: Vec<u32> = (0..ids.len() as u32).collect();
+        rows.sort_by_key(|row| ids[*row as usize]);
+        let (mut unique, mut starts) = (vec![], vec![]);
+        for (place, row) in rows.iter().enumerate() {
+            let id = ids[*row as usize];
+            if unique.last() != Some(&id) {
+                unique.push(id);
+                starts.push(place as u32);
+            }
+        }
+        starts.push(rows.len() as u32);
+        Self { unique, starts, rows }
+    }
+}
+
+/// [`TokenGroups`] on the device: three lists of u32.
+#[derive(Debug, Clone, Copy)]
+pub struct Groups<'a> {
+    /// Ids.
+    pub unique: &'a Tensor,
+    /// Bounds of the groups.
+    pub starts: &'a Tensor,
+    /// Rows of tokens.
+    pub rows: &'a Tensor,
+}
+
+fn params(rows: usize, groups: usize, table: &Tensor, shard: &Shard) -> Params {
+    Params {
+        tokens: rows as u32,
+        columns4: table.columns4(),
+        first_row: shard.first_row as u32,
+        shard_rows: shard.rows as u32,
+        groups: groups as u32,
+    }
+}
+
+/// `y[rows, columns] = table[ids]`: `y` is f32, the table f32, bf16 or f16. Every id must be below the table's rows;
+/// a row of `y` whose id is not keeps what it held.
+pub fn forward(recorder: &mut Recorder, rows: usize, ids: &Tensor, table: &Tensor, y: &Tensor) -> Result<()> {
+    const NAME: &str = "embedding forward";
+    check_list(NAME, ids, rows)?;
+    check_rows(NAME, rows, &[y])?;
+    check_columns(NAME, &[table, y])?;
+    check_dtype(NAME, Dtype::F32, &[y])?;
+    let kernel = match table.dtype() {
+        Dtype::F32 => Kernel::new("embedding/forward"),
+        Dtype::Bf16 => Kernel::new("embedding/forward").feature("w_bf16"),
+        Dtype::F16 => Kernel::new("embedding/forward").feature("w_f16"),
+        other => return Err(refuse(NAME, format!("{} is {other:?}", table.label()))),
+    };
+    let workgroups = grid((rows as u32 * table.columns4()).div_ceil(WORKGROUP));
+    for shard in table.shards() {
+        let bindings = [ids.whole(), shard, y.whole()];
+        recorder.dispatch(&kernel, &params(rows, 0, table, shard), &bindings, workgroups, cost(rows, table))?;
+    }
+    Ok(())
+}
+
+/// `dtable[id] += Σ dy[token]` over the tokens of each id, in the order of the tokens; both are f32.
+///
+/// `rows` counts tokens. `groups` may exceed the number of ids where the groups in excess are empty, so that one
+/// recording serves batches of different text.
+pub fn backward(
+    recorder: &mut Recorder,
+    rows: usize,
+    groups: usize,
+    tokens: Groups,
+    dy: &Tensor,
+    dtable: &Tensor,
+) -> Result<()> {
+    const NAME: &str = "embedding backward";
+    check_list(NAME, tokens.unique, groups)?;
+    check_list(NAME, tokens.starts, groups + 1)?;
+    check_list(NAME, tokens.rows, rows)?;
+    check_rows(NAME, rows, &[dy])?;
+    check_columns(NAME, &[dtable, dy])?;
+    check_dtype(NAME, Dtype::F32, &[dy, dtable])?;
+    let kernel = Kernel::new("embedding/backward");
+    let workgroups = grid((groups as u32 * dtable.columns4()).div_ceil(WORKGROUP));
+    for shard in dtable.shards() {
+        let bindings = [tokens.unique.whole(), tokens.starts.whole(), tokens.rows.whole(), dy.whole(), shard];
+        recorder.dispatch(&kernel, &params(rows, groups, dtable, shard), &bindings, workgroups, cost(rows, dtable))?;
+    }
+    Ok(())
+}
+
+/// The share of one shard.
+fn cost(rows: usize, table: &Tensor) -> Cost {
+    let values = rows as f64 * table.columns().len() as f64 / table.shards().len() as f64;
+    Cost { flops: values, bytes: (4.0 + table.dtype().bytes() as f64) * values }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_grouped_by_id_and_keep_their_order() {
+        let groups = TokenGroups::of(&[7, 2, 7, 0, 2, 7]);
+        assert_eq!(groups.unique, [0, 2, 7]);
+        assert_eq!(groups.starts, [0, 1, 3, 6]);
+        assert_eq!(groups.rows, [3, 1, 4, 0, 2, 5]);
+        assert_eq!(TokenGroups::of(&[]), TokenGroups { unique: vec![], starts: vec![0], rows: vec![] });
+    }
+}

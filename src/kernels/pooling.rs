@@ -1,0 +1,86 @@
+//! One row a packed sequence: its last token, as sequence classifiers read it, or the mean of its tokens.
+
+use bytemuck::NoUninit;
+
+use super::guard::{check_columns, check_dtype, check_list};
+use super::product::check_rows;
+use crate::Result;
+use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid};
+
+#[repr(C)]
+#[derive(Clone, Copy, NoUninit)]
+struct Params {
+    tokens: u32,
+    sequences: u32,
+    columns4: u32,
+}
+
+const WORKGROUP: u32 = 64;
+
+/// What a sequence is pooled to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// Its last token.
+    Last,
+    /// The mean of its tokens.
+    Mean,
+}
+
+impl Pooling {
+    fn feature(self) -> &'static str {
+        match self {
+            Self::Last => "last",
+            Self::Mean => "mean",
+        }
+    }
+}
+
+fn guard(name: &str, rows: usize, sequences: usize, offsets: &Tensor, [x, y]: [&Tensor; 2]) -> Result<Params> {
+    check_list(name, offsets, sequences + 1)?;
+    check_rows(name, rows, &[x])?;
+    check_rows(name, sequences, &[y])?;
+    check_columns(name, &[x, y])?;
+    check_dtype(name, Dtype::F32, &[x, y])?;
+    Ok(Params { tokens: rows as u32, sequences: sequences as u32, columns4: x.columns4() })
+}
+
+/// `y[sequences, columns]` = the last row or the mean of the rows `offsets[s]..offsets[s + 1]` of `x[rows, columns]`,
+/// both f32. No sequence may be empty.
+pub fn forward(
+    recorder: &mut Recorder,
+    rows: usize,
+    sequences: usize,
+    pooling: Pooling,
+    offsets: &Tensor,
+    x: &Tensor,
+    y: &Tensor,
+) -> Result<()> {
+    let params = guard("pooling forward", rows, sequences, offsets, [x, y])?;
+    let kernel = Kernel::new("pooling/forward").feature(pooling.feature());
+    let workgroups = grid((params.sequences * params.columns4).div_ceil(WORKGROUP));
+    let read = if pooling == Pooling::Last { sequences } else { rows };
+    let bindings = [offsets.whole(), x.whole(), y.whole()];
+    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(read + sequences, x))
+}
+
+/// Overwrites the rows of every sequence in `dx[rows, columns]` with `∂y/∂x · dy`: zeros where a token was not pooled.
+pub fn backward(
+    recorder: &mut Recorder,
+    rows: usize,
+    sequences: usize,
+    pooling: Pooling,
+    offsets: &Tensor,
+    dy: &Tensor,
+    dx: &Tensor,
+) -> Result<()> {
+    let params = guard("pooling backward", rows, sequences, offsets, [dx, dy])?;
+    let kernel = Kernel::new("pooling/backward").feature(pooling.feature());
+    let workgroups = grid((params.sequences * params.columns4).div_ceil(WORKGROUP));
+    let bindings = [offsets.whole(), dy.whole(), dx.whole()];
+    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(rows + sequences, dx))
+}
+
+fn cost(rows: usize, x: &Tensor) -> Cost {
+    let values = rows as f64 * x.columns().len() as f64;
+    Cost { flops: values, bytes: 4.0 * values }
+}
