@@ -20,4 +20,13 @@ const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
     ("rms_norm", "forward", &[&["", "y_bf16"]]),
     ("rms_norm", "backward", &[&[""]]),
     ("rms_norm", "backward_weight", &[&[""]]),
+    ("objective", "ordinal", &[&[""]]),
+    ("objective", "coral", &[&[""]]),
+    ("objective", "corn", &[&[""]]),
+    ("objective", "pairwise", &[&[""]]),
+    ("objective", "regression", &[&[""]]),
+    ("global_norm", "slots", &[&[""]]),
+    ("global_norm", "tensors", &[&[""]]),
+    ("global_norm", "finish", &[&[""]]),
+    ("adamw", "update", &[&["", "copy_bf16", "copy_f16"]]),
 ];

@@ -4,7 +4,10 @@
 //! [`crate::reference`]; the shader's permutations are one line in `shaders/registry.rs`. An operation without a
 //! backward pass has no `backward` function, so asking for its gradient does not compile.
 
+pub mod adamw;
 pub mod column_sum;
+pub mod global_norm;
+pub mod objective;
 pub mod product;
 pub mod rms_norm;
 

@@ -3,7 +3,10 @@
 //! Twins are written to be read, and to be right in f64; tests hold every shader against them. They take plain
 //! row-major slices without padding.
 
+pub mod adamw;
 pub mod column_sum;
+pub mod global_norm;
+pub mod objective;
 pub mod product;
 pub mod rms_norm;
 

@@ -6,4 +6,6 @@
 mod harness;
 
 mod norm;
+mod objective;
+mod optimizer;
 mod product;
