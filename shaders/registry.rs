@@ -41,4 +41,13 @@ const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
     ("cast", "main", &[&["x_f32"], &["y_bf16", "y_f16"]]),
     ("cast", "main", &[&["x_bf16", "x_f16"], &["y_f32"]]),
     ("add", "main", &[&[""]]),
+    ("objective", "ordinal", &[&[""]]),
+    ("objective", "coral", &[&[""]]),
+    ("objective", "corn", &[&[""]]),
+    ("objective", "pairwise", &[&[""]]),
+    ("objective", "regression", &[&[""]]),
+    ("global_norm", "slots", &[&[""]]),
+    ("global_norm", "tensors", &[&[""]]),
+    ("global_norm", "finish", &[&[""]]),
+    ("adamw", "update", &[&["", "copy_bf16", "copy_f16"]]),
 ];

@@ -9,6 +9,8 @@ mod attention;
 mod elementwise;
 mod embedding;
 mod norm;
+mod objective;
+mod optimizer;
 mod product;
 mod rope;
 mod rowwise;

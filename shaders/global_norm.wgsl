@@ -1,0 +1,110 @@
+// Norm over all gradients, in a fixed order: `slots` squares and sums runs of one gradient, `tensors` adds the slots
+// of each tensor, `finish` adds the tensors and decides how much to clip. No sum is longer than a few thousand terms,
+// so f32 is enough.
+
+import package::shared::grid::linear;
+import package::shared::step::{Clip, Step};
+
+struct Params {
+    /// Groups of four values of the gradient, for `slots`.
+    groups: u32,
+    first_slot: u32,
+    /// Number of tensors, for the other passes.
+    tensors: u32,
+}
+
+/// Lanes that share a sum: 1 on software adapters for `slots`, the whole workgroup otherwise.
+override LANES: u32 = 64u;
+const WORKGROUP: u32 = 64u;
+/// Groups of four values in a slot.
+const RUN: u32 = 2048u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+var<workgroup> partial: array<f32, WORKGROUP>;
+
+/// Sum over LANES lanes, for the first of them.
+fn lanes_sum(lane: u32, local: u32, value: f32) -> f32 {
+    if (LANES == 1u) {
+        return value;
+    }
+    partial[local] = value;
+    workgroupBarrier();
+    for (var step = LANES / 2u; step > 0u; step /= 2u) {
+        if (lane < step) {
+            partial[local] += partial[local + step];
+        }
+        workgroupBarrier();
+    }
+    return partial[local];
+}
+
+@group(0) @binding(1) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> slots_out: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn slots(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let lane = local % LANES;
+    let slot = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+    let first = slot * RUN;
+    var squares = vec4<f32>(0.0);
+    for (var i = first + lane; i < min(first + RUN, params.groups); i += LANES) {
+        let value = gradient[i];
+        squares += value * value;
+    }
+    let sum = lanes_sum(lane, local, dot(squares, vec4<f32>(1.0)));
+    if (lane == 0u && first < params.groups) {
+        slots_out[params.first_slot + slot] = sum;
+    }
+}
+
+@group(0) @binding(1) var<storage, read> slots_in: array<f32>;
+/// Tensor i owns the slots from first_slots[i] to first_slots[i + 1].
+@group(0) @binding(2) var<storage, read> first_slots: array<u32>;
+@group(0) @binding(3) var<storage, read_write> squares_out: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn tensors(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let tensor = linear(workgroup, workgroups);
+    // Workgroups past the last tensor follow the first one and write nothing.
+    let source = select(0u, tensor, tensor < params.tensors);
+    var partial_sum = 0.0;
+    for (var i = first_slots[source] + local; i < first_slots[source + 1u]; i += WORKGROUP) {
+        partial_sum += slots_in[i];
+    }
+    let sum = lanes_sum(local, local, partial_sum);
+    if (local == 0u && tensor < params.tensors) {
+        squares_out[tensor] = sum;
+    }
+}
+
+@group(0) @binding(1) var<storage, read> squares_in: array<f32>;
+@group(0) @binding(2) var<storage, read> step_in: Step;
+@group(0) @binding(3) var<storage, read_write> clip: Clip;
+
+@compute @workgroup_size(WORKGROUP)
+fn finish(@builtin(local_invocation_index) local: u32) {
+    var partial_sum = 0.0;
+    for (var i = local; i < params.tensors; i += WORKGROUP) {
+        partial_sum += squares_in[i];
+    }
+    let total = lanes_sum(local, local, partial_sum);
+    if (local != 0u) {
+        return;
+    }
+    let norm = sqrt(total);
+    // By the bits: compilers may assume that floats are finite.
+    let finite = (bitcast<u32>(total) & 0x7f800000u) != 0x7f800000u;
+    let clipped = min(1.0, step_in.max_norm / (norm + 1e-6));
+    clip.coefficient = select(1.0, clipped, step_in.max_norm > 0.0);
+    clip.finite = select(0.0, 1.0, finite);
+    clip.norm = norm;
+}

@@ -1,0 +1,137 @@
+// Losses of a reward head and their gradients, one lane a sequence. Labels are levels 1, 2, … as f32.
+//
+// Binary cross-entropy with logits has one form for both targets: with u = z for target 0 and u = -z for target 1 it is
+// softplus(u), and its gradient is sigmoid(u) with the same sign. Nothing cancels, however sure the model is.
+
+import package::shared::grid::linear;
+import package::shared::logistic::{sigmoid, softplus};
+
+struct Params {
+    sequences: u32,
+    /// Number of thresholds, and the groups of four that hold them.
+    thresholds: u32,
+    thresholds4: u32,
+}
+
+const WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> labels: array<f32>;
+/// One over the denominator of the optimizer step, which many replays share: not known when this is recorded.
+@group(0) @binding(2) var<storage, read> scale: array<f32>;
+@group(0) @binding(3) var<storage, read> logits: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dlogits: array<vec4<f32>>;
+
+struct Term {
+    loss: f32,
+    gradient: vec4<f32>,
+}
+
+/// Cross-entropy of four thresholds with the targets [label > k], over the first `tasks` thresholds.
+fn cross_entropy(z: vec4<f32>, group: u32, label: f32, tasks: f32) -> Term {
+    let k = vec4<f32>(f32(4u * group)) + vec4<f32>(1.0, 2.0, 3.0, 4.0);
+    let sign = select(vec4<f32>(1.0), vec4<f32>(-1.0), vec4<f32>(label) > k);
+    let weight = select(vec4<f32>(0.0), vec4<f32>(scale[0]), k <= vec4<f32>(tasks));
+    let u = sign * z;
+    return Term(dot(weight, softplus(u)), weight * sign * sigmoid(u));
+}
+
+fn independent(row: u32, tasks: f32) {
+    var loss = 0.0;
+    for (var i = 0u; i < params.thresholds4; i++) {
+        let at = row * params.thresholds4 + i;
+        let term = cross_entropy(logits[at], i, labels[row], tasks);
+        loss += term.loss;
+        dlogits[at] = term.gradient;
+    }
+    losses[row] = loss;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn ordinal(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let row = linear(workgroup, workgroups) * WORKGROUP + local;
+    if (row < params.sequences) {
+        independent(row, f32(params.thresholds));
+    }
+}
+
+// Task k asks "above k?" of the rows that are above k - 1 only.
+@compute @workgroup_size(WORKGROUP)
+fn corn(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let row = linear(workgroup, workgroups) * WORKGROUP + local;
+    if (row < params.sequences) {
+        independent(row, min(f32(params.thresholds), labels[row]));
+    }
+}
+
+// One logit s a sequence, z_k = s + bias_k.
+@group(0) @binding(6) var<storage, read> biases: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> dz: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn coral(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let row = linear(workgroup, workgroups) * WORKGROUP + local;
+    if (row >= params.sequences) {
+        return;
+    }
+    let shared_logit = logits[row].x;
+    var loss = 0.0;
+    var slope = 0.0;
+    for (var i = 0u; i < params.thresholds4; i++) {
+        let term = cross_entropy(shared_logit + biases[i], i, labels[row], f32(params.thresholds));
+        loss += term.loss;
+        slope += dot(term.gradient, vec4<f32>(1.0));
+        dz[row * params.thresholds4 + i] = term.gradient;
+    }
+    losses[row] = loss;
+    dlogits[row] = vec4<f32>(slope, 0.0, 0.0, 0.0);
+}
+
+// Sequences are chosen, rejected, chosen, rejected, …; the label of the chosen one is the margin of the pair, and the
+// loss of the pair is written to its row.
+@compute @workgroup_size(WORKGROUP)
+fn pairwise(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let pair = linear(workgroup, workgroups) * WORKGROUP + local;
+    let chosen = 2u * pair;
+    if (chosen >= params.sequences) {
+        return;
+    }
+    let u = vec4<f32>(logits[chosen + 1u].x - logits[chosen].x + labels[chosen]);
+    let slope = scale[0] * sigmoid(u).x;
+    losses[chosen] = scale[0] * softplus(u).x;
+    losses[chosen + 1u] = 0.0;
+    dlogits[chosen] = vec4<f32>(-slope, 0.0, 0.0, 0.0);
+    dlogits[chosen + 1u] = vec4<f32>(slope, 0.0, 0.0, 0.0);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn regression(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let row = linear(workgroup, workgroups) * WORKGROUP + local;
+    if (row >= params.sequences) {
+        return;
+    }
+    let error = logits[row].x - labels[row];
+    losses[row] = scale[0] * error * error;
+    dlogits[row] = vec4<f32>(2.0 * scale[0] * error, 0.0, 0.0, 0.0);
+}

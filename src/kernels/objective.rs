@@ -1,0 +1,130 @@
+//! Losses of a reward head with their gradients, in one pass over the logits.
+//!
+//! Every loss is a sum of terms times one scale. The scale is a tensor, not a parameter: an optimizer step is the mean
+//! over all its micro-batches, so the same recording is replayed with another denominator at every step.
+
+use bytemuck::NoUninit;
+
+use super::column_sum;
+use super::product::check_rows;
+use crate::Result;
+use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid, refuse};
+
+#[repr(C)]
+#[derive(Clone, Copy, NoUninit)]
+struct Params {
+    sequences: u32,
+    thresholds: u32,
+    thresholds4: u32,
+}
+
+const WORKGROUP: u32 = 64;
+
+/// The sequences of a micro-batch at the head; all tensors are f32.
+pub struct Rows<'a> {
+    /// Number of sequences.
+    pub sequences: usize,
+    /// `[sequences]`: the level of each, or the margin of a pair at its chosen sequence.
+    pub labels: &'a Tensor,
+    /// One value: one over the denominator of the optimizer step.
+    pub scale: &'a Tensor,
+    /// `[sequences, logits]`.
+    pub logits: &'a Tensor,
+    /// `[sequences]`, overwritten: the scaled loss of each; the sum over a step is the step's loss.
+    pub losses: &'a Tensor,
+    /// The shape of `logits`, overwritten: the gradient of the summed losses.
+    pub dlogits: &'a Tensor,
+}
+
+/// What CORAL needs beside the rows.
+pub struct Biases<'a> {
+    /// `[K − 1]`, one row.
+    pub biases: &'a Tensor,
+    /// The gradient of the biases, added to.
+    pub dbiases: &'a Tensor,
+    /// `[sequences, K − 1]`: scratch for the gradient of every threshold.
+    pub dz: &'a Tensor,
+    /// Scratch: `sequences / column_sum::CHUNK` rows of the biases, rounded up.
+    pub chunks: &'a Tensor,
+}
+
+/// Independent thresholds: summed binary cross-entropy of the logit of each threshold.
+pub fn ordinal(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
+    record(recorder, "objective/ordinal", rows, rows.logits, None)
+}
+
+/// CORN: like [`ordinal`], but threshold k only learns from rows whose label is above k − 1 (Shi, Cao & Raschka 2021,
+/// arXiv 2111.08851).
+pub fn corn(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
+    record(recorder, "objective/corn", rows, rows.logits, None)
+}
+
+/// CORAL: one logit and K − 1 biases (Cao, Mirjalili & Raschka 2020, arXiv 1901.07884).
+pub fn coral(recorder: &mut Recorder, rows: &Rows, biases: &Biases) -> Result<()> {
+    one_logit("objective/coral", rows)?;
+    if biases.dz.columns().padded() != biases.biases.columns().padded() || biases.dz.dtype() != Dtype::F32 {
+        return Err(refuse("objective/coral", format!("{} does not fit {}", biases.dz.label(), biases.biases.label())));
+    }
+    check_rows("objective/coral", rows.sequences, &[biases.dz])?;
+    record(recorder, "objective/coral", rows, biases.biases, Some(biases))?;
+    column_sum::forward(recorder, rows.sequences, biases.dz, biases.dbiases, biases.chunks)
+}
+
+/// Bradley–Terry over sequences chosen, rejected, chosen, …: `−log σ(s_w − s_l − margin)`, written to the row of the
+/// chosen sequence.
+pub fn pairwise(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
+    one_logit("objective/pairwise", rows)?;
+    if !rows.sequences.is_multiple_of(2) {
+        return Err(refuse("objective/pairwise", format!("{} sequences are not pairs", rows.sequences)));
+    }
+    record(recorder, "objective/pairwise", rows, rows.logits, None)
+}
+
+/// Squared error of one logit against the label.
+pub fn regression(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
+    one_logit("objective/regression", rows)?;
+    record(recorder, "objective/regression", rows, rows.logits, None)
+}
+
+fn one_logit(name: &str, rows: &Rows) -> Result<()> {
+    match rows.logits.columns().len() {
+        1 => Ok(()),
+        count => Err(refuse(name, format!("{} has {count} logits instead of one", rows.logits.label()))),
+    }
+}
+
+/// `thresholds` is the tensor whose columns are the terms of one row's loss.
+fn record(
+    recorder: &mut Recorder,
+    name: &'static str,
+    rows: &Rows,
+    thresholds: &Tensor,
+    biases: Option<&Biases>,
+) -> Result<()> {
+    let Rows { sequences, labels, scale, logits, losses, dlogits } = *rows;
+    check_rows(name, sequences, &[logits, dlogits])?;
+    if logits.columns().padded() != dlogits.columns().padded()
+        || labels.columns().len() < sequences
+        || losses.columns().len() < sequences
+        || scale.columns().is_empty()
+        || [labels, scale, logits, losses, dlogits, thresholds].iter().any(|tensor| tensor.dtype() != Dtype::F32)
+    {
+        return Err(refuse(name, format!("{}, {} and {} do not fit", logits.label(), labels.label(), dlogits.label())));
+    }
+    let params = Params {
+        sequences: sequences as u32,
+        thresholds: thresholds.columns().len() as u32,
+        thresholds4: thresholds.columns4(),
+    };
+    let mut bindings = vec![labels.whole(), scale.whole(), logits.whole(), losses.whole(), dlogits.whole()];
+    bindings.extend(biases.iter().flat_map(|extra| [extra.biases.whole(), extra.dz.whole()]));
+    let workgroups = grid(params.sequences.div_ceil(WORKGROUP));
+    let values = sequences as f64 * thresholds.columns().len() as f64;
+    recorder.dispatch(
+        &Kernel::new(name),
+        &params,
+        &bindings,
+        workgroups,
+        Cost { flops: 20.0 * values, bytes: 8.0 * values },
+    )
+}

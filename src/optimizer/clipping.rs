@@ -1,0 +1,82 @@
+//! The global gradient norm and what it says about a step.
+
+use crate::Result;
+use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
+use crate::kernels::global_norm;
+
+/// Norm over all gradients of one step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GradNorm {
+    /// Before clipping.
+    pub norm: f32,
+    /// Whether it is a number; where it is not, the step changed nothing.
+    pub finite: bool,
+    /// Where the norm is not finite, the parameter to blame.
+    pub worst: Option<String>,
+}
+
+/// Partial sums of the global norm, and the coefficient that comes out.
+pub struct Clipping {
+    first_slots: Vec<u32>,
+    slots: Tensor,
+    offsets: Tensor,
+    squares: Tensor,
+    clip: Tensor,
+}
+
+impl Clipping {
+    /// Room for the sums of these gradients, in this order.
+    pub fn new<'a>(gpu: &Gpu, gradients: impl Iterator<Item = &'a Tensor>) -> Result<Self> {
+        let mut first_slots = vec![0];
+        let mut total = 0;
+        for gradient in gradients {
+            total += global_norm::slots_for(gradient);
+            first_slots.push(total as u32);
+        }
+        let offsets = Tensor::workspace(gpu, "first slots of gradients", first_slots.len(), Dtype::U32)?;
+        offsets.write_u32(gpu, &first_slots);
+        Ok(Self {
+            slots: Tensor::workspace(gpu, "partial sums of squared gradients", total, Dtype::F32)?,
+            squares: Tensor::workspace(gpu, "squared gradient norms", first_slots.len(), Dtype::F32)?,
+            clip: Tensor::workspace(gpu, "gradient clipping", global_norm::CLIP, Dtype::F32)?,
+            offsets,
+            first_slots,
+        })
+    }
+
+    /// Records the norm of the gradients, the same as given to [`Clipping::new`], clipped as the step tensor says.
+    pub fn record<'a>(
+        &self,
+        recorder: &mut Recorder,
+        gradients: impl Iterator<Item = &'a Tensor>,
+        step: &Tensor,
+    ) -> Result<()> {
+        for (gradient, first_slot) in gradients.zip(&self.first_slots) {
+            global_norm::partial_sums(recorder, gradient, &self.slots, *first_slot as usize)?;
+        }
+        let count = self.first_slots.len() - 1;
+        global_norm::tensors(recorder, count, &self.slots, &self.offsets, &self.squares)?;
+        global_norm::finish(recorder, count, &self.squares, step, &self.clip)
+    }
+
+    /// Coefficient, finite flag and norm, for the optimizer's kernels.
+    pub fn clip(&self) -> &Tensor {
+        &self.clip
+    }
+
+    /// Reads the norm of the last step back; `name` gives the name of a gradient by its place.
+    pub async fn read(&self, gpu: &Gpu, name: impl Fn(usize) -> String) -> Result<GradNorm> {
+        let clip = self.clip.read(gpu).await?;
+        let (finite, norm) = (clip[1] == 1.0, clip[2]);
+        let worst = if finite { None } else { self.worst(gpu).await?.map(name) };
+        Ok(GradNorm { norm, finite, worst })
+    }
+
+    /// The first gradient with a norm that is no number, or else the largest.
+    async fn worst(&self, gpu: &Gpu) -> Result<Option<usize>> {
+        let squares = self.squares.read(gpu).await?;
+        let squares = &squares[..self.first_slots.len() - 1];
+        let broken = squares.iter().position(|square| !square.is_finite());
+        Ok(broken.or_else(|| (0..squares.len()).max_by(|i, j| squares[*i].total_cmp(&squares[*j]))))
+    }
+}
