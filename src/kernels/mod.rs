@@ -4,21 +4,20 @@
 //! [`crate::reference`]; the shader's permutations are one line in `shaders/registry.rs`. An operation without a
 //! backward pass has no `backward` function, so asking for its gradient does not compile.
 
+pub mod adamw;
+pub mod add;
 pub mod attention;
 pub mod bench;
-pub mod add;
 pub mod cast;
 pub mod column_sum;
 mod elementwise;
 pub mod embedding;
 pub mod gelu;
+pub mod global_norm;
 mod guard;
 pub mod layer_norm;
-pub mod pooling;
-pub mod adamw;
-pub mod column_sum;
-pub mod global_norm;
 pub mod objective;
+pub mod pooling;
 pub mod product;
 pub mod rms_norm;
 pub mod rope;

@@ -21,8 +21,6 @@ pub struct Batch {
     pub spans: Tensor,
     /// Where sequences start, and the number of tokens last.
     pub offsets: Tensor,
-    /// Which sequence each token belongs to.
-    pub sequence_of: Tensor,
     /// Cosines and sines of every position.
     pub angles: Tensor,
     unique: Tensor,
@@ -44,7 +42,6 @@ impl Batch {
             ids: list("token ids", max_tokens)?,
             spans: list("spans", 2 * max_tokens)?,
             offsets: list("offsets", max_sequences + 1)?,
-            sequence_of: list("sequence of token", max_tokens)?,
             angles: rope::table(gpu, max_length, &frequencies, factor)?,
             unique: list("distinct ids", max_tokens)?,
             starts: list("group starts", max_tokens + 1)?,
@@ -61,16 +58,15 @@ impl Batch {
     pub fn write(&mut self, gpu: &Gpu, ids: &[u32], offsets: &[u32]) {
         let sequences = offsets.len() - 1;
         assert!(ids.len() <= self.max_tokens && sequences <= self.max_sequences, "the batch exceeds the plan");
-        let pairs = || offsets.windows(2).zip(0u32..);
-        let spans: Vec<u32> =
-            pairs().flat_map(|(p, _)| std::iter::repeat_n([p[0], p[1]], (p[1] - p[0]) as usize)).flatten().collect();
-        let sequence_of: Vec<u32> =
-            pairs().flat_map(|(p, s)| std::iter::repeat_n(s, (p[1] - p[0]) as usize)).collect();
+        let spans: Vec<u32> = offsets
+            .windows(2)
+            .flat_map(|pair| std::iter::repeat_n([pair[0], pair[1]], (pair[1] - pair[0]) as usize))
+            .flatten()
+            .collect();
         let groups = TokenGroups::of(ids);
         self.ids.write_u32(gpu, ids);
         self.spans.write_u32(gpu, &spans);
         self.offsets.write_u32(gpu, offsets);
-        self.sequence_of.write_u32(gpu, &sequence_of);
         self.unique.write_u32(gpu, &groups.unique);
         self.starts.write_u32(gpu, &groups.starts);
         self.rows.write_u32(gpu, &groups.rows);
@@ -85,6 +81,6 @@ impl Batch {
     /// Bytes of the buffers, for the plan.
     pub fn bytes(config: &ModelConfig, max_tokens: usize, max_sequences: usize, max_length: usize) -> u64 {
         let half = (config.head_dim / 2).next_multiple_of(4);
-        4 * (7 * max_tokens + max_sequences + 2 + max_length * 2 * half) as u64
+        4 * (6 * max_tokens + max_sequences + 2 + max_length * 2 * half) as u64
     }
 }

@@ -238,14 +238,14 @@ impl Classifier {
     /// From the gradient of the logits to the gradients of all parameters, which are added to.
     pub fn backward(&self, recorder: &mut Recorder) -> Result<()> {
         let get = |name| self.activations.get(name);
-        let Batch { tokens, sequences, offsets, sequence_of, .. } = &self.batch;
+        let Batch { tokens, sequences, offsets, .. } = &self.batch;
         let d_norm = get("d_pooled_norm");
         self.head.backward(recorder, *sequences, get("d_logits"), get("pooled_norm"), d_norm, false, &self.chunks)?;
         let (norm, _) = self.decoder.norm();
         let (rstd, d_pooled) = (get("pooled_rstd"), get("d_pooled"));
         norm_backward(recorder, *sequences, d_norm, get("pooled"), norm, rstd, d_pooled, false, &self.chunks)?;
         let d_residual = get("d_residual");
-        pooling::backward(recorder, *tokens, *sequences, Pooling::Last, offsets, sequence_of, d_pooled, d_residual)?;
+        pooling::backward(recorder, *tokens, *sequences, Pooling::Last, offsets, d_pooled, d_residual)?;
         self.decoder.backward(recorder, self.pass(), self.checkpointing)
     }
 

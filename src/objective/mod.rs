@@ -1,22 +1,3 @@
-//! Losses with their gradients.
-
-use serde::{Deserialize, Serialize};
-
-/// What training minimises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Objective {
-    /// Independent thresholds.
-    Ordinal,
-    /// CORAL.
-    Coral,
-    /// CORN.
-    Corn,
-    /// Bradley–Terry.
-    Pairwise,
-    /// Mean squared error.
-    Regression,
-}
 //! Losses with their gradients: which logits an objective has, what its loss is a mean over, how a score is read.
 
 use std::fmt;

@@ -3,20 +3,19 @@
 //! Twins are written to be read, and to be right in f64; tests hold every shader against them. They take plain
 //! row-major slices without padding.
 
-pub mod attention;
+pub mod adamw;
 pub mod add;
+pub mod attention;
 pub mod cast;
 pub mod column_sum;
 pub mod embedding;
 pub mod gelu;
+pub mod global_norm;
 #[cfg(test)]
 mod gradient;
 pub mod layer_norm;
-pub mod pooling;
-pub mod adamw;
-pub mod column_sum;
-pub mod global_norm;
 pub mod objective;
+pub mod pooling;
 pub mod product;
 pub mod rms_norm;
 pub mod rope;

@@ -1,6 +1,5 @@
 //! `wgr train`: rows in, a reward model out.
 
-use std::path::Path;
 use std::time::Instant;
 
 use serde_json::{Map, Value};
@@ -199,7 +198,8 @@ impl<'a> Run<'a> {
             summary.last_loss = outcome.loss;
             summary.tokens += tokens;
             summary.steps = self.progress.step;
-            let due = |every: Option<u64>| every.is_some_and(|every| self.progress.step.is_multiple_of(every));
+            let step = self.progress.step;
+            let due = |every: Option<u64>| every.is_some_and(|every| step.is_multiple_of(every));
             if due(self.config.eval_every) && !self.held_out.is_empty() {
                 summary.evaluation = self.evaluate(gpu, &mut records, observer).await?;
                 evaluated_at = Some(self.progress.step);

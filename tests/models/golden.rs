@@ -1,0 +1,75 @@
+use wgr::gpu::{Limits, Mode};
+use wgr::model::parameter::Holding;
+use wgr::train::{Checkpointing, Stepper};
+
+use crate::harness::*;
+
+/// f32 against float64: differences pile up over a few layers only.
+const TOLERANCE: f32 = 2e-5;
+
+fn first_step(gpu: &wgr::gpu::Gpu, name: &str, golden: &Golden, checkpointing: Checkpointing) -> (Stepper, f64) {
+    let mut stepper = stepper(gpu, name, golden.capacity(), Holding::Training, checkpointing);
+    // A learning rate of zero leaves the weights alone, so that the gradients can be read afterwards.
+    let outcome = pollster::block_on(stepper.step(gpu, &[golden.batch()], 0, 0.0)).unwrap();
+    (stepper, outcome.loss)
+}
+
+#[test]
+fn logits_loss_and_every_gradient_agree_with_pytorch() {
+    let small = Some(Limits { binding_bytes: 16 << 10 });
+    for (mode, limits) in [(Mode::Checked, None), (Mode::Trusted, None), (Mode::Trusted, small)] {
+        let gpu = open(mode, limits);
+        for name in MODELS {
+            let golden = Golden::read(name);
+            let (stepper, loss) = first_step(&gpu, name, &golden, Checkpointing::None);
+            let logits = pollster::block_on(stepper.classifier.logits().read(&gpu)).unwrap();
+            assert_close(&format!("{name} logits"), &logits, golden.floats("logits"), TOLERANCE);
+            assert_close(&format!("{name} loss"), &[loss as f32], golden.floats("loss"), TOLERANCE);
+            for parameter in stepper.classifier.parameters() {
+                let gradient = pollster::block_on(parameter.gradient.as_ref().unwrap().read(&gpu)).unwrap();
+                let expected = golden.floats(&format!("grad.{}", parameter.name));
+                assert_close(&format!("{name} {}", parameter.name), &gradient, expected, TOLERANCE);
+            }
+        }
+    }
+}
+
+#[test]
+fn recomputed_activations_give_the_same_bits() {
+    let gpu = open(Mode::Trusted, None);
+    for name in MODELS {
+        let golden = Golden::read(name);
+        let gradients = |checkpointing| {
+            let (stepper, _) = first_step(&gpu, name, &golden, checkpointing);
+            let read = |parameter: &wgr::model::parameter::Parameter| {
+                pollster::block_on(parameter.gradient.as_ref().unwrap().read(&gpu)).unwrap()
+            };
+            stepper.classifier.parameters().map(read).collect::<Vec<_>>()
+        };
+        let kept = gradients(Checkpointing::None);
+        assert!(kept == gradients(Checkpointing::Attention), "{name}: --checkpointing attention");
+        assert!(kept == gradients(Checkpointing::Layer), "{name}: --checkpointing layer");
+    }
+}
+
+#[test]
+fn ten_training_losses_and_norms_agree_with_pytorch() {
+    let gpu = open(Mode::Trusted, None);
+    for name in MODELS {
+        let golden = Golden::read(name);
+        let text = std::fs::read_to_string(folder(name).join("losses.json")).unwrap();
+        let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let column = |name: &str| {
+            expected[name].as_array().unwrap().iter().map(|value| value.as_f64().unwrap() as f32).collect::<Vec<_>>()
+        };
+        let mut stepper = stepper(&gpu, name, golden.capacity(), Holding::Training, Checkpointing::None);
+        let (mut losses, mut norms) = (vec![], vec![]);
+        for step in 0..10 {
+            let outcome = pollster::block_on(stepper.step(&gpu, &[golden.batch()], step, 1e-3)).unwrap();
+            losses.push(outcome.loss as f32);
+            norms.push(outcome.grad_norm.norm);
+        }
+        assert_close(&format!("{name} losses"), &losses, &column("losses"), 5e-5);
+        assert_close(&format!("{name} norms"), &norms, &column("grad_norms"), 5e-5);
+    }
+}
