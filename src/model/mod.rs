@@ -6,6 +6,8 @@ mod fields;
 pub mod gguf_tokenizer;
 pub mod rope;
 pub mod source;
+#[cfg(test)]
+mod tiny;
 pub mod weights;
 
 pub use config::{Family, ModelConfig, TensorSpec};

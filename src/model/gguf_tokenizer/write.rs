@@ -1,10 +1,12 @@
 //! A `tokenizer.json` to GGUF metadata.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use super::{SPACE, Split, WORDS, kind};
-use crate::model::weights::gguf_writer::Field;
+use crate::model::weights::gguf_writer::{Field, NewMetadata};
 use crate::{Error, Result};
 
 /// The files of a tokenizer.
@@ -21,7 +23,7 @@ pub(in crate::model) struct TokenizerFiles<'a> {
 
 /// The metadata of a tokenizer, its vocabulary filled up to `vocab_size`. Errors name the part of `tokenizer.json`
 /// that GGUF cannot express.
-pub(in crate::model) fn metadata(files: &TokenizerFiles, vocab_size: usize) -> Result<Vec<(String, Field)>> {
+pub(in crate::model) fn metadata(files: &TokenizerFiles, vocab_size: usize) -> Result<NewMetadata> {
     let (json, at) = (files.tokenizer, format!("{}/tokenizer.json", files.at));
     let model = &json["model"];
     let Some(vocab) = model["vocab"].as_object().filter(|_| model["type"] == "BPE") else {
@@ -104,7 +106,7 @@ fn merges<'a>(model: &'a Value, at: &str) -> Result<Vec<(&'a str, &'a str)>> {
 
 /// Scores that put the merges in their order again: what is merged first scores highest.
 fn scores(tokens: &[String], merges: &[(&str, &str)]) -> Vec<f32> {
-    let mut ranks = std::collections::HashMap::new();
+    let mut ranks = HashMap::new();
     for (rank, (a, b)) in merges.iter().enumerate() {
         ranks.entry(format!("{a}{b}")).or_insert(rank);
     }
