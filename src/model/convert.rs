@@ -94,7 +94,7 @@ fn to_gguf(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Resu
         chat_template: chat_template.as_deref(),
         at: &at,
     };
-    let metadata = gguf_tokenizer::metadata(&files, checkpoint.config().vocab_size)?;
+    let metadata = gguf_tokenizer::metadata(&files, checkpoint.config())?;
     checkpoint.write_gguf(output, metadata, &tensors)
 }
 

@@ -70,18 +70,24 @@ const WORDS: [Words; 9] = [
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
     use tokenizers::Tokenizer;
 
     use super::*;
-    use crate::model::tiny;
     use crate::model::weights::Checkpoint;
     use crate::model::weights::gguf::{self, Metadata};
     use crate::model::weights::gguf_writer::{self, Field};
+    use crate::model::{ModelConfig, tiny};
 
     fn written_and_read(fields: &[(String, Field)]) -> Metadata {
         let (bytes, _) = gguf_writer::header(fields, &[]).unwrap();
         gguf::header(&bytes, "t.gguf").unwrap().0
+    }
+
+    fn config(vocab_size: usize) -> ModelConfig {
+        let json = json!({"model_type": "llama", "vocab_size": vocab_size, "hidden_size": 8, "intermediate_size": 8,
+                          "num_hidden_layers": 1, "num_attention_heads": 1, "pad_token_id": 7});
+        ModelConfig::from_json(&json, "config.json").unwrap()
     }
 
     fn built(metadata: &Metadata) -> Tokenizer {
@@ -154,8 +160,9 @@ mod tests {
                 chat_template: Some("{{ x }}"),
                 at: name,
             };
-            let metadata = written_and_read(&metadata(&files, 151_936).unwrap());
+            let metadata = written_and_read(&metadata(&files, &config(151_936)).unwrap());
             assert_eq!(metadata.text("tokenizer.ggml.pre").unwrap(), Some(pre));
+            assert!(metadata.whole("tokenizer.ggml.padding_token_id").unwrap().is_some());
             assert_eq!(metadata.text("tokenizer.chat_template").unwrap(), Some("{{ x }}"));
             let tokenizer = built(&metadata);
             let texts = ["Hello  World's 12345\n\n x", "na\u{ef}ve e\u{301} \u{6771}\u{4eac} <|im_end|>"];
@@ -200,9 +207,9 @@ mod tests {
         // Again after a round through tokenizer.json.
         let files: Vec<_> = files(&read).unwrap();
         let json = |i: usize| serde_json::from_slice::<Value>(&files[i].1).unwrap();
-        let (tokenizer_json, config) = (json(0), json(1));
-        let again = TokenizerFiles { tokenizer: &tokenizer_json, config: &config, chat_template: None, at: "t" };
-        let again = built(&written_and_read(&metadata(&again, 290).unwrap()));
+        let (tokenizer_json, names) = (json(0), json(1));
+        let again = TokenizerFiles { tokenizer: &tokenizer_json, config: &names, chat_template: None, at: "t" };
+        let again = built(&written_and_read(&metadata(&again, &config(290)).unwrap()));
         for (text, expected) in [
             ("hello the other", &[1, 282, 260, 271, 273, 261, 282, 273, 272, 279][..]),
             ("the  inn\n", &[1, 261, 282, 282, 262, 281, 13]),
