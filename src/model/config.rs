@@ -288,8 +288,7 @@ fn head_dim(fields: &Fields, family: Family, hidden_size: usize, heads: usize) -
     if !head_dim.is_multiple_of(2) {
         return Err(fields.error("head_dim", format!("{head_dim} is odd"), "rotary embedding turns pairs"));
     }
-    let width = head_dim * heads;
-    if width > MAX_WIDTH {
+    if head_dim.checked_mul(heads).is_none_or(|width| width > MAX_WIDTH) {
         return Err(fields.error("head_dim", format!("{heads} heads of {head_dim} are implausibly wide"), ""));
     }
     Ok(head_dim)
@@ -485,7 +484,7 @@ mod tests {
             ("gemma2", json!({}), "model_type"),
             ("qwen2_moe", json!({}), "model_type"),
             ("qwen2", json!({"is_causal": false}), "is_causal"),
-            ("qwen3", json!({"layer_types": ["sliding_attention"; 4]}), "layer_types"),
+            ("qwen3", json!({"layer_types": vec!["sliding_attention"; 4]}), "layer_types"),
             ("qwen3", json!({"layer_types": ["full_attention"]}), "layer_types"),
         ] {
             let error = with(family, changes.clone()).unwrap_err();

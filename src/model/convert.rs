@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::gguf_tokenizer;
+use super::weights::quantized::GgmlType;
 use super::weights::{Checkpoint, Dtype, NewTensor, write_model};
 use crate::{Error, Result};
 
@@ -34,6 +35,9 @@ pub fn convert(source: &str, output: &Path, dtype: Option<Dtype>, format: Format
     match (format, dtype) {
         (Format::HuggingFace, Some(Dtype::Quantized(_))) => {
             Err(Error::input("--dtype", "model directories hold no quantised weights", "take f32, f16 or bf16"))
+        }
+        (Format::Gguf, Some(Dtype::Quantized(kind))) if kind != GgmlType::Q8_0 => {
+            Err(Error::input("--dtype", format!("{kind:?} can only be read"), "take f32, f16, bf16 or q8_0"))
         }
         (Format::HuggingFace, dtype) => to_directory(&checkpoint, output, dtype),
         (Format::Gguf, dtype) => to_gguf(&checkpoint, output, dtype),
@@ -90,6 +94,146 @@ fn to_gguf(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Resu
         chat_template: chat_template.as_deref(),
         at: &at,
     };
-    let metadata = gguf_tokenizer::metadata(&files, checkpoint.config().vocab_size)?;
+    let metadata = gguf_tokenizer::metadata(&files, checkpoint.config())?;
     checkpoint.write_gguf(output, metadata, &tensors)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Family;
+    use crate::model::tiny::Tiny;
+
+    const Q8_0: Dtype = Dtype::Quantized(GgmlType::Q8_0);
+
+    fn there_and_back(tiny: &Tiny, dtype: Option<Dtype>) -> (Checkpoint, Checkpoint) {
+        convert(&tiny.source(), &tiny.path("tiny.gguf"), dtype, Format::Gguf).unwrap();
+        convert(&tiny.named("tiny.gguf"), &tiny.path("back"), None, Format::HuggingFace).unwrap();
+        (Checkpoint::open(&tiny.named("tiny.gguf")).unwrap(), Checkpoint::open(&tiny.named("back")).unwrap())
+    }
+
+    fn same_tensors(a: &Checkpoint, b: &Checkpoint) {
+        assert_eq!(a.names().collect::<Vec<_>>(), b.names().collect::<Vec<_>>());
+        for name in a.names() {
+            assert_eq!(a.info(name).unwrap().shape, b.info(name).unwrap().shape, "{name}");
+            assert_eq!(a.read_f32(name).unwrap(), b.read_f32(name).unwrap(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_family_survives_gguf() {
+        let llama3 = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                            "original_max_position_embeddings": 8});
+        let yarn = json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16});
+        for (family, changes) in [
+            (Family::Llama, json!({"attention_bias": true, "mlp_bias": true, "rope_scaling": llama3})),
+            (Family::Mistral, json!({"sliding_window": 5, "rope_theta": 1e6})),
+            (Family::Qwen2, json!({"tie_word_embeddings": true, "rope_scaling": yarn})),
+            (Family::Qwen3, json!({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}})),
+        ] {
+            let tiny = Tiny::new(family, changes, Dtype::F32);
+            let original = tiny.open();
+            let (gguf, back) = there_and_back(&tiny, None);
+            for copy in [&gguf, &back] {
+                same_tensors(&original, copy);
+                let (config, copied) = (original.config(), copy.config());
+                assert_eq!(copied.family, family);
+                assert_eq!(copied.rope, config.rope);
+                assert_eq!(copied.window(1), config.window(1));
+                assert_eq!(copied.rms_norm_eps, config.rms_norm_eps);
+                assert_eq!(copied.tensors(), config.tensors());
+                assert_eq!(copied.tie_word_embeddings, config.tie_word_embeddings);
+                assert_eq!((copied.bos_token_id, &copied.eos_token_id), (config.bos_token_id, &config.eos_token_id));
+                assert_eq!(copy.chat_template().unwrap(), original.chat_template().unwrap());
+                for text in ["hello <think>hell</think></s> \u{e9}", ""] {
+                    let ids = |checkpoint: &Checkpoint| {
+                        checkpoint.tokenizer().unwrap().encode(text, true).unwrap().get_ids().to_vec()
+                    };
+                    assert_eq!(ids(copy), ids(&original), "{text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_classification_head_comes_along() {
+        let changes = json!({"architectures": ["LlamaForSequenceClassification"], "num_labels": 3});
+        let tiny = Tiny::new(Family::Llama, changes, Dtype::BF16);
+        let (gguf, back) = there_and_back(&tiny, None);
+        for copy in [&gguf, &back] {
+            assert_eq!(copy.config().num_labels, Some(3));
+            same_tensors(&tiny.open(), copy);
+        }
+        assert_eq!(back.info("score.weight").unwrap().dtype, Dtype::BF16);
+    }
+
+    #[test]
+    fn sixteen_bits_are_kept_and_put_in_order() {
+        let tiny = Tiny::new(Family::Llama, json!({}), Dtype::F16);
+        let (gguf, _) = there_and_back(&tiny, None);
+        let name = "model.layers.1.self_attn.q_proj.weight";
+        assert_eq!(gguf.info(name).unwrap().dtype, Dtype::F16);
+        assert_eq!(gguf.read_16(name).unwrap(), tiny.open().read_16(name).unwrap());
+        let norm = "model.norm.weight";
+        assert_eq!(gguf.info(norm).unwrap().dtype, Dtype::F32);
+        assert!(gguf.read_16(norm).unwrap_err().to_string().contains("tensor \"model.norm.weight\""));
+    }
+
+    #[test]
+    fn eight_bits_lose_little_and_rows_that_do_not_fit_blocks_stay_wide() {
+        let tiny = Tiny::new(Family::Llama, json!({"intermediate_size": 64}), Dtype::F32);
+        let (gguf, _) = there_and_back(&tiny, Some(Q8_0));
+        let wide = "model.layers.0.mlp.down_proj.weight";
+        assert_eq!(gguf.info(wide).unwrap().dtype, Q8_0);
+        assert_eq!(gguf.info("model.embed_tokens.weight").unwrap().dtype, Dtype::F16);
+        let (exact, found) = (tiny.open().read_f32(wide).unwrap(), gguf.read_f32(wide).unwrap());
+        assert_ne!(exact, found);
+        assert!(exact.iter().zip(found).all(|(a, b)| (a - b).abs() <= 1.0 / 127.0));
+    }
+
+    #[test]
+    fn the_dtype_of_a_directory_changes_and_is_stated() {
+        let tiny = Tiny::new(Family::Qwen3, json!({"mine": 1}), Dtype::F32);
+        convert(&tiny.source(), &tiny.path("narrow"), Some(Dtype::BF16), Format::HuggingFace).unwrap();
+        let narrow = Checkpoint::open(&tiny.named("narrow")).unwrap();
+        same_tensors(&tiny.open(), &narrow);
+        assert!(narrow.names().all(|name| narrow.info(name).unwrap().dtype == Dtype::BF16));
+        let config: Value = serde_json::from_slice(&std::fs::read(tiny.path("narrow/config.json")).unwrap()).unwrap();
+        assert_eq!((&config["dtype"], &config["mine"]), (&json!("bfloat16"), &json!(1)));
+        assert_eq!(narrow.tokenizer_files().unwrap(), tiny.open().tokenizer_files().unwrap());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused() {
+        let tiny = Tiny::new(Family::Llama, json!({}), Dtype::F32);
+        let refused = |source: &str, dtype, format| {
+            let error = convert(source, &tiny.path("out"), dtype, format).unwrap_err();
+            assert!(!tiny.path("out").exists());
+            error.to_string()
+        };
+        assert!(refused(&tiny.source(), Some(Q8_0), Format::HuggingFace).contains("--dtype"));
+        let unwritable = Some(Dtype::Quantized(GgmlType::Q4_0));
+        assert!(refused(&tiny.source(), unwritable, Format::Gguf).contains("--dtype"));
+        assert!(refused(&tiny.named("model/config.json"), None, Format::Gguf).contains("no weights"));
+        let mixed = json!({"use_sliding_window": true, "sliding_window": 4, "max_window_layers": 1});
+        let mixed = Tiny::new(Family::Qwen2, mixed, Dtype::F32);
+        assert!(refused(&mixed.source(), None, Format::Gguf).contains("layer_types"));
+    }
+
+    /// The asset is Q4_1; what it converts to must say the same as it does itself.
+    #[test]
+    fn smollm2_becomes_a_directory() {
+        let Some(asset) = crate::model::tiny::smollm2() else { return };
+        let out = tempfile::tempdir().unwrap();
+        let directory = out.path().join("smollm2");
+        convert(&asset, &directory, Some(Dtype::F16), Format::HuggingFace).unwrap();
+        let (gguf, back) = (Checkpoint::open(&asset).unwrap(), Checkpoint::open(directory.to_str().unwrap()).unwrap());
+        assert_eq!(gguf.config().tensors(), back.config().tensors());
+        assert!(back.config().tie_word_embeddings);
+        let name = "model.layers.29.self_attn.k_proj.weight";
+        let close = |(a, b): (&f32, f32)| (a - b).abs() <= a.abs() / 1024.0 + 1e-7;
+        assert!(gguf.read_f32(name).unwrap().iter().zip(back.read_f32(name).unwrap()).all(close));
+    }
 }

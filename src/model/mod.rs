@@ -13,6 +13,8 @@ pub mod parameter;
 pub mod plan;
 pub mod rope;
 pub mod source;
+#[cfg(test)]
+mod tiny;
 pub mod weights;
 
 pub use config::{Family, ModelConfig, TensorSpec};

@@ -19,23 +19,42 @@ pub struct Rope {
 
 /// The ways of stretching rotary frequencies; the names of the fields are those of `rope_parameters`.
 #[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs)]
 pub enum RopeScaling {
     /// None.
     Default,
-    /// Every frequency divided by `factor`.
-    Linear { factor: f64 },
-    /// Long wavelengths divided by `factor`, short ones kept, those between blended.
-    Llama3 { factor: f64, low_freq_factor: f64, high_freq_factor: f64, original_max_position_embeddings: usize },
-    /// YaRN: blended by the number of turns within the original context, cos and sin scaled.
-    Yarn {
+    /// Every frequency divided by the same factor.
+    Linear {
+        /// How many times longer contexts become.
         factor: f64,
+    },
+    /// Frequencies of many turns within the original context are kept, those of few divided, those between blended.
+    Llama3 {
+        /// What low frequencies are divided by.
+        factor: f64,
+        /// Turns within the original context up to which a frequency is low.
+        low_freq_factor: f64,
+        /// Turns within the original context from which a frequency is high.
+        high_freq_factor: f64,
+        /// The context of pretraining, in tokens.
         original_max_position_embeddings: usize,
+    },
+    /// YaRN: as `Llama3` with a blend linear in the dimension, and cos and sin scaled.
+    Yarn {
+        /// What low frequencies are divided by.
+        factor: f64,
+        /// The context of pretraining, in tokens.
+        original_max_position_embeddings: usize,
+        /// The factor of cos and sin, where the configuration states it.
         attention_factor: Option<f64>,
+        /// Turns within the original context from which a frequency is kept.
         beta_fast: f64,
+        /// Turns within the original context up to which a frequency is divided.
         beta_slow: f64,
+        /// With `mscale_all_dim`, another way of stating the factor of cos and sin.
         mscale: Option<f64>,
+        /// See `mscale`.
         mscale_all_dim: Option<f64>,
+        /// Whether the blend begins and ends at whole dimensions.
         truncate: bool,
     },
 }

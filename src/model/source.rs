@@ -40,7 +40,7 @@ pub fn resolve(name: &str) -> Result<Source> {
         let hint = "name a directory, a .gguf file, a config.json, or owner/name on the Hugging Face hub";
         return Err(Error::input(name, "there is no such model", hint));
     }
-    Ok(Source::Directory(from_hub(name)?))
+    Ok(Source::Directory(from_hub(name, &Cache::from_env(), is_offline())?))
 }
 
 /// `owner/name` of letters, digits, `-`, `_` and `.`; nothing that is plainly a path.
@@ -71,11 +71,11 @@ fn is_wanted(file: &str) -> bool {
     names.contains(&file) || file.starts_with("model") && file.ends_with(".safetensors") && !file.contains('/')
 }
 
-fn from_hub(name: &str) -> Result<PathBuf> {
-    let cached = Cache::from_env().model(name.to_owned());
-    if std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0")) {
-        return cached_snapshot(&cached)
-            .ok_or_else(|| Error::input(name, "is not in the cache, and HF_HUB_OFFLINE is set", "download it first"));
+fn from_hub(name: &str, cache: &Cache, offline: bool) -> Result<PathBuf> {
+    let cached = cache.model(name.to_owned());
+    if offline {
+        let problem = "is not in the cache, and HF_HUB_OFFLINE is set";
+        return cached_snapshot(&cached).ok_or_else(|| Error::input(name, problem, "download it first"));
     }
     download(name, &cached).or_else(|error| {
         let snapshot = cached_snapshot(&cached).ok_or_else(|| {
@@ -87,6 +87,12 @@ fn from_hub(name: &str) -> Result<PathBuf> {
     })
 }
 
+fn is_offline() -> bool {
+    let value = std::env::var("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_lowercase();
+    ["1", "on", "yes", "true"].contains(&value.as_str())
+}
+
+/// The cached revision of a model; one whose weights never arrived does not count.
 fn cached_snapshot(cached: &CacheRepo) -> Option<PathBuf> {
     let has_weights = ["model.safetensors", "model.safetensors.index.json"].iter().any(|f| cached.get(f).is_some());
     Some(cached.get("config.json")?.parent()?.to_owned()).filter(|_| has_weights)
@@ -146,5 +152,21 @@ mod tests {
         for file in ["pytorch_model.bin", "onnx/model.safetensors", "README.md", "consolidated.safetensors"] {
             assert!(!is_wanted(file), "{file}");
         }
+    }
+
+    #[test]
+    fn offline_the_cache_decides() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path().to_owned());
+        let model = directory.path().join("models--owner--name");
+        let snapshot = model.join("snapshots/abc");
+        std::fs::create_dir_all(&snapshot).unwrap();
+        std::fs::create_dir_all(model.join("refs")).unwrap();
+        std::fs::write(model.join("refs/main"), "abc").unwrap();
+        std::fs::write(snapshot.join("config.json"), "{}").unwrap();
+        let message = from_hub("owner/name", &cache, true).unwrap_err().to_string();
+        assert!(message.starts_with("owner/name: is not in the cache"), "{message}");
+        std::fs::write(snapshot.join("model.safetensors"), "").unwrap();
+        assert_eq!(from_hub("owner/name", &cache, true).unwrap(), snapshot);
     }
 }

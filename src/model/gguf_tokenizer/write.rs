@@ -1,10 +1,13 @@
 //! A `tokenizer.json` to GGUF metadata.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use super::{SPACE, Split, WORDS, kind};
-use crate::model::weights::gguf_writer::Field;
+use crate::model::config::ModelConfig;
+use crate::model::weights::gguf_writer::{Field, NewMetadata};
 use crate::{Error, Result};
 
 /// The files of a tokenizer.
@@ -19,15 +22,59 @@ pub(in crate::model) struct TokenizerFiles<'a> {
     pub at: &'a str,
 }
 
-/// The metadata of a tokenizer, its vocabulary filled up to `vocab_size`. Errors name the part of `tokenizer.json`
-/// that GGUF cannot express.
-pub(in crate::model) fn metadata(files: &TokenizerFiles, vocab_size: usize) -> Result<Vec<(String, Field)>> {
+/// The metadata of a model's tokenizer, its vocabulary filled up to the rows of the embedding. Errors name the part of
+/// `tokenizer.json` that GGUF cannot express.
+pub(in crate::model) fn metadata(files: &TokenizerFiles, config: &ModelConfig) -> Result<NewMetadata> {
     let (json, at) = (files.tokenizer, format!("{}/tokenizer.json", files.at));
+    let model = &json["model"];
+    let (tokens, kinds) = vocabulary(json, config.vocab_size, &at)?;
+    let sentence_piece = is_sentence_piece(model);
+    let merges = merges(model, &at)?;
+    let mut fields = Vec::new();
+    let mut add = |name: &str, field: Field| fields.push((format!("tokenizer.ggml.{name}"), field));
+    if sentence_piece {
+        add("model", Field::Text("llama".into()));
+        add("pre", Field::Text("default".into()));
+        add("add_space_prefix", Field::Flag(adds_space(json, &at)?));
+        add("scores", Field::F32s(scores(&tokens, &merges)));
+    } else {
+        add("model", Field::Text("gpt2".into()));
+        add("pre", Field::Text(words(json, &at)?.into()));
+        add("merges", Field::Texts(merges.iter().map(|(a, b)| format!("{a} {b}")).collect()));
+    }
+    add("token_type", Field::I32s(kinds));
+    let id_of = |name: &str| {
+        let token = &files.config[name];
+        let token = token.as_str().or_else(|| token["content"].as_str())?;
+        tokens.iter().position(|known| known == token).map(|id| id as u32)
+    };
+    let bos = id_of("bos_token").or(config.bos_token_id);
+    let eos = id_of("eos_token").or(config.eos_token_id.first().copied());
+    let (add_bos, add_eos) = surrounds(json, bos, eos, &at)?;
+    for (name, id) in [
+        ("bos_token_id", bos),
+        ("eos_token_id", eos),
+        ("unknown_token_id", id_of("unk_token")),
+        ("padding_token_id", id_of("pad_token").or(config.pad_token_id)),
+    ] {
+        if let Some(id) = id {
+            add(name, Field::U32(id));
+        }
+    }
+    add("add_bos_token", Field::Flag(add_bos));
+    add("add_eos_token", Field::Flag(add_eos));
+    add("tokens", Field::Texts(tokens));
+    fields.extend(files.chat_template.map(|text| ("tokenizer.chat_template".into(), Field::Text(text.into()))));
+    Ok(fields)
+}
+
+/// Every token and its kind, ids without one filled.
+fn vocabulary(json: &Value, vocab_size: usize, at: &str) -> Result<(Vec<String>, Vec<i32>)> {
     let model = &json["model"];
     let Some(vocab) = model["vocab"].as_object().filter(|_| model["type"] == "BPE") else {
         return Err(Error::input(format!("{at}: model"), "is not BPE", "GGUF files of decoders hold BPE tokenizers"));
     };
-    let sentence_piece = model["byte_fallback"] == true;
+    let sentence_piece = is_sentence_piece(model);
     let mut tokens: Vec<Option<(String, i32)>> = vec![None; vocab_size];
     let mut place = |id: &Value, token: &str, kind: i32| {
         let slot = id.as_u64().and_then(|id| tokens.get_mut(id as usize));
@@ -52,43 +99,12 @@ pub(in crate::model) fn metadata(files: &TokenizerFiles, vocab_size: usize) -> R
         place(&added["id"], token, kind)?;
     }
     let filler = |(id, token): (usize, Option<_>)| token.unwrap_or_else(|| (format!("[PAD{id}]"), kind::UNUSED));
-    let (tokens, kinds): (Vec<String>, Vec<i32>) = tokens.into_iter().enumerate().map(filler).unzip();
-    let merges = merges(model, &at)?;
-    let mut fields = Vec::new();
-    let mut add = |name: &str, field: Field| fields.push((format!("tokenizer.ggml.{name}"), field));
-    if sentence_piece {
-        add("model", Field::Text("llama".into()));
-        add("pre", Field::Text("default".into()));
-        add("add_space_prefix", Field::Flag(adds_space(json, &at)?));
-        add("scores", Field::F32s(scores(&tokens, &merges)));
-    } else {
-        add("model", Field::Text("gpt2".into()));
-        add("pre", Field::Text(words(json, &at)?.into()));
-        add("merges", Field::Texts(merges.iter().map(|(a, b)| format!("{a} {b}")).collect()));
-    }
-    add("token_type", Field::I32s(kinds));
-    let id_of = |name: &str| {
-        let token = &files.config[name];
-        let token = token.as_str().or_else(|| token["content"].as_str())?;
-        tokens.iter().position(|known| known == token).map(|id| id as u32)
-    };
-    let (bos, eos) = (id_of("bos_token"), id_of("eos_token"));
-    let (add_bos, add_eos) = surrounds(json, bos, eos, &at)?;
-    for (name, id) in [
-        ("bos_token_id", bos),
-        ("eos_token_id", eos),
-        ("unknown_token_id", id_of("unk_token")),
-        ("padding_token_id", id_of("pad_token")),
-    ] {
-        if let Some(id) = id {
-            add(name, Field::U32(id));
-        }
-    }
-    add("add_bos_token", Field::Flag(add_bos));
-    add("add_eos_token", Field::Flag(add_eos));
-    add("tokens", Field::Texts(tokens));
-    fields.extend(files.chat_template.map(|text| ("tokenizer.chat_template".into(), Field::Text(text.into()))));
-    Ok(fields)
+    Ok(tokens.into_iter().enumerate().map(filler).unzip())
+}
+
+/// Only vocabularies made by SentencePiece fall back to bytes.
+fn is_sentence_piece(model: &Value) -> bool {
+    model["byte_fallback"] == true
 }
 
 /// Merges are pairs, or in older files strings with a space between.
@@ -104,7 +120,7 @@ fn merges<'a>(model: &'a Value, at: &str) -> Result<Vec<(&'a str, &'a str)>> {
 
 /// Scores that put the merges in their order again: what is merged first scores highest.
 fn scores(tokens: &[String], merges: &[(&str, &str)]) -> Vec<f32> {
-    let mut ranks = std::collections::HashMap::new();
+    let mut ranks = HashMap::new();
     for (rank, (a, b)) in merges.iter().enumerate() {
         ranks.entry(format!("{a}{b}")).or_insert(rank);
     }

@@ -356,3 +356,117 @@ fn parse_json(bytes: &[u8], path: &Path) -> Result<Value> {
 fn utf8(bytes: Vec<u8>, path: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::input(path.display().to_string(), "is not UTF-8", ""))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{NewTensor, write_model};
+    use super::*;
+    use crate::model::Family;
+    use crate::model::tiny::Tiny;
+
+    const Q_PROJ: &str = "model.layers.0.self_attn.q_proj.weight";
+
+    fn tiny(changes: Value) -> Tiny {
+        Tiny::new(Family::Llama, changes, Dtype::F32)
+    }
+
+    /// Writes the tensors of a model again, changed, and opens that.
+    fn rewritten(tiny: &Tiny, change: impl Fn(&mut Vec<NewTensor>)) -> Result<Checkpoint> {
+        let original = tiny.open();
+        let info = |name: &str| original.info(name).unwrap().clone();
+        let new = |name: &str| NewTensor { name: name.into(), shape: info(name).shape, dtype: info(name).dtype };
+        let mut tensors: Vec<_> = original.names().map(new).collect();
+        change(&mut tensors);
+        let config = serde_json::from_slice(&fs::read(tiny.path("model/config.json")).unwrap()).unwrap();
+        write_model(&tiny.path("again"), &config, &tensors, |tensor| Ok(vec![1.5; tensor.count()]), &[]).unwrap();
+        Checkpoint::open(&tiny.named("again"))
+    }
+
+    fn message(result: Result<Checkpoint>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn tensors_that_do_not_fit_the_configuration_are_named() {
+        let tiny = tiny(json!({}));
+        let missing = message(rewritten(&tiny, |tensors| tensors.retain(|tensor| tensor.name != Q_PROJ)));
+        assert!(missing.contains(Q_PROJ) && missing.contains("is missing"), "{missing}");
+        let turn = |tensor: &mut NewTensor| tensor.shape.reverse();
+        let shape = message(rewritten(&tiny, |tensors| {
+            tensors.iter_mut().filter(|tensor| tensor.name == Q_PROJ).for_each(turn);
+        }));
+        assert!(shape.contains("again/model.safetensors") && shape.contains("[8, 16], not [16, 8]"), "{shape}");
+        let bias = |tensors: &mut Vec<NewTensor>| {
+            tensors.push(NewTensor { name: Q_PROJ.replace("weight", "bias"), shape: vec![16], dtype: Dtype::F32 });
+        };
+        assert!(message(rewritten(&tiny, bias)).contains("not part of this architecture"));
+    }
+
+    #[test]
+    fn a_body_saved_alone_gets_the_prefix_and_is_tied() {
+        let tiny = tiny(json!({"tie_word_embeddings": false}));
+        let body = rewritten(&tiny, |tensors| {
+            tensors.retain(|tensor| tensor.name != "lm_head.weight");
+            tensors.iter_mut().for_each(|tensor| tensor.name = tensor.name.replacen("model.", "", 1));
+        });
+        let body = body.unwrap();
+        assert_eq!(body.read_f32(Q_PROJ).unwrap(), [1.5; 128]);
+        assert!(body.config().tie_word_embeddings && !tiny.open().config().tie_word_embeddings);
+    }
+
+    #[test]
+    fn shards_are_read_through_the_index_and_checked_against_it() {
+        let tiny = tiny(json!({}));
+        let expected = tiny.open().read_f32(Q_PROJ).unwrap();
+        let path = |name: &str| tiny.path("model").join(name);
+        fs::rename(path(SINGLE), path("part.safetensors")).unwrap();
+        let index = |map: Value| fs::write(path(INDEX), json!({"weight_map": map}).to_string()).unwrap();
+        index(json!({Q_PROJ: "part.safetensors"}));
+        assert_eq!(tiny.open().read_f32(Q_PROJ).unwrap(), expected);
+        let refused = || message(Checkpoint::open(&tiny.source()));
+        index(json!({"model.other.weight": "part.safetensors"}));
+        assert!(refused().contains("in none of the files"));
+        index(json!({Q_PROJ: "../model/part.safetensors"}));
+        assert!(refused().contains("not the name of a file"));
+        index(json!({Q_PROJ: "absent.safetensors"}));
+        assert!(refused().contains("absent.safetensors"));
+        fs::copy(path("part.safetensors"), path("more.safetensors")).unwrap();
+        index(json!({Q_PROJ: "part.safetensors", "model.norm.weight": "more.safetensors"}));
+        assert!(refused().contains("is there twice"));
+    }
+
+    #[test]
+    fn a_configuration_without_weights_is_a_new_model() {
+        let tiny = tiny(json!({}));
+        let config = Checkpoint::open(&tiny.named("model/config.json")).unwrap();
+        fs::remove_file(tiny.path("model/model.safetensors")).unwrap();
+        for new in [config, tiny.open()] {
+            assert!(new.is_new() && !new.contains(Q_PROJ));
+            assert_eq!(new.config().num_hidden_layers, 2);
+            assert_eq!(new.tokenizer().unwrap().token_to_id("hello"), Some(262));
+            assert_eq!(new.tokenizer_files().unwrap().len(), 2);
+            assert!(new.read_f32(Q_PROJ).unwrap_err().to_string().contains("is missing"));
+        }
+        fs::write(tiny.path("model/pytorch_model.bin"), "").unwrap();
+        assert!(message(Checkpoint::open(&tiny.source())).contains("pytorch_model.bin"));
+    }
+
+    #[test]
+    fn chat_templates_are_found_wherever_they_are() {
+        let tiny = tiny(json!({}));
+        let write = |name: &str, text: &str| fs::write(tiny.path("model").join(name), text).unwrap();
+        assert!(tiny.open().chat_template().unwrap().unwrap().contains("m.content"));
+        let named = json!([{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]);
+        write("tokenizer_config.json", &json!({"chat_template": named}).to_string());
+        assert_eq!(tiny.open().chat_template().unwrap().as_deref(), Some("d"));
+        write("chat_template.jinja", "j");
+        assert_eq!(tiny.open().chat_template().unwrap().as_deref(), Some("j"));
+        fs::remove_file(tiny.path("model/chat_template.jinja")).unwrap();
+        write("tokenizer_config.json", "{}");
+        assert_eq!(tiny.open().chat_template().unwrap(), None);
+        write("tokenizer_config.json", "{");
+        assert!(tiny.open().chat_template().unwrap_err().to_string().contains("not valid JSON"));
+    }
+}

@@ -269,7 +269,8 @@ impl<'a> Cursor<'a> {
         }
         let mut shape = Vec::new();
         for _ in 0..dimensions {
-            shape.push(self.u64()? as usize);
+            // What does not fit an address overflows below.
+            shape.push(usize::try_from(self.u64()?).unwrap_or(usize::MAX));
         }
         let (kind, offset) = (self.u32()?, self.u64()?);
         let Some(dtype) = dtype(kind) else {
@@ -309,4 +310,85 @@ fn dtype(code: u32) -> Option<Dtype> {
 /// The number GGUF files write for a dtype.
 pub(super) fn type_code(dtype: Dtype) -> u32 {
     TYPES.iter().find(|(_, known)| *known == dtype).map_or(0, |(code, _)| *code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gguf_writer::{self, Field};
+    use super::super::writer::NewTensor;
+    use super::*;
+
+    fn file(names: [&str; 2]) -> Vec<u8> {
+        let tensors = names.map(|name| NewTensor { name: name.into(), shape: vec![2, 3], dtype: Dtype::F32 });
+        let fields = [("a.number".to_owned(), Field::U32(7)), ("a.texts".to_owned(), Field::Texts(vec!["x".into()]))];
+        let (mut bytes, _) = gguf_writer::header(&fields, &tensors).unwrap();
+        bytes.resize(bytes.len() + 64, 0);
+        bytes
+    }
+
+    /// The first place of `pattern`, replaced.
+    fn patched(bytes: &[u8], pattern: &[u8], replacement: &[u8]) -> Vec<u8> {
+        let at = bytes.windows(pattern.len()).position(|window| window == pattern).unwrap();
+        let mut bytes = bytes.to_vec();
+        bytes[at..at + replacement.len()].copy_from_slice(replacement);
+        bytes
+    }
+
+    #[test]
+    fn metadata_and_tensors_are_read() {
+        let (metadata, tensors) = header(&file(["t0", "t1"]), "f.gguf").unwrap();
+        assert_eq!(metadata.whole("a.number").unwrap(), Some(7));
+        assert_eq!(metadata.texts("a.texts").unwrap(), Some(&["x".to_owned()][..]));
+        assert_eq!(metadata.whole("absent").unwrap(), None);
+        assert!(metadata.text("a.number").unwrap_err().to_string().contains("f.gguf: a.number"));
+        assert_eq!(tensors[1].info, TensorInfo { shape: vec![2, 3], dtype: Dtype::F32 });
+        assert_eq!(tensors[1].range.start - tensors[0].range.start, 32);
+    }
+
+    #[test]
+    fn lies_are_found_out() {
+        let good = file(["t0", "t1"]);
+        let second = {
+            // The offset of the second tensor: after its name, dimensions and type.
+            let at = good.windows(2).position(|window| window == b"t1").unwrap() + 2 + 4 + 16 + 4;
+            move |offset: u64| {
+                let mut bytes = file(["t0", "t1"]);
+                bytes[at..at + 8].copy_from_slice(&offset.to_le_bytes());
+                bytes
+            }
+        };
+        let number = |n: u64| n.to_le_bytes();
+        let shape = [number(3), number(2)].concat();
+        for (bytes, problem) in [
+            (b"GGML".to_vec(), "not a GGUF file"),
+            (Vec::new(), "ends within the magic number"),
+            (patched(&good, &[3, 0, 0, 0], &[1, 0, 0, 0]), "version 1"),
+            (patched(&good, &[3, 0, 0, 0], &[0, 0, 0, 3]), "version 50331648"),
+            (good[..good.len() - 41].to_vec(), "beyond the end"),
+            (good[..100].to_vec(), "ends within"),
+            (second(0), "overlaps tensor"),
+            (second(33), "not aligned"),
+            (second(u64::MAX - 31), "beyond the end"),
+            (file(["t0", "t0"]), "is listed twice"),
+            (patched(&good, b"a.texts", b"\xff.texts"), "not UTF-8"),
+            (patched(&good, &shape, &[number(1 << 40), number(1 << 40)].concat()), "cannot have the dimensions"),
+            (patched(&good, &shape, &[number(0), number(2)].concat()), "cannot have the dimensions"),
+            (patched(&good, &number(1), &number(u64::MAX)), "claims"),
+        ] {
+            let message = header(&bytes, "f.gguf").unwrap_err().to_string();
+            assert!(message.starts_with("f.gguf") && message.contains(problem), "{problem}: {message}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_every_layer_must_agree() {
+        let values = |numbers: Vec<f64>| {
+            let values = HashMap::from([("k".to_owned(), Value::Numbers(numbers))]);
+            Metadata { values, at: "f.gguf".into() }.whole("k")
+        };
+        assert_eq!(values(vec![3.0, 3.0]).unwrap(), Some(3));
+        values(vec![3.0, 4.0]).unwrap_err();
+        values(vec![]).unwrap_err();
+        values(vec![-1.0]).unwrap_err();
+    }
 }

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::gguf::Metadata;
-use super::gguf_writer::Field;
+use super::gguf_writer::{Field, NewMetadata};
 use crate::model::config::{Family, ModelConfig};
 use crate::model::rope::{Rope, RopeScaling};
 use crate::{Error, Result};
@@ -58,6 +58,11 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
     let Some([vocab_size, _]) = (tensors.shape)("model.embed_tokens.weight").as_deref().map(|s| [s[0], s.len()]) else {
         return Err(Error::input(metadata.at(), "tensor \"token_embd.weight\" is missing", ""));
     };
+    let tokens = metadata.texts("tokenizer.ggml.tokens")?.map_or(0, <[_]>::len);
+    if tokens > vocab_size {
+        let problem = format!("{tokens} tokens for the {vocab_size} rows of the embedding");
+        return Err(metadata.error("tokenizer.ggml.tokens", problem, ""));
+    }
     let labels = (tensors.shape)("score.weight").map(|shape| shape[0]);
     let has = |name: &str| (tensors.shape)(name).is_some();
     let class = if labels.is_some() { "ForSequenceClassification" } else { "ForCausalLM" };
@@ -163,7 +168,7 @@ fn short(number: f64) -> f64 {
 
 /// The metadata of a configuration without its tokenizer, and the values of `rope_freqs.weight` where it needs them.
 /// Errors name what GGUF cannot express at `at`.
-pub(super) fn metadata(config: &ModelConfig, at: &str) -> Result<(Vec<(String, Field)>, Option<Vec<f32>>)> {
+pub(super) fn metadata(config: &ModelConfig, at: &str) -> Result<(NewMetadata, Option<Vec<f32>>)> {
     let architecture = match config.family {
         Family::Llama | Family::Mistral => "llama",
         Family::Qwen2 => "qwen2",

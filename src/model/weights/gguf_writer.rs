@@ -31,13 +31,16 @@ pub(in crate::model) enum Field {
     F32s(Vec<f32>),
 }
 
+/// The metadata of a file, in order.
+pub(in crate::model) type NewMetadata = Vec<(String, Field)>;
+
 impl Checkpoint {
     /// Writes `tensors` of this checkpoint as a GGUF file, names and row orders being those of llama.cpp, under a
     /// temporary name first. One tensor at a time is in memory. `tokenizer` is the metadata of the tokenizer.
     pub(in crate::model) fn write_gguf(
         &self,
         path: &Path,
-        tokenizer: Vec<(String, Field)>,
+        tokenizer: NewMetadata,
         tensors: &[NewTensor],
     ) -> Result<()> {
         let config = self.config();
@@ -88,7 +91,10 @@ fn padding(length: usize) -> &'static [u8] {
 }
 
 /// Everything before the first tensor, padded, and the size of every tensor in bytes.
-pub(super) fn header(metadata: &[(String, Field)], tensors: &[NewTensor]) -> io::Result<(Vec<u8>, Vec<usize>)> {
+pub(in crate::model) fn header(
+    metadata: &[(String, Field)],
+    tensors: &[NewTensor],
+) -> io::Result<(Vec<u8>, Vec<usize>)> {
     let mut out = Vec::from(MAGIC);
     out.extend(3_u32.to_le_bytes());
     out.extend((tensors.len() as u64).to_le_bytes());

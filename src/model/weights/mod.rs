@@ -1,6 +1,8 @@
 //! Checkpoints on disk: safetensors and GGUF behind one set of Hugging Face names.
 
 mod checkpoint;
+#[cfg(test)]
+mod fuzz;
 pub(in crate::model) mod gguf;
 mod gguf_config;
 mod gguf_names;

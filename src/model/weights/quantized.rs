@@ -7,15 +7,23 @@ use half::f16;
 
 /// The quantised number formats that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(non_camel_case_types, missing_docs)]
+#[allow(non_camel_case_types, reason = "the names everybody uses for them")]
 pub enum GgmlType {
+    /// 4 bits and a scale.
     Q4_0,
+    /// 4 bits, a scale and an offset.
     Q4_1,
+    /// 5 bits and a scale.
     Q5_0,
+    /// 5 bits, a scale and an offset.
     Q5_1,
+    /// 8 bits and a scale.
     Q8_0,
+    /// 4 bits, scales and offsets of sub-blocks of 32.
     Q4_K,
+    /// 5 bits, scales and offsets of sub-blocks of 32.
     Q5_K,
+    /// 6 bits and scales of sub-blocks of 16.
     Q6_K,
 }
 

@@ -67,3 +67,38 @@ impl<'de> Deserialize<'de> for DistinctNames {
         deserializer.deserialize_map(Keys)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(header: &str, data: usize) -> Vec<u8> {
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &vec![0; data]].concat()
+    }
+
+    #[test]
+    fn tensors_are_listed_with_their_place_in_the_file() {
+        let bytes = file(r#"{"a":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]}}"#, 12);
+        let [entry] = entries(&bytes, "f").unwrap().try_into().unwrap();
+        assert_eq!(entry.info, TensorInfo { shape: vec![2, 3], dtype: Dtype::BF16 });
+        assert_eq!((entry.name.as_str(), entry.range), ("a", bytes.len() - 12..bytes.len()));
+    }
+
+    #[test]
+    fn lies_are_found_out() {
+        let one = r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+        let empty = r#"{"dtype":"F32","shape":[0],"data_offsets":[0,0]}"#;
+        for (bytes, problem) in [
+            (file(&format!(r#"{{"a":{one}}}"#), 3), "not fully covered"),
+            (file(&format!(r#"{{"a":{one},"b":{one}}}"#), 4), "offset"),
+            (file(&format!(r#"{{"a":{empty},"a":{empty}}}"#), 0), "tensor \"a\" is listed twice"),
+            (file(r#"{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#, 8), "tensor \"a\": is stored as I64"),
+            (u64::MAX.to_le_bytes().to_vec(), "header"),
+            (file("\u{0}", 0), "header"),
+            (Vec::new(), "header"),
+        ] {
+            let message = entries(&bytes, "f").unwrap_err().to_string();
+            assert!(message.starts_with('f') && message.contains(problem), "{problem}: {message}");
+        }
+    }
+}

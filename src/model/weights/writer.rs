@@ -215,7 +215,7 @@ mod tests {
         fs::write(directory.join("metrics.jsonl"), "kept").unwrap();
         write_sharded(&directory, &json!({}), &tensors(), values, &[], 24).unwrap();
         let shard = |i| format!("model-0000{i}-of-00002.safetensors");
-        assert_eq!(names(&directory), ["config.json", &shard(1), &shard(2), INDEX, "metrics.jsonl"]);
+        assert_eq!(names(&directory), ["config.json", "metrics.jsonl", &shard(1), &shard(2), INDEX]);
         let index: Value = serde_json::from_slice(&fs::read(directory.join(INDEX)).unwrap()).unwrap();
         assert_eq!(
             index,

@@ -1,0 +1,123 @@
+//! Damaged files of every kind: whatever the bytes, opening ends in a model or in an error that names the file.
+
+use std::fs;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::{Checkpoint, Dtype};
+use crate::model::Family;
+use crate::model::convert::{Format, convert};
+use crate::model::tiny::Tiny;
+
+/// A change to the bytes of a file.
+#[derive(Debug, Clone)]
+enum Damage {
+    Cut(usize),
+    Byte(usize, u8),
+    Word(usize, u64),
+    Insert(usize, u8),
+    Repeat(usize, usize),
+}
+
+/// Most damage goes to the header, of about this many bytes, since that is what is parsed.
+fn damage(header: usize) -> impl Strategy<Value = Damage> {
+    let words = prop_oneof![any::<u64>(), 0..=300_u64, Just(u64::MAX), Just(u64::MAX / 4), Just(1 << 40)];
+    prop_oneof![
+        (0..header).prop_map(Damage::Cut),
+        (0..header, any::<u8>()).prop_map(|(at, byte)| Damage::Byte(at, byte)),
+        (0..header, words).prop_map(|(at, word)| Damage::Word(at, word)),
+        (0..header, any::<u8>()).prop_map(|(at, byte)| Damage::Insert(at, byte)),
+        (0..header, 1..64_usize).prop_map(|(at, length)| Damage::Repeat(at, length)),
+    ]
+}
+
+fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
+    let size = bytes.len();
+    match *damage {
+        Damage::Cut(at) => bytes.truncate(at),
+        Damage::Byte(at, byte) => bytes.iter_mut().skip(at).take(1).for_each(|b| *b = byte),
+        Damage::Word(at, word) => bytes.iter_mut().skip(at).zip(word.to_le_bytes()).for_each(|(b, w)| *b = w),
+        Damage::Insert(at, byte) => bytes.insert(at.min(size), byte),
+        Damage::Repeat(at, length) => {
+            let piece = bytes[at.min(size)..(at + length).min(size)].to_vec();
+            bytes.splice(at.min(size)..at.min(size), piece);
+        }
+    }
+}
+
+/// Opens and reads everything there is; the only acceptable failure is an error about bad input or a missing file.
+fn survive(source: &str) {
+    let Err(error) = Checkpoint::open(source).and_then(|checkpoint| {
+        for name in checkpoint.names() {
+            checkpoint.read_f32(name)?;
+        }
+        checkpoint.tokenizer_files()?;
+        checkpoint.chat_template()?;
+        checkpoint.tokenizer().map(drop)
+    }) else {
+        return;
+    };
+    assert!(error.to_string().starts_with(source), "{error} does not name {source}");
+    assert_eq!(error.exit_code(), 2, "{error}");
+}
+
+fn run(cases: u32, header: usize, good: &[u8], mut case: impl FnMut(&[u8])) {
+    let mut runner = proptest::test_runner::TestRunner::new_with_rng(
+        ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() },
+        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+    );
+    let case = std::cell::RefCell::new(&mut case);
+    let result = runner.run(&prop::collection::vec(damage(header), 1..4), |damages| {
+        let mut bytes = good.to_vec();
+        damages.iter().for_each(|damage| apply(&mut bytes, damage));
+        (case.borrow_mut())(&bytes);
+        Ok(())
+    });
+    result.unwrap();
+}
+
+#[test]
+fn damaged_safetensors() {
+    let tiny = Tiny::new(Family::Llama, json!({"num_hidden_layers": 1, "tie_word_embeddings": true}), Dtype::BF16);
+    let path = tiny.path("model/model.safetensors");
+    let good = fs::read(&path).unwrap();
+    let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    run(3000, header, &good, |bytes| {
+        fs::write(&path, bytes).unwrap();
+        survive(&tiny.source());
+    });
+}
+
+#[test]
+fn damaged_gguf() {
+    let tiny = Tiny::new(Family::Llama, json!({"num_hidden_layers": 1, "tie_word_embeddings": true}), Dtype::F16);
+    let path = tiny.path("tiny.gguf");
+    convert(&tiny.source(), &path, None, Format::Gguf).unwrap();
+    let good = fs::read(&path).unwrap();
+    let weights = good.len()
+        - 2 * tiny.open().config().tensors().iter().map(|t| t.shape.iter().product::<usize>()).sum::<usize>();
+    run(3000, weights, &good, |bytes| {
+        fs::write(&path, bytes).unwrap();
+        survive(&tiny.named("tiny.gguf"));
+    });
+}
+
+#[test]
+fn damaged_configurations_and_indices() {
+    let tiny = Tiny::new(Family::Qwen2, json!({"num_hidden_layers": 1}), Dtype::F32);
+    let config = tiny.path("model/config.json");
+    let good = fs::read(&config).unwrap();
+    run(1500, good.len(), &good, |bytes| {
+        fs::write(&config, bytes).unwrap();
+        survive(&tiny.source());
+    });
+    fs::write(&config, &good).unwrap();
+    fs::rename(tiny.path("model/model.safetensors"), tiny.path("model/a")).unwrap();
+    let index = tiny.path("model/model.safetensors.index.json");
+    let good = br#"{"metadata": {}, "weight_map": {"model.norm.weight": "a", "model.embed_tokens.weight": "a"}}"#;
+    run(1500, good.len(), good, |bytes| {
+        fs::write(&index, bytes).unwrap();
+        survive(&tiny.source());
+    });
+}
