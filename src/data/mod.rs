@@ -19,7 +19,7 @@ mod truncate;
 
 pub use chat_template::ChatTemplate;
 pub use message::{Exchange, Message, Role};
-pub use packing::{Packed, TokenGroups, scoring_batches, token_groups};
+pub use packing::{Packed, scoring_batches};
 pub use preference::Preference;
 pub use records::{Record, Records};
 pub use rows::{Content, Purpose, Row, RowReader, read_rows};

@@ -49,33 +49,6 @@ impl Packed {
     }
 }
 
-/// The rows of a batch grouped by token id, so that each embedding row sums its gradient in a fixed order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TokenGroups {
-    /// The distinct token ids, ascending, `[U]`.
-    pub unique: Vec<u32>,
-    /// Where each id's rows begin in `rows`, `[U + 1]`.
-    pub starts: Vec<u32>,
-    /// Rows of the batch, grouped by id, ascending within a group, `[T]`.
-    pub rows: Vec<u32>,
-}
-
-/// Groups the rows of `tokens`; a batch has fewer than 2^32 of them, see [`Packed::new`].
-pub fn token_groups(tokens: &[u32]) -> TokenGroups {
-    let mut rows: Vec<u32> = (0..tokens.len() as u32).collect();
-    rows.sort_by_key(|&row| tokens[row as usize]);
-    let (mut unique, mut starts) = (Vec::new(), Vec::new());
-    for (start, &row) in rows.iter().enumerate() {
-        let token = tokens[row as usize];
-        if unique.last() != Some(&token) {
-            unique.push(token);
-            starts.push(start as u32);
-        }
-    }
-    starts.push(rows.len() as u32);
-    TokenGroups { unique, starts, rows }
-}
-
 /// Batches for scoring, as indices into `lengths` (tokens an example): longest first, so that a batch that does not
 /// fit the device fails at once, at most `max_sequences` and `max_tokens` each.
 ///
@@ -130,33 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn groups_of_a_small_batch() {
-        let groups = token_groups(&[5, 2, 5, 9, 2, 5]);
-        assert_eq!(groups.unique, [2, 5, 9]);
-        assert_eq!(groups.starts, [0, 2, 5, 6]);
-        assert_eq!(groups.rows, [1, 4, 0, 2, 5, 3]);
-        assert_eq!(token_groups(&[]), TokenGroups { starts: vec![0], ..TokenGroups::default() });
-    }
-
-    #[test]
     fn scoring_batches_are_sorted_and_bounded() {
         assert_eq!(scoring_batches(&[2, 9, 3, 3], 2, 6), [vec![1], vec![2, 3], vec![0]]);
     }
 
     proptest! {
-        #[test]
-        fn groups_invert_to_the_tokens(tokens in prop::collection::vec(0u32..20, 0..200)) {
-            let groups = token_groups(&tokens);
-            prop_assert!(groups.unique.is_sorted_by(|a, b| a < b));
-            let mut rebuilt = vec![u32::MAX; tokens.len()];
-            for (id, range) in groups.unique.iter().zip(groups.starts.windows(2)) {
-                let rows = &groups.rows[range[0] as usize..range[1] as usize];
-                prop_assert!(!rows.is_empty() && rows.is_sorted_by(|a, b| a < b));
-                rows.iter().for_each(|&row| rebuilt[row as usize] = *id);
-            }
-            prop_assert_eq!(rebuilt, tokens);
-        }
-
         #[test]
         fn every_example_is_scored_once(
             lengths in prop::collection::vec(1usize..50, 0..100), sequences in 1usize..6, tokens in 1usize..90,

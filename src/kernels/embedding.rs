@@ -32,9 +32,9 @@ pub struct TokenGroups {
 }
 
 impl TokenGroups {
-    /// Groups the tokens of a batch.
-    pub fn of(ids: &[u32]) -> Self {
-        let mut rows: Vec<u32> = (0..ids.len() as u32).collect();
+    /// Groups the tokens of a batch, all but those of the `frozen` id, whose row gets no gradient.
+    pub fn of(ids: &[u32], frozen: Option<u32>) -> Self {
+        let mut rows: Vec<u32> = (0..ids.len() as u32).filter(|row| Some(ids[*row as usize]) != frozen).collect();
         rows.sort_by_key(|row| ids[*row as usize]);
         let (mut unique, mut starts) = (vec![], vec![]);
         for (place, row) in rows.iter().enumerate() {
@@ -46,6 +46,13 @@ impl TokenGroups {
         }
         starts.push(rows.len() as u32);
         Self { unique, starts, rows }
+    }
+
+    /// Adds empty groups, which the kernel passes over, so that one recording serves batches of any text.
+    pub fn padded_to(mut self, groups: usize) -> Self {
+        self.unique.resize(groups.max(self.unique.len()), 0);
+        self.starts.resize(self.unique.len() + 1, self.rows.len() as u32);
+        self
     }
 }
 
@@ -132,10 +139,18 @@ mod tests {
 
     #[test]
     fn tokens_are_grouped_by_id_and_keep_their_order() {
-        let groups = TokenGroups::of(&[7, 2, 7, 0, 2, 7]);
+        let groups = TokenGroups::of(&[7, 2, 7, 0, 2, 7], None);
         assert_eq!(groups.unique, [0, 2, 7]);
         assert_eq!(groups.starts, [0, 1, 3, 6]);
         assert_eq!(groups.rows, [3, 1, 4, 0, 2, 5]);
-        assert_eq!(TokenGroups::of(&[]), TokenGroups { unique: vec![], starts: vec![0], rows: vec![] });
+        assert_eq!(TokenGroups::of(&[], None), TokenGroups { unique: vec![], starts: vec![0], rows: vec![] });
+    }
+
+    #[test]
+    fn a_frozen_id_and_added_groups_hold_no_tokens() {
+        let groups = TokenGroups::of(&[7, 2, 7, 0], Some(7)).padded_to(4);
+        assert_eq!(groups.unique, [0, 2, 0, 0]);
+        assert_eq!(groups.starts, [0, 1, 2, 2, 2]);
+        assert_eq!(groups.rows, [3, 1]);
     }
 }

@@ -13,8 +13,6 @@ pub struct Batch {
     pub tokens: usize,
     /// Sequences of the batch it holds now.
     pub sequences: usize,
-    /// Distinct token ids of the batch it holds now.
-    pub groups: usize,
     /// Token ids.
     pub ids: Tensor,
     /// First token of the sequence of each token, and one past its last.
@@ -26,19 +24,28 @@ pub struct Batch {
     unique: Tensor,
     starts: Tensor,
     rows: Tensor,
+    /// transformers builds its embedding with the pad id as `padding_idx`, whose row gets no gradient. Pads never
+    /// enter the engine, but chat formats use the same id as text; the losses of both agree only if both leave it.
+    frozen: Option<u32>,
     max_tokens: usize,
     max_sequences: usize,
 }
 
 impl Batch {
     /// Room for batches of so many tokens and sequences, none longer than `max_length`.
-    pub fn new(gpu: &Gpu, config: &ModelConfig, max_tokens: usize, max_sequences: usize, max_length: usize) -> Result<Self> {
+    pub fn new(
+        gpu: &Gpu,
+        config: &ModelConfig,
+        max_tokens: usize,
+        max_sequences: usize,
+        max_length: usize,
+    ) -> Result<Self> {
         let list = |label, len| Tensor::workspace(gpu, label, len, Dtype::U32);
         let (frequencies, factor) = config.rope.inverse_frequencies(config.head_dim);
         Ok(Self {
             tokens: 0,
             sequences: 0,
-            groups: 0,
+            frozen: config.pad_token_id,
             ids: list("token ids", max_tokens)?,
             spans: list("spans", 2 * max_tokens)?,
             offsets: list("offsets", max_sequences + 1)?,
@@ -63,14 +70,14 @@ impl Batch {
             .flat_map(|pair| std::iter::repeat_n([pair[0], pair[1]], (pair[1] - pair[0]) as usize))
             .flatten()
             .collect();
-        let groups = TokenGroups::of(ids);
+        let groups = TokenGroups::of(ids, self.frozen).padded_to(ids.len());
         self.ids.write_u32(gpu, ids);
         self.spans.write_u32(gpu, &spans);
         self.offsets.write_u32(gpu, offsets);
         self.unique.write_u32(gpu, &groups.unique);
         self.starts.write_u32(gpu, &groups.starts);
         self.rows.write_u32(gpu, &groups.rows);
-        (self.tokens, self.sequences, self.groups) = (ids.len(), sequences, groups.unique.len());
+        (self.tokens, self.sequences) = (ids.len(), sequences);
     }
 
     /// The tables of the embedding gradient.

@@ -99,7 +99,11 @@ pub fn plan(config: &ModelConfig, checkpoint: &Checkpoint, loading: &Loading) ->
     for spec in config.tensors().iter().chain(&head) {
         // Head dimensions are padded by halves; the difference matters only for tiny models.
         let dimension = |n: usize| {
-            if queries.contains(&n) { Layout::heads(n / config.head_dim, config.head_dim).padded() as u64 } else { padded(n) }
+            if queries.contains(&n) {
+                Layout::heads(n / config.head_dim, config.head_dim).padded() as u64
+            } else {
+                padded(n)
+            }
         };
         let values: u64 = spec.shape.iter().map(|n| dimension(*n)).product();
         let matrix = spec.shape.len() > 1;
@@ -229,7 +233,8 @@ impl Classifier {
     /// its shape as output matrix: `[sequences, vocabulary]`.
     pub fn last_token_logits(&self, recorder: &mut Recorder, output: Option<&Tensor>) -> Result<Tensor> {
         let weight = output.unwrap_or_else(|| self.decoder.embedding().used());
-        let logits = Tensor::activation(recorder.gpu, "vocabulary logits", self.batch.sequences, weight.rows(), Dtype::F32)?;
+        let logits =
+            Tensor::activation(recorder.gpu, "vocabulary logits", self.batch.sequences, weight.rows(), Dtype::F32)?;
         let pooled = self.activations.get("pooled_norm");
         product::nt(recorder, self.batch.sequences, pooled, weight, &logits, Epilogue::default())?;
         Ok(logits)

@@ -132,7 +132,13 @@ impl Decoder {
             layer.attention_output(recorder, pass, index)?;
             layer.mlp_forward(recorder, pass, index, self.eps)?;
             let residual = Some(activations.of("middles", index));
-            layer.down.forward(recorder, batch.tokens, activations.of("product", index), activations.of("inputs", index + 1), residual)?;
+            layer.down.forward(
+                recorder,
+                batch.tokens,
+                activations.of("product", index),
+                activations.of("inputs", index + 1),
+                residual,
+            )?;
         }
         Ok(())
     }
@@ -153,7 +159,14 @@ impl Decoder {
             layer.attention_backward(recorder, pass, index)?;
         }
         let d_residual = activations.get("d_residual");
-        embedding::backward(recorder, batch.tokens, batch.groups, batch.token_groups(), d_residual, gradient(&self.embedding)?)
+        embedding::backward(
+            recorder,
+            batch.tokens,
+            batch.tokens,
+            batch.token_groups(),
+            d_residual,
+            gradient(&self.embedding)?,
+        )
     }
 }
 
@@ -174,12 +187,28 @@ impl Layer {
         let Pass { batch, activations, .. } = pass;
         let of = |name| activations.of(name, index);
         let rows = batch.tokens;
-        rms_norm::forward(recorder, rows, of("inputs"), self.attention_norm.used(), of("attention_norm"), of("attention_rstd"), eps)?;
+        rms_norm::forward(
+            recorder,
+            rows,
+            of("inputs"),
+            self.attention_norm.used(),
+            of("attention_norm"),
+            of("attention_rstd"),
+            eps,
+        )?;
         match (&self.query_norm, &self.key_norm) {
             (Some(query_norm), Some(key_norm)) => {
                 self.query.forward(recorder, rows, of("attention_norm"), of("raw_query"), None)?;
                 self.key.forward(recorder, rows, of("attention_norm"), of("raw_key"), None)?;
-                rms_norm::forward(recorder, rows, of("raw_query"), query_norm.used(), of("query"), of("query_rstd"), eps)?;
+                rms_norm::forward(
+                    recorder,
+                    rows,
+                    of("raw_query"),
+                    query_norm.used(),
+                    of("query"),
+                    of("query_rstd"),
+                    eps,
+                )?;
                 rms_norm::forward(recorder, rows, of("raw_key"), key_norm.used(), of("key"), of("key_rstd"), eps)?;
             }
             _ => {
@@ -231,13 +260,31 @@ impl Layer {
         self.output.backward(recorder, rows, d_residual, of("attention"), of("d_attention"), false, chunks)?;
         let inputs = [of("query"), of("key"), of("value"), of("attention")];
         let d_inputs = [d_query, d_key, d_value];
-        self.shape.backward(recorder, rows, &batch.spans, inputs, of("attention_stats"), of("d_attention"), d_inputs)?;
+        self.shape.backward(
+            recorder,
+            rows,
+            &batch.spans,
+            inputs,
+            of("attention_stats"),
+            of("d_attention"),
+            d_inputs,
+        )?;
         rope::backward(recorder, rows, d_query, &batch.angles, &batch.spans)?;
         rope::backward(recorder, rows, d_key, &batch.angles, &batch.spans)?;
         let (d_query, d_key) = match (&self.query_norm, &self.key_norm) {
             (Some(query_norm), Some(key_norm)) => {
                 let (raw_query, raw_key) = (of("d_raw_query"), of("d_raw_key"));
-                norm_backward(recorder, rows, d_query, of("raw_query"), query_norm, of("query_rstd"), raw_query, false, chunks)?;
+                norm_backward(
+                    recorder,
+                    rows,
+                    d_query,
+                    of("raw_query"),
+                    query_norm,
+                    of("query_rstd"),
+                    raw_query,
+                    false,
+                    chunks,
+                )?;
                 norm_backward(recorder, rows, d_key, of("raw_key"), key_norm, of("key_rstd"), raw_key, false, chunks)?;
                 (raw_query, raw_key)
             }

@@ -2,8 +2,8 @@
 
 use crate::Result;
 use crate::gpu::{Gpu, Layout, Recorder, Tensor, refuse};
-use crate::kernels::product::{self, Epilogue};
 use crate::kernels::column_sum;
+use crate::kernels::product::{self, Epilogue};
 
 use super::parameter::{Holding, Parameter};
 
@@ -38,7 +38,14 @@ impl Linear {
     }
 
     /// `y = x Wᵀ + b`, plus a residual where one is given.
-    pub fn forward(&self, recorder: &mut Recorder, rows: usize, x: &Tensor, y: &Tensor, residual: Option<&Tensor>) -> Result<()> {
+    pub fn forward(
+        &self,
+        recorder: &mut Recorder,
+        rows: usize,
+        x: &Tensor,
+        y: &Tensor,
+        residual: Option<&Tensor>,
+    ) -> Result<()> {
         let epilogue = Epilogue { bias: self.bias.as_ref().map(Parameter::used), residual };
         product::nt(recorder, rows, x, self.weight.used(), y, epilogue)
     }

@@ -35,7 +35,14 @@ pub enum Holding {
 
 impl Parameter {
     /// A matrix `[rows, columns]`.
-    pub fn matrix(gpu: &Gpu, name: String, rows: Layout, columns: Layout, holding: Holding, stored: Dtype) -> Result<Self> {
+    pub fn matrix(
+        gpu: &Gpu,
+        name: String,
+        rows: Layout,
+        columns: Layout,
+        holding: Holding,
+        stored: Dtype,
+    ) -> Result<Self> {
         let dtype = if holding == Holding::Inference { stored } else { Dtype::F32 };
         let tensor = |memory, dtype| Tensor::new(gpu, memory, &name, rows, columns, dtype);
         let weight = tensor(Memory::Weights, dtype)?;
@@ -119,7 +126,8 @@ mod tests {
         assert_eq!(values, normal("model.embed_tokens.weight", 1, 0.02, 10_001));
         assert_ne!(values, normal("model.embed_tokens.weight", 2, 0.02, 10_001));
         let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64;
-        let deviation = (values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
+        let deviation =
+            (values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
         assert!(mean.abs() < 1e-3 && (deviation - 0.02).abs() < 1e-3, "{mean} {deviation}");
     }
 }

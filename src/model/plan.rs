@@ -35,7 +35,8 @@ impl MemoryPlan {
             return Ok(());
         }
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-        let problem = format!("the run needs {:.1} GiB and {} has {:.1} GiB", gib(self.total()), gpu.name(), gib(available));
+        let problem =
+            format!("the run needs {:.1} GiB and {} has {:.1} GiB", gib(self.total()), gpu.name(), gib(available));
         let hint = if self.gradients == 0 {
             "use a smaller --batch-size or --max-length"
         } else {

@@ -129,12 +129,15 @@ impl TrainConfig {
         if !(2..=100).contains(&self.levels) {
             return refuse("--levels", format!("is {}", self.levels), "use 2 to 100");
         }
-        for (flag, value) in [("--batch-size", self.batch_size), ("--grad-accum", self.grad_accum), ("--max-length", self.max_length)] {
+        for (flag, value) in
+            [("--batch-size", self.batch_size), ("--grad-accum", self.grad_accum), ("--max-length", self.max_length)]
+        {
             if value == 0 {
                 return refuse(flag, "is 0".into(), "use at least 1");
             }
         }
-        let steps = [("--max-steps", self.max_steps), ("--save-every", self.save_every), ("--eval-every", self.eval_every)];
+        let steps =
+            [("--max-steps", self.max_steps), ("--save-every", self.save_every), ("--eval-every", self.eval_every)];
         if let Some((flag, _)) = steps.iter().find(|(_, value)| *value == Some(0)) {
             return refuse(flag, "is 0".into(), "use at least 1, or leave it out");
         }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::Result;
 use crate::data::{Encoder, Example, Purpose, Template, read_rows};
 use crate::model::Checkpoint;
 use crate::objective::Objective;
-use crate::Result;
 
 use super::observer::Observer;
 use super::saving::TEMPLATE;
@@ -38,7 +38,12 @@ pub fn encoder(checkpoint: &Checkpoint, template: Template, max_length: usize) -
 }
 
 /// Reads and tokenizes files.
-pub fn examples(files: &[PathBuf], purpose: Purpose, encoder: &Encoder, observer: &mut dyn Observer) -> Result<Vec<Example>> {
+pub fn examples(
+    files: &[PathBuf],
+    purpose: Purpose,
+    encoder: &Encoder,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Example>> {
     let rows = read_rows(files, purpose)?;
     let (examples, truncation) = encoder.encode(&rows)?;
     let tokens = examples.iter().map(|example| example.tokens() as u64).sum();

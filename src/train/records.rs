@@ -23,7 +23,8 @@ pub struct Records {
 impl Records {
     /// Opens the writers; a resumed run drops rows after the step it resumes from.
     pub fn open(directory: &Path, step: u64) -> Result<Self> {
-        let metrics = if step == 0 { MetricsWriter::create(directory)? } else { MetricsWriter::resume(directory, step)? };
+        let metrics =
+            if step == 0 { MetricsWriter::create(directory)? } else { MetricsWriter::resume(directory, step)? };
         let tensorboard = TensorBoardWriter::create(&directory.join("runs"))?;
         Ok(Self { directory: directory.to_owned(), metrics, tensorboard })
     }

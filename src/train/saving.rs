@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::TensorView;
 use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -116,7 +116,8 @@ pub async fn save_checkpoint(
         }
     }
     let views = moments.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).expect("as many bytes as the shape says");
+        let view =
+            TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).expect("as many bytes as the shape says");
         (name.as_str(), view)
     });
     let path = directory.join(MOMENTS);
@@ -146,7 +147,9 @@ pub fn latest_checkpoint(output: &Path) -> Result<Option<PathBuf>> {
 
 /// Puts the moments of a checkpoint back and returns how far it had come. The weights were loaded with the model.
 pub fn restore(gpu: &Gpu, stepper: &Stepper, directory: &Path) -> Result<Progress> {
-    let damaged = |path: &Path, problem: String| Error::input(path.display().to_string(), problem, "remove this checkpoint to resume from an earlier one");
+    let damaged = |path: &Path, problem: String| {
+        Error::input(path.display().to_string(), problem, "remove this checkpoint to resume from an earlier one")
+    };
     let path = directory.join(MOMENTS);
     let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&path, e.to_string()))?;

@@ -26,7 +26,11 @@ use super::step::logits;
 /// Bad rows; a model without a score head; an output that exists; device and disk failures. Nothing is half-written.
 pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer) -> Result<ScoreSummary> {
     if config.output.exists() && !config.force {
-        return Err(Error::input(format!("--output {}", config.output.display()), "already exists", "use --force to replace it"));
+        return Err(Error::input(
+            format!("--output {}", config.output.display()),
+            "already exists",
+            "use --force to replace it",
+        ));
     }
     if config.batch_size == 0 {
         return Err(Error::input("--batch-size", "is 0", "use at least 1"));
@@ -34,7 +38,11 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
     let source = Checkpoint::open(&config.model)?;
     let Some(info) = source.info(HEAD) else {
         let hint = "train one with `wgr train`";
-        return Err(Error::input(source.path().display().to_string(), format!("holds no {HEAD}: it is not a reward model"), hint));
+        return Err(Error::input(
+            source.path().display().to_string(),
+            format!("holds no {HEAD}: it is not a reward model"),
+            hint,
+        ));
     };
     let head = Head::of(source.config(), info.shape[0])?;
     let template = inputs::template(config.template.as_deref(), &source)?;
@@ -85,7 +93,8 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
         observer.scored(ScoreProgress { rows: summary.rows, total: examples.len(), tokens: summary.tokens });
     }
     summary.tokens_per_second = summary.tokens as f64 / started.elapsed().as_secs_f64().max(1e-9);
-    let folder = config.output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let folder =
+        config.output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     let failed = |e| Error::io(&config.output, e);
     let staged = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     let mut out = std::io::BufWriter::new(staged);

@@ -40,7 +40,7 @@ pub struct Stepper {
     losses: Vec<Tensor>,
     coral: Option<CoralScratch>,
     micro_batch: Recording,
-    recorded: Option<[usize; 4]>,
+    recorded: Option<[usize; 3]>,
     update: Recording,
     evaluation: Recording,
 }
@@ -130,7 +130,7 @@ impl Stepper {
         self.classifier.batch.write(gpu, &batch.tokens, &batch.offsets);
         self.labels.write_f32(gpu, &self.labels_of(batch));
         let held = &self.classifier.batch;
-        let shape = [held.tokens, held.sequences, held.groups, index];
+        let shape = [held.tokens, held.sequences, index];
         if self.recorded != Some(shape) {
             self.micro_batch.clear();
             self.recorded = None;
@@ -186,7 +186,12 @@ impl Stepper {
 }
 
 /// Logits of each sequence of a batch.
-pub async fn logits(gpu: &Gpu, classifier: &mut Classifier, recording: &mut Recording, batch: &Packed) -> Result<Vec<Vec<f32>>> {
+pub async fn logits(
+    gpu: &Gpu,
+    classifier: &mut Classifier,
+    recording: &mut Recording,
+    batch: &Packed,
+) -> Result<Vec<Vec<f32>>> {
     classifier.batch.write(gpu, &batch.tokens, &batch.offsets);
     recording.clear();
     classifier.forward(&mut recording.recorder(gpu))?;

@@ -227,7 +227,12 @@ impl<'a> Run<'a> {
         Ok(summary)
     }
 
-    async fn evaluate(&mut self, gpu: &Gpu, records: &mut Records, observer: &mut dyn Observer) -> Result<Map<String, Value>> {
+    async fn evaluate(
+        &mut self,
+        gpu: &Gpu,
+        records: &mut Records,
+        observer: &mut dyn Observer,
+    ) -> Result<Map<String, Value>> {
         let metrics = evaluate(gpu, &mut self.stepper, &self.head, &self.held_out, self.capacity).await?;
         records.evaluation(self.progress.step, &metrics)?;
         observer.evaluated(self.progress.step, &metrics);
@@ -256,7 +261,8 @@ impl<'a> Run<'a> {
 /// The largest micro-batch of the run, and at least the longest held-out row.
 fn capacity(config: &TrainConfig, sampler: &Sampler, examples: &[Example], held_out: &[Example]) -> Capacity {
     let tokens_of = |batch: &Vec<usize>| batch.iter().map(|index| examples[*index].tokens()).sum::<usize>();
-    let largest = (0..u64::from(config.epochs)).flat_map(|epoch| sampler.epoch(epoch)).map(|batch| tokens_of(&batch)).max();
+    let largest =
+        (0..u64::from(config.epochs)).flat_map(|epoch| sampler.epoch(epoch)).map(|batch| tokens_of(&batch)).max();
     let longest = |examples: &[Example]| examples.iter().flat_map(|e| &e.sequences).map(Vec::len).max().unwrap_or(0);
     let widest = held_out.iter().map(Example::tokens).max().unwrap_or(0);
     let per_example = if config.objective == Objective::Pairwise { 2 } else { 1 };
@@ -266,4 +272,3 @@ fn capacity(config: &TrainConfig, sampler: &Sampler, examples: &[Example], held_
         length: longest(examples).max(longest(held_out)).max(1),
     }
 }
-

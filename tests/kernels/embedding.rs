@@ -42,7 +42,7 @@ fn embedding_gradients_agree_and_accumulate() {
     everywhere(|gpu| {
         for tokens in [2, 61] {
             let (ids, dy, before) = (ids(tokens), random(tokens * COLUMNS, 1), random(VOCABULARY * COLUMNS, 2));
-            let mut groups = TokenGroups::of(&ids);
+            let mut groups = TokenGroups::of(&ids, None);
             // Empty groups in excess, with an id that another group owns.
             groups.unique.extend([0, 0]);
             groups.starts.extend([tokens as u32; 2]);

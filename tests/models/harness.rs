@@ -50,7 +50,12 @@ impl Golden {
 
     pub fn batch(&self) -> Packed {
         let labels = self.integers["labels"].iter().map(|label| *label as f32).collect();
-        Packed { tokens: self.integers["ids"].clone(), offsets: self.integers["offsets"].clone(), labels, ..Packed::default() }
+        Packed {
+            tokens: self.integers["ids"].clone(),
+            offsets: self.integers["offsets"].clone(),
+            labels,
+            ..Packed::default()
+        }
     }
 
     pub fn capacity(&self) -> Capacity {
