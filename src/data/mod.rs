@@ -1,1 +1,3 @@
 //! Rows, templates, tokenization, packing and the sampler.
+
+pub mod synthetic;
