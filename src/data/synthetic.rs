@@ -12,6 +12,11 @@
 //! of a response nor its length say anything about the level. A bag of words sees the tone only; what a model gains
 //! beyond it, it has learned from the conversation. One label in 25 is moved by one level, as people are not
 //! consistent either.
+//!
+//! With roles and contents joined by spaces a row takes about 24 tokens. Two layers of width 64 (4 heads, MLP 128,
+//! weights drawn with a standard deviation of 0.1) reach a held-out ROC-AUC above 0.98 after 2,500 rows, 60k tokens, at
+//! batch size 8 and a learning rate of 2e-3 that falls linearly. Starting from 0.02 instead of 0.1 takes far longer to
+//! discover the match.
 
 use crate::{Error, Result};
 use rand::seq::SliceRandom;
