@@ -13,6 +13,7 @@ pub mod preference;
 pub mod records;
 pub mod rows;
 pub mod sampler;
+pub mod synthetic;
 pub mod template;
 pub mod tokenize;
 mod truncate;

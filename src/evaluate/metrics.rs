@@ -26,9 +26,9 @@ fn any_nan(values: &[f64]) -> bool {
     values.iter().any(|v| v.is_nan())
 }
 
-/// Whether a level is one of the two top levels, the positives of [`roc_auc`] by the house definition.
+/// Whether a level is one of the two top levels, which are the positives of [`roc_auc`]; of two levels only the upper.
 pub fn is_positive(label: u32, levels: u32) -> bool {
-    label + 2 > levels
+    label > levels.saturating_sub(2).max(1)
 }
 
 /// Area under the ROC curve, a tie counting one half (Mann–Whitney U).
@@ -164,7 +164,7 @@ pub fn rmse(predicted: &[f64], truth: &[f64]) -> Option<f64> {
     mean(predicted.iter().zip(truth).map(|(p, y)| (p - y).powi(2))).map(f64::sqrt)
 }
 
-/// Mean over rows and thresholds k of [P(y > k) > ½] = [y > k]. `None` when there is no threshold at all.
+/// Mean over rows and thresholds k of `[P(y > k) > ½] = [y > k]`. `None` when there is no threshold at all.
 pub fn ordinal_bin_acc(probabilities: &[Vec<f64>], labels: &[u32]) -> Option<f64> {
     assert_eq!(probabilities.len(), labels.len());
     mean(
@@ -267,6 +267,12 @@ mod tests {
                 close(ours, &case["expected"][metric], &format!("{name}: {metric}"));
             }
         }
+    }
+
+    #[test]
+    fn positives_leave_a_negative_level() {
+        let positives = |levels| (1..=levels).filter(|&y| is_positive(y, levels)).collect::<Vec<_>>();
+        assert_eq!((positives(2), positives(3), positives(4)), (vec![2], vec![2, 3], vec![3, 4]));
     }
 
     #[test]

@@ -1,1 +1,209 @@
+//! The model card: `README.md` of a model directory, with Hugging Face front matter.
 
+use crate::Result;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// What is known about a trained model.
+#[derive(Clone, Debug, Default)]
+pub struct ModelCard {
+    /// The name of the model, shown as the heading.
+    pub name: String,
+    /// Hub name (`owner/name`) of the model it was fine-tuned from; `None` when it came from a local directory.
+    pub base_model: Option<String>,
+    /// The objective, as `--objective` names it.
+    pub objective: String,
+    /// Number of levels K.
+    pub levels: u32,
+    /// Rows trained on.
+    pub training_rows: u64,
+    /// Optimizer steps done.
+    pub steps: u64,
+    /// Tokens trained on.
+    pub tokens: u64,
+    /// The resolved configuration, as TOML.
+    pub settings: String,
+    /// The template that rendered conversations into text; empty when the rows held text already.
+    pub template: String,
+    /// Metrics on held-out rows, by name; empty when there was no evaluation.
+    pub metrics: Vec<(String, f64)>,
+}
+
+impl ModelCard {
+    /// The card as Markdown.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        self.front_matter(&mut out);
+        self.summary(&mut out);
+        self.usage(&mut out);
+        self.evaluation(&mut out);
+        if !self.template.is_empty() {
+            section(&mut out, "Prompt template", &fenced("jinja", &self.template));
+        }
+        if !self.settings.is_empty() {
+            section(&mut out, "Settings", &fenced("toml", &self.settings));
+        }
+        out
+    }
+
+    /// Writes `README.md` into a model directory, under a temporary name that is moved into place.
+    pub fn write(&self, directory: &Path) -> Result<()> {
+        super::replace_file(&directory.join("README.md"), self.render().as_bytes())
+    }
+
+    fn front_matter(&self, out: &mut String) {
+        out.push_str("---\nlibrary_name: transformers\npipeline_tag: text-classification\n");
+        if let Some(base) = &self.base_model {
+            // A JSON string is a YAML string, whatever characters the name holds.
+            let _ = writeln!(out, "base_model: {}", serde_json::Value::from(base.as_str()));
+        }
+        out.push_str("tags:\n- reward-model\n");
+        if self.is_ordinal() {
+            out.push_str("- ordinal-regression\n");
+        }
+        out.push_str("- wgr\n---\n\n");
+    }
+
+    fn summary(&self, out: &mut String) {
+        let _ = writeln!(out, "# {}\n", one_line(&self.name));
+        let origin = match &self.base_model {
+            Some(base) => format!("fine-tuned from [{base}](https://huggingface.co/{base})"),
+            None => "trained".to_owned(),
+        };
+        let _ = writeln!(
+            out,
+            "A reward model, {origin} with `wgr`: it reads a conversation and says how good its last response is.\n\n\
+             | | |\n|---|---|\n| Objective | {} |\n| Training rows | {} |\n| Optimizer steps | {} |\n| Training tokens | {} |",
+            self.objective, self.training_rows, self.steps, self.tokens
+        );
+        if self.is_ordinal() {
+            let k = self.levels;
+            let _ = writeln!(
+                out,
+                "| Levels | {k} |\n\nThe {} logits are thresholds: logit k is about the level being above k. \
+                 The score is the expected level, between 1 (worst) and {k} (best).",
+                k.saturating_sub(1)
+            );
+        } else {
+            out.push_str("\nThe single logit is the score; greater is better.\n");
+        }
+    }
+
+    fn usage(&self, out: &mut String) {
+        let score = match self.objective.as_str() {
+            "ordinal" | "coral" => "1 + torch.sigmoid(logits).sum()",
+            "corn" => "1 + torch.sigmoid(logits).cumprod(-1).sum()",
+            _ => "logits[0]",
+        };
+        let rendered = if self.template.is_empty() { "" } else { "  # rendered by the template below" };
+        let code = format!(
+            "import torch\nfrom transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n\
+             path = \".\"  # this directory\n\
+             tokenizer = AutoTokenizer.from_pretrained(path)\n\
+             model = AutoModelForSequenceClassification.from_pretrained(path)\n\n\
+             text = \"…\"{rendered}\n\
+             with torch.no_grad():\n    logits = model(**tokenizer(text, return_tensors=\"pt\")).logits[0].float()\n\
+             score = {score}\n"
+        );
+        section(out, "Use", &fenced("python", &code));
+    }
+
+    fn evaluation(&self, out: &mut String) {
+        if self.metrics.is_empty() {
+            return;
+        }
+        let mut table = String::from("On held-out rows:\n\n| metric | value |\n|---|---:|\n");
+        for (name, value) in &self.metrics {
+            let _ = writeln!(table, "| {} | {value:.4} |", one_line(name).replace('|', "\\|"));
+        }
+        section(out, "Evaluation", table.trim_end());
+    }
+
+    fn is_ordinal(&self) -> bool {
+        matches!(self.objective.as_str(), "ordinal" | "coral" | "corn")
+    }
+}
+
+fn section(out: &mut String, title: &str, body: &str) {
+    let _ = writeln!(out, "\n## {title}\n\n{body}");
+}
+
+/// A code block whose fence is longer than any run of backticks inside, so that the text cannot end it.
+fn fenced(language: &str, text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(3.max(longest + 1));
+    format!("{fence}{language}\n{}\n{fence}", text.trim_end())
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card(objective: &str) -> ModelCard {
+        ModelCard {
+            name: "demo".into(),
+            base_model: Some("owner/base".into()),
+            objective: objective.into(),
+            levels: 4,
+            training_rows: 3000,
+            steps: 375,
+            tokens: 90_000,
+            settings: "lr = 0.002\n".into(),
+            template: String::new(),
+            metrics: vec![("roc_auc".into(), 0.91234)],
+        }
+    }
+
+    #[test]
+    fn front_matter_comes_first_and_names_the_base() {
+        let text = card("ordinal").render();
+        let (front, body) = text.strip_prefix("---\n").unwrap().split_once("\n---\n").unwrap();
+        for line in [
+            "library_name: transformers",
+            "pipeline_tag: text-classification",
+            "base_model: \"owner/base\"",
+            "- reward-model",
+            "- wgr",
+        ] {
+            assert!(front.lines().any(|l| l == line), "{line}");
+        }
+        assert!(body.contains("# demo") && body.contains("| roc_auc | 0.9123 |") && body.contains("lr = 0.002"));
+        assert!(!ModelCard { base_model: None, ..card("ordinal") }.render().contains("base_model"));
+    }
+
+    #[test]
+    fn the_score_formula_follows_the_objective() {
+        assert!(card("ordinal").render().contains("score = 1 + torch.sigmoid(logits).sum()"));
+        assert!(card("coral").render().contains("score = 1 + torch.sigmoid(logits).sum()"));
+        assert!(card("corn").render().contains("cumprod(-1)"));
+        let pairwise = card("pairwise").render();
+        assert!(pairwise.contains("score = logits[0]") && !pairwise.contains("ordinal-regression"));
+        assert!(!pairwise.contains("| Levels |"));
+    }
+
+    #[test]
+    fn hostile_text_stays_in_its_place() {
+        let text = ModelCard {
+            name: "a\n---\nb".into(),
+            base_model: Some("x\"\nlicense: mit".into()),
+            template: "```\n# not a heading\n````".into(),
+            ..card("ordinal")
+        }
+        .render();
+        assert!(text.contains("base_model: \"x\\\"\\nlicense: mit\"\n"));
+        assert!(text.contains("# a --- b\n"));
+        assert!(text.contains("`````jinja\n"));
+    }
+
+    #[test]
+    fn the_card_is_written_into_place() {
+        let directory = tempfile::tempdir().unwrap();
+        card("ordinal").write(directory.path()).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert!(std::fs::read_to_string(directory.path().join("README.md")).unwrap().starts_with("---\n"));
+    }
+}

@@ -4,9 +4,9 @@ use crate::{Error, Result};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Large enough for its text to stay readable when a phone shrinks the picture to half.
-const SIZE: (u32, u32) = (720, 420);
-const FONT_SIZE: u32 = 20;
+/// Few pixels and large text, so that the text stays readable when a phone shrinks the picture to its width.
+const SIZE: (u32, u32) = (560, 350);
+const FONT_SIZE: u32 = 22;
 const FONT: &str = "sans-serif";
 
 /// The colours of text and grid; [`finish`] gives them a dark twin by these very values.
@@ -137,14 +137,16 @@ fn draw(
 ) -> Result<(), DrawError> {
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     let text = (FONT, FONT_SIZE).into_font().color(&INK);
-    let (legend_area, plot_area) = root.split_vertically(FONT_SIZE as i32 * 3 / 2);
-    draw_legend(&legend_area, series)?;
+    let legend = legend_layout(series);
+    let (legend_area, plot_area) = root.split_vertically(legend.last().map_or(0, |last| last.1) + LEGEND_ROW / 2);
+    draw_legend(&legend_area, series, &legend)?;
 
     let mut chart = ChartBuilder::on(&plot_area)
+        .margin_left(FONT_SIZE / 2)
         .margin_right(FONT_SIZE)
         .margin_top(FONT_SIZE / 2)
         .x_label_area_size(FONT_SIZE * 5 / 2)
-        .y_label_area_size(FONT_SIZE * 4)
+        .y_label_area_size(FONT_SIZE * 7 / 2)
         .build_cartesian_2d(x_low..x_high, y_low..y_high)?;
     chart
         .configure_mesh()
@@ -156,46 +158,71 @@ fn draw(
         .axis_desc_style(text)
         .x_desc(x_label)
         .y_desc(y_label)
-        .x_labels(6)
-        .y_labels(6)
+        .x_labels(5)
+        .y_labels(5)
         .x_label_formatter(&|value| tick(*value))
         .y_label_formatter(&|value| tick(*value))
         .draw()?;
 
     for (one, color) in series.iter().zip(colors(series)) {
         let line = thin_out(&finite(&one.points).collect::<Vec<_>>());
-        match one.style {
-            Style::Line => drop(chart.draw_series(LineSeries::new(line, color.stroke_width(3)))?),
-            Style::Faint => drop(chart.draw_series(LineSeries::new(line, color.mix(0.35).stroke_width(1)))?),
-            Style::Points => {
-                chart.draw_series(LineSeries::new(line.clone(), color.stroke_width(1)))?;
-                chart.draw_series(line.into_iter().map(|point| Circle::new(point, 5, color.filled())))?;
-            }
+        if one.style == Style::Points {
+            chart.draw_series(line.iter().map(|&point| Circle::new(point, 5, color.filled())))?;
         }
+        chart.draw_series(LineSeries::new(line, stroke(one.style, color)))?;
     }
     root.present()
 }
 
-/// Names in their colours, left to right above the plot, where they cannot hide a line.
-fn draw_legend(area: &DrawingArea<SVGBackend, plotters::coord::Shift>, series: &[Series]) -> Result<(), DrawError> {
+/// Height of a row of the legend.
+const LEGEND_ROW: i32 = FONT_SIZE as i32 * 5 / 4;
+
+/// Where each series' legend entry starts (x, and the middle of its row): left to right, on as many rows as it takes.
+fn legend_layout(series: &[Series]) -> Vec<(i32, i32)> {
+    let left = FONT_SIZE as i32 * 2;
+    let (mut x, mut y) = (left, LEGEND_ROW * 2 / 3);
+    series
+        .iter()
+        .map(|one| {
+            // Without font files widths are a guess, on the wide side of sans-serif text.
+            let width = LEGEND_TEXT + (one.name.chars().count() as i32 + 2) * FONT_SIZE as i32 * 9 / 20;
+            if x > left && x + width > SIZE.0 as i32 {
+                (x, y) = (left, y + LEGEND_ROW);
+            }
+            let place = (x, y);
+            x += width;
+            place
+        })
+        .collect()
+}
+
+/// Offset of a name from its sample line.
+const LEGEND_TEXT: i32 = 30;
+
+/// Names in their colours above the plot, where they cannot hide a line.
+fn draw_legend(
+    area: &DrawingArea<SVGBackend, plotters::coord::Shift>,
+    series: &[Series],
+    layout: &[(i32, i32)],
+) -> Result<(), DrawError> {
     let text = (FONT, FONT_SIZE).into_font().color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
-    let middle = FONT_SIZE as i32;
-    let mut x = FONT_SIZE as i32 * 4;
-    for (one, color) in series.iter().zip(colors(series)) {
-        let stroke = match one.style {
-            Style::Line => color.stroke_width(3),
-            Style::Faint => color.mix(0.5).stroke_width(1),
-            Style::Points => color.stroke_width(1),
-        };
-        area.draw(&PathElement::new(vec![(x, middle), (x + 24, middle)], stroke))?;
+    for ((one, color), &(x, y)) in series.iter().zip(colors(series)).zip(layout) {
+        area.draw(&PathElement::new(vec![(x, y), (x + 24, y)], stroke(one.style, color)))?;
         if one.style == Style::Points {
-            area.draw(&Circle::new((x + 12, middle), 5, color.filled()))?;
+            area.draw(&Circle::new((x + 12, y), 5, color.filled()))?;
         }
-        area.draw(&Text::new(one.name.clone(), (x + 30, middle), text.clone()))?;
-        // Without font files widths are a guess: half an em a character, which sans-serif rarely exceeds.
-        x += 30 + (one.name.chars().count() as i32 + 3) * FONT_SIZE as i32 / 2;
+        area.draw(&Text::new(one.name.clone(), (x + LEGEND_TEXT, y), text.clone()))?;
     }
     Ok(())
+}
+
+/// The line of a series, in the plot and in the legend.
+fn stroke(style: Style, color: RGBColor) -> ShapeStyle {
+    match style {
+        Style::Line => color.stroke_width(3),
+        Style::Faint => color.mix(0.45).stroke_width(1),
+        Style::Points => color.stroke_width(1),
+    }
 }
 
 /// One colour a series; a faint one shares that of its successor.
@@ -301,6 +328,14 @@ mod tests {
     fn names_are_escaped() {
         let svg = line_chart("x", "y", &[Series::new("a<b&c", vec![(0.0, 0.0)], Style::Line)]).unwrap();
         assert!(svg.contains("a&lt;b&amp;c") && !svg.contains("a<b"));
+    }
+
+    #[test]
+    fn a_long_legend_takes_more_rows() {
+        let series: Vec<_> = (0..8).map(|i| Series::new(format!("series number {i}"), vec![], Style::Line)).collect();
+        let layout = legend_layout(&series);
+        assert!(layout.last().unwrap().1 > layout[0].1);
+        assert!(layout.iter().all(|&(x, _)| x < SIZE.0 as i32 - 100));
     }
 
     #[test]

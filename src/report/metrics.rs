@@ -83,11 +83,8 @@ impl MetricsWriter {
             Err(error) if error.kind() == ErrorKind::NotFound => return Self::create(directory),
             Err(error) => return Err(Error::io(&path, error)),
         };
-        let mut replacement = tempfile::NamedTempFile::new_in(directory).map_err(|e| Error::io(directory, e))?;
-        for line in rows_up_to(&text, step, &path)? {
-            writeln!(replacement, "{line}").map_err(|e| Error::io(replacement.path(), e))?;
-        }
-        replacement.persist(&path).map_err(|e| Error::io(&path, e.error))?;
+        let kept: String = rows_up_to(&text, step, &path)?.into_iter().flat_map(|line| [line, "\n"]).collect();
+        super::replace_file(&path, kept.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&path).map_err(|e| Error::io(&path, e))?;
         Ok(Self { path, file })
     }

@@ -26,7 +26,7 @@ def finite(value):
 def case(name, levels, probabilities, labels, other):
     scores = 1 + probabilities.sum(axis=1)
     rounded = np.clip(np.floor(scores + 0.5), 1, levels).astype(int)
-    positives = labels > levels - 2
+    positives = labels > max(levels - 2, 1)
     targets = labels[:, None] > np.arange(1, levels)
     counts = np.bincount(labels, minlength=levels + 1)
     majority = np.full_like(labels, counts.argmax())
