@@ -62,7 +62,11 @@ pub(super) fn backends(choice: &AdapterChoice) -> Result<wgpu::Backends> {
         Some("metal") => wgpu::Backends::METAL,
         Some("dx12") => wgpu::Backends::DX12,
         Some(other) => {
-            return Err(Error::input("--backend", format!("no backend is called {other:?}"), "use vulkan, metal or dx12"));
+            return Err(Error::input(
+                "--backend",
+                format!("no backend is called {other:?}"),
+                "use vulkan, metal or dx12",
+            ));
         }
     })
 }
@@ -109,7 +113,11 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
     let index = match &choice.name {
         None => (0..all.len()).find(|i| usable(*i).is_ok()).unwrap_or(0),
         Some(wanted) => named(wanted, &names).ok_or_else(|| {
-            Error::input("--adapter", format!("no adapter matches {wanted:?}"), format!("there are: {}", names.join(", ")))
+            Error::input(
+                "--adapter",
+                format!("no adapter matches {wanted:?}"),
+                format!("there are: {}", names.join(", ")),
+            )
         })?,
     };
     usable(index)?;

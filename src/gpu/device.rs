@@ -70,9 +70,8 @@ impl Gpu {
         let adapter = adapter::choose(choice).await?;
         let info = adapter.get_info();
         let offered = adapter.limits();
-        let wanted = wgpu::Features::SUBGROUP
-            | wgpu::Features::TIMESTAMP_QUERY
-            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+        let wanted =
+            wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
         let features = adapter.features() & wanted;
         // Portable limits, raised only where sizes are concerned.
         let required = wgpu::Limits {
@@ -173,7 +172,10 @@ impl Gpu {
     pub(super) fn pipeline(&self, kernel: &Kernel) -> Arc<Pipeline> {
         let key = (kernel.name, kernel.features.clone(), kernel.constants.clone());
         let mut pipelines = self.pipelines.lock().expect("a panic under this lock is a bug that already ended the run");
-        pipelines.entry(key).or_insert_with(|| Arc::new(self.compile(program(kernel.name, &kernel.features), kernel))).clone()
+        pipelines
+            .entry(key)
+            .or_insert_with(|| Arc::new(self.compile(program(kernel.name, &kernel.features), kernel)))
+            .clone()
     }
 
     fn compile(&self, program: &Program, kernel: &Kernel) -> Pipeline {
@@ -212,15 +214,17 @@ impl Gpu {
             count: None,
         });
         let entries: Vec<_> = std::iter::once(uniform).chain(storage).collect();
-        let layout = self
-            .device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(program.name), entries: &entries });
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(program.name),
+            entries: &entries,
+        });
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(program.name),
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let constants: Vec<(&str, f64)> = kernel.constants.iter().map(|(name, value)| (*name, f64::from(*value))).collect();
+        let constants: Vec<(&str, f64)> =
+            kernel.constants.iter().map(|(name, value)| (*name, f64::from(*value))).collect();
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(program.name),
             layout: Some(&pipeline_layout),
@@ -248,7 +252,8 @@ impl Gpu {
             let _ = sender.send(result);
         });
         self.wait("reading back")?;
-        let mapped = receiver.recv().map_err(|_| Error::device("reading back", "the driver dropped the request", ""))?;
+        let mapped =
+            receiver.recv().map_err(|_| Error::device("reading back", "the driver dropped the request", ""))?;
         mapped.map_err(|e| Error::device("reading back", e.to_string(), ""))?;
         let range = slice.get_mapped_range().map_err(|e| Error::device("reading back", e.to_string(), ""))?;
         let out = range.to_vec();

@@ -49,7 +49,11 @@ impl Recording {
         }
         let count = self.len() + 1;
         if count > QUERIES {
-            return Err(Error::device("profiling", format!("{count} timestamps exceed {QUERIES}"), "profile fewer layers"));
+            return Err(Error::device(
+                "profiling",
+                format!("{count} timestamps exceed {QUERIES}"),
+                "profile fewer layers",
+            ));
         }
         let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("profile"),

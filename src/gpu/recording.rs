@@ -115,10 +115,9 @@ impl Recording {
 
     /// Sum of the costs of all dispatches.
     pub fn cost(&self) -> Cost {
-        self.dispatches.iter().fold(Cost::default(), |sum, d| Cost {
-            flops: sum.flops + d.cost.flops,
-            bytes: sum.bytes + d.cost.bytes,
-        })
+        self.dispatches
+            .iter()
+            .fold(Cost::default(), |sum, d| Cost { flops: sum.flops + d.cost.flops, bytes: sum.bytes + d.cost.bytes })
     }
 
     /// What kernels record into.
@@ -169,7 +168,13 @@ impl Recording {
         Ok((self.arena, offset as u32))
     }
 
-    fn bind_group(&mut self, gpu: &Gpu, pipeline: &Pipeline, arena: usize, buffers: Vec<wgpu::Buffer>) -> wgpu::BindGroup {
+    fn bind_group(
+        &mut self,
+        gpu: &Gpu,
+        pipeline: &Pipeline,
+        arena: usize,
+        buffers: Vec<wgpu::Buffer>,
+    ) -> wgpu::BindGroup {
         let params = &self.arenas[arena].0.buffer;
         let key = (pipeline.pipeline.clone(), arena, buffers);
         if let Some(kept) = self.bind_groups.get(&key) {
@@ -183,10 +188,11 @@ impl Recording {
                 size: std::num::NonZeroU64::new(256),
             }),
         };
-        let storage = key.2.iter().zip(1..).map(|(buffer, binding)| wgpu::BindGroupEntry {
-            binding,
-            resource: buffer.as_entire_binding(),
-        });
+        let storage = key
+            .2
+            .iter()
+            .zip(1..)
+            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() });
         let entries: Vec<_> = std::iter::once(uniform).chain(storage).collect();
         let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(pipeline.name),

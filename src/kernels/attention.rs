@@ -73,14 +73,24 @@ impl Attention {
         (kernel, lanes)
     }
 
-    fn guard(&self, tokens: usize, queries: &[&Tensor], keys: &[&Tensor], spans: &Tensor, stats: &Tensor) -> Result<()> {
+    fn guard(
+        &self,
+        tokens: usize,
+        queries: &[&Tensor],
+        keys: &[&Tensor],
+        spans: &Tensor,
+        stats: &Tensor,
+    ) -> Result<()> {
         let columns = |tensors: &[&Tensor], layout: Layout| tensors.iter().all(|tensor| tensor.columns() == layout);
         let dividing = self.key_value_heads > 0 && self.heads.is_multiple_of(self.key_value_heads);
         if self.head_dim > MAX_HEAD_DIM || !self.head_dim.is_multiple_of(2) || !dividing {
             return Err(refuse("attention", format!("{self:?} is not supported")));
         }
         if !columns(queries, self.query_layout()) || !columns(keys, self.key_value_layout()) {
-            return Err(refuse("attention", format!("{} or {} does not fit {self:?}", queries[0].label(), keys[0].label())));
+            return Err(refuse(
+                "attention",
+                format!("{} or {} does not fit {self:?}", queries[0].label(), keys[0].label()),
+            ));
         }
         if spans.columns().len() < tokens * 2 || stats.columns().len() < tokens * self.heads * 2 {
             return Err(refuse("attention", "spans or stats are too short"));

@@ -37,7 +37,13 @@ pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, sum: &Tensor, c
 pub(super) fn of_chunks(recorder: &mut Recorder, count: usize, chunks: &Tensor, sum: &Tensor) -> Result<()> {
     let params = Params { rows: count as u32, columns4: sum.columns4(), chunk: 0 };
     let workgroups = [params.columns4.div_ceil(WORKGROUP), 1, 1];
-    recorder.dispatch(&Kernel::new("column_sum/total"), &params, &[chunks.whole(), sum.whole()], workgroups, cost(count, sum))
+    recorder.dispatch(
+        &Kernel::new("column_sum/total"),
+        &params,
+        &[chunks.whole(), sum.whole()],
+        workgroups,
+        cost(count, sum),
+    )
 }
 
 fn cost(rows: usize, x: &Tensor) -> Cost {

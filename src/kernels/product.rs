@@ -155,7 +155,9 @@ fn mismatch(a: &Tensor, b: &Tensor, c: &Tensor) -> String {
 pub(super) fn check_rows(kernel: &str, rows: usize, tensors: &[&Tensor]) -> Result<()> {
     match tensors.iter().find(|tensor| tensor.rows().len() < rows) {
         None => Ok(()),
-        Some(tensor) => Err(refuse(kernel, format!("{rows} rows asked of {} with {}", tensor.label(), tensor.rows().len()))),
+        Some(tensor) => {
+            Err(refuse(kernel, format!("{rows} rows asked of {} with {}", tensor.label(), tensor.rows().len())))
+        }
     }
 }
 

@@ -44,19 +44,34 @@ fn guard(kernel: &str, rows: usize, weight: &Tensor, tensors: &[&Tensor], rstd: 
 }
 
 /// `y = x · rstd · weight`, keeping `rstd` (one value a row) for the backward pass.
-pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, weight: &Tensor, y: &Tensor, rstd: &Tensor, eps: f32) -> Result<()> {
+pub fn forward(
+    recorder: &mut Recorder,
+    rows: usize,
+    x: &Tensor,
+    weight: &Tensor,
+    y: &Tensor,
+    rstd: &Tensor,
+    eps: f32,
+) -> Result<()> {
     let rows = guard("rms_norm forward", rows, weight, &[x, y], rstd)?;
     let lanes = lanes(recorder.gpu, weight.columns4());
-    let kernel = Kernel::new("rms_norm/forward")
-        .feature_if(y.dtype() == Dtype::Bf16, "y_bf16")
-        .constant("LANES", lanes);
+    let kernel =
+        Kernel::new("rms_norm/forward").feature_if(y.dtype() == Dtype::Bf16, "y_bf16").constant("LANES", lanes);
     let workgroups = grid((rows as u32).div_ceil(WORKGROUP / lanes));
     let bindings = [x.whole(), weight.whole(), y.whole(), rstd.whole()];
     recorder.dispatch(&kernel, &params(rows, weight, eps), &bindings, workgroups, cost(rows, weight, 4.0, 2.0))
 }
 
 /// `dx += ∂y/∂x · dy`.
-pub fn backward(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Tensor, weight: &Tensor, rstd: &Tensor, dx: &Tensor) -> Result<()> {
+pub fn backward(
+    recorder: &mut Recorder,
+    rows: usize,
+    dy: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    rstd: &Tensor,
+    dx: &Tensor,
+) -> Result<()> {
     let rows = guard("rms_norm backward", rows, weight, &[dy, x, dx], rstd)?;
     let lanes = lanes(recorder.gpu, weight.columns4());
     let kernel = Kernel::new("rms_norm/backward").constant("LANES", lanes);
@@ -66,7 +81,15 @@ pub fn backward(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Tensor, w
 }
 
 /// `dweight += Σ_rows dy · x · rstd`; `chunks` is scratch of at least `rows / CHUNK` rows of the weight, rounded up.
-pub fn backward_weight(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Tensor, rstd: &Tensor, dweight: &Tensor, chunks: &Tensor) -> Result<()> {
+pub fn backward_weight(
+    recorder: &mut Recorder,
+    rows: usize,
+    dy: &Tensor,
+    x: &Tensor,
+    rstd: &Tensor,
+    dweight: &Tensor,
+    chunks: &Tensor,
+) -> Result<()> {
     let rows = guard("rms_norm backward_weight", rows, dweight, &[dy, x], rstd)?;
     let count = rows.div_ceil(CHUNK);
     let params = params(rows, dweight, 0.0);
@@ -75,7 +98,13 @@ pub fn backward_weight(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Te
     }
     let workgroups = grid((count as u32 * params.columns4).div_ceil(WORKGROUP));
     let bindings = [dy.whole(), x.whole(), chunks.whole(), rstd.whole()];
-    recorder.dispatch(&Kernel::new("rms_norm/backward_weight"), &params, &bindings, workgroups, cost(rows, dweight, 3.0, 2.0))?;
+    recorder.dispatch(
+        &Kernel::new("rms_norm/backward_weight"),
+        &params,
+        &bindings,
+        workgroups,
+        cost(rows, dweight, 3.0, 2.0),
+    )?;
     column_sum::of_chunks(recorder, count, chunks, dweight)
 }
 

@@ -55,7 +55,8 @@ impl Attention {
                 let shared = head / (self.heads / self.key_value_heads);
                 for (key, weight) in self.weights(q, k, query, head) {
                     for i in 0..d {
-                        o[(query * self.heads + head) * d + i] += weight * v[(key * self.key_value_heads + shared) * d + i];
+                        o[(query * self.heads + head) * d + i] +=
+                            weight * v[(key * self.key_value_heads + shared) * d + i];
                     }
                 }
             }

@@ -2,6 +2,7 @@
 
 mod config;
 mod observer;
+mod validate;
 
 pub use config::{Checkpointing, Precision, ScheduleKind, ScoreConfig, TrainConfig};
 pub use observer::{Observer, ScoreProgress, ScoreSummary, Silent, StepMetrics, TrainSummary};

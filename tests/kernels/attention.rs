@@ -11,7 +11,11 @@ struct Case {
 }
 
 fn spans(offsets: &[usize]) -> Vec<u32> {
-    offsets.windows(2).flat_map(|pair| std::iter::repeat_n([pair[0] as u32, pair[1] as u32], pair[1] - pair[0])).flatten().collect()
+    offsets
+        .windows(2)
+        .flat_map(|pair| std::iter::repeat_n([pair[0] as u32, pair[1] as u32], pair[1] - pair[0]))
+        .flatten()
+        .collect()
 }
 
 fn check(gpu: &Gpu, case: &Case) {
@@ -56,7 +60,13 @@ fn check(gpu: &Gpu, case: &Case) {
 
 #[test]
 fn attention_and_its_gradients_agree() {
-    let shape = |heads, key_value_heads, head_dim, causal, window| Attention { heads, key_value_heads, head_dim, causal, window };
+    let shape = |heads, key_value_heads, head_dim, causal, window| Attention {
+        heads,
+        key_value_heads,
+        head_dim,
+        causal,
+        window,
+    };
     let offsets = vec![0, 1, 20, 27, 60];
     everywhere(|gpu| {
         for (shape, dtype) in [
@@ -88,10 +98,11 @@ fn attention_does_not_see_its_neighbours() {
     let tail = [values(query, 20, 1), values(key_value, 20, 2), values(key_value, 20, 3)];
     let output = |offsets: &[usize], lead: usize| {
         let tokens = *offsets.last().unwrap();
-        let inputs = [(query, 5), (key_value, 6), (key_value, 7)].into_iter().zip(&tail).map(|((layout, seed), tail)| {
-            let all = [values(layout, lead, seed), tail.clone()].concat();
-            activation(&gpu, layout, &all, Dtype::F32)
-        });
+        let inputs =
+            [(query, 5), (key_value, 6), (key_value, 7)].into_iter().zip(&tail).map(|((layout, seed), tail)| {
+                let all = [values(layout, lead, seed), tail.clone()].concat();
+                activation(&gpu, layout, &all, Dtype::F32)
+            });
         let inputs: Vec<Tensor> = inputs.collect();
         let o = activation(&gpu, query, &vec![0.0; tokens * query.len()], Dtype::F32);
         run(&gpu, |recorder| {

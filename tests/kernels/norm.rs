@@ -32,7 +32,9 @@ fn rms_norm_agrees() {
 fn rms_norm_gradients_agree_and_accumulate() {
     everywhere(|gpu| {
         // The last case is a q/k norm: two heads of ten values, each padded by halves.
-        for (rows, heads, layout) in [(1, 1, Layout::plain(5)), (70, 1, Layout::plain(36)), (33, 2, Layout::heads(1, 10))] {
+        for (rows, heads, layout) in
+            [(1, 1, Layout::plain(5)), (70, 1, Layout::plain(36)), (33, 2, Layout::heads(1, 10))]
+        {
             let columns = layout.len();
             let all = if heads == 1 { layout } else { Layout::heads(heads, columns) };
             let values = rows * heads * columns;

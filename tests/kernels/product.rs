@@ -11,16 +11,20 @@ fn tolerance(dtypes: &[Dtype]) -> f64 {
     if dtypes.contains(&Dtype::Bf16) { BF16 } else { F32 }
 }
 
-fn nt(gpu: &Gpu, (rows, inner, out): (usize, usize, usize), [a, b, c]: [Dtype; 3], with_bias: bool, with_residual: bool) {
+fn nt(
+    gpu: &Gpu,
+    (rows, inner, out): (usize, usize, usize),
+    [a, b, c]: [Dtype; 3],
+    with_bias: bool,
+    with_residual: bool,
+) {
     let (x, w) = (random(rows * inner, 1), random(out * inner, 2));
     let (bias, residual) = (random(out, 3), random(rows * out, 4));
     let y = activation(gpu, Layout::plain(out), &vec![0.5; rows * out], c);
     let bias_tensor = vector(gpu, Layout::plain(out), &bias);
     let residual_tensor = activation(gpu, Layout::plain(out), &residual, Dtype::F32);
-    let epilogue = Epilogue {
-        bias: with_bias.then_some(&bias_tensor),
-        residual: with_residual.then_some(&residual_tensor),
-    };
+    let epilogue =
+        Epilogue { bias: with_bias.then_some(&bias_tensor), residual: with_residual.then_some(&residual_tensor) };
     run(gpu, |recorder| {
         let x = activation(gpu, Layout::plain(inner), &x, a);
         let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, b);
