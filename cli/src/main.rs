@@ -1,1 +1,80 @@
-fn main() {}
+//! The command line of wgr: parses, calls the library, prints.
+
+mod convert;
+mod devices;
+mod print;
+mod progress;
+mod score;
+mod settings;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use wgr::train::{ScoreConfig, TrainConfig};
+
+/// Ordinal reward models on any GPU.
+#[derive(Debug, Parser)]
+#[command(name = "wgr", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List GPU adapters with what they offer, and say which can be used
+    Devices(devices::Args),
+    /// Train a reward model
+    Train(Box<train::Args>),
+    /// Score the rows of a file
+    Score(score::Args),
+    /// Convert between GGUF and Hugging Face directories, and between dtypes
+    Convert(convert::Args),
+}
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        print::error(&format!("this is a bug in wgr, please report it: {panic}").replace('\n', " "));
+        std::process::exit(1);
+    }));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print::error(&error.to_string());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Runs the subcommand; clap itself ends the process, with exit code 2, on wrong usage.
+fn run() -> wgr::Result<()> {
+    let matches = command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    pollster::block_on(async {
+        match cli.command {
+            Command::Devices(args) => devices::run(&args).await,
+            Command::Train(args) => train::run(&args).await,
+            Command::Score(args) => score::run(&args).await,
+            Command::Convert(args) => convert::run(&args),
+        }
+    })
+}
+
+/// The command line, with the library's defaults in the help.
+fn command() -> clap::Command {
+    Cli::command()
+        .mut_subcommand("train", |train| settings::show_defaults(train, &TrainConfig::default()))
+        .mut_subcommand("score", |score| settings::show_defaults(score, &ScoreConfig::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::command().debug_assert();
+    }
+}

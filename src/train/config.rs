@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::objective::Objective;
 use crate::optimizer::Schedule;
-use crate::{Error, Result};
 
 /// How values are stored during training; arithmetic is f32 either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,48 +115,6 @@ impl Default for TrainConfig {
             force: false,
             seed: 42,
         }
-    }
-}
-
-impl TrainConfig {
-    /// Refuses settings that no run can mean.
-    pub fn check(&self) -> Result<()> {
-        let refuse = |flag: &str, problem: String, hint: &str| Err(Error::input(flag, problem, hint));
-        if self.model.is_empty() || self.data.is_empty() || self.output.as_os_str().is_empty() {
-            return refuse("--model, --data, --output", "all three are needed".into(), "");
-        }
-        if !(2..=100).contains(&self.levels) {
-            return refuse("--levels", format!("is {}", self.levels), "use 2 to 100");
-        }
-        for (flag, value) in
-            [("--batch-size", self.batch_size), ("--grad-accum", self.grad_accum), ("--max-length", self.max_length)]
-        {
-            if value == 0 {
-                return refuse(flag, "is 0".into(), "use at least 1");
-            }
-        }
-        let steps =
-            [("--max-steps", self.max_steps), ("--save-every", self.save_every), ("--eval-every", self.eval_every)];
-        if let Some((flag, _)) = steps.iter().find(|(_, value)| *value == Some(0)) {
-            return refuse(flag, "is 0".into(), "use at least 1, or leave it out");
-        }
-        if self.epochs == 0 {
-            return refuse("--epochs", "is 0".into(), "use at least 1");
-        }
-        for (flag, value) in [
-            ("--lr", self.lr),
-            ("--warmup-ratio", self.warmup_ratio),
-            ("--weight-decay", self.weight_decay),
-            ("--max-grad-norm", self.max_grad_norm),
-        ] {
-            if !value.is_finite() || value < 0.0 {
-                return refuse(flag, format!("is {value}"), "use a number that is not negative");
-            }
-        }
-        if self.warmup_ratio > 1.0 {
-            return refuse("--warmup-ratio", format!("is {}", self.warmup_ratio), "it is a share of the steps, 0 to 1");
-        }
-        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ mod saving;
 mod score;
 mod step;
 mod trainer;
+mod validate;
 
 pub use config::{Checkpointing, Precision, ScoreConfig, TrainConfig};
 pub use observer::{Observer, ScoreProgress, ScoreSummary, Silent, StepMetrics, TrainSummary};

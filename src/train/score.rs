@@ -25,15 +25,13 @@ use super::step::logits;
 /// # Errors
 /// Bad rows; a model without a score head; an output that exists; device and disk failures. Nothing is half-written.
 pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer) -> Result<ScoreSummary> {
+    config.validate()?;
     if config.output.exists() && !config.force {
         return Err(Error::input(
             format!("--output {}", config.output.display()),
             "already exists",
             "use --force to replace it",
         ));
-    }
-    if config.batch_size == 0 {
-        return Err(Error::input("--batch-size", "is 0", "use at least 1"));
     }
     let source = Checkpoint::open(&config.model)?;
     let Some(info) = source.info(HEAD) else {

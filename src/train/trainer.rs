@@ -28,7 +28,7 @@ use super::step::{Outcome, Stepper};
 /// Bad settings or rows; an output that exists; a plan that does not fit; a loss or gradient that is no longer finite,
 /// after a checkpoint of the last good state was written; device and disk failures.
 pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainSummary> {
-    config.check()?;
+    config.validate()?;
     let resumed = claim_output(config)?;
     let source = match &resumed {
         Some(directory) => Checkpoint::open(&directory.display().to_string())?,

@@ -1,0 +1,81 @@
+//! `wgr convert`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde_json::json;
+use wgr::{Error, Result};
+
+use wgr::model::Dtype;
+use wgr::model::convert::{Format, convert};
+use wgr::model::weights::quantized::GgmlType;
+use crate::print;
+use crate::settings::OutputArgs;
+
+/// Flags of `wgr convert`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Model to convert: a directory, a `.gguf` file or a hub name (owner/name)
+    #[arg(long)]
+    model: String,
+    /// Directory or `.gguf` file to write
+    #[arg(long, value_name = "PATH")]
+    output: PathBuf,
+    /// How weights are stored; as in the model when absent, quantised ones widened to f32
+    #[arg(long)]
+    dtype: Option<DtypeName>,
+    /// Layout to write; gguf when absent and the output ends in .gguf, else hf
+    #[arg(long)]
+    format: Option<FormatName>,
+    /// Replace an existing output
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    show: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DtypeName {
+    F32,
+    F16,
+    Bf16,
+    #[value(name = "q8_0")]
+    Q8_0,
+}
+
+impl From<DtypeName> for Dtype {
+    fn from(name: DtypeName) -> Self {
+        match name {
+            DtypeName::F32 => Self::F32,
+            DtypeName::F16 => Self::F16,
+            DtypeName::Bf16 => Self::BF16,
+            DtypeName::Q8_0 => Self::Quantized(GgmlType::Q8_0),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FormatName {
+    Hf,
+    Gguf,
+}
+
+/// Converts.
+pub fn run(args: &Args) -> Result<()> {
+    let Args { model, output, .. } = args;
+    if output.exists() && !args.force {
+        return Err(Error::input(output.display().to_string(), "exists already", "pass --force to replace it"));
+    }
+    let by_name = if output.extension().is_some_and(|end| end == "gguf") { FormatName::Gguf } else { FormatName::Hf };
+    let format = match args.format.unwrap_or(by_name) {
+        FormatName::Hf => Format::HuggingFace,
+        FormatName::Gguf => Format::Gguf,
+    };
+    convert(model, output, args.dtype.map(Dtype::from), format)?;
+    if args.show.json {
+        print::json(&json!({ "model": model, "output": output }))?;
+    } else if !args.show.quiet {
+        print::line(&format!("wrote {}", output.display()))?;
+    }
+    Ok(())
+}

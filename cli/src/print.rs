@@ -1,0 +1,56 @@
+//! Text for people and programs. A reader that has gone away is no error.
+
+use std::io::{ErrorKind, Write};
+
+use serde::Serialize;
+use wgr::{Error, Result};
+
+/// One line on stdout.
+pub fn line(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::io("stdout", error)),
+        _ => Ok(()),
+    }
+}
+
+/// One JSON document on stdout.
+pub fn json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::io("stdout", error.into()))?;
+    line(&text)
+}
+
+/// One line on stderr. Where that is closed nobody is left to tell.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// An error on stderr.
+pub fn error(text: &str) {
+    note(&format!("error: {text}"));
+}
+
+/// A number of bytes in the unit that suits it.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn bytes_take_the_unit_that_suits_them() {
+        let shown = [0, 1023, 1024, (1 << 20) - 1, 128 << 20, u64::MAX].map(bytes);
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "128.0 MiB", "16777216.0 TiB"]);
+    }
+}

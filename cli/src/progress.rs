@@ -1,0 +1,229 @@
+//! What a run shows while it works: a bar on a terminal, plain lines elsewhere, nothing with `--quiet`.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Map, Value};
+use wgr::data::TruncationReport;
+use wgr::gpu::Gpu;
+use wgr::model::plan::MemoryPlan;
+use wgr::train::{Observer, ScoreProgress, StepMetrics};
+
+use crate::print;
+
+enum Display {
+    Quiet,
+    Lines,
+    Bar(ProgressBar),
+}
+
+/// Watches a run for the one at the terminal.
+pub struct Progress {
+    display: Display,
+    stop: Arc<AtomicBool>,
+    binding_bytes: u64,
+    started: Instant,
+    /// Steps or rows in all, done before this run, and done by now.
+    total: u64,
+    first: u64,
+    position: u64,
+}
+
+impl Progress {
+    /// Progress of a run on `gpu`; from now on Ctrl-C asks the run to stop.
+    pub fn new(gpu: &Gpu, quiet: bool) -> Self {
+        let display = match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Display::Quiet,
+            (false, false) => Display::Lines,
+            (false, true) => Display::Bar(bar()),
+        };
+        let progress = Self {
+            display,
+            stop: stop_on_interrupt(),
+            binding_bytes: gpu.limits().binding_bytes,
+            started: Instant::now(),
+            total: 0,
+            first: 0,
+            position: 0,
+        };
+        progress.say(&format!("running on {}", gpu.name()));
+        progress
+    }
+
+    /// Leaves the last state of the bar on the screen.
+    pub fn finish(self) {
+        if let Display::Bar(bar) = self.display {
+            bar.abandon();
+        }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.display {
+            Display::Quiet => {}
+            Display::Lines => print::note(line),
+            Display::Bar(bar) => bar.suspend(|| print::note(line)),
+        }
+    }
+
+    fn begin(&mut self, total: u64, first: u64) {
+        (self.total, self.first, self.position, self.started) = (total, first, first, Instant::now());
+        if let Display::Bar(bar) = &self.display {
+            bar.set_length(total);
+            bar.set_position(first);
+            bar.reset_eta();
+        }
+    }
+
+    /// Moves on to `now`, with a plain line for every hundredth of the run.
+    fn advance(&mut self, now: u64, text: &str) {
+        match &self.display {
+            Display::Quiet => {}
+            Display::Bar(bar) => {
+                bar.set_position(now);
+                bar.set_message(text.to_owned());
+            }
+            Display::Lines => {
+                if line_is_due(self.first, self.position, now, self.total) {
+                    print::note(&format!("{now}/{}  {text}  {} left", self.total, HumanDuration(self.time_left(now))));
+                }
+            }
+        }
+        self.position = now;
+    }
+
+    fn time_left(&self, now: u64) -> Duration {
+        let done = now.saturating_sub(self.first).max(1);
+        let left = self.total.saturating_sub(now);
+        Duration::from_secs_f64(self.started.elapsed().as_secs_f64() / done as f64 * left as f64)
+    }
+}
+
+fn line_is_due(first: u64, before: u64, now: u64, total: u64) -> bool {
+    let every = (total / 100).max(1);
+    before == first || now >= total || before / every < now / every
+}
+
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:20} {pos}/{len}  {elapsed} + {eta} left  {per_sec}  {msg}");
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    // The template is fixed, so the fallback is never seen.
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// The first Ctrl-C raises the flag, the second ends the process.
+fn stop_on_interrupt() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let raised = stop.clone();
+    let installed = ctrlc::set_handler(move || {
+        if raised.swap(true, Ordering::SeqCst) {
+            std::process::exit(1);
+        }
+        print::note("\nstopping at the next step; Ctrl-C once more ends at once");
+    });
+    if let Err(error) = installed {
+        tracing::warn!("Ctrl-C will end the run at once: {error}");
+    }
+    stop
+}
+
+fn plan_lines(plan: &MemoryPlan, binding_bytes: u64) -> Vec<String> {
+    let rows = [
+        ("weights", plan.weights),
+        ("gradients", plan.gradients),
+        ("optimizer", plan.optimizer),
+        ("activations", plan.activations),
+        ("workspace", plan.workspace),
+        ("total", plan.total()),
+        ("largest binding", binding_bytes),
+    ];
+    let title = format!("memory plan for {} tokens a micro-batch", plan.tokens);
+    std::iter::once(title)
+        .chain(rows.iter().map(|(name, count)| format!("  {name:<16}{:>12}", print::bytes(*count))))
+        .collect()
+}
+
+impl Observer for Progress {
+    fn note(&mut self, line: &str) {
+        self.say(line);
+    }
+
+    fn tokenized(&mut self, rows: usize, tokens: u64, truncation: &TruncationReport) {
+        self.say(&format!("tokenized {rows} rows, {tokens} tokens"));
+        if truncation.rows > 0 {
+            self.say(&truncation.to_string());
+        }
+    }
+
+    fn planned(&mut self, plan: &MemoryPlan) {
+        for line in plan_lines(plan, self.binding_bytes) {
+            self.say(&line);
+        }
+    }
+
+    fn steps(&mut self, total: u64, done: u64) {
+        self.begin(total, done);
+    }
+
+    fn step(&mut self, metrics: &StepMetrics, peak_share: f64) {
+        let StepMetrics { step, loss, learning_rate, grad_norm, tokens_per_second, .. } = metrics;
+        let mut text = format!(
+            "loss {loss:.4}  lr {learning_rate:.2e}  grad norm {grad_norm:.3}  {tokens_per_second:.0} tokens/s"
+        );
+        if peak_share > 0.0 {
+            text.push_str(&format!("  {:.0} % of peak", peak_share * 100.0));
+        }
+        self.advance(*step, &text);
+    }
+
+    fn evaluated(&mut self, step: u64, metrics: &Map<String, Value>) {
+        let values: Vec<String> = metrics
+            .iter()
+            .map(|(name, value)| match value.as_f64() {
+                Some(number) if !value.is_u64() => format!("{name} {number:.4}"),
+                _ => format!("{name} {value}"),
+            })
+            .collect();
+        self.say(&format!("step {step}: {}", values.join("  ")));
+    }
+
+    fn scored(&mut self, progress: ScoreProgress) {
+        let (rows, total) = (progress.rows as u64, progress.total as u64);
+        if self.total != total {
+            self.begin(total, 0);
+        }
+        let seconds = self.started.elapsed().as_secs_f64();
+        let text =
+            if seconds > 0.0 { format!("{:.0} tokens/s", progress.tokens as f64 / seconds) } else { String::new() };
+        self.advance(rows, &text);
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_sums_up() {
+        let plan = MemoryPlan { weights: 3 << 20, activations: 5 << 20, tokens: 96, ..MemoryPlan::default() };
+        let lines = plan_lines(&plan, 128 << 20);
+        assert!(lines[0].contains("96 tokens"));
+        assert!(lines.iter().any(|line| line.contains("total") && line.ends_with("8.0 MiB")));
+        assert!(lines.iter().any(|line| line.contains("largest binding") && line.ends_with("128.0 MiB")));
+    }
+
+    #[test]
+    fn plain_lines_mark_the_first_the_last_and_every_hundredth() {
+        let shown: Vec<u64> = (51..=1000).filter(|now| line_is_due(50, now - 1, *now, 1000)).collect();
+        assert_eq!(shown[..3], [51, 60, 70]);
+        assert_eq!(shown.last(), Some(&1000));
+        assert_eq!((1..=5).filter(|now| line_is_due(0, now - 1, *now, 5)).count(), 5);
+        assert!(line_is_due(0, 95, 130, 1000), "a batch may jump over a mark");
+    }
+}

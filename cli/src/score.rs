@@ -1,0 +1,90 @@
+//! `wgr score`.
+
+use std::ops::Not;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use wgr::Result;
+use wgr::gpu::Gpu;
+use wgr::train::ScoreConfig;
+
+use wgr::train::score;
+use crate::print;
+use crate::progress::Progress;
+use crate::settings::{DeviceArgs, OutputArgs, Settings};
+
+/// Flags of `wgr score`; what is not given stays out of the serialized form, so that the file or the default holds.
+#[derive(Debug, clap::Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Args {
+    /// Model with a score head: a directory, a `.gguf` file or a hub name (owner/name)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    /// Rows to score, JSONL or parquet
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<PathBuf>,
+    /// JSONL file for one scored row each, in the same order
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<PathBuf>,
+    /// Most sequences a batch
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_size: Option<usize>,
+    /// Longest sequence in tokens; longer ones are truncated as in training
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_length: Option<usize>,
+    /// Prompt template instead of the one saved with the model
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<PathBuf>,
+    /// Replace an existing output
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    force: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    device: DeviceArgs,
+    /// TOML file with these settings; flags override it
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(skip)]
+    show: OutputArgs,
+}
+
+/// Scores, and saves the settings beside the output, as `OUTPUT.wgr.toml`.
+pub async fn run(args: &Args) -> Result<()> {
+    let settings = Settings::<ScoreConfig>::resolve(args.config.as_deref(), args)?;
+    settings.config.validate()?;
+    let gpu = Gpu::open(&settings.adapter).await?;
+    let mut progress = Progress::new(&gpu, args.show.quiet);
+    let summary = score(&gpu, &settings.config, &mut progress).await;
+    progress.finish();
+    let summary = summary?;
+    let output = &settings.config.output;
+    settings.save(&beside(output))?;
+    if args.show.json {
+        print::json(&summary)?;
+    } else if !args.show.quiet {
+        print::line(&format!(
+            "{}: {} rows, mean score {:.4}, {} tokens, {:.0} tokens/s",
+            output.display(),
+            summary.rows,
+            summary.mean_score,
+            summary.tokens,
+            summary.tokens_per_second
+        ))?;
+    }
+    Ok(())
+}
+
+fn beside(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".wgr.toml");
+    name.into()
+}

@@ -1,0 +1,229 @@
+//! `wgr train`.
+
+use std::ops::Not;
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
+use wgr::gpu::Gpu;
+use wgr::train::{TrainConfig, TrainSummary};
+use wgr::{Error, Result};
+
+use wgr::train::train;
+use crate::print;
+use crate::progress::Progress;
+use crate::settings::{DeviceArgs, OutputArgs, Settings};
+
+/// Flags of `wgr train`; what is not given stays out of the serialized form, so that the file or the default holds.
+#[derive(Debug, clap::Args, Serialize)]
+#[command(allow_negative_numbers = true)]
+#[serde(rename_all = "kebab-case")]
+pub struct Args {
+    /// Model to start from: a directory, a `.gguf` file, the config `.json` of a new model, or a hub name (owner/name)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    /// Training rows, JSONL or parquet
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    data: Vec<PathBuf>,
+    /// Directory to write the trained model to
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<PathBuf>,
+    /// Rows to evaluate on
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    eval_data: Vec<PathBuf>,
+    /// What is minimised
+    #[arg(long, value_parser = ["ordinal", "coral", "corn", "pairwise", "regression"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objective: Option<String>,
+    /// Labels run from 1 to this
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    levels: Option<u32>,
+    /// Passes over the data
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epochs: Option<u32>,
+    /// Stop after this many optimizer steps, whatever the epochs
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_steps: Option<u64>,
+    /// Sequences (pairs for the pairwise objective) a micro-batch
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_size: Option<usize>,
+    /// Micro-batches an optimizer step
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grad_accum: Option<usize>,
+    /// Peak learning rate
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lr: Option<f64>,
+    /// Shape of the learning rate after warm-up
+    #[arg(long, value_parser = ["linear", "cosine", "constant"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
+    /// Share of the steps in which the learning rate rises
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warmup_ratio: Option<f64>,
+    /// Decoupled weight decay of matrices
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight_decay: Option<f64>,
+    /// Scale gradients down to this norm; 0 switches clipping off
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_grad_norm: Option<f64>,
+    /// Longest sequence in tokens
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_length: Option<usize>,
+    /// How weights and activations are stored
+    #[arg(long, value_parser = ["f32", "mixed"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<String>,
+    /// What the backward pass computes again instead of keeping it
+    #[arg(long, value_parser = ["none", "attention", "layer"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpointing: Option<String>,
+    /// Prompt template instead of the built-in one
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<PathBuf>,
+    /// Give each epoch its own order [default]
+    #[arg(long, overrides_with = "no_shuffle")]
+    #[serde(skip_serializing_if = "Not::not")]
+    shuffle: bool,
+    /// Take the rows in the order of the files
+    #[arg(long, overrides_with = "shuffle")]
+    #[serde(rename = "shuffle", serialize_with = "negated", skip_serializing_if = "Not::not")]
+    no_shuffle: bool,
+    /// Write a checkpoint every N steps, not only at the end
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    save_every: Option<u64>,
+    /// Evaluate every N steps, not only at the end
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eval_every: Option<u64>,
+    /// Go on from the last checkpoint in the output
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    resume: bool,
+    /// Replace an existing output
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    force: bool,
+    /// Seed of the order of rows and of new weights
+    // TOML, in which settings are saved, has signed integers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    device: DeviceArgs,
+    /// TOML file with these settings; flags override it
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(skip)]
+    show: OutputArgs,
+}
+
+fn negated<S: Serializer>(flag: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(!flag)
+}
+
+/// Trains, and saves the settings as `wgr.toml` in the output.
+pub async fn run(args: &Args) -> Result<()> {
+    let settings = Settings::<TrainConfig>::resolve(args.config.as_deref(), args)?;
+    settings.config.validate()?;
+    let gpu = Gpu::open(&settings.adapter).await?;
+    let mut progress = Progress::new(&gpu, args.show.quiet);
+    let summary = train(&gpu, &settings.config, &mut progress).await;
+    progress.finish();
+    let summary = summary?;
+    let output = &settings.config.output;
+    settings.save(&output.join("wgr.toml"))?;
+    if args.show.json {
+        print::json(&summary)?;
+    } else if !args.show.quiet {
+        print::line(&describe(&summary, output))?;
+    }
+    if summary.interrupted {
+        let place = output.display();
+        return Err(Error::Interrupted(format!("a checkpoint is in {place}; the same command with --resume goes on")));
+    }
+    Ok(())
+}
+
+fn describe(summary: &TrainSummary, output: &Path) -> String {
+    let TrainSummary { steps, first_loss, last_loss, tokens, tokens_per_second, evaluation, .. } = summary;
+    let mut text = format!(
+        "{}: {steps} steps, {tokens} tokens, {tokens_per_second:.0} tokens/s, loss {first_loss:.4} to {last_loss:.4}",
+        output.display()
+    );
+    for (name, value) in evaluation {
+        text.push_str(&format!("\n  {name} {value}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn resolve(flags: &[&str]) -> TrainConfig {
+        let command = Command::try_parse_from([&["train"], flags].concat()).unwrap();
+        Settings::resolve(None, &command.args).unwrap().config
+    }
+
+    #[test]
+    fn no_flags_leave_the_defaults() {
+        assert_eq!(resolve(&[]), TrainConfig::default());
+    }
+
+    #[test]
+    fn every_setting_has_a_flag_that_reaches_it() {
+        let flags = "--model m --data a b --output o --eval-data e --objective corn --levels 5 --epochs 2 --max-steps 3 \
+                     --batch-size 6 --grad-accum 7 --lr 0.5 --schedule cosine --warmup-ratio 0.25 --weight-decay 0.75 \
+                     --max-grad-norm 2 --max-length 8 --precision mixed --checkpointing layer --template t --no-shuffle \
+                     --save-every 9 --eval-every 10 --resume --force --seed 11 --adapter 0 --backend vulkan";
+        let config = toml::Table::try_from(resolve(&flags.split_whitespace().collect::<Vec<_>>())).unwrap();
+        let defaults = toml::Table::try_from(TrainConfig::default()).unwrap();
+        for (name, value) in &config {
+            assert_ne!(Some(value), defaults.get(name), "{name}");
+        }
+        assert_eq!(config.len(), 25, "a setting that is absent without its flag is still absent");
+    }
+
+    #[test]
+    fn the_last_word_on_shuffling_counts() {
+        assert!(resolve(&["--no-shuffle", "--shuffle"]).shuffle);
+        assert!(!resolve(&["--shuffle", "--no-shuffle"]).shuffle);
+    }
+
+    #[test]
+    fn every_choice_that_a_flag_offers_exists() {
+        let command = <Command as clap::CommandFactory>::command();
+        for name in ["objective", "schedule", "precision", "checkpointing"] {
+            let flag = command.get_arguments().find(|arg| arg.get_id() == name).unwrap();
+            for choice in flag.get_possible_values() {
+                resolve(&[&format!("--{name}"), choice.get_name()]);
+            }
+        }
+    }
+}

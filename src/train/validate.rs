@@ -1,0 +1,123 @@
+//! What the settings of a run must satisfy, checked before anything is read or allocated.
+
+use super::{ScoreConfig, TrainConfig};
+use crate::{Error, Result};
+
+/// More levels than any rating scale has, and few enough for a head of any width.
+const MAX_LEVELS: u32 = 256;
+
+impl TrainConfig {
+    /// Checks every value that can be wrong on its own.
+    ///
+    /// # Errors
+    /// The first setting that no run can have, named as its flag.
+    pub fn validate(&self) -> Result<()> {
+        given("--model", !self.model.is_empty())?;
+        given("--data", !self.data.is_empty())?;
+        given("--output", !self.output.as_os_str().is_empty())?;
+        let levels = 2..=MAX_LEVELS;
+        check(
+            "--levels",
+            levels.contains(&self.levels),
+            self.levels,
+            "labels run from 1 to a number between 2 and 256",
+        )?;
+        check("--epochs", self.epochs > 0, self.epochs, "take at least 1")?;
+        check("--batch-size", self.batch_size > 0, self.batch_size, "take at least 1")?;
+        check("--grad-accum", self.grad_accum > 0, self.grad_accum, "take at least 1")?;
+        check("--max-length", self.max_length > 0, self.max_length, "take at least 1")?;
+        for (flag, steps) in
+            [("--max-steps", self.max_steps), ("--save-every", self.save_every), ("--eval-every", self.eval_every)]
+        {
+            check(flag, steps != Some(0), 0, "take at least 1, or leave it out")?;
+        }
+        check("--lr", self.lr.is_finite() && self.lr > 0.0, self.lr, "take a number above 0, such as 1e-5")?;
+        let ratio = 0.0..=1.0;
+        check("--warmup-ratio", ratio.contains(&self.warmup_ratio), self.warmup_ratio, "take a share from 0 to 1")?;
+        for (flag, value) in [("--weight-decay", self.weight_decay), ("--max-grad-norm", self.max_grad_norm)] {
+            check(flag, value.is_finite() && value >= 0.0, value, "take 0, which switches it off, or a number above")?;
+        }
+        if self.eval_every.is_some() && self.eval_data.is_empty() {
+            return Err(Error::input("--eval-every", "there are no rows to evaluate on", "name them with --eval-data"));
+        }
+        if self.resume && self.force {
+            return Err(Error::input(
+                "--resume",
+                "contradicts --force",
+                "--resume goes on from the checkpoint in the output, --force replaces the output",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl ScoreConfig {
+    /// Checks every value that can be wrong on its own.
+    ///
+    /// # Errors
+    /// The first setting that no run can have, named as its flag.
+    pub fn validate(&self) -> Result<()> {
+        given("--model", !self.model.is_empty())?;
+        given("--input", !self.input.as_os_str().is_empty())?;
+        given("--output", !self.output.as_os_str().is_empty())?;
+        check("--batch-size", self.batch_size > 0, self.batch_size, "take at least 1")?;
+        check("--max-length", self.max_length > 0, self.max_length, "take at least 1")
+    }
+}
+
+fn given(flag: &str, present: bool) -> Result<()> {
+    let hint = "give it as a flag, or under the same name in the file of --config";
+    if present { Ok(()) } else { Err(Error::input(flag, "is missing", hint)) }
+}
+
+fn check(flag: &str, holds: bool, value: impl std::fmt::Display, hint: &str) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::input(flag, format!("cannot be {value}"), hint)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole() -> TrainConfig {
+        TrainConfig { model: "m".into(), data: vec!["d".into()], output: "o".into(), ..TrainConfig::default() }
+    }
+
+    #[test]
+    fn the_defaults_can_run() {
+        whole().validate().unwrap();
+    }
+
+    #[test]
+    fn each_impossible_value_is_refused_by_its_flag() {
+        let cases: &[(&str, fn(&mut TrainConfig))] = &[
+            ("--model", |c| c.model.clear()),
+            ("--data", |c| c.data.clear()),
+            ("--output", |c| c.output.clear()),
+            ("--levels", |c| c.levels = 1),
+            ("--levels", |c| c.levels = u32::MAX),
+            ("--epochs", |c| c.epochs = 0),
+            ("--batch-size", |c| c.batch_size = 0),
+            ("--grad-accum", |c| c.grad_accum = 0),
+            ("--max-length", |c| c.max_length = 0),
+            ("--max-steps", |c| c.max_steps = Some(0)),
+            ("--save-every", |c| c.save_every = Some(0)),
+            ("--eval-every", |c| c.eval_every = Some(0)),
+            ("--eval-every", |c| c.eval_every = Some(5)),
+            ("--lr", |c| c.lr = 0.0),
+            ("--lr", |c| c.lr = f64::NAN),
+            ("--lr", |c| c.lr = f64::INFINITY),
+            ("--warmup-ratio", |c| c.warmup_ratio = 1.1),
+            ("--warmup-ratio", |c| c.warmup_ratio = f64::NAN),
+            ("--weight-decay", |c| c.weight_decay = -0.1),
+            ("--max-grad-norm", |c| c.max_grad_norm = -1.0),
+            ("--resume", |c| (c.resume, c.force) = (true, true)),
+        ];
+        for (flag, spoil) in cases {
+            let mut config = whole();
+            spoil(&mut config);
+            let error = config.validate().expect_err(flag);
+            assert!(error.to_string().starts_with(&format!("{flag}: ")), "{flag}: {error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+}
