@@ -6,9 +6,12 @@ import package::shared::product::{load_a, load_b, params, store_c};
 
 override LANES: u32 = 8u;
 const ROWS: u32 = 32u;
+const GROUPS: u32 = ROWS / 4u;
 /// Enough registers for A when a subgroup has only four lanes.
 const MAX_LOADS: u32 = 8u;
 
+// Mesa unrolls a loop, and keeps an array that it indexes in registers, when the loop counter is the index and runs
+// over the whole array. So every loop over `sums` below is written that way; other shapes were ten times slower.
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let first_row = workgroup.y * ROWS;
@@ -16,10 +19,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     // Lanes and rows past the edge compute a copy of the last ones; `store_c` drops them.
     let b_column4 = min(column4, params.n4 - 1u);
     var rows: array<vec4<f32>, MAX_LOADS>;
-    var sums: array<vec4<f32>, ROWS>;
-    for (var i = 0u; i < ROWS; i++) {
-        sums[i] = vec4<f32>(0.0);
-    }
+    @if(!tn) var sums: array<vec4<f32>, ROWS>;
+    @if(tn) var sums: array<mat4x4<f32>, GROUPS>;
     let k4 = (params.k + 3u) / 4u;
     for (var k = 0u; k < k4; k++) {
         @if(nt) let fragment = mat4x4<f32>(
@@ -45,36 +46,40 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             for (var i = 0u; i < ROWS / LANES; i++) {
                 rows[i] = load_a(min(first_row + i * LANES + lane, params.m - 1u), k);
             }
-            for (var i = 0u; i < ROWS / LANES; i++) {
-                for (var source = 0u; source < LANES; source++) {
-                    @if(nt) sums[i * LANES + source] += subgroupShuffle(rows[i], source) * fragment;
-                    @if(nn) sums[i * LANES + source] += fragment * subgroupShuffle(rows[i], source);
-                }
+            for (var i = 0u; i < ROWS; i++) {
+                @if(nt) sums[i] += subgroupShuffle(rows[i / LANES], i % LANES) * fragment;
+                @if(nn) sums[i] += fragment * subgroupShuffle(rows[i / LANES], i % LANES);
             }
         }
         @if(tn) {
             // Element e of the tile of A is token e / 8 and row group e % 8.
             for (var i = 0u; i < ROWS / LANES; i++) {
                 let e = i * LANES + lane;
-                let token = k * 4u + e / 8u;
-                let value = load_a(min(token, last), min(first_row / 4u + e % 8u, params.m / 4u - 1u));
+                let token = k * 4u + e / GROUPS;
+                let value = load_a(min(token, last), min(first_row / 4u + e % GROUPS, params.m / 4u - 1u));
                 rows[i] = select(vec4<f32>(0.0), value, token <= last);
             }
-            for (var group = 0u; group < 8u; group++) {
-                let update = fragment * transpose(mat4x4<f32>(
-                    subgroupShuffle(rows[group / LANES], group % LANES),
-                    subgroupShuffle(rows[(8u + group) / LANES], (8u + group) % LANES),
-                    subgroupShuffle(rows[(16u + group) / LANES], (16u + group) % LANES),
-                    subgroupShuffle(rows[(24u + group) / LANES], (24u + group) % LANES),
+            for (var i = 0u; i < GROUPS; i++) {
+                sums[i] += fragment * transpose(mat4x4<f32>(
+                    subgroupShuffle(rows[i / LANES], i % LANES),
+                    subgroupShuffle(rows[(GROUPS + i) / LANES], (GROUPS + i) % LANES),
+                    subgroupShuffle(rows[(2u * GROUPS + i) / LANES], (2u * GROUPS + i) % LANES),
+                    subgroupShuffle(rows[(3u * GROUPS + i) / LANES], (3u * GROUPS + i) % LANES),
                 ));
-                sums[group * 4u] += update[0];
-                sums[group * 4u + 1u] += update[1];
-                sums[group * 4u + 2u] += update[2];
-                sums[group * 4u + 3u] += update[3];
             }
         }
     }
-    for (var i = 0u; i < ROWS; i++) {
-        store_c(first_row + i, column4, sums[i]);
+    @if(!tn) {
+        for (var i = 0u; i < ROWS; i++) {
+            store_c(first_row + i, column4, sums[i]);
+        }
+    }
+    @if(tn) {
+        for (var i = 0u; i < GROUPS; i++) {
+            store_c(first_row + i * 4u, column4, sums[i][0]);
+            store_c(first_row + i * 4u + 1u, column4, sums[i][1]);
+            store_c(first_row + i * 4u + 2u, column4, sums[i][2]);
+            store_c(first_row + i * 4u + 3u, column4, sums[i][3]);
+        }
     }
 }
