@@ -91,7 +91,7 @@ pub fn run(adapter: &AdapterSummary, output: &Path) -> Result<()> {
 
 /// Prints and runs a command of wgr, as a user would.
 fn wgr(command: &str, paths: &[(&str, &Path)], flags: &[&str]) -> Result<()> {
-    let mut cargo = cargo(&["run", "--quiet", "--package", "wgr-cli", "--bin", "wgr", "--", command]);
+    let mut cargo = cargo(&["run", "--quiet", "--bin", "wgr", "--", command]);
     let mut shown = format!("\n$ wgr {command}");
     for (flag, path) in paths {
         cargo.arg(flag).arg(path);
