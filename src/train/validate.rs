@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn each_impossible_value_is_refused_by_its_flag() {
-        let cases: &[(&str, fn(&mut TrainConfig))] = &[
+        type Spoil = fn(&mut TrainConfig);
+        let cases: &[(&str, Spoil)] = &[
             ("--model", |c| c.model.clear()),
             ("--data", |c| c.data.clear()),
             ("--output", |c| c.output.clear()),

@@ -1,1 +1,102 @@
-fn main() {}
+//! What developers run: `cargo xtask demo|test|shaders|bench`.
+
+mod adapter;
+mod demo;
+mod pending;
+mod shaders;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// Tasks around the wgr repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Train a small reward model from scratch, score rows it has not seen, and write a report
+    Demo {
+        /// Folder for the data, the model and the report
+        #[arg(long, default_value = "target/demo")]
+        output: PathBuf,
+        /// Name the command that installs a missing software GPU driver instead of running it
+        #[arg(long)]
+        no_install: bool,
+    },
+    /// Run everything that CI runs
+    Test {
+        /// Name the command that installs a missing software GPU driver instead of running it
+        #[arg(long)]
+        no_install: bool,
+    },
+    /// Write every shader permutation as plain WGSL, and run tint over them where it is installed
+    Shaders {
+        /// Folder to write to
+        #[arg(default_value = "target/shaders")]
+        directory: PathBuf,
+    },
+    /// Run the benchmarks
+    Bench {
+        /// Name the command that installs a missing software GPU driver instead of running it
+        #[arg(long)]
+        no_install: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    std::env::set_current_dir(root()).context("the repository is gone")?;
+    match task {
+        Task::Demo { output, no_install } => {
+            let adapter = adapter::ensure(no_install)?;
+            demo::run(&adapter, &output)?;
+        }
+        Task::Test { no_install } => return test::run(&adapter::ensure(no_install)?),
+        Task::Shaders { directory } => shaders::run(&directory)?,
+        Task::Bench { no_install } => {
+            adapter::ensure(no_install)?;
+            let status = cargo(&["bench", "--workspace"]).status().context("cargo could not be started")?;
+            return Ok(exit_code(status));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The repository, wherever the task was started.
+fn root() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
+}
+
+/// The cargo that runs this task.
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.args(arguments);
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // Vulkan drivers complain about its absence, once for every device that a test opens.
+        command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
+    }
+    command
+}
+
+/// The exit code of a program; 1 where a signal ended it.
+fn exit_code(status: std::process::ExitStatus) -> ExitCode {
+    ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
