@@ -6,11 +6,11 @@ use clap::ValueEnum;
 use serde_json::json;
 use wgr::{Error, Result};
 
+use crate::print;
+use crate::settings::OutputArgs;
 use wgr::model::Dtype;
 use wgr::model::convert::{Format, convert};
 use wgr::model::weights::quantized::GgmlType;
-use crate::print;
-use crate::settings::OutputArgs;
 
 /// Flags of `wgr convert`.
 #[derive(Debug, clap::Args)]

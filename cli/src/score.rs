@@ -8,10 +8,10 @@ use wgr::Result;
 use wgr::gpu::Gpu;
 use wgr::train::ScoreConfig;
 
-use wgr::train::score;
 use crate::print;
 use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
+use wgr::train::score;
 
 /// Flags of `wgr score`; what is not given stays out of the serialized form, so that the file or the default holds.
 #[derive(Debug, clap::Args, Serialize)]

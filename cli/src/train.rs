@@ -8,10 +8,10 @@ use wgr::gpu::Gpu;
 use wgr::train::{TrainConfig, TrainSummary};
 use wgr::{Error, Result};
 
-use wgr::train::train;
 use crate::print;
 use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
+use wgr::train::train;
 
 /// Flags of `wgr train`; what is not given stays out of the serialized form, so that the file or the default holds.
 #[derive(Debug, clap::Args, Serialize)]

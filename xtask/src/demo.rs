@@ -5,19 +5,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
+use wgr::data::synthetic;
+use wgr::evaluate::metrics::{is_positive, roc_auc};
 use wgr::gpu::AdapterSummary;
+use wgr::report;
+use wgr::report::chart::loss_chart;
+use wgr::report::html::Page;
 
-use crate::pending::chart::loss_chart;
-use crate::pending::html::Page;
-use crate::pending::metrics::{is_positive, roc_auc};
-use crate::pending::{report, synthetic};
 use crate::{cargo, root};
 
 // Everything about the demo that could be otherwise. Rows, sizes and rates suit each other: see `synthetic`.
 const TRAIN_ROWS: usize = 2500;
 const HELD_OUT_ROWS: usize = 300;
 const SEED: u64 = 1;
-const LEVELS: u32 = 4;
 const TRAIN_FLAGS: &[&str] = &["--batch-size", "8", "--lr", "2e-3", "--max-length", "256"];
 /// A prompt with nothing but the conversation, as the small vocabulary knows no other words.
 const TEMPLATE: &str = "{% for message in history %}{{ message.role }} {{ message.content }} {% endfor %}\
@@ -69,7 +69,7 @@ pub fn run(adapter: &AdapterSummary, output: &Path) -> Result<()> {
     write(&template, TEMPLATE)?;
     write_model(&model, &chats)?;
 
-    let flags = ["--levels", &LEVELS.to_string(), "--force"];
+    let flags = ["--levels", &synthetic::LEVELS.to_string(), "--force"];
     let flags = [&flags[..], TRAIN_FLAGS].concat();
     let paths: [(&str, &Path); 4] =
         [("--model", &model), ("--data", &train), ("--template", &template), ("--output", &trained)];
@@ -79,7 +79,7 @@ pub fn run(adapter: &AdapterSummary, output: &Path) -> Result<()> {
     let mut scored = join(unseen, &read_rows(&scores)?)?;
     scored.sort_by(|a, b| a.score.total_cmp(&b.score));
     let values: Vec<f64> = scored.iter().map(|row| row.score).collect();
-    let positives: Vec<bool> = scored.iter().map(|row| is_positive(row.label, LEVELS)).collect();
+    let positives: Vec<bool> = scored.iter().map(|row| is_positive(row.label, synthetic::LEVELS)).collect();
     let auc = roc_auc(&values, &positives).context("the held-out chats have one class only, or no finite score")?;
 
     let shown = lowest_and_highest(&scored);
@@ -161,7 +161,7 @@ fn lowest_and_highest(sorted: &[Scored]) -> Vec<&Scored> {
 }
 
 fn write_page(path: &Path, adapter: &AdapterSummary, trained: &Path, shown: &[&Scored], auc: f64) -> Result<()> {
-    let losses: Vec<(f64, f64)> = report::read(&trained.join("metrics.jsonl"))?
+    let losses: Vec<(f64, f64)> = report::metrics::read(&trained.join("metrics.jsonl"))?
         .iter()
         .filter_map(|row: &Map<String, Value>| Some((row["step"].as_f64()?, row.get("loss")?.as_f64()?)))
         .collect();

@@ -2,7 +2,6 @@
 
 mod adapter;
 mod demo;
-mod pending;
 mod shaders;
 mod test;
 
