@@ -1,0 +1,85 @@
+//! SmolLM2-135M-Instruct, a real model with a real tokenizer, against an independent reference (`tests/golden/smollm2.py`).
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use wgr::data::Packed;
+use wgr::gpu::{Mode, Recording};
+use wgr::model::Checkpoint;
+use wgr::model::classifier::{Capacity, Classifier, HEAD};
+use wgr::model::parameter::Holding;
+use wgr::train::{Checkpointing, logits};
+
+use crate::harness::*;
+
+/// The fetched model, or `None`, said in a line, where there is none.
+fn asset() -> Option<PathBuf> {
+    let home = std::env::home_dir().unwrap_or_default().join(".cache/wgr-assets");
+    let folder = std::env::var_os("WGR_ASSETS").map_or(home, PathBuf::from);
+    let path = folder.join("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+    if !path.is_file() {
+        println!("skipped: no {}", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+#[track_caller]
+fn assert_near(what: &str, actual: f32, expected: f64, tolerance: f64) {
+    assert!((f64::from(actual) - expected).abs() <= tolerance, "{what}: {actual} instead of {expected}");
+}
+
+#[test]
+fn smollm2_agrees_with_its_reference() {
+    let Some(path) = asset() else { return };
+    let golden: Value = serde_json::from_str(&std::fs::read_to_string(folder("smollm2.json")).unwrap()).unwrap();
+    let prompts = golden["prompts"].as_array().unwrap();
+    let ids: Vec<Vec<u32>> =
+        prompts.iter().map(|p| numbers(&p["ids"]).into_iter().map(|id| id as u32).collect()).collect();
+
+    let checkpoint = Checkpoint::open(&path.display().to_string()).unwrap();
+    let tokenizer = checkpoint.tokenizer().unwrap();
+    for (prompt, ids) in prompts.iter().zip(&ids) {
+        let encoded = tokenizer.encode(prompt["text"].as_str().unwrap(), false).unwrap();
+        assert_eq!(encoded.get_ids(), ids, "tokens of {}", prompt["text"]);
+    }
+
+    let gpu = open(Mode::Trusted, None);
+    let length = ids.iter().map(Vec::len).max().unwrap();
+    let capacity = Capacity { tokens: ids.iter().map(Vec::len).sum(), sequences: ids.len(), length };
+    let loading = loading(capacity, Holding::Inference, Checkpointing::None);
+    let mut classifier = Classifier::load(&gpu, &checkpoint, &loading).unwrap();
+    let hidden = checkpoint.config().hidden_size;
+    let head: Vec<f32> =
+        (0..3 * hidden).map(|i| ((0.37 * ((i / hidden + 1) * (i % hidden + 1)) as f64).sin() * 0.05) as f32).collect();
+    classifier.parameters().find(|p| p.name == HEAD).unwrap().write(&gpu, &head).unwrap();
+
+    // Both prompts in one packed batch: neither may see the other.
+    let offsets = vec![0, ids[0].len() as u32, capacity.tokens as u32];
+    let batch = Packed { tokens: ids.concat(), offsets, ..Packed::default() };
+    let mut recording = Recording::new();
+    let scores = pollster::block_on(logits(&gpu, &mut classifier, &mut recording, &batch)).unwrap();
+    let mut output = Recording::new();
+    let vocabulary = classifier.last_token_logits(&mut output.recorder(&gpu), None).unwrap();
+    output.replay(&gpu).unwrap();
+    let vocabulary = pollster::block_on(vocabulary.read(&gpu)).unwrap();
+    let rows = vocabulary.chunks(checkpoint.config().vocab_size);
+    for ((prompt, scores), row) in prompts.iter().zip(&scores).zip(rows) {
+        for (score, expected) in scores.iter().zip(numbers(&prompt["scores"])) {
+            assert_near("score", *score, expected, 5e-5);
+        }
+        for pair in prompt["top"].as_array().unwrap() {
+            let (id, expected) = (pair[0].as_u64().unwrap() as usize, pair[1].as_f64().unwrap());
+            assert_near(&format!("logit of token {id}"), row[id], expected, 5e-4);
+        }
+        for (place, expected) in numbers(&prompt["spaced"]).into_iter().enumerate() {
+            assert_near(&format!("logit of token {}", place * 1536), row[place * 1536], expected, 5e-4);
+        }
+        let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
+        assert_eq!(best as u64, prompt["top"][0][0].as_u64().unwrap(), "most likely token");
+    }
+}
