@@ -11,9 +11,12 @@
 //! - [`train`]: the loop that reads like the method, and scoring.
 //! - [`evaluate`], [`report`]: metrics; metrics.jsonl, TensorBoard, charts, HTML, model cards.
 
+#![warn(missing_docs)]
+
 pub mod data;
 pub mod error;
 pub mod evaluate;
+mod files;
 pub mod gpu;
 pub mod kernels;
 pub mod model;

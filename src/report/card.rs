@@ -48,7 +48,7 @@ impl ModelCard {
 
     /// Writes `README.md` into a model directory, under a temporary name that is moved into place.
     pub fn write(&self, directory: &Path) -> Result<()> {
-        super::replace_file(&directory.join("README.md"), self.render().as_bytes())
+        crate::files::replace_file(&directory.join("README.md"), self.render().as_bytes())
     }
 
     fn front_matter(&self, out: &mut String) {

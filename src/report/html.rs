@@ -99,7 +99,7 @@ impl Page {
 
     /// Writes the page under a temporary name and moves it into place.
     pub fn write(&self, path: &Path) -> Result<()> {
-        super::replace_file(path, self.render().as_bytes())
+        crate::files::replace_file(path, self.render().as_bytes())
     }
 }
 

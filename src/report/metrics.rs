@@ -84,7 +84,7 @@ impl MetricsWriter {
             Err(error) => return Err(Error::io(&path, error)),
         };
         let kept: String = rows_up_to(&text, step, &path)?.into_iter().flat_map(|line| [line, "\n"]).collect();
-        super::replace_file(&path, kept.as_bytes())?;
+        crate::files::replace_file(&path, kept.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&path).map_err(|e| Error::io(&path, e))?;
         Ok(Self { path, file })
     }
