@@ -150,8 +150,9 @@ impl TrainConfig {
             ("--weight-decay", self.weight_decay),
             ("--max-grad-norm", self.max_grad_norm),
         ] {
-            if !value.is_finite() || value < 0.0 {
-                return refuse(flag, format!("is {value}"), "use a number that is not negative");
+            // They reach the device as f32.
+            if !(value as f32).is_finite() || value < 0.0 {
+                return refuse(flag, format!("is {value}"), "use a number that is not negative and fits 32 bits");
             }
         }
         if self.warmup_ratio > 1.0 {
