@@ -2,12 +2,14 @@
 //! optimizer's state beside it.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tempfile::NamedTempFile;
 
 use crate::data::Template;
 use crate::gpu::Gpu;
@@ -168,11 +170,20 @@ pub fn restore(gpu: &Gpu, stepper: &Stepper, directory: &Path) -> Result<Progres
     serde_json::from_slice(&text).map_err(|e| damaged(&path, e.to_string()))
 }
 
-/// Writes a text file complete or not at all.
-pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let staged = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?;
-    std::fs::write(staged.path(), content).map_err(|e| Error::io(path, e))?;
+/// Writes a file complete or not at all.
+fn write_file(path: &Path, content: &[u8]) -> Result<()> {
+    let mut staged = staged(path)?;
+    staged.write_all(content).map_err(|e| Error::io(path, e))?;
     staged.persist(path).map_err(|e| Error::io(path, e.error))?;
     Ok(())
+}
+
+/// A temporary file beside `path`, to be moved there once it is complete.
+pub fn staged(path: &Path) -> Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are their owner's alone; results are for whom the umask allows.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.prefix(".wgr-").tempfile_in(folder).map_err(|e| Error::io(path, e))
 }
