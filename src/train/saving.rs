@@ -2,16 +2,15 @@
 //! optimizer's state beside it.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use crate::data::Template;
+use crate::files::replace_file;
 use crate::gpu::Gpu;
 use crate::model::weights::{self, NewTensor, write_model};
 use crate::model::{Checkpoint, ModelConfig};
@@ -124,8 +123,8 @@ pub async fn save_checkpoint(
     });
     let path = directory.join(MOMENTS);
     let bytes = safetensors::serialize(views, None).map_err(|e| Error::run(format!("{}: {e}", path.display()), ""))?;
-    write_file(&path, &bytes)?;
-    write_file(&directory.join(STATE), &serde_json::to_vec_pretty(&progress).expect("numbers serialize"))?;
+    replace_file(&path, &bytes)?;
+    replace_file(&directory.join(STATE), &serde_json::to_vec_pretty(&progress).expect("numbers serialize"))?;
     Ok(directory)
 }
 
@@ -168,22 +167,4 @@ pub fn restore(gpu: &Gpu, stepper: &Stepper, directory: &Path) -> Result<Progres
     let path = directory.join(STATE);
     let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
     serde_json::from_slice(&text).map_err(|e| damaged(&path, e.to_string()))
-}
-
-/// Writes a file complete or not at all.
-fn write_file(path: &Path, content: &[u8]) -> Result<()> {
-    let mut staged = staged(path)?;
-    staged.write_all(content).map_err(|e| Error::io(path, e))?;
-    staged.persist(path).map_err(|e| Error::io(path, e.error))?;
-    Ok(())
-}
-
-/// A temporary file beside `path`, to be moved there once it is complete.
-pub fn staged(path: &Path) -> Result<NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are their owner's alone; results are for whom the umask allows.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.prefix(".wgr-").tempfile_in(folder).map_err(|e| Error::io(path, e))
 }

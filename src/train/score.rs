@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::data::{Example, Packed, Purpose, scoring_batches};
+use crate::files::staged;
 use crate::gpu::{Gpu, Recording};
 use crate::model::Checkpoint;
 use crate::model::classifier::{self, Capacity, Classifier, HEAD, Loading};
@@ -16,7 +17,7 @@ use crate::{Error, Result};
 use super::config::{Checkpointing, ScoreConfig};
 use super::inputs;
 use super::observer::{Observer, ScoreProgress, ScoreSummary};
-use super::saving::{Head, staged};
+use super::saving::Head;
 use super::step::logits;
 
 /// Scores every row of a file and writes `{"id", "score", "logits", "probs"}` rows in input order. A score does not

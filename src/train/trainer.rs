@@ -209,7 +209,8 @@ impl<'a> Run<'a> {
         if evaluated_at != Some(self.progress.step) && !self.held_out.is_empty() {
             summary.evaluation = self.evaluate(gpu, &mut records, observer).await?;
         }
-        let files = records.finish(self.config, &self.source, self.examples.len(), &summary)?;
+        let files =
+            records.finish(self.config, &self.template, self.examples.len(), self.progress, &summary.evaluation)?;
         saving::save_model(gpu, &self.stepper, &self.parts(), &self.config.output, files).await?;
         Ok(summary)
     }
