@@ -3,16 +3,23 @@
 use std::io::Write;
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 use crate::{Error, Result};
+
+/// A temporary file beside `path`, to be moved there with `persist` once it is complete.
+pub fn staged(path: &Path) -> Result<NamedTempFile> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are their owner's alone; these files are for others too, as far as the umask allows.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.prefix(".wgr-").tempfile_in(directory).map_err(|e| Error::io(path, e))
+}
 
 /// Writes a file under a temporary name in its directory and moves it into place, so that nobody ever reads half of it.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default; these files are for others too, as far as the umask allows.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(directory).map_err(|e| Error::io(directory, e))?;
+    let mut file = staged(path)?;
     file.write_all(bytes).map_err(|e| Error::io(path, e))?;
     file.persist(path).map_err(|e| Error::io(path, e.error))?;
     Ok(())

@@ -267,7 +267,7 @@ mod tests {
         for _ in 0..20 {
             for (bag, &target) in bags.iter().zip(&targets) {
                 let logit: f64 = bag.iter().map(|&word| weights[word]).sum();
-                let error = crate::evaluate::ordinal::sigmoid(logit) - f64::from(u8::from(target));
+                let error = 1.0 / (1.0 + (-logit).exp()) - f64::from(u8::from(target));
                 bag.iter().for_each(|&word| weights[word] -= 0.02 * error);
             }
         }

@@ -85,9 +85,13 @@ impl Batch {
         Groups { unique: &self.unique, starts: &self.starts, rows: &self.rows }
     }
 
-    /// Bytes of the buffers, for the plan.
-    pub fn bytes(config: &ModelConfig, max_tokens: usize, max_sequences: usize, max_length: usize) -> u64 {
-        let half = (config.head_dim / 2).next_multiple_of(4);
-        4 * (6 * max_tokens + max_sequences + 2 + max_length * 2 * half) as u64
+    /// Bytes of the lists, for the plan.
+    pub fn list_bytes(max_tokens: usize, max_sequences: usize) -> u64 {
+        4 * (6 * max_tokens + max_sequences + 2) as u64
+    }
+
+    /// Bytes of the table of angles, for the plan.
+    pub fn angle_bytes(config: &ModelConfig, max_length: usize) -> u64 {
+        4 * (max_length * 2 * (config.head_dim / 2).next_multiple_of(4)) as u64
     }
 }

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 use super::activations::{self, Activations, Keeping};
 use super::batch::Batch;
-use super::config::ModelConfig;
+use super::config::{ModelConfig, TensorSpec};
 use super::decoder::{Decoder, Pass, norm_backward};
 use super::linear::Linear;
 use super::parameter::{Holding, Parameter};
@@ -92,20 +92,10 @@ fn chunk_values(config: &ModelConfig, capacity: Capacity) -> usize {
 /// What a model will hold on the device, from the tables that allocation reads too.
 pub fn plan(config: &ModelConfig, checkpoint: &Checkpoint, loading: &Loading) -> MemoryPlan {
     let capacity = loading.capacity;
-    let padded = |n: usize| n.next_multiple_of(4) as u64;
     let mut plan = MemoryPlan { tokens: capacity.tokens, ..Default::default() };
-    let queries = [config.query_width(), config.key_value_width()];
-    let head = [weights_spec(HEAD, &[loading.logits, config.hidden_size])];
+    let head = [TensorSpec { name: HEAD.to_owned(), shape: vec![loading.logits, config.hidden_size] }];
     for spec in config.tensors().iter().chain(&head) {
-        // Head dimensions are padded by halves; the difference matters only for tiny models.
-        let dimension = |n: usize| {
-            if queries.contains(&n) {
-                Layout::heads(n / config.head_dim, config.head_dim).padded() as u64
-            } else {
-                padded(n)
-            }
-        };
-        let values: u64 = spec.shape.iter().map(|n| dimension(*n)).product();
+        let values = padded_values(config, spec) as u64;
         let matrix = spec.shape.len() > 1;
         match loading.holding {
             Holding::Inference => {
@@ -121,14 +111,23 @@ pub fn plan(config: &ModelConfig, checkpoint: &Checkpoint, loading: &Loading) ->
         }
     }
     let table = activations::table(config, loading.keeping());
-    plan.activations = activations::bytes(&table, capacity.tokens, capacity.sequences);
-    plan.workspace = Batch::bytes(config, capacity.tokens, capacity.sequences, capacity.length)
-        + 4 * chunk_values(config, capacity) as u64;
+    plan.activations =
+        activations::bytes(&table, capacity.tokens, capacity.sequences) + Batch::angle_bytes(config, capacity.length);
+    plan.workspace = Batch::list_bytes(capacity.tokens, capacity.sequences) + 4 * chunk_values(config, capacity) as u64;
     plan
 }
 
-fn weights_spec(name: &str, shape: &[usize]) -> super::config::TensorSpec {
-    super::config::TensorSpec { name: name.to_owned(), shape: shape.to_vec() }
+/// Values of a parameter with padding: attention heads are padded by halves, other dimensions to groups of four.
+fn padded_values(config: &ModelConfig, spec: &TensorSpec) -> usize {
+    let plain = |n: usize| Layout::plain(n).padded();
+    let heads = |n: usize| Layout::heads(n / config.head_dim, config.head_dim).padded();
+    let (attention, output) = (spec.name.contains(".self_attn."), spec.name.contains(".o_proj."));
+    match spec.shape[..] {
+        [rows, columns] if output => plain(rows) * heads(columns),
+        [rows, columns] if attention => heads(rows) * plain(columns),
+        [columns] if attention && !output => heads(columns),
+        _ => spec.shape.iter().map(|n| plain(*n)).product(),
+    }
 }
 
 impl Classifier {

@@ -47,11 +47,9 @@ impl Parameter {
         let tensor = |memory, dtype| Tensor::new(gpu, memory, &name, rows, columns, dtype);
         let weight = tensor(Memory::Weights, dtype)?;
         let training = holding != Holding::Inference;
-        let compute = (holding == Holding::MixedTraining).then(|| tensor(Memory::Weights, Dtype::Bf16)).transpose()?;
         Ok(Self {
             shape: vec![rows.len(), columns.len()],
-            // The optimizer writes weight and copy shard by shard; where they are cut differently there is no copy.
-            compute: compute.filter(|copy| copy.shards().len() == weight.shards().len()),
+            compute: (holding == Holding::MixedTraining).then(|| tensor(Memory::Weights, Dtype::Bf16)).transpose()?,
             gradient: training.then(|| tensor(Memory::Gradients, Dtype::F32)).transpose()?,
             weight,
             name,

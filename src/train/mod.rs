@@ -4,6 +4,7 @@ mod config;
 mod evaluation;
 mod inputs;
 mod observer;
+mod output;
 mod records;
 mod saving;
 mod score;

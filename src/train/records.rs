@@ -4,14 +4,15 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::model::Checkpoint;
+use crate::data::Template;
+use crate::report::card::ModelCard;
 use crate::report::chart::loss_chart;
 use crate::report::metrics::{MetricsWriter, StepMetrics, read};
 use crate::report::tensorboard::TensorBoardWriter;
 use crate::{Error, Result};
 
 use super::config::TrainConfig;
-use super::observer::TrainSummary;
+use super::saving::Progress;
 
 /// Writers of a run in progress.
 pub struct Records {
@@ -51,25 +52,38 @@ impl Records {
         self.tensorboard.scalars(step, values)
     }
 
-    /// The files that go into the model directory with the weights.
+    /// The files that go into the model directory with the weights: settings, loss chart, model card.
     pub fn finish(
         &self,
         config: &TrainConfig,
-        source: &Checkpoint,
+        template: &Template,
         rows: usize,
-        summary: &TrainSummary,
+        progress: Progress,
+        evaluation: &Map<String, Value>,
     ) -> Result<Vec<(String, Vec<u8>)>> {
         let history = read(&self.directory.join("metrics.jsonl"))?;
         let points = |name: &str| -> Vec<(f64, f64)> {
             history.iter().filter_map(|row| Some((row.get("step")?.as_f64()?, row.get(name)?.as_f64()?))).collect()
         };
         let settings = toml::to_string_pretty(config).map_err(|e| Error::run(format!("wgr.toml: {e}"), ""))?;
-        let mut files = vec![("wgr.toml".to_owned(), settings.into_bytes())];
+        let card = ModelCard {
+            name: self.directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            base_model: (!Path::new(&config.model).exists()).then(|| config.model.clone()),
+            objective: config.objective.to_string(),
+            levels: config.levels,
+            training_rows: rows as u64,
+            steps: progress.step,
+            tokens: progress.tokens,
+            settings: settings.clone(),
+            template: template.source().to_owned(),
+            metrics: evaluation.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect(),
+        };
+        let mut files =
+            vec![("wgr.toml".to_owned(), settings.into_bytes()), ("README.md".to_owned(), card.render().into_bytes())];
         let losses = points("loss");
         if losses.iter().any(|(_, loss)| loss.is_finite()) {
             files.push(("loss.svg".to_owned(), loss_chart(&losses, &points("eval/loss"))?.into_bytes()));
         }
-        let _ = (source, rows, summary);
         Ok(files)
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::data::Template;
+use crate::files::replace_file;
 use crate::gpu::Gpu;
 use crate::model::weights::{self, NewTensor, write_model};
 use crate::model::{Checkpoint, ModelConfig};
@@ -122,8 +123,8 @@ pub async fn save_checkpoint(
     });
     let path = directory.join(MOMENTS);
     let bytes = safetensors::serialize(views, None).map_err(|e| Error::run(format!("{}: {e}", path.display()), ""))?;
-    write_file(&path, &bytes)?;
-    write_file(&directory.join(STATE), &serde_json::to_vec_pretty(&progress).expect("numbers serialize"))?;
+    replace_file(&path, &bytes)?;
+    replace_file(&directory.join(STATE), &serde_json::to_vec_pretty(&progress).expect("numbers serialize"))?;
     Ok(directory)
 }
 
@@ -166,13 +167,4 @@ pub fn restore(gpu: &Gpu, stepper: &Stepper, directory: &Path) -> Result<Progres
     let path = directory.join(STATE);
     let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
     serde_json::from_slice(&text).map_err(|e| damaged(&path, e.to_string()))
-}
-
-/// Writes a text file complete or not at all.
-pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let staged = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?;
-    std::fs::write(staged.path(), content).map_err(|e| Error::io(path, e))?;
-    staged.persist(path).map_err(|e| Error::io(path, e.error))?;
-    Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::data::{Example, Packed, Purpose, scoring_batches};
+use crate::files::staged;
 use crate::gpu::{Gpu, Recording};
 use crate::model::Checkpoint;
 use crate::model::classifier::{self, Capacity, Classifier, HEAD, Loading};
@@ -33,6 +34,8 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
             "use --force to replace it",
         ));
     }
+    // Opened first: an output that cannot be written should not be noticed after hours of scoring.
+    let staged = staged(&config.output)?;
     let source = Checkpoint::open(&config.model)?;
     let Some(info) = source.info(HEAD) else {
         let hint = "train one with `wgr train`";
@@ -49,12 +52,12 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
     let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
     let longest = lengths.iter().copied().max().unwrap_or(1);
     // Long rows are scored in smaller batches: a batch never holds more tokens than a full one of typical rows.
-    let most_tokens = longest.max(config.batch_size * 256);
+    let most_tokens = longest.max(config.batch_size.saturating_mul(256));
     let batches = scoring_batches(&lengths, config.batch_size, most_tokens);
     let tokens_of = |batch: &Vec<usize>| batch.iter().map(|index| lengths[*index]).sum::<usize>();
     let capacity = Capacity {
         tokens: batches.iter().map(tokens_of).max().unwrap_or(1),
-        sequences: config.batch_size,
+        sequences: config.batch_size.min(examples.len()),
         length: longest,
     };
     let loading = Loading {
@@ -91,10 +94,7 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
         observer.scored(ScoreProgress { rows: summary.rows, total: examples.len(), tokens: summary.tokens });
     }
     summary.tokens_per_second = summary.tokens as f64 / started.elapsed().as_secs_f64().max(1e-9);
-    let folder =
-        config.output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     let failed = |e| Error::io(&config.output, e);
-    let staged = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     let mut out = std::io::BufWriter::new(staged);
     for (example, logits) in examples.iter().zip(rows.into_iter().flatten()) {
         let score = objective::score(head.objective, &logits, &head.biases);

@@ -1,5 +1,6 @@
 //! `wgr train`: rows in, a reward model out.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::{Map, Value};
@@ -18,6 +19,7 @@ use super::config::{Precision, TrainConfig};
 use super::evaluation::evaluate;
 use super::inputs;
 use super::observer::{Observer, StepMetrics, TrainSummary};
+use super::output;
 use super::records::Records;
 use super::saving::{self, Head, Parts, Progress};
 use super::step::{Outcome, Stepper};
@@ -29,11 +31,15 @@ use super::step::{Outcome, Stepper};
 /// after a checkpoint of the last good state was written; device and disk failures.
 pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainSummary> {
     config.validate()?;
-    let resumed = claim_output(config)?;
+    let resumed = output::check(config)?;
     let source = match &resumed {
         Some(directory) => Checkpoint::open(&directory.display().to_string())?,
         None => Checkpoint::open(&config.model)?,
     };
+    match resumed {
+        Some(_) => output::check_head(config, &source)?,
+        None => output::check_source(config, &source)?,
+    }
     let template = inputs::template(config.template.as_deref(), &source)?;
     let encoder = inputs::encoder(&source, template.clone(), config.max_length)?;
     let purpose = inputs::purpose(config.objective, config.levels);
@@ -47,29 +53,9 @@ pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer)
         run.progress = saving::restore(gpu, &run.stepper, directory)?;
         observer.note(&format!("resumed after step {} from {}", run.progress.step, directory.display()));
     }
+    // Only now, when nothing that was given can be wrong any more, is an old run replaced.
+    output::open(config, resumed.is_some())?;
     run.train(gpu, observer).await
-}
-
-/// Checks that the output may be written; with `--resume`, finds where to go on.
-fn claim_output(config: &TrainConfig) -> Result<Option<std::path::PathBuf>> {
-    let output = &config.output;
-    let latest = if config.resume { saving::latest_checkpoint(output)? } else { None };
-    let occupied = output.join("config.json").exists() || output.join("checkpoints").exists();
-    if occupied && config.force && !config.resume {
-        let old = output.join("checkpoints");
-        if old.exists() {
-            std::fs::remove_dir_all(&old).map_err(|e| Error::io(&old, e))?;
-        }
-    } else if occupied && latest.is_none() {
-        let hint = if config.resume {
-            "it holds no complete checkpoint to resume from; use --force to start again"
-        } else {
-            "use --resume to go on or --force to start again"
-        };
-        return Err(Error::input(format!("--output {}", output.display()), "already holds a run", hint));
-    }
-    std::fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
-    Ok(latest)
 }
 
 /// A prepared run: everything but the loop.
@@ -103,7 +89,8 @@ impl<'a> Run<'a> {
         let steps_per_epoch = sampler.batches_per_epoch().div_ceil(config.grad_accum) as u64;
         let all_steps = steps_per_epoch * u64::from(config.epochs);
         let total_steps = config.max_steps.map_or(all_steps, |most| most.min(all_steps));
-        let capacity = capacity(config, &sampler, &examples, &held_out);
+        let epochs = total_steps.div_ceil(steps_per_epoch.max(1));
+        let capacity = capacity(config, &sampler, epochs, &examples, &held_out);
         let biases = match config.objective {
             Objective::Coral => Head::of(source.config(), 1)?.biases,
             _ => vec![],
@@ -150,7 +137,7 @@ impl<'a> Run<'a> {
         Parts { source: &self.source, head: self.head.clone(), template: &self.template }
     }
 
-    async fn save_checkpoint(&self, gpu: &Gpu) -> Result<std::path::PathBuf> {
+    async fn save_checkpoint(&self, gpu: &Gpu) -> Result<PathBuf> {
         saving::save_checkpoint(gpu, &self.stepper, &self.parts(), &self.config.output, self.progress).await
     }
 
@@ -186,7 +173,7 @@ impl<'a> Run<'a> {
                 loss: outcome.loss,
                 grad_norm: f64::from(outcome.grad_norm.norm),
                 learning_rate,
-                tokens,
+                tokens: self.progress.tokens,
                 tokens_per_second: tokens as f64 / seconds,
             };
             records.step(&metrics)?;
@@ -222,7 +209,8 @@ impl<'a> Run<'a> {
         if evaluated_at != Some(self.progress.step) && !self.held_out.is_empty() {
             summary.evaluation = self.evaluate(gpu, &mut records, observer).await?;
         }
-        let files = records.finish(self.config, &self.source, self.examples.len(), &summary)?;
+        let files =
+            records.finish(self.config, &self.template, self.examples.len(), self.progress, &summary.evaluation)?;
         saving::save_model(gpu, &self.stepper, &self.parts(), &self.config.output, files).await?;
         Ok(summary)
     }
@@ -258,17 +246,22 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The largest micro-batch of the run, and at least the longest held-out row.
-fn capacity(config: &TrainConfig, sampler: &Sampler, examples: &[Example], held_out: &[Example]) -> Capacity {
+/// The largest micro-batch of the epochs that the run will see, and at least the longest held-out row.
+fn capacity(
+    config: &TrainConfig,
+    sampler: &Sampler,
+    epochs: u64,
+    examples: &[Example],
+    held_out: &[Example],
+) -> Capacity {
     let tokens_of = |batch: &Vec<usize>| batch.iter().map(|index| examples[*index].tokens()).sum::<usize>();
-    let largest =
-        (0..u64::from(config.epochs)).flat_map(|epoch| sampler.epoch(epoch)).map(|batch| tokens_of(&batch)).max();
+    let largest = (0..epochs).flat_map(|epoch| sampler.epoch(epoch)).map(|batch| tokens_of(&batch)).max();
     let longest = |examples: &[Example]| examples.iter().flat_map(|e| &e.sequences).map(Vec::len).max().unwrap_or(0);
     let widest = held_out.iter().map(Example::tokens).max().unwrap_or(0);
     let per_example = if config.objective == Objective::Pairwise { 2 } else { 1 };
     Capacity {
         tokens: largest.unwrap_or(0).max(widest).max(1),
-        sequences: config.batch_size * per_example,
+        sequences: config.batch_size.min(examples.len()) * per_example,
         length: longest(examples).max(longest(held_out)).max(1),
     }
 }

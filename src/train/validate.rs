@@ -31,11 +31,17 @@ impl TrainConfig {
         {
             check(flag, steps != Some(0), 0, "take at least 1, or leave it out")?;
         }
-        check("--lr", self.lr.is_finite() && self.lr > 0.0, self.lr, "take a number above 0, such as 1e-5")?;
+        // Numbers reach the device as f32.
+        check("--lr", (self.lr as f32).is_finite() && self.lr > 0.0, self.lr, "take a number above 0, such as 1e-5")?;
         let ratio = 0.0..=1.0;
         check("--warmup-ratio", ratio.contains(&self.warmup_ratio), self.warmup_ratio, "take a share from 0 to 1")?;
         for (flag, value) in [("--weight-decay", self.weight_decay), ("--max-grad-norm", self.max_grad_norm)] {
-            check(flag, value.is_finite() && value >= 0.0, value, "take 0, which switches it off, or a number above")?;
+            check(
+                flag,
+                (value as f32).is_finite() && value >= 0.0,
+                value,
+                "take 0, which switches it off, or a number above",
+            )?;
         }
         if self.eval_every.is_some() && self.eval_data.is_empty() {
             return Err(Error::input("--eval-every", "there are no rows to evaluate on", "name them with --eval-data"));

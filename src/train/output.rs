@@ -1,0 +1,74 @@
+//! Where a training run goes: what may be replaced, and from where it goes on.
+
+use std::path::{Path, PathBuf};
+
+use crate::model::Checkpoint;
+use crate::{Error, Result};
+
+use super::config::TrainConfig;
+use super::saving::{Head, latest_checkpoint};
+
+const CONFIG: &str = "config.json";
+const CHECKPOINTS: &str = "checkpoints";
+
+/// Checks that the output may be written; with `--resume`, finds the checkpoint to go on from. Changes nothing.
+pub fn check(config: &TrainConfig) -> Result<Option<PathBuf>> {
+    let output = &config.output;
+    let latest = if config.resume { latest_checkpoint(output)? } else { None };
+    let occupied = output.join(CONFIG).exists() || output.join(CHECKPOINTS).exists();
+    let replaces = config.force && !config.resume;
+    if occupied && latest.is_none() && !replaces {
+        let hint = if config.resume {
+            "it holds no complete checkpoint to resume from; use --force to start again"
+        } else {
+            "use --resume to go on or --force to start again"
+        };
+        return Err(Error::input(format!("--output {}", output.display()), "already holds a run", hint));
+    }
+    Ok(latest)
+}
+
+/// A run goes on with the head it began with: a checkpoint's moments mean nothing for another.
+pub fn check_head(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<()> {
+    let head = Head::of(checkpoint.config(), config.objective.logits(config.levels as usize))?;
+    let refuse = |flag: String, had: String| {
+        let problem = format!("the checkpoint {} was trained with {had}", checkpoint.path().display());
+        Err(Error::input(flag, problem, "resume with the same, or start a new run in another --output"))
+    };
+    if head.objective != config.objective {
+        return refuse(format!("--objective {}", config.objective), head.objective.to_string());
+    }
+    if head.levels != config.levels {
+        return refuse(format!("--levels {}", config.levels), format!("{} levels", head.levels));
+    }
+    Ok(())
+}
+
+/// A new run must not replace the model that it starts from.
+pub fn check_source(config: &TrainConfig, source: &Checkpoint) -> Result<()> {
+    let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let (source, output) = (resolved(source.path()), resolved(&config.output));
+    if source == output || source == output.join(CONFIG) || source.starts_with(output.join(CHECKPOINTS)) {
+        let at = format!("--output {}", config.output.display());
+        return Err(Error::input(at, format!("holds the model {}", config.model), "name another directory"));
+    }
+    Ok(())
+}
+
+/// Makes the directory. Where a run starts, what an old one left goes, its `config.json` too: until the new run is
+/// done, the directory is no model.
+pub fn open(config: &TrainConfig, goes_on: bool) -> Result<()> {
+    let output = &config.output;
+    std::fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
+    if goes_on {
+        return Ok(());
+    }
+    let (file, folder) = (output.join(CONFIG), output.join(CHECKPOINTS));
+    if file.exists() {
+        std::fs::remove_file(&file).map_err(|e| Error::io(file, e))?;
+    }
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).map_err(|e| Error::io(folder, e))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Models, rows and observers for whole runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use wgr::data::TruncationReport;
+use wgr::gpu::{AdapterChoice, Gpu, Limits, Mode};
+use wgr::model::plan::MemoryPlan;
+use wgr::objective::Objective;
+use wgr::optimizer::Schedule;
+use wgr::train::{Observer, ScoreConfig, ScoreSummary, StepMetrics, TrainConfig, TrainSummary};
+
+/// The device that all tests share but those that lose it or count its memory.
+pub static GPU: LazyLock<Gpu> = LazyLock::new(|| open(None));
+
+pub fn open(limits: Option<Limits>) -> Gpu {
+    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), Mode::Trusted, limits))
+        .expect("the tests need an adapter")
+}
+
+/// Words in the vocabularies of all tiny models; the first three tokens are special.
+const WORDS: std::ops::Range<usize> = 3..45;
+
+/// A temporary folder with a tiny model and rows for it.
+pub struct Place(TempDir);
+
+impl Place {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A model of `tests/golden` with a tokenizer of one token a word.
+    pub fn model(&self, name: &str) -> PathBuf {
+        let folder = self.path(name);
+        std::fs::create_dir(&folder).unwrap();
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+        for file in ["config.json", "model.safetensors"] {
+            std::fs::copy(golden.join(file), folder.join(file)).unwrap();
+        }
+        std::fs::write(folder.join("tokenizer.json"), tokenizer(WORDS.end).to_string()).unwrap();
+        folder
+    }
+
+    pub fn write(&self, name: &str, rows: &[Value]) -> PathBuf {
+        let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Settings of a short run on the tiny Llama with rows for an objective.
+    pub fn run(&self, objective: Objective, rows: usize) -> TrainConfig {
+        let model = self.path("llama");
+        let model = if model.exists() { model } else { self.model("llama") };
+        let data = match objective {
+            Objective::Pairwise => pairs(rows),
+            _ => labelled(rows),
+        };
+        TrainConfig {
+            model: model.display().to_string(),
+            data: vec![self.write("rows.jsonl", &data)],
+            output: self.path("out"),
+            objective,
+            lr: 1e-3,
+            schedule: Schedule::Constant,
+            warmup_ratio: 0.0,
+            ..TrainConfig::default()
+        }
+    }
+
+    pub fn scoring(&self, model: &Path, rows: &[Value]) -> ScoreConfig {
+        ScoreConfig {
+            model: model.display().to_string(),
+            input: self.write("to-score.jsonl", rows),
+            output: self.path("scores.jsonl"),
+            force: true,
+            ..ScoreConfig::default()
+        }
+    }
+}
+
+/// A tokenizer of one token a word, `w3` being token 3.
+pub fn tokenizer(words: usize) -> Value {
+    let vocab: Map<String, Value> = (0..words)
+        .map(|id| match id {
+            0..3 => (["<unk>", "<s>", "</s>"][id].to_owned(), json!(id)),
+            _ => (format!("w{id}"), json!(id)),
+        })
+        .collect();
+    json!({
+        "version": "1.0", "added_tokens": [], "normalizer": null, "post_processor": null, "decoder": null,
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>"},
+    })
+}
+
+/// A text of 3 to 22 words, the same for a number.
+pub fn text(number: usize) -> String {
+    let mut state = number as u64 + 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize
+    };
+    let length = 3 + next() % 20;
+    let words: Vec<String> = (0..length).map(|_| format!("w{}", WORDS.start + next() % WORDS.len())).collect();
+    words.join(" ")
+}
+
+pub fn labelled(count: usize) -> Vec<Value> {
+    (0..count).map(|i| json!({"id": format!("r{i}"), "text": text(i), "label": 1 + i * 7 % 4})).collect()
+}
+
+pub fn pairs(count: usize) -> Vec<Value> {
+    (0..count).map(|i| json!({"id": format!("p{i}"), "chosen": text(2 * i), "rejected": text(2 * i + 1)})).collect()
+}
+
+/// Remembers what it is told; may stop the run after some steps, or do something then.
+#[derive(Default)]
+pub struct Watch<'a> {
+    pub steps: Vec<StepMetrics>,
+    pub plan: Option<MemoryPlan>,
+    pub stop_after: Option<u64>,
+    pub on_step: Option<Box<dyn FnMut(u64) + 'a>>,
+}
+
+impl Watch<'_> {
+    pub fn losses(&self) -> Vec<f64> {
+        self.steps.iter().map(|step| step.loss).collect()
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn tokenized(&mut self, rows: usize, tokens: u64, _: &TruncationReport) {
+        assert!(rows > 0 && tokens > 0);
+    }
+
+    fn planned(&mut self, plan: &MemoryPlan) {
+        self.plan = Some(plan.clone());
+    }
+
+    fn step(&mut self, metrics: &StepMetrics, _: f64) {
+        self.steps.push(*metrics);
+        if let Some(act) = &mut self.on_step {
+            act(metrics.step);
+        }
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.stop_after.is_some_and(|step| self.steps.last().is_some_and(|last| last.step >= step))
+    }
+}
+
+pub fn train(config: &TrainConfig, watch: &mut Watch) -> wgr::Result<TrainSummary> {
+    pollster::block_on(wgr::train::train(&GPU, config, watch))
+}
+
+/// Trains and returns the losses.
+pub fn losses(config: &TrainConfig) -> Vec<f64> {
+    let mut watch = Watch::default();
+    train(config, &mut watch).unwrap();
+    watch.losses()
+}
+
+pub fn score(config: &ScoreConfig) -> wgr::Result<ScoreSummary> {
+    pollster::block_on(wgr::train::score(&GPU, config, &mut wgr::train::Silent))
+}
+
+/// Scores and returns the rows written.
+pub fn scores(config: &ScoreConfig) -> Vec<Value> {
+    score(config).unwrap();
+    json_lines(&config.output)
+}
+
+pub fn json_lines(path: &Path) -> Vec<Value> {
+    std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The tensors of a safetensors file, by name.
+pub fn tensors(path: &Path) -> Vec<(String, Vec<f32>)> {
+    let bytes = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<_> = file
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| (name, bytemuck::pod_collect_to_vec::<u8, f32>(view.data())))
+        .collect();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    tensors
+}

@@ -1,0 +1,9 @@
+//! Training and scoring from files to files: what may not change a score or a run, how runs go on, and how they fail.
+
+mod faults;
+mod harness;
+mod memory;
+mod refusals;
+mod resuming;
+mod scoring;
+mod steps;

@@ -1,0 +1,109 @@
+use std::path::Path;
+
+use serde_json::Value;
+use wgr::objective::Objective;
+use wgr::optimizer::Schedule;
+use wgr::train::{Precision, TrainConfig};
+
+use crate::harness::*;
+
+/// Metrics without what the clock decides.
+fn metrics(output: &Path) -> Vec<Value> {
+    let mut rows = json_lines(&output.join("metrics.jsonl"));
+    for row in &mut rows {
+        row.as_object_mut().unwrap().remove("tokens_per_second");
+    }
+    rows
+}
+
+fn bytes(output: &Path, file: &str) -> Vec<u8> {
+    std::fs::read(output.join(file)).unwrap()
+}
+
+#[test]
+fn an_interrupted_run_goes_on_to_the_same_bits() {
+    // Two epochs of three steps, in another order each.
+    for (objective, precision) in [
+        (Objective::Ordinal, Precision::F32),
+        (Objective::Ordinal, Precision::Mixed),
+        (Objective::Coral, Precision::F32),
+    ] {
+        let place = Place::new();
+        let at = |name: &str| TrainConfig {
+            output: place.path(name),
+            epochs: 2,
+            grad_accum: 2,
+            batch_size: 2,
+            save_every: Some(3),
+            eval_every: Some(2),
+            eval_data: vec![place.write("held-out.jsonl", &labelled(3))],
+            schedule: Schedule::Cosine,
+            warmup_ratio: 0.3,
+            precision,
+            ..place.run(objective, 11)
+        };
+        let (whole, again, parts) = (at("whole"), at("again"), at("parts"));
+        train(&whole, &mut Watch::default()).unwrap();
+        train(&again, &mut Watch::default()).unwrap();
+        for stop_after in [1, 4] {
+            let mut watch = Watch { stop_after: Some(stop_after), ..Watch::default() };
+            let summary = train(&TrainConfig { resume: true, ..parts.clone() }, &mut watch).unwrap();
+            assert!(summary.interrupted && summary.steps == stop_after, "{summary:?}");
+            assert!(!parts.output.join("config.json").exists(), "a stopped run leaves no model");
+        }
+        let mut watch = Watch::default();
+        let summary = train(&TrainConfig { resume: true, ..parts.clone() }, &mut watch).unwrap();
+        assert_eq!((summary.steps, watch.steps.len(), summary.interrupted), (6, 2, false));
+        for other in [&again, &parts] {
+            let name = other.output.display();
+            assert_eq!(metrics(&other.output), metrics(&whole.output), "{name} {objective} {precision:?}");
+            for file in ["model.safetensors", "config.json", "checkpoints/step-6/optimizer.safetensors"] {
+                assert!(
+                    bytes(&other.output, file) == bytes(&whole.output, file),
+                    "{name} {objective} {precision:?}: {file}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_order_of_rows_depends_on_the_seed() {
+    let place = Place::new();
+    let with = |seed| losses(&TrainConfig { seed, force: true, ..place.run(Objective::Ordinal, 12) });
+    assert_ne!(with(1), with(2));
+}
+
+#[test]
+fn a_resumed_run_keeps_its_head() {
+    let place = Place::new();
+    let config = TrainConfig { save_every: Some(1), max_steps: Some(1), ..place.run(Objective::Ordinal, 8) };
+    train(&config, &mut Watch::default()).unwrap();
+    let other = TrainConfig { objective: Objective::Corn, resume: true, ..config.clone() };
+    let error = train(&other, &mut Watch::default()).unwrap_err();
+    assert!(error.exit_code() == 2 && error.to_string().contains("--objective"), "{error}");
+    let other = TrainConfig { levels: 5, resume: true, ..config };
+    let error = train(&other, &mut Watch::default()).unwrap_err();
+    assert!(error.exit_code() == 2 && error.to_string().contains("--levels"), "{error}");
+}
+
+#[test]
+fn a_checkpoint_cut_short_is_passed_over_and_a_damaged_one_is_named() {
+    let place = Place::new();
+    let config = TrainConfig { save_every: Some(1), ..place.run(Objective::Ordinal, 12) };
+    train(&config, &mut Watch::default()).unwrap();
+    let checkpoint = |step: u64| config.output.join(format!("checkpoints/step-{step}"));
+    std::fs::remove_file(checkpoint(3).join("trainer_state.json")).unwrap();
+    let again = TrainConfig { resume: true, ..config.clone() };
+    let mut watch = Watch::default();
+    train(&again, &mut watch).unwrap();
+    assert_eq!(watch.steps.len(), 1, "from step 2 to 3");
+    for (file, content) in [("optimizer.safetensors", "short"), ("trainer_state.json", "{}"), ("config.json", "{")] {
+        let path = checkpoint(3).join(file);
+        let good = std::fs::read(&path).unwrap();
+        std::fs::write(&path, content).unwrap();
+        let error = train(&again, &mut Watch::default()).unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains(file), "{error}");
+        std::fs::write(&path, good).unwrap();
+    }
+}

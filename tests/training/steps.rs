@@ -1,0 +1,116 @@
+use wgr::data::Packed;
+use wgr::gpu::Limits;
+use wgr::model::Checkpoint;
+use wgr::model::classifier::{Capacity, Loading};
+use wgr::model::parameter::Holding;
+use wgr::objective::Objective;
+use wgr::optimizer::AdamWConfig;
+use wgr::train::{Checkpointing, Precision, Stepper, TrainConfig};
+
+use crate::harness::*;
+
+/// Root mean square of the differences over that of the values.
+fn distance(a: &[(String, Vec<f32>)], b: &[(String, Vec<f32>)]) -> f64 {
+    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
+    let flat =
+        |side: &[(String, Vec<f32>)]| side.iter().flat_map(|(_, v)| v.clone()).map(f64::from).collect::<Vec<_>>();
+    let (a, b) = (flat(a), flat(b));
+    assert_eq!(a.len(), b.len());
+    (square(&mut a.iter().zip(&b).map(|(a, b)| a - b)) / square(&mut b.iter().copied())).sqrt()
+}
+
+#[test]
+fn accumulation_changes_nothing_but_memory() {
+    // 11 rows make a partial last step; the losses of all its rows still weigh the same.
+    for objective in Objective::ALL {
+        let place = Place::new();
+        let base = TrainConfig { epochs: 2, shuffle: false, ..place.run(objective, 11) };
+        let cut = |batch_size, grad_accum| {
+            let output = place.path(&format!("out-{batch_size}-{grad_accum}"));
+            let config = TrainConfig { batch_size, grad_accum, output, ..base.clone() };
+            let losses = losses(&config);
+            (losses, tensors(&config.output.join("model.safetensors")))
+        };
+        let (whole, weights) = cut(8, 1);
+        assert_eq!(whole.len(), 4);
+        for (batch_size, grad_accum) in [(1, 8), (4, 2)] {
+            let (accumulated, other) = cut(batch_size, grad_accum);
+            assert_eq!(accumulated.len(), 4, "{objective}: {grad_accum} x {batch_size}");
+            for (a, b) in accumulated.iter().zip(&whole) {
+                assert!((a - b).abs() <= 2e-6 * b.abs(), "{objective}: {grad_accum} x {batch_size}: loss {a}, not {b}");
+            }
+            let off = distance(&other, &weights);
+            assert!(off < 2e-6, "{objective}: {grad_accum} x {batch_size}: weights off by {off:.1e}");
+        }
+    }
+}
+
+#[test]
+fn checkpointing_changes_no_loss() {
+    for precision in [Precision::F32, Precision::Mixed] {
+        let place = Place::new();
+        let with = |checkpointing| {
+            losses(&TrainConfig { checkpointing, precision, force: true, ..place.run(Objective::Ordinal, 12) })
+        };
+        let kept = with(Checkpointing::None);
+        assert_eq!(kept.len(), 3);
+        assert_eq!(with(Checkpointing::Attention), kept, "{precision:?}");
+        assert_eq!(with(Checkpointing::Layer), kept, "{precision:?}");
+    }
+}
+
+#[test]
+fn mixed_precision_follows_f32() {
+    let place = Place::new();
+    let with = |precision| losses(&TrainConfig { precision, force: true, ..place.run(Objective::Ordinal, 40) });
+    let (exact, mixed) = (with(Precision::F32), with(Precision::Mixed));
+    assert_eq!((exact.len(), mixed.len()), (10, 10));
+    assert_ne!(exact, mixed, "bf16 rounds");
+    for (step, (mixed, exact)) in mixed.iter().zip(&exact).enumerate() {
+        // bf16 keeps eight bits; a loss is a mean over many rounded values.
+        assert!((mixed - exact).abs() < 0.01 * exact, "step {}: {mixed} in mixed precision, {exact} in f32", step + 1);
+    }
+}
+
+#[test]
+fn mixed_precision_is_the_same_with_sharded_matrices() {
+    let place = Place::new();
+    let checkpoint = Checkpoint::open(&place.model("qwen3").display().to_string()).unwrap();
+    let batch = Packed {
+        tokens: (3..27).collect(),
+        offsets: vec![0, 5, 14, 24],
+        labels: vec![1.0, 4.0, 2.0],
+        ..Packed::default()
+    };
+    let capacity = Capacity { tokens: 24, sequences: 3, length: 10 };
+    let checkpointing = Checkpointing::None;
+    let losses = |holding, limits| {
+        let gpu = open(limits);
+        let loading = Loading { holding, checkpointing, logits: 3, biases: vec![], seed: 1, capacity };
+        let mut stepper =
+            Stepper::new(&gpu, &checkpoint, &loading, Objective::Ordinal, 4, AdamWConfig::default(), 1).unwrap();
+        let step =
+            |step| pollster::block_on(stepper.step(&gpu, std::slice::from_ref(&batch), step, 1e-3)).unwrap().loss;
+        (0..4).map(step).collect::<Vec<_>>()
+    };
+    let small = Some(Limits { binding_bytes: 5 << 10 });
+    let mixed = losses(Holding::MixedTraining, small);
+    assert_ne!(mixed, losses(Holding::Training, small), "bf16 rounds");
+    for (small, whole) in mixed.iter().zip(losses(Holding::MixedTraining, None)) {
+        assert!((small - whole).abs() < 1e-5 * whole, "{small} in shards, {whole} whole");
+    }
+}
+
+#[test]
+fn the_metrics_count_tokens_and_epochs_of_the_run() {
+    let place = Place::new();
+    let config = TrainConfig { epochs: 2, ..place.run(Objective::Ordinal, 8) };
+    let summary = train(&config, &mut Watch::default()).unwrap();
+    let rows = json_lines(&config.output.join("metrics.jsonl"));
+    let epochs: Vec<f64> = rows.iter().map(|row| row["epoch"].as_f64().unwrap()).collect();
+    assert_eq!(epochs, [0.5, 1.0, 1.5, 2.0]);
+    let words: usize = (0..8).map(|i| text(i).split(' ').count()).sum();
+    assert_eq!(rows[1]["tokens"], words, "after one pass");
+    assert_eq!(rows[3]["tokens"], 2 * words, "after two passes");
+    assert_eq!(summary.tokens, 2 * words as u64);
+}
