@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use wgr::Result;
-use wgr::gpu::Gpu;
 use wgr::train::ScoreConfig;
 
 use crate::print;
@@ -61,7 +60,7 @@ pub struct Args {
 pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<ScoreConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
-    let gpu = Gpu::open(&settings.adapter).await?;
+    let gpu = wgr::kernels::open(&settings.adapter).await?;
     let mut progress = Progress::new(&gpu, args.show.quiet);
     let summary = score(&gpu, &settings.config, &mut progress).await;
     progress.finish();

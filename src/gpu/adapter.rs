@@ -132,10 +132,15 @@ fn named(wanted: &str, names: &[String]) -> Option<usize> {
 }
 
 pub(super) fn preset(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Preset {
-    // The register tiles exchange values within a subgroup, so its size must be known when the pipeline is built.
-    let fixed = info.subgroup_min_size == info.subgroup_max_size && matches!(info.subgroup_min_size, 4 | 8 | 16);
     let software = info.device_type == wgpu::DeviceType::Cpu;
-    if software && fixed && features.contains(wgpu::Features::SUBGROUP) { Preset::Software } else { Preset::Gpu }
+    if software && has_fixed_subgroups(info, features) { Preset::Software } else { Preset::Gpu }
+}
+
+/// The register tiles exchange values within a subgroup, so its size must be known when the pipeline is built.
+pub(super) fn has_fixed_subgroups(info: &wgpu::AdapterInfo, features: wgpu::Features) -> bool {
+    info.subgroup_min_size == info.subgroup_max_size
+        && matches!(info.subgroup_min_size, 4 | 8 | 16)
+        && features.contains(wgpu::Features::SUBGROUP)
 }
 
 fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {

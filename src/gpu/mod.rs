@@ -8,12 +8,11 @@ mod device;
 mod memory;
 mod profile;
 mod recording;
-pub mod self_test;
 mod shader;
 mod tensor;
 
 pub use adapter::{AdapterChoice, AdapterSummary, Preset, adapters};
-pub use device::{Gpu, Limits, Mode, Pipeline};
+pub use device::{Gpu, Limits, Mode, Options, Pipeline};
 pub use memory::{Ledger, Memory};
 pub use profile::{Profile, ProfileRow};
 pub(crate) use recording::refuse;

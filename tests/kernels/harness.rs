@@ -2,26 +2,35 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use wgr::gpu::{AdapterChoice, Dtype, Gpu, Layout, Limits, Memory, Mode, Recorder, Recording, Tensor};
+use wgr::gpu::{AdapterChoice, Dtype, Gpu, Layout, Limits, Memory, Mode, Options, Preset, Recorder, Recording, Tensor};
 
 /// Normalised mean squared error that f32 kernels stay under: Σ(a − e)² / Σe².
 pub const F32: f64 = 1e-11;
 /// The same where bf16 is stored: one rounding is 2⁻⁹ relative.
 pub const BF16: f64 = 1e-5;
 
-/// Runs a case on checked and on trusted shaders, and once with bindings of at most 40 KiB so that weights are
-/// sharded.
+/// Runs a case with the adapter's own preset and with that of ordinary GPUs, each on checked and on trusted shaders and
+/// with bindings of at most 40 KiB, so that weights are sharded.
 pub fn everywhere(case: impl Fn(&Gpu)) {
-    for (mode, limits) in
-        [(Mode::Checked, None), (Mode::Trusted, None), (Mode::Trusted, Some(Limits { binding_bytes: 40 << 10 }))]
-    {
-        case(&open(mode, limits));
+    let small = Some(Limits { binding_bytes: 40 << 10 });
+    for (mode, limits, preset) in [
+        (Mode::Checked, None, None),
+        (Mode::Trusted, None, None),
+        (Mode::Trusted, small, None),
+        (Mode::Checked, None, Some(Preset::Gpu)),
+        (Mode::Trusted, small, Some(Preset::Gpu)),
+    ] {
+        case(&open_with(Options { mode, limits, preset }));
     }
 }
 
 /// The adapter the tests run on.
 pub fn open(mode: Mode, limits: Option<Limits>) -> Gpu {
-    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), mode, limits)).expect("the tests need an adapter")
+    open_with(Options { mode, limits, preset: None })
+}
+
+fn open_with(options: Options) -> Gpu {
+    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).expect("the tests need an adapter")
 }
 
 /// Seeded values between −1 and 1.

@@ -1,4 +1,4 @@
-use wgr::gpu::{Limits, Mode};
+use wgr::gpu::{Limits, Mode, Options, Preset};
 use wgr::model::parameter::Holding;
 use wgr::train::{Checkpointing, Stepper};
 
@@ -17,8 +17,13 @@ fn first_step(gpu: &wgr::gpu::Gpu, name: &str, golden: &Golden, checkpointing: C
 #[test]
 fn logits_loss_and_every_gradient_agree_with_pytorch() {
     let small = Some(Limits { binding_bytes: 16 << 10 });
-    for (mode, limits) in [(Mode::Checked, None), (Mode::Trusted, None), (Mode::Trusted, small)] {
-        let gpu = open(mode, limits);
+    for (mode, limits, preset) in [
+        (Mode::Checked, None, None),
+        (Mode::Trusted, None, None),
+        (Mode::Trusted, small, None),
+        (Mode::Trusted, None, Some(Preset::Gpu)),
+    ] {
+        let gpu = open_with(Options { mode, limits, preset });
         for name in MODELS {
             let golden = Golden::read(name);
             let (stepper, loss) = first_step(&gpu, name, &golden, Checkpointing::None);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use wgr::data::Packed;
-use wgr::gpu::{AdapterChoice, Gpu, Limits, Mode};
+use wgr::gpu::{AdapterChoice, Gpu, Limits, Mode, Options};
 use wgr::model::Checkpoint;
 use wgr::model::classifier::{Capacity, Loading};
 use wgr::model::parameter::Holding;
@@ -21,7 +21,11 @@ pub fn folder(name: &str) -> PathBuf {
 }
 
 pub fn open(mode: Mode, limits: Option<Limits>) -> Gpu {
-    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), mode, limits)).expect("the tests need an adapter")
+    open_with(Options { mode, limits, preset: None })
+}
+
+pub fn open_with(options: Options) -> Gpu {
+    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).expect("the tests need an adapter")
 }
 
 /// The tensors of `golden.safetensors`, widened.

@@ -1,1 +1,0 @@
-//! What must agree before a fast path is trusted.

@@ -1,0 +1,197 @@
+//! The start-up test: the kernels that differ between presets are compared once with their CPU twins on the adapter
+//! that a run will use. Drivers miscompile; a run must not learn from wrong numbers.
+
+use super::attention::Attention;
+use super::product::{self, Epilogue};
+use super::sample;
+use crate::gpu::{AdapterChoice, Dtype, Gpu, Layout, Options, Preset, Recorder, Recording, Tensor};
+use crate::{Error, Result, reference};
+
+/// Normalised mean squared error that f32 kernels stay under. Rounding gives 1e-14, fast exponentials of drivers
+/// 1e-11; a wrong lane or a wrong row gives 1e-3 and more.
+const TOLERANCE: f64 = 1e-9;
+
+/// Opens an adapter for a run and tests it. Where the kernels that suit it disagree with their twins, the run goes on
+/// with those for ordinary GPUs, which need the least of a driver.
+///
+/// # Errors
+/// If there is no adapter, or those kernels are wrong as well; the error names the first that is.
+pub async fn open(choice: &AdapterChoice) -> Result<Gpu> {
+    open_tested(choice, run).await
+}
+
+async fn open_tested(choice: &AdapterChoice, test: impl AsyncFn(&Gpu) -> Result<()>) -> Result<Gpu> {
+    let gpu = Gpu::open(choice).await?;
+    match test(&gpu).await {
+        Ok(()) => return Ok(gpu),
+        Err(problem) if gpu.preset() == Preset::Gpu => return Err(problem),
+        Err(problem) => tracing::warn!("{problem}; going on with the kernels for ordinary GPUs, which are slower here"),
+    }
+    // Opened anew, because the fault may have cost the device.
+    let gpu = Gpu::open_with(choice, Options { preset: Some(Preset::Gpu), ..Options::default() }).await?;
+    test(&gpu).await?;
+    Ok(gpu)
+}
+
+/// Compares the products and attention of the adapter's preset with their twins, on odd sizes.
+///
+/// # Errors
+/// If a kernel disagrees or the driver fails; the error names the kernel.
+pub async fn run(gpu: &Gpu) -> Result<()> {
+    products(gpu).await?;
+    attention(gpu).await
+}
+
+/// All three products of a linear layer, on more than one tile of every preset.
+async fn products(gpu: &Gpu) -> Result<()> {
+    const ROWS: usize = 67;
+    const INNER: usize = 21;
+    const OUT: usize = 70;
+    let (inner, out) = (Layout::plain(INNER), Layout::plain(OUT));
+    let [x, w, dy] = [(ROWS * INNER, 1), (OUT * INNER, 2), (ROWS * OUT, 3)].map(|(len, seed)| sample(len, seed));
+    let matrix = |rows, columns, values: &[f32]| filled(gpu, rows, columns, values);
+    let (x_tensor, dy_tensor) = (matrix(ROWS, inner, &x)?, matrix(ROWS, out, &dy)?);
+    // As a parameter: the rows of a weight are padded, because they are the columns of what it makes.
+    let weight = || Tensor::new(gpu, crate::gpu::Memory::Workspace, "self-test", out, inner, Dtype::F32);
+    let (w_tensor, dw) = (weight()?, weight()?);
+    w_tensor.write(gpu, &w)?;
+    let [y, dx] = [matrix(ROWS, out, &dy)?, matrix(ROWS, inner, &x)?];
+    let (x, w, dy) = (wide(&x), wide(&w), wide(&dy));
+
+    let nt = |recorder: &mut Recorder| product::nt(recorder, ROWS, &x_tensor, &w_tensor, &y, Epilogue::default());
+    check(gpu, "product nt", nt, &[(&y, reference::product::nt(ROWS, INNER, OUT, &x, &w))]).await?;
+    let nn = |recorder: &mut Recorder| product::nn(recorder, ROWS, &dy_tensor, &w_tensor, &dx, false);
+    check(gpu, "product nn", nn, &[(&dx, reference::product::nn(ROWS, OUT, INNER, &dy, &w))]).await?;
+    let tn = |recorder: &mut Recorder| product::tn(recorder, ROWS, &dy_tensor, &x_tensor, &dw);
+    check(gpu, "product tn", tn, &[(&dw, reference::product::tn(ROWS, OUT, INNER, &dy, &x))]).await
+}
+
+/// Attention over two packed sequences, the second of which starts within a block.
+async fn attention(gpu: &Gpu) -> Result<()> {
+    const TOKENS: usize = 37;
+    const SPLIT: usize = 21;
+    let shape = Attention { heads: 2, key_value_heads: 1, head_dim: 64, causal: true, window: None };
+    let (query, key_value) = (shape.query_layout(), shape.key_value_layout());
+    let layouts = [query, key_value, key_value, query];
+    let inputs: Vec<Vec<f32>> =
+        layouts.iter().zip(4..).map(|(layout, seed)| sample(TOKENS * layout.len(), seed)).collect();
+    let tensors: Vec<Tensor> = layouts
+        .iter()
+        .zip(&inputs)
+        .map(|(layout, values)| filled(gpu, TOKENS, *layout, values))
+        .collect::<Result<_>>()?;
+    let [q, k, v, d_o] = [0, 1, 2, 3].map(|i| &tensors[i]);
+    let empty = |layout: Layout| Tensor::activation(gpu, "self-test", TOKENS, layout, Dtype::F32);
+    let (o, dq, dk, dv) = (empty(query)?, empty(query)?, empty(key_value)?, empty(key_value)?);
+    let spans = Tensor::workspace(gpu, "self-test spans", TOKENS * 2, Dtype::U32)?;
+    let span = |token| if token < SPLIT { [0, SPLIT as u32] } else { [SPLIT as u32, TOKENS as u32] };
+    spans.write_u32(gpu, &(0..TOKENS).flat_map(span).collect::<Vec<_>>());
+    let stats = Tensor::workspace(gpu, "self-test stats", TOKENS * shape.heads * 2, Dtype::F32)?;
+
+    let Attention { heads, key_value_heads, head_dim, causal, window } = shape;
+    let offsets = vec![0, SPLIT, TOKENS];
+    let twin = reference::attention::Attention { heads, key_value_heads, head_dim, causal, window, offsets };
+    let inputs: Vec<Vec<f64>> = inputs.iter().map(|values| wide(values)).collect();
+    let forward = |recorder: &mut Recorder| shape.forward(recorder, TOKENS, &spans, q, k, v, &o, &stats);
+    let expected = twin.forward(&inputs[0], &inputs[1], &inputs[2]);
+    check(gpu, "attention forward", forward, &[(&o, expected)]).await?;
+    let backward = |recorder: &mut Recorder| {
+        shape.backward(recorder, TOKENS, &spans, [q, k, v, &o], &stats, d_o, [&dq, &dk, &dv])
+    };
+    let gradients = twin.backward(&inputs[0], &inputs[1], &inputs[2], &inputs[3]);
+    let expected: Vec<(&Tensor, Vec<f64>)> = [&dq, &dk, &dv].into_iter().zip(gradients).collect();
+    check(gpu, "attention backward", backward, &expected).await
+}
+
+fn filled(gpu: &Gpu, rows: usize, columns: Layout, values: &[f32]) -> Result<Tensor> {
+    let tensor = Tensor::activation(gpu, "self-test", rows, columns, Dtype::F32)?;
+    tensor.write(gpu, values)?;
+    Ok(tensor)
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
+}
+
+/// Runs a kernel and compares each of its results with what its twin computed.
+async fn check(
+    gpu: &Gpu,
+    kernel: &str,
+    record: impl FnOnce(&mut Recorder) -> Result<()>,
+    results: &[(&Tensor, Vec<f64>)],
+) -> Result<()> {
+    const HINT: &str = "update the driver, or name another adapter with --adapter; `wgr devices` lists them";
+    let fault = |problem: String| Error::device(format!("testing {kernel}"), problem, HINT);
+    let failed = |error: Error| match error {
+        Error::Device { problem, .. } => fault(problem),
+        other => other,
+    };
+    let mut recording = Recording::new();
+    record(&mut recording.recorder(gpu))?;
+    recording.replay(gpu).map_err(failed)?;
+    for (tensor, expected) in results {
+        let actual = tensor.read(gpu).await.map_err(failed)?;
+        let error = normalised_error(&actual, expected);
+        // Not the other way round: an error that is no number is no agreement.
+        if !matches!(error.partial_cmp(&TOLERANCE), Some(std::cmp::Ordering::Less)) {
+            return Err(fault(format!("{} computes something else than the CPU, by {error:.1e}", gpu.name())));
+        }
+    }
+    Ok(())
+}
+
+/// Σ(a − e)² / Σe².
+fn normalised_error(actual: &[f32], expected: &[f64]) -> f64 {
+    let energy: f64 = expected.iter().map(|e| e * e).sum();
+    let error: f64 = actual.iter().zip(expected).map(|(a, e)| (f64::from(*a) - e).powi(2)).sum();
+    error / energy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(test: impl AsyncFn(&Gpu) -> Result<()>) -> Result<Gpu> {
+        pollster::block_on(open_tested(&AdapterChoice::default(), test))
+    }
+
+    #[test]
+    fn the_adapter_passes_with_every_preset() {
+        let own = opened(run).unwrap();
+        assert_eq!(own.preset(), pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap().preset());
+        let options = Options { preset: Some(Preset::Gpu), ..Options::default() };
+        let gpu = pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).unwrap();
+        pollster::block_on(run(&gpu)).unwrap();
+    }
+
+    #[test]
+    fn wrong_kernels_are_replaced_by_the_safe_ones_and_those_must_be_right() {
+        let wrong = |preset| Error::device("testing a kernel", format!("{preset:?} is wrong"), "");
+        // Adapters with one preset only have nothing to fall back to.
+        let safe_is_right = opened(async |gpu| match gpu.preset() {
+            Preset::Software => Err(wrong(gpu.preset())),
+            Preset::Gpu => Ok(()),
+        });
+        assert_eq!(safe_is_right.unwrap().preset(), Preset::Gpu);
+        let nothing_is_right = opened(async |gpu| Err(wrong(gpu.preset())));
+        assert!(nothing_is_right.err().unwrap().to_string().contains("Gpu is wrong"));
+    }
+
+    #[test]
+    fn a_wrong_value_a_nan_and_a_driver_fault_name_the_kernel() {
+        let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap();
+        let values = sample(12, 1);
+        let tensor = filled(&gpu, 3, Layout::plain(4), &values).unwrap();
+        let problem = |expected: Vec<f64>| {
+            let compared = pollster::block_on(check(&gpu, "a kernel", |_| Ok(()), &[(&tensor, expected)]));
+            compared.err().map(|error| error.to_string())
+        };
+        assert_eq!(problem(wide(&values)), None);
+        let mut swapped = wide(&values);
+        swapped.swap(0, 1);
+        assert!(problem(swapped).unwrap().contains("testing a kernel"));
+        assert!(problem(vec![f64::NAN; 12]).unwrap().contains("testing a kernel"));
+        gpu.lose();
+        assert!(problem(wide(&values)).unwrap().contains("testing a kernel"));
+    }
+}
