@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use wgr::data::TruncationReport;
-use wgr::gpu::{AdapterChoice, Gpu, Limits, Mode};
+use wgr::gpu::{AdapterChoice, Gpu, Limits, Options};
 use wgr::model::plan::MemoryPlan;
 use wgr::objective::Objective;
 use wgr::optimizer::Schedule;
@@ -16,7 +16,7 @@ use wgr::train::{Observer, ScoreConfig, ScoreSummary, StepMetrics, TrainConfig, 
 pub static GPU: LazyLock<Gpu> = LazyLock::new(|| open(None));
 
 pub fn open(limits: Option<Limits>) -> Gpu {
-    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), Mode::Trusted, limits))
+    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), Options { limits, ..Options::default() }))
         .expect("the tests need an adapter")
 }
 
