@@ -96,9 +96,8 @@ async fn attention(gpu: &Gpu) -> Result<()> {
     let forward = |recorder: &mut Recorder| shape.forward(recorder, TOKENS, &spans, q, k, v, &o, &stats);
     let expected = twin.forward(&inputs[0], &inputs[1], &inputs[2]);
     check(gpu, "attention forward", forward, &[(&o, expected)]).await?;
-    let backward = |recorder: &mut Recorder| {
-        shape.backward(recorder, TOKENS, &spans, [q, k, v, &o], &stats, d_o, [&dq, &dk, &dv])
-    };
+    let backward =
+        |recorder: &mut Recorder| shape.backward(recorder, TOKENS, &spans, [q, k, v, &o], &stats, d_o, [&dq, &dk, &dv]);
     let gradients = twin.backward(&inputs[0], &inputs[1], &inputs[2], &inputs[3]);
     let expected: Vec<(&Tensor, Vec<f64>)> = [&dq, &dk, &dv].into_iter().zip(gradients).collect();
     check(gpu, "attention backward", backward, &expected).await
