@@ -26,7 +26,10 @@ override LANES: u32 = 8u;
 @if(!subgroup) const BLOCK: u32 = 16u;
 /// Groups of four values in a head.
 override HEAD4: u32 = 8u;
-const MAX_HEAD4: u32 = 32u;
+/// Registers for a head. Every loop over them runs over the whole array: Mesa keeps them in registers only then.
+@if(head_32) const MAX_HEAD4: u32 = 8u;
+@if(head_64) const MAX_HEAD4: u32 = 16u;
+@if(!head_32 && !head_64) const MAX_HEAD4: u32 = 32u;
 const MAX_BLOCK: u32 = 16u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -51,12 +54,12 @@ const MAX_BLOCK: u32 = 16u;
 /// Group `i` of row `s` of the current block, of its first (k, or q) and its second (v, or do) tensor.
 fn first_of(s: u32, i: u32) -> vec4<f32> {
     @if(subgroup) return subgroupShuffle(first_row[i], s);
-    @if(!subgroup) return first_tile[s * HEAD4 + i];
+    @if(!subgroup) return first_tile[s * HEAD4 + min(i, HEAD4 - 1u)];
 }
 
 fn second_of(s: u32, i: u32) -> vec4<f32> {
     @if(subgroup) return subgroupShuffle(second_row[i], s);
-    @if(!subgroup) return second_tile[s * HEAD4 + i];
+    @if(!subgroup) return second_tile[s * HEAD4 + min(i, HEAD4 - 1u)];
 }
 
 /// Loads keys and values `first` .. `first + BLOCK` of one key/value head.
@@ -64,9 +67,10 @@ fn load_keys(first: u32, head: u32, local: u32) {
     @if(subgroup) {
         let row = min(first + local, params.tokens - 1u);
         let base = (row * params.key_value_heads + head) * HEAD4;
-        for (var i = 0u; i < HEAD4; i++) {
-            first_row[i] = widen(k[base + i]);
-            second_row[i] = widen(v[base + i]);
+        for (var i = 0u; i < MAX_HEAD4; i++) {
+            let at = base + min(i, HEAD4 - 1u);
+            first_row[i] = widen(k[at]);
+            second_row[i] = widen(v[at]);
         }
     }
     @if(!subgroup) {
@@ -86,9 +90,10 @@ fn load_queries(first: u32, head: u32, local: u32) {
     @if(subgroup) {
         let row = min(first + local, params.tokens - 1u);
         let base = (row * params.heads + head) * HEAD4;
-        for (var i = 0u; i < HEAD4; i++) {
-            first_row[i] = widen(q[base + i]);
-            second_row[i] = d_o[base + i];
+        for (var i = 0u; i < MAX_HEAD4; i++) {
+            let at = base + min(i, HEAD4 - 1u);
+            first_row[i] = widen(q[at]);
+            second_row[i] = d_o[at];
         }
     }
     @if(!subgroup) {
@@ -101,6 +106,11 @@ fn load_queries(first: u32, head: u32, local: u32) {
         }
         workgroupBarrier();
     }
+}
+
+/// One for registers that hold part of the head, zero for those beyond it, so that they add nothing to a product.
+fn own(i: u32) -> f32 {
+    return select(0.0, 1.0, i < HEAD4);
 }
 
 /// Whether a query sees a key; `span` is the sequence of one of them.
@@ -151,8 +161,8 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
     let base = (token * params.heads + head) * HEAD4;
     var query: array<vec4<f32>, MAX_HEAD4>;
     var sum: array<vec4<f32>, MAX_HEAD4>;
-    for (var i = 0u; i < HEAD4; i++) {
-        query[i] = widen(q[base + i]) * params.scale;
+    for (var i = 0u; i < MAX_HEAD4; i++) {
+        query[i] = own(i) * widen(q[base + min(i, HEAD4 - 1u)]) * params.scale;
         sum[i] = vec4<f32>(0.0);
     }
     var largest = -1e30;
@@ -164,7 +174,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
         var block_largest = largest;
         for (var s = 0u; s < BLOCK; s++) {
             var score = 0.0;
-            for (var i = 0u; i < HEAD4; i++) {
+            for (var i = 0u; i < MAX_HEAD4; i++) {
                 score += dot(query[i], first_of(s, i));
             }
             score = select(-2e30, score, sees(token, key + s, span, key + s));
@@ -174,14 +184,14 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
         let shrink = exp(largest - block_largest);
         largest = block_largest;
         total *= shrink;
-        for (var i = 0u; i < HEAD4; i++) {
+        for (var i = 0u; i < MAX_HEAD4; i++) {
             sum[i] *= shrink;
         }
         for (var s = 0u; s < BLOCK; s++) {
             // Hidden keys score -2e30 and largest is at least -1e30, so their weight is exactly zero.
             let weight = exp(scores[s] - largest);
             total += weight;
-            for (var i = 0u; i < HEAD4; i++) {
+            for (var i = 0u; i < MAX_HEAD4; i++) {
                 sum[i] += weight * second_of(s, i);
             }
         }
@@ -224,9 +234,10 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
     var query: array<vec4<f32>, MAX_HEAD4>;
     var gradient: array<vec4<f32>, MAX_HEAD4>;
     var sum: array<vec4<f32>, MAX_HEAD4>;
-    for (var i = 0u; i < HEAD4; i++) {
-        query[i] = widen(q[base + i]) * params.scale;
-        gradient[i] = d_o[base + i];
+    for (var i = 0u; i < MAX_HEAD4; i++) {
+        let at = base + min(i, HEAD4 - 1u);
+        query[i] = own(i) * widen(q[at]) * params.scale;
+        gradient[i] = own(i) * d_o[at];
         sum[i] = vec4<f32>(0.0);
     }
     let range = key_range(first);
@@ -235,13 +246,13 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
         for (var s = 0u; s < BLOCK; s++) {
             var score = 0.0;
             var product = 0.0;
-            for (var i = 0u; i < HEAD4; i++) {
+            for (var i = 0u; i < MAX_HEAD4; i++) {
                 score += dot(query[i], first_of(s, i));
                 product += dot(gradient[i], second_of(s, i));
             }
             let weight = select(0.0, exp(score - row_stats.x), sees(token, key + s, span, key + s));
             let change = weight * (product - row_stats.y) * params.scale;
-            for (var i = 0u; i < HEAD4; i++) {
+            for (var i = 0u; i < MAX_HEAD4; i++) {
                 sum[i] += change * first_of(s, i);
             }
         }
@@ -269,9 +280,10 @@ fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
     var value: array<vec4<f32>, MAX_HEAD4>;
     var d_key: array<vec4<f32>, MAX_HEAD4>;
     var d_value: array<vec4<f32>, MAX_HEAD4>;
-    for (var i = 0u; i < HEAD4; i++) {
-        key[i] = widen(k[base + i]) * params.scale;
-        value[i] = widen(v[base + i]);
+    for (var i = 0u; i < MAX_HEAD4; i++) {
+        let at = base + min(i, HEAD4 - 1u);
+        key[i] = own(i) * widen(k[at]) * params.scale;
+        value[i] = own(i) * widen(v[at]);
         d_key[i] = vec4<f32>(0.0);
         d_value[i] = vec4<f32>(0.0);
     }
@@ -283,13 +295,13 @@ fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
                 let row_stats = stats_saved[min(query + s, params.tokens - 1u) * params.heads + head];
                 var score = 0.0;
                 var product = 0.0;
-                for (var i = 0u; i < HEAD4; i++) {
+                for (var i = 0u; i < MAX_HEAD4; i++) {
                     score += dot(key[i], first_of(s, i));
                     product += dot(value[i], second_of(s, i));
                 }
                 let weight = select(0.0, exp(score - row_stats.x), sees(query + s, token, span, query + s));
                 let change = weight * (product - row_stats.y) * params.scale;
-                for (var i = 0u; i < HEAD4; i++) {
+                for (var i = 0u; i < MAX_HEAD4; i++) {
                     d_value[i] += weight * second_of(s, i);
                     d_key[i] += change * first_of(s, i);
                 }

@@ -8,6 +8,7 @@
 //   bias residual            what a product adds to its result
 //   erf tanh                 which GELU
 //   last mean                what a sequence is pooled to
+//   head_32 head_64 head_128 largest head the registers have room for
 //   subgroup                 share loads among the lanes of a subgroup instead of through workgroup memory
 
 const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
@@ -17,10 +18,10 @@ const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
     ("product_register", "main", &[&["nt"], &["a_f32", "a_bf16"], &["b_f32", "b_bf16", "b_f16"], &["c_f32", "c_bf16"], &["", "bias"], &["", "residual"]]),
     ("product_register", "main", &[&["nn"], &["a_f32"], &["b_f32", "b_bf16", "b_f16"], &["c_f32"]]),
     ("product_register", "main", &[&["tn"], &["a_f32"], &["b_f32", "b_bf16"], &["c_f32"]]),
-    ("attention", "forward", &[&["", "subgroup"], &["", "x_bf16"]]),
+    ("attention", "forward", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "x_bf16"]]),
     ("attention", "backward_dot", &[&["", "x_bf16"]]),
-    ("attention", "backward_query", &[&["", "subgroup"], &["", "x_bf16"]]),
-    ("attention", "backward_key_value", &[&["", "subgroup"], &["", "x_bf16"]]),
+    ("attention", "backward_query", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "x_bf16"]]),
+    ("attention", "backward_key_value", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "x_bf16"]]),
     ("column_sum", "chunks", &[&[""]]),
     ("column_sum", "total", &[&[""]]),
     ("rms_norm", "forward", &[&["", "y_bf16"]]),

@@ -66,6 +66,11 @@ impl Attention {
         let subgroup = recorder.gpu.preset() == Preset::Software;
         let lanes = if subgroup { recorder.gpu.subgroup_size() } else { 64 };
         let kernel = Kernel::new(name)
+            .feature(match self.head4() {
+                0..=8 => "head_32",
+                9..=16 => "head_64",
+                _ => "head_128",
+            })
             .feature_if(subgroup, "subgroup")
             .feature_if(dtype == Dtype::Bf16, "x_bf16")
             .constant("LANES", lanes)
