@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use wgr::data::TruncationReport;
-use wgr::gpu::{AdapterChoice, Gpu, Limits, Mode};
+use wgr::gpu::{AdapterChoice, Gpu, Limits, Options};
 use wgr::model::plan::MemoryPlan;
 use wgr::objective::Objective;
 use wgr::optimizer::Schedule;
@@ -16,8 +16,8 @@ use wgr::train::{Observer, ScoreConfig, ScoreSummary, StepMetrics, TrainConfig, 
 pub static GPU: LazyLock<Gpu> = LazyLock::new(|| open(None));
 
 pub fn open(limits: Option<Limits>) -> Gpu {
-    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), Mode::Trusted, limits))
-        .expect("the tests need an adapter")
+    let options = Options { limits, ..Options::default() };
+    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).expect("the tests need an adapter")
 }
 
 /// Words in the vocabularies of all tiny models; the first three tokens are special.
