@@ -1,5 +1,6 @@
 //! The command line of wgr: parses, calls the library, prints.
 
+mod bench;
 mod convert;
 mod devices;
 mod print;
@@ -30,6 +31,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Score the rows of a file
     Score(score::Args),
+    /// Measure kernels on an adapter
+    Bench(bench::Args),
     /// Convert between GGUF and Hugging Face directories, and between dtypes
     Convert(convert::Args),
 }
@@ -57,6 +60,7 @@ fn run() -> wgr::Result<()> {
     pollster::block_on(async {
         match cli.command {
             Command::Devices(args) => devices::run(&args).await,
+            Command::Bench(args) => bench::run(&args).await,
             Command::Train(args) => train::run(&args).await,
             Command::Score(args) => score::run(&args).await,
             Command::Convert(args) => convert::run(&args),

@@ -196,7 +196,7 @@ impl Observer for Progress {
         }
         let seconds = self.started.elapsed().as_secs_f64();
         let text =
-            if seconds > 0.0 { format!("{:.0} tokens/s", progress.tokens as f64 / seconds) } else { String::new() };
+            if seconds > 0.1 { format!("{:.0} tokens/s", progress.tokens as f64 / seconds) } else { String::new() };
         self.advance(rows, &text);
     }
 

@@ -21,6 +21,13 @@ pub struct DeviceArgs {
     backend: Option<String>,
 }
 
+impl DeviceArgs {
+    /// The adapter that the flags alone name.
+    pub fn choice(&self) -> AdapterChoice {
+        AdapterChoice { name: self.adapter.clone(), backend: self.backend.clone() }
+    }
+}
+
 /// Flags about what is printed.
 #[derive(Debug, clap::Args)]
 pub struct OutputArgs {

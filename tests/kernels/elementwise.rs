@@ -99,7 +99,7 @@ fn cast_rounds_to_the_nearest_value_across_shards() {
         let (rows, columns) = (301, 50);
         let mut values = random(rows * columns, 1);
         // Halfway between two bf16 values, once below an even and once below an odd one; subnormal in f16.
-        values[..4].copy_from_slice(&[1.003_906_25, 1.011_718_75, 3.0e-6, 0.0]);
+        values[..4].copy_from_slice(&[1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, 3.0e-6, 0.0]);
         let parameter =
             |values: &[f32], dtype| parameter(gpu, Layout::plain(rows), Layout::plain(columns), values, dtype);
         for (dtype, mantissa, min_exponent) in [(Dtype::Bf16, 7, -126), (Dtype::F16, 10, -14)] {

@@ -42,6 +42,9 @@ fn model_config(vocabulary: usize) -> Value {
         "rms_norm_eps": 1e-6,
         "rope_theta": 10000.0,
         "tie_word_embeddings": true,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
         "initializer_range": 0.1,
     })
 }
@@ -129,6 +132,14 @@ fn write_model(directory: &Path, chats: &[Value]) -> Result<()> {
     let texts: Vec<&str> = chats.iter().flat_map(contents).chain(["user assistant"]).collect();
     let tokenizer = synthetic::tokenizer(texts.into_iter())?;
     tokenizer.save(directory.join("tokenizer.json"), false).map_err(anyhow::Error::from_boxed)?;
+    let settings = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "pad_token": "<pad>",
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+    });
+    write(&directory.join("tokenizer_config.json"), &settings.to_string())?;
     write(&directory.join("config.json"), &model_config(tokenizer.get_vocab_size(true)).to_string())
 }
 
