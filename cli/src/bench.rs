@@ -2,7 +2,7 @@
 
 use wgr::Result;
 use wgr::kernels::bench::{BenchRow, run as measure};
-use wgr::kernels::self_test;
+use wgr::kernels::{self, Passes};
 
 use crate::print;
 use crate::settings::DeviceArgs;
@@ -21,8 +21,8 @@ pub struct Args {
 
 /// Measures kernels and prints a row each.
 pub async fn run(args: &Args) -> Result<()> {
-    let gpu = self_test::open(&args.device.choice()).await?;
-    let rows = measure(&gpu, args.filter.as_deref())?;
+    let gpu = kernels::open(&args.device.choice(), Passes::ForwardAndBackward).await?;
+    let rows = measure(&gpu, args.filter.as_deref()).await?;
     if args.json {
         return print::json(&rows);
     }
@@ -31,11 +31,12 @@ pub async fn run(args: &Args) -> Result<()> {
 }
 
 fn describe(row: &BenchRow) -> String {
-    let BenchRow { name, seconds, flops_per_second, bytes_per_second } = row;
+    let BenchRow { name, seconds, flops_per_second, bytes_per_second, share_of_peak } = row;
     format!(
-        "{name:<44} {:>9.2} ms {:>9.1} GFLOP/s {:>8.2} GB/s",
+        "{name:<44} {:>9.2} ms {:>9.1} GFLOP/s {:>8.2} GB/s {:>6.1} % of the peak",
         seconds * 1e3,
         flops_per_second / 1e9,
-        bytes_per_second / 1e9
+        bytes_per_second / 1e9,
+        share_of_peak * 1e2
     )
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use wgr::Result;
+use wgr::kernels::{self, Passes};
 use wgr::train::ScoreConfig;
 
 use crate::print;
@@ -60,7 +61,7 @@ pub struct Args {
 pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<ScoreConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
-    let gpu = wgr::kernels::open(&settings.adapter).await?;
+    let gpu = kernels::open(&settings.adapter, Passes::Forward).await?;
     let mut progress = Progress::new(&gpu, args.show.quiet);
     let summary = score(&gpu, &settings.config, &mut progress).await;
     progress.finish();

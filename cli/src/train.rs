@@ -4,6 +4,7 @@ use std::ops::Not;
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
+use wgr::kernels::{self, Passes};
 use wgr::train::{TrainConfig, TrainSummary};
 use wgr::{Error, Result};
 
@@ -142,7 +143,7 @@ fn negated<S: Serializer>(flag: &bool, serializer: S) -> Result<S::Ok, S::Error>
 pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<TrainConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
-    let gpu = wgr::kernels::open(&settings.adapter).await?;
+    let gpu = kernels::open(&settings.adapter, Passes::ForwardAndBackward).await?;
     let mut progress = Progress::new(&gpu, args.show.quiet);
     let summary = train(&gpu, &settings.config, &mut progress).await;
     progress.finish();

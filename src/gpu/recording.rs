@@ -83,8 +83,14 @@ pub struct Recording {
     pub(super) dispatches: Vec<Dispatch>,
     arenas: Vec<(Arc<Pooled>, Vec<u8>)>,
     arena: usize,
-    bind_groups: HashMap<BindGroupKey, wgpu::BindGroup>,
+    bind_groups: HashMap<BindGroupKey, KeptBindGroup>,
+    prepared: usize,
     uploaded: bool,
+}
+
+struct KeptBindGroup {
+    group: wgpu::BindGroup,
+    used: bool,
 }
 
 impl Recording {
@@ -93,8 +99,12 @@ impl Recording {
         Self::default()
     }
 
-    /// Forgets the dispatches but keeps bind groups and parameter memory for the next recording.
+    /// Forgets the dispatches but keeps their bind groups and parameter memory for the next recording.
+    ///
+    /// Bind groups that these dispatches did not use are dropped: they would keep their buffers alive, and their number
+    /// would grow with every shape.
     pub fn clear(&mut self) {
+        self.bind_groups.retain(|_, kept| std::mem::take(&mut kept.used));
         self.dispatches.clear();
         self.arena = 0;
         for (_, bytes) in &mut self.arenas {
@@ -111,6 +121,16 @@ impl Recording {
     /// Whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.dispatches.is_empty()
+    }
+
+    /// Dispatches prepared so far, those forgotten included. Replaying prepares none.
+    pub fn prepared(&self) -> usize {
+        self.prepared
+    }
+
+    /// Bind groups held: those that this recording uses, and those that only the last one did.
+    pub fn bind_groups(&self) -> usize {
+        self.bind_groups.len()
     }
 
     /// Sum of the costs of all dispatches.
@@ -144,6 +164,7 @@ impl Recording {
         let (arena, offset) = self.store(gpu, bytemuck::bytes_of(params))?;
         let buffers: Vec<wgpu::Buffer> = bindings.iter().map(|shard| shard.buffer().clone()).collect();
         let bind_group = self.bind_group(gpu, &pipeline, arena, buffers);
+        self.prepared += 1;
         self.dispatches.push(Dispatch { pipeline, bind_group, offset, workgroups, cost });
         self.uploaded = false;
         Ok(())
@@ -177,8 +198,9 @@ impl Recording {
     ) -> wgpu::BindGroup {
         let params = &self.arenas[arena].0.buffer;
         let key = (pipeline.pipeline.clone(), arena, buffers);
-        if let Some(kept) = self.bind_groups.get(&key) {
-            return kept.clone();
+        if let Some(kept) = self.bind_groups.get_mut(&key) {
+            kept.used = true;
+            return kept.group.clone();
         }
         let uniform = wgpu::BindGroupEntry {
             binding: 0,
@@ -199,7 +221,7 @@ impl Recording {
             layout: &pipeline.layout,
             entries: &entries,
         });
-        self.bind_groups.insert(key, group.clone());
+        self.bind_groups.insert(key, KeptBindGroup { group: group.clone(), used: true });
         group
     }
 
@@ -272,6 +294,7 @@ pub(crate) fn refuse(kernel: &str, problem: impl Into<String>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::{Dtype, Tensor};
 
     #[test]
     fn large_grids_fold_into_two_dimensions_and_lose_nothing() {
@@ -280,5 +303,20 @@ mod tests {
             assert!(x <= 65_535 && y <= 65_535 && z == 1);
             assert!(x * y >= workgroups && x * y - workgroups < x, "{workgroups}");
         }
+    }
+
+    #[test]
+    fn bind_groups_of_buffers_that_went_are_dropped() {
+        let gpu = pollster::block_on(Gpu::open(&Default::default())).unwrap();
+        let mut recording = Recording::new();
+        for _ in 0..20 {
+            recording.clear();
+            let [x, y] = [(); 2].map(|()| Tensor::workspace(&gpu, "test", 64, Dtype::F32).unwrap());
+            let (kernel, bindings) = (Kernel::new("add/main"), [x.whole(), y.whole()]);
+            recording.recorder(&gpu).dispatch(&kernel, &[16u32; 4], &bindings, [1, 1, 1], Cost::default()).unwrap();
+            recording.replay(&gpu).unwrap();
+        }
+        assert_eq!(recording.prepared(), 20);
+        assert!(recording.bind_groups() <= 2, "{}", recording.bind_groups());
     }
 }

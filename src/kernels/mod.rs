@@ -24,7 +24,7 @@ pub mod rope;
 pub mod self_test;
 pub mod swiglu;
 
-pub use self_test::open;
+pub use self_test::{Passes, open};
 
 use crate::gpu::{Gpu, Preset};
 

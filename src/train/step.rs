@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::data::Packed;
-use crate::gpu::{Cost, Dtype, Gpu, Layout, Recording, Tensor};
+use crate::gpu::{Dtype, Gpu, Layout, Recording, Tensor};
 use crate::kernels::{column_sum, objective::Biases, objective::Rows};
 use crate::model::Checkpoint;
 use crate::model::classifier::{Classifier, Loading};
@@ -174,9 +174,9 @@ impl Stepper {
         }
     }
 
-    /// Cost of the micro-batch recorded last.
-    pub fn micro_batch_cost(&self) -> Cost {
-        self.micro_batch.cost()
+    /// The micro-batch recorded last.
+    pub fn micro_batch(&self) -> &Recording {
+        &self.micro_batch
     }
 
     /// Device time of the micro-batch recorded last, by kernel.

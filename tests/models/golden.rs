@@ -1,4 +1,6 @@
+use wgr::data::Packed;
 use wgr::gpu::{Limits, Mode, Options, Preset};
+use wgr::model::classifier::Capacity;
 use wgr::model::parameter::Holding;
 use wgr::train::{Checkpointing, Stepper};
 
@@ -76,5 +78,45 @@ fn ten_training_losses_and_norms_agree_with_pytorch() {
         }
         assert_close(&format!("{name} losses"), &losses, &column("losses"), 5e-5);
         assert_close(&format!("{name} norms"), &norms, &column("grad_norms"), 5e-5);
+    }
+}
+
+#[test]
+fn batches_of_one_shape_share_a_recording_and_many_shapes_need_no_more_memory() {
+    let gpu = open(Mode::Trusted, None);
+    let mut stepper = stepper(&gpu, "llama", CAPACITY, Holding::Training, Checkpointing::None);
+    let mut take = |batches: &[Packed]| {
+        pollster::block_on(stepper.step(&gpu, batches, 0, 0.0)).unwrap();
+        (stepper.micro_batch().prepared(), stepper.micro_batch().len(), stepper.micro_batch().bind_groups())
+    };
+    let (prepared, dispatches, bind_groups) = take(&[packed(&[7, 5], 1)]);
+    assert_eq!(prepared, dispatches);
+    // Other text, cut elsewhere, but as many tokens and sequences.
+    assert_eq!(take(&[packed(&[3, 9], 2)]), (prepared, dispatches, bind_groups));
+    // Shapes differ in parameters only, so every bind group serves again.
+    for tokens in 1..CAPACITY.tokens as u32 {
+        assert_eq!(take(&[packed(&[tokens], 3)]).2, bind_groups, "{tokens} tokens");
+    }
+    // Each micro-batch of a step has losses of its own, in one bind group.
+    for step in 0..4 {
+        let micro_batches: Vec<Packed> = (0..4).map(|index| packed(&[4 + index, step + 1], 4)).collect();
+        assert!(take(&micro_batches).2 <= bind_groups + 1);
+    }
+}
+
+const CAPACITY: Capacity = Capacity { tokens: 24, sequences: 2, length: 24 };
+
+/// Sequences of some lengths; the text is of no matter, but differs from seed to seed.
+fn packed(lengths: &[u32], seed: u32) -> Packed {
+    let tokens = lengths.iter().sum::<u32>();
+    let ends = lengths.iter().scan(0, |end, length| {
+        *end += length;
+        Some(*end)
+    });
+    Packed {
+        tokens: (0..tokens).map(|i| (i * 7 + seed) % 40).collect(),
+        offsets: std::iter::once(0).chain(ends).collect(),
+        labels: vec![2.0; lengths.len()],
+        ..Packed::default()
     }
 }

@@ -16,8 +16,8 @@ use wgr::train::{Observer, ScoreConfig, ScoreSummary, StepMetrics, TrainConfig, 
 pub static GPU: LazyLock<Gpu> = LazyLock::new(|| open(None));
 
 pub fn open(limits: Option<Limits>) -> Gpu {
-    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), Options { limits, ..Options::default() }))
-        .expect("the tests need an adapter")
+    let options = Options { limits, ..Options::default() };
+    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).expect("the tests need an adapter")
 }
 
 /// Words in the vocabularies of all tiny models; the first three tokens are special.

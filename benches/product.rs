@@ -1,0 +1,24 @@
+//! The f32 product of two 1024 x 1024 matrices, which decides the speed of a training step.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use wgr::gpu::{AdapterChoice, Dtype, Gpu};
+use wgr::kernels::bench::forward_product;
+
+fn product(criterion: &mut Criterion) {
+    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).expect("benchmarks need an adapter");
+    let mut group = criterion.benchmark_group("product");
+    for (name, weights) in [("f32", Dtype::F32), ("bf16 weights", Dtype::Bf16)] {
+        let mut recording = forward_product(&gpu, 1024, weights).expect("three matrices fit everywhere");
+        group.throughput(Throughput::Elements(recording.cost().flops as u64));
+        group.sample_size(10).bench_function(name, |bencher| {
+            bencher.iter(|| {
+                recording.replay(&gpu).expect("a recorded product runs");
+                gpu.wait("measuring a product").expect("a recorded product runs");
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, product);
+criterion_main!(benches);

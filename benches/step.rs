@@ -1,0 +1,70 @@
+//! One training step of a small decoder: 4 layers, width 256, 8 query and 4 key/value heads, SwiGLU of 768, 4 x 128
+//! tokens, f32. The element of its throughput is a token.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use serde_json::json;
+use wgr::data::Packed;
+use wgr::gpu::{AdapterChoice, Gpu};
+use wgr::model::Checkpoint;
+use wgr::model::classifier::{Capacity, Loading};
+use wgr::model::parameter::Holding;
+use wgr::objective::Objective;
+use wgr::optimizer::AdamWConfig;
+use wgr::train::{Checkpointing, Stepper};
+
+const VOCAB: u32 = 8192;
+const SEQUENCES: u32 = 4;
+const LENGTH: u32 = 128;
+
+/// A model that exists only as a configuration; its weights are drawn.
+fn checkpoint() -> Checkpoint {
+    let config = json!({
+        "architectures": ["LlamaForSequenceClassification"], "model_type": "llama", "vocab_size": VOCAB,
+        "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "num_attention_heads": 8,
+        "num_key_value_heads": 4, "head_dim": 32, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "num_labels": 3,
+        "max_position_embeddings": LENGTH, "bos_token_id": 1, "eos_token_id": 2,
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("config.json");
+    std::fs::write(&path, config.to_string()).expect("the folder takes a small file");
+    Checkpoint::open(&path.display().to_string()).expect("the configuration is supported")
+}
+
+fn batch() -> Packed {
+    Packed {
+        tokens: (0..SEQUENCES * LENGTH).map(|i| 3 + i * 7919 % (VOCAB - 3)).collect(),
+        offsets: (0..=SEQUENCES).map(|i| i * LENGTH).collect(),
+        labels: (0..SEQUENCES).map(|i| (1 + i % 4) as f32).collect(),
+        ..Packed::default()
+    }
+}
+
+fn step(criterion: &mut Criterion) {
+    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).expect("benchmarks need an adapter");
+    let tokens = (SEQUENCES * LENGTH) as usize;
+    let loading = Loading {
+        holding: Holding::Training,
+        checkpointing: Checkpointing::None,
+        logits: 3,
+        biases: vec![],
+        seed: 1,
+        capacity: Capacity { tokens, sequences: SEQUENCES as usize, length: LENGTH as usize },
+    };
+    let settings = AdamWConfig::default();
+    let mut stepper = Stepper::new(&gpu, &checkpoint(), &loading, Objective::Ordinal, 4, settings, 1)
+        .expect("a small model fits everywhere");
+    let batches = [batch()];
+    let mut count = 0;
+    let mut group = criterion.benchmark_group("step");
+    group.throughput(Throughput::Elements(tokens as u64)).sample_size(10);
+    group.bench_function("4 layers of 256, 4 x 128 tokens, f32", |bencher| {
+        bencher.iter(|| {
+            count += 1;
+            pollster::block_on(stepper.step(&gpu, &batches, count, 1e-5)).expect("a recorded step runs")
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, step);
+criterion_main!(benches);
