@@ -2,7 +2,7 @@
 // approximation by a hyperbolic tangent.
 
 import package::shared::grid::linear;
-import package::shared::sigmoid::sigmoid;
+import package::shared::logistic::sigmoid;
 @if(!x_bf16) import package::shared::f32::{Packed, narrow, widen};
 @if(x_bf16) import package::shared::bf16::{Packed, narrow, widen};
 

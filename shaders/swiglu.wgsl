@@ -1,7 +1,7 @@
 // SwiGLU, y = silu(gate) * up with silu(x) = x * sigmoid(x) (Shazeer 2020, arXiv 2002.05202).
 
 import package::shared::grid::linear;
-import package::shared::sigmoid::sigmoid;
+import package::shared::logistic::sigmoid;
 @if(!x_bf16) import package::shared::f32::{Packed, narrow, widen};
 @if(x_bf16) import package::shared::bf16::{Packed, narrow, widen};
 

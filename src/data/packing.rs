@@ -8,14 +8,10 @@ use crate::{Error, Result};
 pub struct Packed {
     /// Token ids, `[T]`; the two sequences of a pair follow each other, chosen first.
     pub tokens: Vec<u32>,
-    /// Position of each token in its own sequence, `[T]`, from 0.
-    pub positions: Vec<u32>,
     /// First token of each sequence, `[S + 1]`; the last entry is `T`.
     pub offsets: Vec<u32>,
     /// Labels, `[E]`; empty where the examples carry none.
     pub labels: Vec<f32>,
-    /// Row ids, `[E]`.
-    pub ids: Vec<String>,
 }
 
 impl Packed {
@@ -25,19 +21,19 @@ impl Packed {
     /// Only some of the examples have a label, or the batch holds more tokens than 32 bits count.
     pub fn new<'a>(examples: impl IntoIterator<Item = &'a Example>) -> Result<Self> {
         let mut packed = Self { offsets: vec![0], ..Self::default() };
+        let mut count = 0;
         for example in examples {
             for sequence in &example.sequences {
                 let end = u32::try_from(packed.tokens.len() + sequence.len()).map_err(|_| {
                     Error::run("a batch holds more than 2^32 tokens", "lower --batch-size or --max-length")
                 })?;
                 packed.tokens.extend_from_slice(sequence);
-                packed.positions.extend(0..end - packed.offsets[packed.offsets.len() - 1]);
                 packed.offsets.push(end);
             }
             packed.labels.extend(example.label);
-            packed.ids.push(example.id.clone());
+            count += 1;
         }
-        if !packed.labels.is_empty() && packed.labels.len() != packed.ids.len() {
+        if !packed.labels.is_empty() && packed.labels.len() != count {
             return Err(Error::run("only some examples of a batch have a label", ""));
         }
         Ok(packed)
@@ -84,16 +80,14 @@ mod tests {
     fn sequences_follow_each_other_without_padding() {
         let packed = Packed::new(&[example("a", &[&[7, 8, 9]], Some(2.0)), example("b", &[&[7]], Some(1.0))]).unwrap();
         assert_eq!(packed.tokens, [7, 8, 9, 7]);
-        assert_eq!(packed.positions, [0, 1, 2, 0]);
         assert_eq!(packed.offsets, [0, 3, 4]);
         assert_eq!((packed.labels.as_slice(), packed.sequences()), ([2.0, 1.0].as_slice(), 2));
-        assert_eq!(packed.ids, ["a", "b"]);
     }
 
     #[test]
-    fn a_pair_is_two_sequences_and_one_id() {
+    fn a_pair_is_two_sequences() {
         let packed = Packed::new(&[example("p", &[&[1, 2], &[1, 3, 4]], None)]).unwrap();
-        assert_eq!((packed.offsets.as_slice(), packed.ids.len()), ([0, 2, 5].as_slice(), 1));
+        assert_eq!(packed.offsets, [0, 2, 5]);
         assert!(packed.labels.is_empty());
     }
 
