@@ -103,7 +103,8 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A zeroed matrix. It is cut into shards of whole groups of four rows where it exceeds the binding limit.
+    /// A matrix, zeroed unless it is of the workspace, whose buffers are used again. It is cut into shards of whole
+    /// groups of four rows where it exceeds the binding limit.
     pub fn new(gpu: &Gpu, memory: Memory, label: &str, rows: Layout, columns: Layout, dtype: Dtype) -> Result<Self> {
         let row_bytes = columns.padded() as u64 * dtype.bytes();
         let limit = gpu.limits().binding_bytes;
