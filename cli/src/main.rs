@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         print::error(&format!("this is a bug in wgr, please report it: {panic}").replace('\n', " "));
         std::process::exit(1);
     }));
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,wgr=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -164,10 +164,13 @@ pub async fn run(args: &Args) -> Result<()> {
 
 fn describe(summary: &TrainSummary, output: &Path) -> String {
     let TrainSummary { steps, first_loss, last_loss, tokens, tokens_per_second, evaluation, .. } = summary;
-    let mut text = format!(
-        "{}: {steps} steps, {tokens} tokens, {tokens_per_second:.0} tokens/s, loss {first_loss:.4} to {last_loss:.4}",
-        output.display()
-    );
+    let mut text = match tokens {
+        0 => format!("{}: all {steps} steps had been taken already", output.display()),
+        _ => format!(
+            "{}: {steps} steps, {tokens} tokens, {tokens_per_second:.0} tokens/s, loss {first_loss:.4} to {last_loss:.4}",
+            output.display()
+        ),
+    };
     for (name, value) in evaluation {
         text.push_str(&format!("\n  {name} {value}"));
     }
