@@ -295,6 +295,12 @@ impl Gpu {
         Ok(out)
     }
 
+    /// Carries out pending writes now, which frees the copies of their data that are kept until then.
+    pub fn flush(&self, doing: &str) -> Result<()> {
+        self.queue.submit([]);
+        self.wait(doing)
+    }
+
     /// Waits until everything submitted has run.
     pub fn wait(&self, doing: &str) -> Result<()> {
         let polled = self.device.poll(wgpu::PollType::wait_indefinitely());

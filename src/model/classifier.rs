@@ -160,6 +160,7 @@ impl Classifier {
                 ));
             }
             parameter.write(gpu, &values)?;
+            gpu.flush("loading the weights")?;
         }
         if let Some(biases) = &biases {
             biases.write(gpu, &loading.biases)?;
