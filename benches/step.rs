@@ -35,7 +35,6 @@ fn batch() -> Packed {
         tokens: (0..SEQUENCES * LENGTH).map(|i| 3 + i * 7919 % (VOCAB - 3)).collect(),
         offsets: (0..=SEQUENCES).map(|i| i * LENGTH).collect(),
         labels: (0..SEQUENCES).map(|i| (1 + i % 4) as f32).collect(),
-        ..Packed::default()
     }
 }
 

@@ -117,6 +117,5 @@ fn packed(lengths: &[u32], seed: u32) -> Packed {
         tokens: (0..tokens).map(|i| (i * 7 + seed) % 40).collect(),
         offsets: std::iter::once(0).chain(ends).collect(),
         labels: vec![2.0; lengths.len()],
-        ..Packed::default()
     }
 }

@@ -54,12 +54,7 @@ impl Golden {
 
     pub fn batch(&self) -> Packed {
         let labels = self.integers["labels"].iter().map(|label| *label as f32).collect();
-        Packed {
-            tokens: self.integers["ids"].clone(),
-            offsets: self.integers["offsets"].clone(),
-            labels,
-            ..Packed::default()
-        }
+        Packed { tokens: self.integers["ids"].clone(), offsets: self.integers["offsets"].clone(), labels }
     }
 
     pub fn capacity(&self) -> Capacity {

@@ -76,12 +76,7 @@ fn mixed_precision_follows_f32() {
 fn mixed_precision_is_the_same_with_sharded_matrices() {
     let place = Place::new();
     let checkpoint = Checkpoint::open(&place.model("qwen3").display().to_string()).unwrap();
-    let batch = Packed {
-        tokens: (3..27).collect(),
-        offsets: vec![0, 5, 14, 24],
-        labels: vec![1.0, 4.0, 2.0],
-        ..Packed::default()
-    };
+    let batch = Packed { tokens: (3..27).collect(), offsets: vec![0, 5, 14, 24], labels: vec![1.0, 4.0, 2.0] };
     let capacity = Capacity { tokens: 24, sequences: 3, length: 10 };
     let checkpointing = Checkpointing::None;
     let losses = |holding, limits| {
