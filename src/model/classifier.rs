@@ -202,11 +202,6 @@ impl Classifier {
         self.activations.get("d_logits")
     }
 
-    /// The residual stream after the last layer, one row a token.
-    pub fn residual(&self) -> &Tensor {
-        self.decoder.output(&self.activations)
-    }
-
     fn pass(&self) -> Pass<'_> {
         Pass { batch: &self.batch, activations: &self.activations, chunks: &self.chunks }
     }

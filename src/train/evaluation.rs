@@ -25,10 +25,10 @@ pub async fn evaluate(
     let per_example = examples.first().map_or(1, |example| example.sequences.len());
     let mut scores = vec![vec![]; examples.len()];
     let mut probabilities = vec![vec![]; examples.len()];
+    let biases = stepper.biases(gpu).await?;
     for batch in scoring_batches(&lengths, capacity.sequences / per_example, capacity.tokens) {
         let packed = Packed::new(batch.iter().map(|index| &examples[*index]))?;
         let logits = stepper.logits(gpu, &packed).await?;
-        let biases = stepper.biases(gpu).await?;
         for (index, rows) in batch.iter().zip(logits.chunks(per_example)) {
             scores[*index] = rows.iter().map(|row| objective::score(head.objective, row, &biases)).collect();
             probabilities[*index] = objective::probabilities(head.objective, &rows[0], &biases);
