@@ -12,9 +12,9 @@ use super::batch::Batch;
 use super::config::{ModelConfig, TensorSpec};
 use super::decoder::{Decoder, Pass, norm_backward};
 use super::linear::Linear;
-use super::parameter::{Holding, Parameter};
+use super::parameter::{Holding, Parameter, load_parameters, stored};
 use super::plan::MemoryPlan;
-use super::weights::{self, Checkpoint};
+use super::weights::Checkpoint;
 
 /// Name of the head's weight in a checkpoint.
 pub const HEAD: &str = "score.weight";
@@ -72,14 +72,6 @@ pub struct Classifier {
     pub batch: Batch,
 }
 
-fn stored(checkpoint: &Checkpoint, name: &str) -> Dtype {
-    match checkpoint.info(name).map(|info| info.dtype) {
-        Some(weights::Dtype::F16) => Dtype::F16,
-        Some(weights::Dtype::BF16) => Dtype::Bf16,
-        _ => Dtype::F32,
-    }
-}
-
 /// Scratch for sums over rows: chunks of 32 rows of the widest bias, or of the heads of a q/k norm.
 fn chunk_values(config: &ModelConfig, capacity: Capacity) -> usize {
     let rows = |rows: usize| rows.div_ceil(rms_norm::CHUNK);
@@ -93,22 +85,9 @@ fn chunk_values(config: &ModelConfig, capacity: Capacity) -> usize {
 pub fn plan(config: &ModelConfig, checkpoint: &Checkpoint, loading: &Loading) -> MemoryPlan {
     let capacity = loading.capacity;
     let mut plan = MemoryPlan { tokens: capacity.tokens, ..Default::default() };
-    let head = [TensorSpec { name: HEAD.to_owned(), shape: vec![loading.logits, config.hidden_size] }];
-    for spec in config.tensors().iter().chain(&head) {
-        let values = padded_values(config, spec) as u64;
-        let matrix = spec.shape.len() > 1;
-        match loading.holding {
-            Holding::Inference => {
-                let dtype = if matrix { stored(checkpoint, &spec.name) } else { Dtype::F32 };
-                plan.weights += values * dtype.bytes();
-            }
-            Holding::Training | Holding::MixedTraining => {
-                let copy = u64::from(matrix && loading.holding == Holding::MixedTraining) * Dtype::Bf16.bytes();
-                plan.weights += values * (4 + copy);
-                plan.gradients += values * 4;
-                plan.optimizer += values * 8;
-            }
-        }
+    let head = TensorSpec { name: HEAD.to_owned(), shape: vec![loading.logits, config.hidden_size] };
+    for spec in config.tensors().iter().chain([&head]) {
+        plan.add_parameter(checkpoint, spec, loading.holding);
     }
     let table = activations::table(config, loading.keeping());
     plan.activations =
@@ -117,44 +96,22 @@ pub fn plan(config: &ModelConfig, checkpoint: &Checkpoint, loading: &Loading) ->
     plan
 }
 
-/// Values of a parameter with padding: attention heads are padded by halves, other dimensions to groups of four.
-fn padded_values(config: &ModelConfig, spec: &TensorSpec) -> usize {
-    let plain = |n: usize| Layout::plain(n).padded();
-    let heads = |n: usize| Layout::heads(n / config.head_dim, config.head_dim).padded();
-    let (attention, output) = (spec.name.contains(".self_attn."), spec.name.contains(".o_proj."));
-    match spec.shape[..] {
-        [rows, columns] if output => plain(rows) * heads(columns),
-        [rows, columns] if attention => heads(rows) * plain(columns),
-        [columns] if attention && !output => heads(columns),
-        _ => spec.shape.iter().map(|n| plain(*n)).product(),
-    }
-}
-
 impl Classifier {
     /// Loads a checkpoint, or draws new weights where it has none. A head of the right shape is kept, any other is
     /// replaced by a new one.
     pub fn load(gpu: &Gpu, checkpoint: &Checkpoint, loading: &Loading) -> Result<Self> {
         let config = checkpoint.config();
         let Loading { holding, logits, seed, capacity, .. } = loading.clone();
-        let storage = |name: &str| stored(checkpoint, name);
-        let decoder = Decoder::new(gpu, config, holding, &storage)?;
+        let decoder = Decoder::new(gpu, config, holding, &|name| stored(checkpoint, name))?;
         let name = HEAD.trim_end_matches(".weight");
         let hidden = Layout::plain(config.hidden_size);
-        let head = Linear::new(gpu, name, Layout::plain(logits), hidden, false, holding, storage(HEAD))?;
+        let head = Linear::new(gpu, name, Layout::plain(logits), hidden, false, holding, stored(checkpoint, HEAD))?;
         let biases = match loading.biases.len() {
             0 => None,
             count => Some(Parameter::vector(gpu, HEAD_BIASES.into(), Layout::plain(count), holding)?),
         };
-        for parameter in decoder.parameters().chain(head.parameters()) {
-            let keeps = checkpoint.info(&parameter.name).is_some_and(|info| info.shape == parameter.shape);
-            let values = if keeps {
-                checkpoint.read_finite(&parameter.name)?
-            } else {
-                parameter.initial(seed, config.initializer_range)
-            };
-            parameter.write(gpu, &values)?;
-            gpu.flush("loading the weights")?;
-        }
+        let parameters = decoder.parameters().chain(head.parameters());
+        load_parameters(gpu, checkpoint, parameters, seed)?;
         if let Some(biases) = &biases {
             biases.write(gpu, &loading.biases)?;
         }

@@ -7,6 +7,8 @@ use rand_chacha::rand_core::Rng;
 use crate::Result;
 use crate::gpu::{Dtype, Gpu, Layout, Memory, Tensor};
 
+use super::weights::{self, Checkpoint};
+
 /// A parameter on the device.
 #[derive(Debug, Clone)]
 pub struct Parameter {
@@ -95,6 +97,38 @@ impl Parameter {
         }
         normal(&self.name, seed, deviation, count)
     }
+}
+
+/// The storage of a matrix in a checkpoint, which is kept for inference; f32 for all that the engine does not store so.
+pub fn stored(checkpoint: &Checkpoint, name: &str) -> Dtype {
+    match checkpoint.info(name).map(|info| info.dtype) {
+        Some(weights::Dtype::F16) => Dtype::F16,
+        Some(weights::Dtype::BF16) => Dtype::Bf16,
+        _ => Dtype::F32,
+    }
+}
+
+/// Writes the values of a checkpoint, and new ones where it has no tensor of that name and shape.
+///
+/// # Errors
+/// The tensor at fault, where one cannot be read or holds a value that is not finite.
+pub fn load_parameters<'a>(
+    gpu: &Gpu,
+    checkpoint: &Checkpoint,
+    parameters: impl Iterator<Item = &'a Parameter>,
+    seed: u64,
+) -> Result<()> {
+    for parameter in parameters {
+        let keeps = checkpoint.info(&parameter.name).is_some_and(|info| info.shape == parameter.shape);
+        let values = if keeps {
+            checkpoint.read_finite(&parameter.name)?
+        } else {
+            parameter.initial(seed, checkpoint.config().initializer_range)
+        };
+        parameter.write(gpu, &values)?;
+        gpu.flush("loading the weights")?;
+    }
+    Ok(())
 }
 
 /// Normal values by Box and Muller's transform, seeded by name.

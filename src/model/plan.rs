@@ -2,8 +2,12 @@
 
 use serde::Serialize;
 
-use crate::gpu::Gpu;
+use crate::gpu::{Dtype, Gpu, Layout};
 use crate::{Error, Result};
+
+use super::config::{ModelConfig, TensorSpec};
+use super::parameter::{Holding, stored};
+use super::weights::Checkpoint;
 
 /// Bytes by purpose.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -28,6 +32,24 @@ impl MemoryPlan {
         self.weights + self.gradients + self.optimizer + self.activations + self.workspace
     }
 
+    /// Adds what is held for one parameter.
+    pub fn add_parameter(&mut self, checkpoint: &Checkpoint, spec: &TensorSpec, holding: Holding) {
+        let values = padded_values(checkpoint.config(), spec) as u64;
+        let matrix = spec.shape.len() > 1;
+        match holding {
+            Holding::Inference => {
+                let dtype = if matrix { stored(checkpoint, &spec.name) } else { Dtype::F32 };
+                self.weights += values * dtype.bytes();
+            }
+            Holding::Training | Holding::MixedTraining => {
+                let copy = u64::from(matrix && holding == Holding::MixedTraining) * Dtype::Bf16.bytes();
+                self.weights += values * (4 + copy);
+                self.gradients += values * 4;
+                self.optimizer += values * 8;
+            }
+        }
+    }
+
     /// Refuses a plan that exceeds the memory of the adapter, where that is known.
     pub fn check(&self, gpu: &Gpu) -> Result<()> {
         let hint = if self.gradients == 0 {
@@ -48,5 +70,18 @@ impl MemoryPlan {
         let problem =
             format!("the run needs {:.1} GiB and {} has {:.1} GiB", gib(self.total()), gpu.name(), gib(available));
         Err(Error::run(problem, hint))
+    }
+}
+
+/// Values of a parameter with padding: attention heads are padded by halves, other dimensions to groups of four.
+fn padded_values(config: &ModelConfig, spec: &TensorSpec) -> usize {
+    let plain = |n: usize| Layout::plain(n).padded();
+    let heads = |n: usize| Layout::heads(n / config.head_dim, config.head_dim).padded();
+    let (attention, output) = (spec.name.contains(".self_attn."), spec.name.contains(".o_proj."));
+    match spec.shape[..] {
+        [rows, columns] if output => plain(rows) * heads(columns),
+        [rows, columns] if attention => heads(rows) * plain(columns),
+        [columns] if attention && !output => heads(columns),
+        _ => spec.shape.iter().map(|n| plain(*n)).product(),
     }
 }
