@@ -11,6 +11,7 @@ mod progress;
 mod score;
 mod settings;
 mod train;
+mod trainer;
 
 use std::process::ExitCode;
 

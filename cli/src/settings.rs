@@ -151,7 +151,9 @@ mod tests {
         let saved = file("");
         settings.save(saved.path()).unwrap();
         let again = Settings::<TrainConfig>::resolve(Some(saved.path()), &json!({})).unwrap();
-        assert_eq!(again.config, TrainConfig { force: false, ..settings.config });
+        let mut expected = settings.config;
+        expected.trainer.force = false;
+        assert_eq!(again.config, expected);
         assert_eq!(again.adapter.backend.as_deref(), Some("vulkan"));
     }
 
@@ -160,6 +162,7 @@ mod tests {
         for (text, named) in [
             ("levles = 4", "levles"),
             ("levels = 'four'", "levels"),
+            ("epochs = 'four'", "four"),
             ("objective = 'other'", "other"),
             ("adapter = true", "adapter"),
             ("levels = 4\nlr 1", ":2: "),

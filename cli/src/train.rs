@@ -1,9 +1,8 @@
 //! `wgr train`.
 
-use std::ops::Not;
 use std::path::{Path, PathBuf};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use wgr::kernels::{self, Passes};
 use wgr::train::{TrainConfig, TrainSummary};
 use wgr::{Error, Result};
@@ -11,6 +10,7 @@ use wgr::{Error, Result};
 use crate::print;
 use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
+use crate::trainer::TrainerArgs;
 use wgr::train::train;
 
 /// Flags of `wgr train`; what is not given stays out of the serialized form, so that the file or the default holds.
@@ -26,14 +26,6 @@ pub struct Args {
     #[arg(long, num_args = 1.., value_name = "FILE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     data: Vec<PathBuf>,
-    /// Directory to write the trained model to
-    #[arg(long, value_name = "DIR")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output: Option<PathBuf>,
-    /// Rows to evaluate on
-    #[arg(long, num_args = 1.., value_name = "FILE")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    eval_data: Vec<PathBuf>,
     /// What is minimised
     #[arg(long, value_parser = ["ordinal", "coral", "corn", "pairwise", "regression"])]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,87 +34,13 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     levels: Option<u32>,
-    /// Passes over the data
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    epochs: Option<u32>,
-    /// Stop after this many optimizer steps, whatever the epochs
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_steps: Option<u64>,
-    /// Sequences (pairs for the pairwise objective) a micro-batch
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    batch_size: Option<usize>,
-    /// Micro-batches an optimizer step
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grad_accum: Option<usize>,
-    /// Peak learning rate
-    #[arg(long, value_name = "X")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lr: Option<f64>,
-    /// Shape of the learning rate after warm-up
-    #[arg(long, value_parser = ["linear", "cosine", "constant"])]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    schedule: Option<String>,
-    /// Share of the steps in which the learning rate rises
-    #[arg(long, value_name = "X")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warmup_ratio: Option<f64>,
-    /// Decoupled weight decay of matrices
-    #[arg(long, value_name = "X")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    weight_decay: Option<f64>,
-    /// Scale gradients down to this norm; 0 switches clipping off
-    #[arg(long, value_name = "X")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_grad_norm: Option<f64>,
-    /// Longest sequence in tokens
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_length: Option<usize>,
-    /// How weights and activations are stored
-    #[arg(long, value_parser = ["f32", "mixed"])]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    precision: Option<String>,
-    /// What the backward pass computes again instead of keeping it
-    #[arg(long, value_parser = ["none", "attention", "layer"])]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    checkpointing: Option<String>,
     /// Prompt template instead of the built-in one
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<PathBuf>,
-    /// Give each epoch its own order [default]
-    #[arg(long, overrides_with = "no_shuffle")]
-    #[serde(skip_serializing_if = "Not::not")]
-    shuffle: bool,
-    /// Take the rows in the order of the files
-    #[arg(long, overrides_with = "shuffle")]
-    #[serde(rename = "shuffle", serialize_with = "negated", skip_serializing_if = "Not::not")]
-    no_shuffle: bool,
-    /// Write a checkpoint every N steps, not only at the end
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    save_every: Option<u64>,
-    /// Evaluate every N steps, not only at the end
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    eval_every: Option<u64>,
-    /// Go on from the last checkpoint in the output
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Not::not")]
-    resume: bool,
-    /// Replace an existing output
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Not::not")]
-    force: bool,
-    /// Seed of the order of rows and of new weights
-    // TOML, in which settings are saved, has signed integers.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seed: Option<u64>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    trainer: TrainerArgs,
     #[command(flatten)]
     #[serde(flatten)]
     device: DeviceArgs,
@@ -135,10 +53,6 @@ pub struct Args {
     show: OutputArgs,
 }
 
-fn negated<S: Serializer>(flag: &bool, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_bool(!flag)
-}
-
 /// Trains, and saves the settings as `wgr.toml` in the output.
 pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<TrainConfig>::resolve(args.config.as_deref(), args)?;
@@ -149,7 +63,7 @@ pub async fn run(args: &Args) -> Result<()> {
     let summary = train(&gpu, &settings.config, &mut progress).await;
     progress.finish();
     let summary = summary?;
-    let output = &settings.config.output;
+    let output = &settings.config.trainer.output;
     settings.save(&output.join("wgr.toml"))?;
     if args.show.json {
         print::json(&summary)?;
@@ -216,8 +130,8 @@ mod tests {
 
     #[test]
     fn the_last_word_on_shuffling_counts() {
-        assert!(resolve(&["--no-shuffle", "--shuffle"]).shuffle);
-        assert!(!resolve(&["--shuffle", "--no-shuffle"]).shuffle);
+        assert!(resolve(&["--no-shuffle", "--shuffle"]).trainer.shuffle);
+        assert!(!resolve(&["--shuffle", "--no-shuffle"]).trainer.shuffle);
     }
 
     #[test]

@@ -30,32 +30,22 @@ pub enum Checkpointing {
     Layer,
 }
 
-/// Settings of `wgr train`.
+/// Settings that every trainer has, whatever it trains on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct TrainConfig {
-    /// Directory, `.gguf` file, config `.json` of a new model, or hub name.
-    pub model: String,
-    /// Training rows.
-    pub data: Vec<PathBuf>,
+#[serde(default, rename_all = "kebab-case")]
+pub struct TrainerConfig {
     /// Where the trained model goes.
     pub output: PathBuf,
     /// Rows to evaluate on.
     pub eval_data: Vec<PathBuf>,
-    /// What is minimised.
-    pub objective: Objective,
-    /// Labels run from 1 to this.
-    pub levels: u32,
     /// Passes over the data.
     pub epochs: u32,
     /// Optimizer steps after which to stop, whatever the epochs.
     pub max_steps: Option<u64>,
-    /// Sequences (pairs for the pairwise objective) a micro-batch.
+    /// Rows a micro-batch; a preference pair is one row.
     pub batch_size: usize,
     /// Micro-batches an optimizer step.
     pub grad_accum: usize,
-    /// Peak learning rate.
-    pub lr: f64,
     /// Learning-rate schedule.
     pub schedule: Schedule,
     /// Share of the steps in which the learning rate rises.
@@ -70,8 +60,6 @@ pub struct TrainConfig {
     pub precision: Precision,
     /// What the backward pass computes again.
     pub checkpointing: Checkpointing,
-    /// Prompt template; the built-in one when absent.
-    pub template: Option<PathBuf>,
     /// Whether each epoch has its own order.
     pub shuffle: bool,
     /// Steps between checkpoints; only at the end when absent.
@@ -82,24 +70,19 @@ pub struct TrainConfig {
     pub resume: bool,
     /// Replace an existing output.
     pub force: bool,
-    /// Seed of the order of rows and of new weights.
+    /// Seed of everything that is drawn: the order of rows, new weights.
     pub seed: u64,
 }
 
-impl Default for TrainConfig {
+impl Default for TrainerConfig {
     fn default() -> Self {
         Self {
-            model: String::new(),
-            data: vec![],
             output: PathBuf::new(),
             eval_data: vec![],
-            objective: Objective::Ordinal,
-            levels: 4,
             epochs: 1,
             max_steps: None,
             batch_size: 4,
             grad_accum: 1,
-            lr: 1e-5,
             schedule: Schedule::Linear,
             warmup_ratio: 0.05,
             weight_decay: 0.01,
@@ -107,13 +90,47 @@ impl Default for TrainConfig {
             max_length: 4096,
             precision: Precision::F32,
             checkpointing: Checkpointing::None,
-            template: None,
             shuffle: true,
             save_every: None,
             eval_every: None,
             resume: false,
             force: false,
             seed: 42,
+        }
+    }
+}
+
+/// Settings of `wgr train`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrainConfig {
+    /// Directory, `.gguf` file, config `.json` of a new model, or hub name.
+    pub model: String,
+    /// Training rows.
+    pub data: Vec<PathBuf>,
+    /// What is minimised.
+    pub objective: Objective,
+    /// Labels run from 1 to this.
+    pub levels: u32,
+    /// Prompt template; the built-in one when absent.
+    pub template: Option<PathBuf>,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// What it has in common with other trainers.
+    #[serde(flatten)]
+    pub trainer: TrainerConfig,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            data: vec![],
+            objective: Objective::Ordinal,
+            levels: 4,
+            template: None,
+            lr: 1e-5,
+            trainer: TrainerConfig::default(),
         }
     }
 }

@@ -15,7 +15,7 @@ mod trainer;
 mod validate;
 
 pub use calibration::{CALIBRATION, ModelCalibration};
-pub use config::{Checkpointing, Precision, ScoreConfig, TrainConfig};
+pub use config::{Checkpointing, Precision, ScoreConfig, TrainConfig, TrainerConfig};
 pub use observer::{Observer, ScoreProgress, ScoreSummary, Silent, StepMetrics, TrainSummary};
 pub use reward_model::{RewardModel, Score, Scorer};
 pub use saving::{Head, TEMPLATE};

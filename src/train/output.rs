@@ -14,12 +14,12 @@ const CHECKPOINTS: &str = "checkpoints";
 
 /// Checks that the output may be written; with `--resume`, finds the checkpoint to go on from. Changes nothing.
 pub fn check(config: &TrainConfig) -> Result<Option<PathBuf>> {
-    let output = &config.output;
-    let latest = if config.resume { latest_checkpoint(output)? } else { None };
+    let output = &config.trainer.output;
+    let latest = if config.trainer.resume { latest_checkpoint(output)? } else { None };
     let occupied = output.join(CONFIG).exists() || output.join(CHECKPOINTS).exists();
-    let replaces = config.force && !config.resume;
+    let replaces = config.trainer.force && !config.trainer.resume;
     if occupied && latest.is_none() && !replaces {
-        let hint = if config.resume {
+        let hint = if config.trainer.resume {
             "it holds no complete checkpoint to resume from; use --force to start again"
         } else {
             "use --resume to go on or --force to start again"
@@ -48,9 +48,9 @@ pub fn check_head(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<()> {
 /// A new run must not replace the model that it starts from.
 pub fn check_source(config: &TrainConfig, source: &Checkpoint) -> Result<()> {
     let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let (source, output) = (resolved(source.path()), resolved(&config.output));
+    let (source, output) = (resolved(source.path()), resolved(&config.trainer.output));
     if source == output || source == output.join(CONFIG) || source.starts_with(output.join(CHECKPOINTS)) {
-        let at = format!("--output {}", config.output.display());
+        let at = format!("--output {}", config.trainer.output.display());
         return Err(Error::input(at, format!("holds the model {}", config.model), "name another directory"));
     }
     Ok(())
@@ -59,7 +59,7 @@ pub fn check_source(config: &TrainConfig, source: &Checkpoint) -> Result<()> {
 /// Makes the directory. Where a run starts, what an old one left goes, its `config.json` and calibration too: until the
 /// new run is done, the directory is no model.
 pub fn open(config: &TrainConfig, goes_on: bool) -> Result<()> {
-    let output = &config.output;
+    let output = &config.trainer.output;
     std::fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
     if goes_on {
         return Ok(());

@@ -40,12 +40,12 @@ pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer)
         None => output::check_source(config, &source)?,
     }
     let template = inputs::template(config.template.as_deref(), &source)?;
-    let encoder = inputs::encoder(&source, template.clone(), config.max_length)?;
+    let encoder = inputs::encoder(&source, template.clone(), config.trainer.max_length)?;
     let purpose = inputs::purpose(config.objective, config.levels);
     let examples = inputs::examples(&config.data, purpose, &encoder, observer)?;
-    let held_out = match config.eval_data.is_empty() {
+    let held_out = match config.trainer.eval_data.is_empty() {
         true => vec![],
-        false => inputs::examples(&config.eval_data, purpose, &encoder, observer)?,
+        false => inputs::examples(&config.trainer.eval_data, purpose, &encoder, observer)?,
     };
     let mut run = Run::prepare(gpu, config, source, template, examples, held_out, observer)?;
     if let Some(directory) = &resumed {
@@ -84,10 +84,10 @@ impl<'a> Run<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Self> {
         let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
-        let sampler = Sampler::new(&lengths, config.batch_size, config.shuffle, config.seed)?;
-        let steps_per_epoch = sampler.batches_per_epoch().div_ceil(config.grad_accum) as u64;
-        let all_steps = steps_per_epoch * u64::from(config.epochs);
-        let total_steps = config.max_steps.map_or(all_steps, |most| most.min(all_steps));
+        let sampler = Sampler::new(&lengths, config.trainer.batch_size, config.trainer.shuffle, config.trainer.seed)?;
+        let steps_per_epoch = sampler.batches_per_epoch().div_ceil(config.trainer.grad_accum) as u64;
+        let all_steps = steps_per_epoch * u64::from(config.trainer.epochs);
+        let total_steps = config.trainer.max_steps.map_or(all_steps, |most| most.min(all_steps));
         let epochs = total_steps.div_ceil(steps_per_epoch.max(1));
         let capacity = capacity(config, &sampler, epochs, &examples, &held_out);
         let biases = match config.objective {
@@ -96,29 +96,34 @@ impl<'a> Run<'a> {
         };
         let fresh = config.objective == Objective::Coral && biases.len() + 1 != config.levels as usize;
         let loading = Loading {
-            holding: match config.precision {
+            holding: match config.trainer.precision {
                 Precision::F32 => Holding::Training,
                 Precision::Mixed => Holding::MixedTraining,
             },
-            checkpointing: config.checkpointing,
+            checkpointing: config.trainer.checkpointing,
             logits: config.objective.logits(config.levels as usize),
             biases: if fresh { initial_biases(config.levels as usize) } else { biases },
-            seed: config.seed,
+            seed: config.trainer.seed,
             capacity,
         };
         let plan = classifier::plan(source.config(), &source, &loading);
         observer.planned(&plan);
         plan.check(gpu)?;
         let settings = AdamWConfig {
-            weight_decay: config.weight_decay,
-            max_grad_norm: config.max_grad_norm,
+            weight_decay: config.trainer.weight_decay,
+            max_grad_norm: config.trainer.max_grad_norm,
             ..AdamWConfig::default()
         };
-        let micro_batches = config.grad_accum.min(sampler.batches_per_epoch());
+        let micro_batches = config.trainer.grad_accum.min(sampler.batches_per_epoch());
         let stepper = Stepper::new(gpu, &source, &loading, config.objective, config.levels, settings, micro_batches)?;
         Ok(Self {
             head: Head { objective: config.objective, levels: config.levels, biases: vec![] },
-            schedule: LearningRate::new(config.schedule, config.lr, config.warmup_ratio, total_steps as usize),
+            schedule: LearningRate::new(
+                config.trainer.schedule,
+                config.lr,
+                config.trainer.warmup_ratio,
+                total_steps as usize,
+            ),
             progress: Progress { step: 0, tokens: 0 },
             config,
             source,
@@ -137,17 +142,17 @@ impl<'a> Run<'a> {
     }
 
     async fn save_checkpoint(&self, gpu: &Gpu) -> Result<PathBuf> {
-        saving::save_checkpoint(gpu, &self.stepper, &self.parts(), &self.config.output, self.progress).await
+        saving::save_checkpoint(gpu, &self.stepper, &self.parts(), &self.config.trainer.output, self.progress).await
     }
 
     async fn train(mut self, gpu: &Gpu, observer: &mut dyn Observer) -> Result<TrainSummary> {
         let peak = bench::peak_flops(gpu).await?;
-        let mut records = Records::open(&self.config.output, self.progress.step)?;
+        let mut records = Records::open(&self.config.trainer.output, self.progress.step)?;
         let mut summary = TrainSummary { steps: self.progress.step, ..TrainSummary::default() };
         let mut calibration = None;
         let mut rates = vec![];
         observer.steps(self.total_steps, self.progress.step);
-        let per_epoch = self.sampler.batches_per_epoch().div_ceil(self.config.grad_accum) as u64;
+        let per_epoch = self.sampler.batches_per_epoch().div_ceil(self.config.trainer.grad_accum) as u64;
         let mut evaluated_at = None;
         let mut order: Option<(u64, Vec<Vec<usize>>)> = None;
         while self.progress.step < self.total_steps {
@@ -157,7 +162,7 @@ impl<'a> Run<'a> {
             }
             let batches: Vec<Packed> = order
                 .iter()
-                .flat_map(|(_, batches)| batches.chunks(self.config.grad_accum).nth(place).unwrap_or_default())
+                .flat_map(|(_, batches)| batches.chunks(self.config.trainer.grad_accum).nth(place).unwrap_or_default())
                 .map(|batch| Packed::new(batch.iter().map(|index| &self.examples[*index])))
                 .collect::<Result<_>>()?;
             let started = Instant::now();
@@ -187,7 +192,7 @@ impl<'a> Run<'a> {
             summary.steps = self.progress.step;
             let step = self.progress.step;
             let due = |every: Option<u64>| every.is_some_and(|every| step.is_multiple_of(every));
-            if due(self.config.eval_every) && !self.held_out.is_empty() {
+            if due(self.config.trainer.eval_every) && !self.held_out.is_empty() {
                 Evaluated { metrics: summary.evaluation, calibration } =
                     self.evaluate(gpu, &mut records, observer).await?;
                 evaluated_at = Some(self.progress.step);
@@ -198,7 +203,7 @@ impl<'a> Run<'a> {
                 summary.interrupted = true;
                 break;
             }
-            if due(self.config.save_every) {
+            if due(self.config.trainer.save_every) {
                 self.save_checkpoint(gpu).await?;
             }
         }
@@ -213,7 +218,7 @@ impl<'a> Run<'a> {
         let mut files =
             records.finish(self.config, &self.template, self.examples.len(), self.progress, &summary.evaluation)?;
         files.extend(calibration.as_ref().map(calibration_file).transpose()?);
-        saving::save_model(gpu, &self.stepper, &self.parts(), &self.config.output, files).await?;
+        saving::save_model(gpu, &self.stepper, &self.parts(), &self.config.trainer.output, files).await?;
         Ok(summary)
     }
 
@@ -264,7 +269,7 @@ fn capacity(
     let per_example = if config.objective == Objective::Pairwise { 2 } else { 1 };
     Capacity {
         tokens: largest.unwrap_or(0).max(widest).max(1),
-        sequences: config.batch_size.min(examples.len()) * per_example,
+        sequences: config.trainer.batch_size.min(examples.len()) * per_example,
         length: longest(examples).max(longest(held_out)).max(1),
     }
 }

@@ -1,6 +1,6 @@
 //! What the settings of a run must satisfy, checked before anything is read or allocated.
 
-use super::{ScoreConfig, TrainConfig};
+use super::{ScoreConfig, TrainConfig, TrainerConfig};
 use crate::{Error, Result};
 
 /// More levels than any rating scale has, and few enough for a head of any width.
@@ -14,7 +14,6 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<()> {
         given("--model", !self.model.is_empty())?;
         given("--data", !self.data.is_empty())?;
-        given("--output", !self.output.as_os_str().is_empty())?;
         let levels = 2..=MAX_LEVELS;
         check(
             "--levels",
@@ -22,6 +21,18 @@ impl TrainConfig {
             self.levels,
             "labels run from 1 to a number between 2 and 256",
         )?;
+        learning_rate(self.lr)?;
+        self.trainer.validate()
+    }
+}
+
+impl TrainerConfig {
+    /// Checks every value that can be wrong on its own.
+    ///
+    /// # Errors
+    /// The first setting that no run can have, named as its flag.
+    pub fn validate(&self) -> Result<()> {
+        given("--output", !self.output.as_os_str().is_empty())?;
         check("--epochs", self.epochs > 0, self.epochs, "take at least 1")?;
         check("--batch-size", self.batch_size > 0, self.batch_size, "take at least 1")?;
         check("--grad-accum", self.grad_accum > 0, self.grad_accum, "take at least 1")?;
@@ -31,17 +42,10 @@ impl TrainConfig {
         {
             check(flag, steps != Some(0), 0, "take at least 1, or leave it out")?;
         }
-        // Numbers reach the device as f32.
-        check("--lr", (self.lr as f32).is_finite() && self.lr > 0.0, self.lr, "take a number above 0, such as 1e-5")?;
         let ratio = 0.0..=1.0;
         check("--warmup-ratio", ratio.contains(&self.warmup_ratio), self.warmup_ratio, "take a share from 0 to 1")?;
         for (flag, value) in [("--weight-decay", self.weight_decay), ("--max-grad-norm", self.max_grad_norm)] {
-            check(
-                flag,
-                (value as f32).is_finite() && value >= 0.0,
-                value,
-                "take 0, which switches it off, or a number above",
-            )?;
+            check(flag, is_weight(value), value, "take 0, which switches it off, or a number above")?;
         }
         if self.eval_every.is_some() && self.eval_data.is_empty() {
             return Err(Error::input("--eval-every", "there are no rows to evaluate on", "name them with --eval-data"));
@@ -55,6 +59,16 @@ impl TrainConfig {
         }
         Ok(())
     }
+}
+
+/// Checks a learning rate. Numbers reach the device as f32.
+pub(crate) fn learning_rate(lr: f64) -> Result<()> {
+    check("--lr", (lr as f32).is_finite() && lr > 0.0, lr, "take a number above 0, such as 1e-5")
+}
+
+/// Whether a number can stand before a term: 0 switches that off.
+pub(crate) fn is_weight(value: f64) -> bool {
+    (value as f32).is_finite() && value >= 0.0
 }
 
 impl ScoreConfig {
@@ -71,12 +85,14 @@ impl ScoreConfig {
     }
 }
 
-fn given(flag: &str, present: bool) -> Result<()> {
+/// Refuses a flag without which nothing runs.
+pub(crate) fn given(flag: &str, present: bool) -> Result<()> {
     let hint = "give it as a flag, or under the same name in the file of --config";
     if present { Ok(()) } else { Err(Error::input(flag, "is missing", hint)) }
 }
 
-fn check(flag: &str, holds: bool, value: impl std::fmt::Display, hint: &str) -> Result<()> {
+/// Refuses the value of a flag unless something holds.
+pub(crate) fn check(flag: &str, holds: bool, value: impl std::fmt::Display, hint: &str) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::input(flag, format!("cannot be {value}"), hint)) }
 }
 
@@ -85,7 +101,8 @@ mod tests {
     use super::*;
 
     fn whole() -> TrainConfig {
-        TrainConfig { model: "m".into(), data: vec!["d".into()], output: "o".into(), ..TrainConfig::default() }
+        let trainer = TrainerConfig { output: "o".into(), ..TrainerConfig::default() };
+        TrainConfig { model: "m".into(), data: vec!["d".into()], trainer, ..TrainConfig::default() }
     }
 
     #[test]
@@ -99,25 +116,25 @@ mod tests {
         let cases: &[(&str, Spoil)] = &[
             ("--model", |c| c.model.clear()),
             ("--data", |c| c.data.clear()),
-            ("--output", |c| c.output.clear()),
+            ("--output", |c| c.trainer.output.clear()),
             ("--levels", |c| c.levels = 1),
             ("--levels", |c| c.levels = u32::MAX),
-            ("--epochs", |c| c.epochs = 0),
-            ("--batch-size", |c| c.batch_size = 0),
-            ("--grad-accum", |c| c.grad_accum = 0),
-            ("--max-length", |c| c.max_length = 0),
-            ("--max-steps", |c| c.max_steps = Some(0)),
-            ("--save-every", |c| c.save_every = Some(0)),
-            ("--eval-every", |c| c.eval_every = Some(0)),
-            ("--eval-every", |c| c.eval_every = Some(5)),
+            ("--epochs", |c| c.trainer.epochs = 0),
+            ("--batch-size", |c| c.trainer.batch_size = 0),
+            ("--grad-accum", |c| c.trainer.grad_accum = 0),
+            ("--max-length", |c| c.trainer.max_length = 0),
+            ("--max-steps", |c| c.trainer.max_steps = Some(0)),
+            ("--save-every", |c| c.trainer.save_every = Some(0)),
+            ("--eval-every", |c| c.trainer.eval_every = Some(0)),
+            ("--eval-every", |c| c.trainer.eval_every = Some(5)),
             ("--lr", |c| c.lr = 0.0),
             ("--lr", |c| c.lr = f64::NAN),
             ("--lr", |c| c.lr = f64::INFINITY),
-            ("--warmup-ratio", |c| c.warmup_ratio = 1.1),
-            ("--warmup-ratio", |c| c.warmup_ratio = f64::NAN),
-            ("--weight-decay", |c| c.weight_decay = -0.1),
-            ("--max-grad-norm", |c| c.max_grad_norm = -1.0),
-            ("--resume", |c| (c.resume, c.force) = (true, true)),
+            ("--warmup-ratio", |c| c.trainer.warmup_ratio = 1.1),
+            ("--warmup-ratio", |c| c.trainer.warmup_ratio = f64::NAN),
+            ("--weight-decay", |c| c.trainer.weight_decay = -0.1),
+            ("--max-grad-norm", |c| c.trainer.max_grad_norm = -1.0),
+            ("--resume", |c| (c.trainer.resume, c.trainer.force) = (true, true)),
         ];
         for (flag, spoil) in cases {
             let mut config = whole();

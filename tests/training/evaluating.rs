@@ -140,9 +140,9 @@ fn models_and_given_scores_stand_side_by_side() {
     let place = Place::new();
     let mut config = config(&place);
     let mut trained = place.run(Objective::Pairwise, 4);
-    trained.output = place.path("pairwise");
+    trained.trainer.output = place.path("pairwise");
     train(&trained, &mut Watch::default()).unwrap();
-    config.model.push(trained.output.display().to_string());
+    config.model.push(trained.trainer.output.display().to_string());
     let rated = scores(&place.scoring(Path::new(&config.model[0]), &labelled(12)));
     config.scores = vec![place.write("given.jsonl", &rated)];
     config.suite.truncate(1);

@@ -1,21 +1,24 @@
 use wgr::objective::Objective;
-use wgr::train::{Silent, TrainConfig};
+use wgr::train::Silent;
 
 use crate::harness::*;
 
 #[test]
 fn a_run_that_diverges_names_step_and_tensor_and_keeps_the_last_good_state() {
     let place = Place::new();
-    let config = TrainConfig { lr: 1e30, ..place.run(Objective::Ordinal, 12) };
+    let config = place.run(Objective::Ordinal, 12).with(|c| c.lr = 1e30);
     let error = train(&config, &mut Watch::default()).unwrap_err();
     assert_eq!(error.exit_code(), 1);
     let message = error.to_string();
     assert!(message.contains("at step 2") && message.contains("model.") && message.contains("--lr"), "{message}");
-    assert!(!config.output.join("config.json").exists(), "no model is left behind");
-    let kept = config.output.join("checkpoints/step-1/model.safetensors");
+    assert!(!config.trainer.output.join("config.json").exists(), "no model is left behind");
+    let kept = config.trainer.output.join("checkpoints/step-1/model.safetensors");
     assert!(tensors(&kept).iter().all(|(_, values)| values.iter().all(|v| v.is_finite())));
     // It loads; its weights are as bad as the step that made them, which the run says again.
-    let lower = TrainConfig { lr: 1e-6, resume: true, ..config };
+    let lower = config.with(|c| {
+        c.lr = 1e-6;
+        c.trainer.resume = true;
+    });
     let again = train(&lower, &mut Watch::default()).unwrap_err().to_string();
     assert!(again.contains("at step 2"), "{again}");
 }
@@ -29,14 +32,14 @@ fn a_first_step_that_is_not_finite_leaves_the_weights_alone() {
     config.data = vec![place.write("huge.jsonl", &rows)];
     let message = train(&config, &mut Watch::default()).unwrap_err().to_string();
     assert!(message.contains("step 1") && message.contains("checkpoints/step-0"), "{message}");
-    let kept = tensors(&config.output.join("checkpoints/step-0/model.safetensors"));
+    let kept = tensors(&config.trainer.output.join("checkpoints/step-0/model.safetensors"));
     let source = tensors(&place.path("llama/model.safetensors"));
     for (name, values) in source.iter().filter(|(name, _)| name != "score.weight") {
         assert!(kept.iter().any(|(kept, same)| kept == name && same == values), "{name} changed");
     }
     // With rows that can be learned, the run goes on from there.
     config.data = vec![place.write("rows.jsonl", &labelled(8))];
-    let summary = train(&TrainConfig { resume: true, ..config }, &mut Watch::default()).unwrap();
+    let summary = train(&config.with(|c| c.trainer.resume = true), &mut Watch::default()).unwrap();
     assert_eq!(summary.steps, 2);
 }
 
@@ -57,7 +60,7 @@ fn weights_that_are_not_finite_are_refused_by_name() {
         let message = error.to_string();
         assert!(message.contains(name) && message.contains("value 5 is NaN"), "{message}");
     }
-    assert!(!config.output.join("config.json").exists() && !place.path("scores.jsonl").exists());
+    assert!(!config.trainer.output.join("config.json").exists() && !place.path("scores.jsonl").exists());
 }
 
 #[test]
@@ -65,7 +68,7 @@ fn a_device_lost_on_the_way_ends_the_run_with_one_sentence() {
     for lost_after in [1, 3] {
         let gpu = open(None);
         let place = Place::new();
-        let config = TrainConfig { save_every: Some(1), ..place.run(Objective::Ordinal, 12) };
+        let config = place.run(Objective::Ordinal, 12).with(|c| c.trainer.save_every = Some(1));
         let lose = |step| {
             if step == lost_after {
                 gpu.lose();
@@ -77,10 +80,10 @@ fn a_device_lost_on_the_way_ends_the_run_with_one_sentence() {
         assert_eq!(error.exit_code(), 1);
         assert!(message.contains("the device was lost") && message.contains("--resume"), "{message}");
         assert!(!message.contains('\n'), "{message}");
-        assert!(!config.output.join("config.json").exists());
+        assert!(!config.trainer.output.join("config.json").exists());
         drop(watch);
         // On another device it goes on from the last checkpoint.
-        let summary = train(&TrainConfig { resume: true, ..config }, &mut Watch::default()).unwrap();
+        let summary = train(&config.with(|c| c.trainer.resume = true), &mut Watch::default()).unwrap();
         assert_eq!(summary.steps, 3);
     }
 }

@@ -10,7 +10,7 @@ use wgr::gpu::{AdapterChoice, Gpu, Limits, Options};
 use wgr::model::plan::MemoryPlan;
 use wgr::objective::Objective;
 use wgr::optimizer::Schedule;
-use wgr::train::{Observer, ScoreConfig, ScoreSummary, StepMetrics, TrainConfig, TrainSummary};
+use wgr::train::{Observer, ScoreConfig, ScoreSummary, StepMetrics, TrainConfig, TrainSummary, TrainerConfig};
 
 /// The device that all tests share but those that lose it or count its memory.
 pub static GPU: LazyLock<Gpu> = LazyLock::new(|| open(None));
@@ -65,11 +65,14 @@ impl Place {
         TrainConfig {
             model: model.display().to_string(),
             data: vec![self.write("rows.jsonl", &data)],
-            output: self.path("out"),
             objective,
             lr: 1e-3,
-            schedule: Schedule::Constant,
-            warmup_ratio: 0.0,
+            trainer: TrainerConfig {
+                output: self.path("out"),
+                schedule: Schedule::Constant,
+                warmup_ratio: 0.0,
+                ..TrainerConfig::default()
+            },
             ..TrainConfig::default()
         }
     }
@@ -84,6 +87,17 @@ impl Place {
         }
     }
 }
+
+/// A copy with some settings changed.
+pub trait With: Clone {
+    fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let mut changed = self.clone();
+        change(&mut changed);
+        changed
+    }
+}
+
+impl With for TrainConfig {}
 
 /// A tokenizer of one token a word, `w3` being token 3.
 pub fn tokenizer(words: usize) -> Value {

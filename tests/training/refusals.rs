@@ -23,7 +23,7 @@ fn snapshot(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 
 #[track_caller]
 fn refused(config: &TrainConfig, expected: &[&str]) {
-    let before = snapshot(&config.output);
+    let before = snapshot(&config.trainer.output);
     let error = train(config, &mut Watch::default()).unwrap_err();
     let message = error.to_string();
     assert_eq!(error.exit_code(), 2, "{message}");
@@ -31,63 +31,75 @@ fn refused(config: &TrainConfig, expected: &[&str]) {
     for part in expected {
         assert!(message.contains(part), "{message:?} does not say {part:?}");
     }
-    assert!(snapshot(&config.output) == before, "the output changed: {message}");
+    assert!(snapshot(&config.trainer.output) == before, "the output changed: {message}");
 }
 
 #[test]
 fn an_existing_run_is_kept_unless_force_or_resume_say_otherwise() {
     let place = Place::new();
-    let config = TrainConfig { save_every: Some(1), ..place.run(Objective::Ordinal, 8) };
+    let config = place.run(Objective::Ordinal, 8).with(|c| c.trainer.save_every = Some(1));
     train(&config, &mut Watch::default()).unwrap();
     refused(&config, &["already holds a run", "--resume", "--force"]);
-    let shorter = TrainConfig { max_steps: Some(1), force: true, ..config.clone() };
+    let shorter = config.with(|c| {
+        c.trainer.max_steps = Some(1);
+        c.trainer.force = true;
+    });
     train(&shorter, &mut Watch::default()).unwrap();
-    assert_eq!(json_lines(&config.output.join("metrics.jsonl")).len(), 1);
-    assert!(!config.output.join("checkpoints/step-2").exists(), "checkpoints of the old run are gone");
+    assert_eq!(json_lines(&config.trainer.output.join("metrics.jsonl")).len(), 1);
+    assert!(!config.trainer.output.join("checkpoints/step-2").exists(), "checkpoints of the old run are gone");
     let mut watch = Watch { stop_after: Some(1), ..Watch::default() };
-    train(&TrainConfig { max_steps: None, ..shorter }, &mut watch).unwrap();
-    assert!(!config.output.join("config.json").exists(), "the old model is not taken for that of a stopped run");
-    std::fs::remove_file(config.output.join("checkpoints/step-1/trainer_state.json")).unwrap();
-    refused(&TrainConfig { resume: true, ..config }, &["no complete checkpoint", "--force"]);
+    train(&shorter.with(|c| c.trainer.max_steps = None), &mut watch).unwrap();
+    assert!(
+        !config.trainer.output.join("config.json").exists(),
+        "the old model is not taken for that of a stopped run"
+    );
+    std::fs::remove_file(config.trainer.output.join("checkpoints/step-1/trainer_state.json")).unwrap();
+    refused(&config.with(|c| c.trainer.resume = true), &["no complete checkpoint", "--force"]);
 }
 
 #[test]
 fn bad_input_is_refused_before_anything_is_written() {
     let place = Place::new();
     let good = place.run(Objective::Ordinal, 4);
-    let with = |rows: &[Value]| TrainConfig { data: vec![place.write("bad.jsonl", rows)], ..good.clone() };
-    refused(&TrainConfig { data: vec![place.path("absent.jsonl")], ..good.clone() }, &["absent.jsonl"]);
+    let with = |rows: &[Value]| good.with(|c| c.data = vec![place.write("bad.jsonl", rows)]);
+    refused(&good.with(|c| c.data = vec![place.path("absent.jsonl")]), &["absent.jsonl"]);
     refused(&with(&[]), &["bad.jsonl", "holds no rows"]);
     refused(&with(&[json!({"text": "w3", "label": 5})]), &["bad.jsonl:1", "the label 5 is outside 1..4"]);
     refused(&with(&[json!({"text": "w3", "label": 1}), json!({"text": "w4"})]), &["bad.jsonl:2", "label is missing"]);
-    refused(&TrainConfig { levels: 3, ..good.clone() }, &["rows.jsonl:", "outside 1..3"]);
-    refused(&TrainConfig { objective: Objective::Pairwise, ..good.clone() }, &["rows.jsonl:1", "`chosen`"]);
-    refused(&TrainConfig { model: place.path("absent").display().to_string(), ..good.clone() }, &["absent"]);
+    refused(&good.with(|c| c.levels = 3), &["rows.jsonl:", "outside 1..3"]);
+    refused(&good.with(|c| c.objective = Objective::Pairwise), &["rows.jsonl:1", "`chosen`"]);
+    refused(&good.with(|c| c.model = place.path("absent").display().to_string()), &["absent"]);
     let chat = json!({"id": "chat", "messages": [{"role": "user", "content": "w3"},
         {"role": "assistant", "content": "w4"}], "label": 1});
-    refused(&TrainConfig { max_length: 8, ..with(&[chat]) }, &["chat", "--max-length"]);
+    refused(&with(&[chat]).with(|c| c.trainer.max_length = 8), &["chat", "--max-length"]);
     for (flag, config) in [
-        ("--batch-size", TrainConfig { batch_size: 0, ..good.clone() }),
-        ("--lr", TrainConfig { lr: f64::NAN, ..good.clone() }),
-        ("--lr", TrainConfig { lr: 1e39, ..good.clone() }),
-        ("--levels", TrainConfig { levels: 1, ..good.clone() }),
-        ("--epochs", TrainConfig { epochs: 0, ..good.clone() }),
+        ("--batch-size", good.with(|c| c.trainer.batch_size = 0)),
+        ("--lr", good.with(|c| c.lr = f64::NAN)),
+        ("--lr", good.with(|c| c.lr = 1e39)),
+        ("--levels", good.with(|c| c.levels = 1)),
+        ("--epochs", good.with(|c| c.trainer.epochs = 0)),
     ] {
         refused(&config, &[flag]);
     }
-    assert!(!good.output.exists(), "nothing was written");
+    assert!(!good.trainer.output.exists(), "nothing was written");
 }
 
 #[test]
 fn bad_input_does_not_cost_the_old_run_that_force_would_replace() {
     let place = Place::new();
-    let config = TrainConfig { save_every: Some(1), ..place.run(Objective::Ordinal, 4) };
+    let config = place.run(Objective::Ordinal, 4).with(|c| c.trainer.save_every = Some(1));
     train(&config, &mut Watch::default()).unwrap();
-    let forced = TrainConfig { force: true, data: vec![place.path("absent.jsonl")], ..config.clone() };
+    let forced = config.with(|c| {
+        c.trainer.force = true;
+        c.data = vec![place.path("absent.jsonl")];
+    });
     refused(&forced, &["absent.jsonl"]);
-    let from = config.output.join("checkpoints/step-1");
-    for model in [&config.output, &from] {
-        let itself = TrainConfig { force: true, model: model.display().to_string(), ..config.clone() };
+    let from = config.trainer.output.join("checkpoints/step-1");
+    for model in [&config.trainer.output, &from] {
+        let itself = config.with(|c| {
+            c.trainer.force = true;
+            c.model = model.display().to_string();
+        });
         refused(&itself, &["--output", "holds the model"]);
     }
 }
@@ -102,7 +114,7 @@ fn a_tokenizer_must_belong_to_its_model() {
     refused(&config, &["far", "token id 55", "53 rows"]);
     std::fs::remove_file(&path).unwrap();
     refused(&config, &["tokenizer.json"]);
-    assert!(!config.output.exists());
+    assert!(!config.trainer.output.exists());
 }
 
 #[test]
@@ -149,7 +161,7 @@ fn an_output_that_cannot_be_written_is_noticed_before_the_work() {
     let blocked = ScoreConfig { output: file.join("scores.jsonl"), ..config };
     let error = pollster::block_on(wgr::train::score(&GPU, &blocked, &mut NoWork)).unwrap_err();
     assert!(error.to_string().contains("file/scores.jsonl"), "{error}");
-    let train_there = TrainConfig { output: file.join("out"), ..place.run(Objective::Ordinal, 4) };
+    let train_there = place.run(Objective::Ordinal, 4).with(|c| c.trainer.output = file.join("out"));
     let error = train(&train_there, &mut Watch::default()).unwrap_err();
     assert!(error.to_string().contains("file/out"), "{error}");
 }

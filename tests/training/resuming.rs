@@ -3,7 +3,7 @@ use std::path::Path;
 use serde_json::Value;
 use wgr::objective::Objective;
 use wgr::optimizer::Schedule;
-use wgr::train::{Precision, TrainConfig};
+use wgr::train::Precision;
 
 use crate::harness::*;
 
@@ -29,37 +29,42 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
         (Objective::Coral, Precision::F32),
     ] {
         let place = Place::new();
-        let at = |name: &str| TrainConfig {
-            output: place.path(name),
-            epochs: 2,
-            grad_accum: 2,
-            batch_size: 2,
-            save_every: Some(3),
-            eval_every: Some(2),
-            eval_data: vec![place.write("held-out.jsonl", &labelled(3))],
-            schedule: Schedule::Cosine,
-            warmup_ratio: 0.3,
-            precision,
-            ..place.run(objective, 11)
+        let at = |name: &str| {
+            place.run(objective, 11).with(|c| {
+                c.trainer.output = place.path(name);
+                c.trainer.epochs = 2;
+                c.trainer.grad_accum = 2;
+                c.trainer.batch_size = 2;
+                c.trainer.save_every = Some(3);
+                c.trainer.eval_every = Some(2);
+                c.trainer.eval_data = vec![place.write("held-out.jsonl", &labelled(3))];
+                c.trainer.schedule = Schedule::Cosine;
+                c.trainer.warmup_ratio = 0.3;
+                c.trainer.precision = precision;
+            })
         };
         let (whole, again, parts) = (at("whole"), at("again"), at("parts"));
         train(&whole, &mut Watch::default()).unwrap();
         train(&again, &mut Watch::default()).unwrap();
         for stop_after in [1, 4] {
             let mut watch = Watch { stop_after: Some(stop_after), ..Watch::default() };
-            let summary = train(&TrainConfig { resume: true, ..parts.clone() }, &mut watch).unwrap();
+            let summary = train(&parts.with(|c| c.trainer.resume = true), &mut watch).unwrap();
             assert!(summary.interrupted && summary.steps == stop_after, "{summary:?}");
-            assert!(!parts.output.join("config.json").exists(), "a stopped run leaves no model");
+            assert!(!parts.trainer.output.join("config.json").exists(), "a stopped run leaves no model");
         }
         let mut watch = Watch::default();
-        let summary = train(&TrainConfig { resume: true, ..parts.clone() }, &mut watch).unwrap();
+        let summary = train(&parts.with(|c| c.trainer.resume = true), &mut watch).unwrap();
         assert_eq!((summary.steps, watch.steps.len(), summary.interrupted), (6, 2, false));
         for other in [&again, &parts] {
-            let name = other.output.display();
-            assert_eq!(metrics(&other.output), metrics(&whole.output), "{name} {objective} {precision:?}");
+            let name = other.trainer.output.display();
+            assert_eq!(
+                metrics(&other.trainer.output),
+                metrics(&whole.trainer.output),
+                "{name} {objective} {precision:?}"
+            );
             for file in ["model.safetensors", "config.json", "checkpoints/step-6/optimizer.safetensors"] {
                 assert!(
-                    bytes(&other.output, file) == bytes(&whole.output, file),
+                    bytes(&other.trainer.output, file) == bytes(&whole.trainer.output, file),
                     "{name} {objective} {precision:?}: {file}"
                 );
             }
@@ -70,19 +75,33 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
 #[test]
 fn the_order_of_rows_depends_on_the_seed() {
     let place = Place::new();
-    let with = |seed| losses(&TrainConfig { seed, force: true, ..place.run(Objective::Ordinal, 12) });
+    let with = |seed| {
+        losses(&place.run(Objective::Ordinal, 12).with(|c| {
+            c.trainer.seed = seed;
+            c.trainer.force = true;
+        }))
+    };
     assert_ne!(with(1), with(2));
 }
 
 #[test]
 fn a_resumed_run_keeps_its_head() {
     let place = Place::new();
-    let config = TrainConfig { save_every: Some(1), max_steps: Some(1), ..place.run(Objective::Ordinal, 8) };
+    let config = place.run(Objective::Ordinal, 8).with(|c| {
+        c.trainer.save_every = Some(1);
+        c.trainer.max_steps = Some(1);
+    });
     train(&config, &mut Watch::default()).unwrap();
-    let other = TrainConfig { objective: Objective::Corn, resume: true, ..config.clone() };
+    let other = config.with(|c| {
+        c.objective = Objective::Corn;
+        c.trainer.resume = true;
+    });
     let error = train(&other, &mut Watch::default()).unwrap_err();
     assert!(error.exit_code() == 2 && error.to_string().contains("--objective"), "{error}");
-    let other = TrainConfig { levels: 5, resume: true, ..config };
+    let other = config.with(|c| {
+        c.levels = 5;
+        c.trainer.resume = true;
+    });
     let error = train(&other, &mut Watch::default()).unwrap_err();
     assert!(error.exit_code() == 2 && error.to_string().contains("--levels"), "{error}");
 }
@@ -90,11 +109,11 @@ fn a_resumed_run_keeps_its_head() {
 #[test]
 fn a_checkpoint_cut_short_is_passed_over_and_a_damaged_one_is_named() {
     let place = Place::new();
-    let config = TrainConfig { save_every: Some(1), ..place.run(Objective::Ordinal, 12) };
+    let config = place.run(Objective::Ordinal, 12).with(|c| c.trainer.save_every = Some(1));
     train(&config, &mut Watch::default()).unwrap();
-    let checkpoint = |step: u64| config.output.join(format!("checkpoints/step-{step}"));
+    let checkpoint = |step: u64| config.trainer.output.join(format!("checkpoints/step-{step}"));
     std::fs::remove_file(checkpoint(3).join("trainer_state.json")).unwrap();
-    let again = TrainConfig { resume: true, ..config.clone() };
+    let again = config.with(|c| c.trainer.resume = true);
     let mut watch = Watch::default();
     train(&again, &mut watch).unwrap();
     assert_eq!(watch.steps.len(), 1, "from step 2 to 3");

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use wgr::objective::Objective;
-use wgr::train::{Precision, ScoreConfig, TrainConfig};
+use wgr::train::{Precision, ScoreConfig};
 
 use crate::harness::*;
 
@@ -69,14 +69,14 @@ fn a_saved_model_scores_as_the_trainer_evaluated_it() {
         let place = Place::new();
         let mut config = place.run(objective, 8);
         let held_out = if objective == Objective::Pairwise { pairs(5) } else { labelled(5) };
-        config.eval_data = vec![place.write("held-out.jsonl", &held_out)];
+        config.trainer.eval_data = vec![place.write("held-out.jsonl", &held_out)];
         config.lr = 1e-2;
         let evaluation = train(&config, &mut Watch::default()).unwrap().evaluation;
         let texts = |column: &str| -> Vec<Value> {
             held_out.iter().map(|row| json!({"id": row["id"], "text": row[column]})).collect()
         };
         let score = |column: &str| -> Vec<f64> {
-            let rows = scores(&place.scoring(&config.output, &texts(column)));
+            let rows = scores(&place.scoring(&config.trainer.output, &texts(column)));
             rows.iter().map(|row| row["score"].as_f64().unwrap()).collect()
         };
         let (name, expected) = if objective == Objective::Pairwise {
@@ -95,10 +95,10 @@ fn a_saved_model_scores_as_the_trainer_evaluated_it() {
 fn a_model_trained_in_mixed_precision_scores_close_to_its_evaluation() {
     let place = Place::new();
     let mut config = place.run(Objective::Ordinal, 8);
-    config.eval_data = vec![place.write("held-out.jsonl", &labelled(5))];
-    config.precision = Precision::Mixed;
+    config.trainer.eval_data = vec![place.write("held-out.jsonl", &labelled(5))];
+    config.trainer.precision = Precision::Mixed;
     let evaluation = train(&config, &mut Watch::default()).unwrap().evaluation;
-    let rows = scores(&place.scoring(&config.output, &labelled(5)));
+    let rows = scores(&place.scoring(&config.trainer.output, &labelled(5)));
     let mean = rows.iter().map(|row| row["score"].as_f64().unwrap()).sum::<f64>() / 5.0;
     let found = evaluation["eval/mean_score"].as_f64().unwrap();
     // The saved weights are the f32 masters; the trainer computes with their bf16 copies.
@@ -113,7 +113,10 @@ fn a_batch_size_beyond_the_rows_means_all_of_them() {
     let expected = scores(&place.scoring(&model, &rows));
     let found = scores(&ScoreConfig { batch_size: usize::MAX, ..place.scoring(&model, &rows) });
     assert_same(&found, &expected, "the largest batch size");
-    let config = TrainConfig { batch_size: usize::MAX, grad_accum: usize::MAX, ..place.run(Objective::Pairwise, 4) };
+    let config = place.run(Objective::Pairwise, 4).with(|c| {
+        c.trainer.batch_size = usize::MAX;
+        c.trainer.grad_accum = usize::MAX;
+    });
     assert_eq!(losses(&config).len(), 1);
 }
 
@@ -122,13 +125,16 @@ fn a_batch_size_beyond_the_rows_means_all_of_them() {
 fn results_may_be_read_by_whom_the_umask_allows() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new();
-    let config = TrainConfig { save_every: Some(1), max_steps: Some(1), ..place.run(Objective::Ordinal, 4) };
+    let config = place.run(Objective::Ordinal, 4).with(|c| {
+        c.trainer.save_every = Some(1);
+        c.trainer.max_steps = Some(1);
+    });
     train(&config, &mut Watch::default()).unwrap();
-    scores(&place.scoring(&config.output, &labelled(1)));
+    scores(&place.scoring(&config.trainer.output, &labelled(1)));
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     // The rows of this test were written by the standard library, under the same umask.
     let usual = mode(&place.path("rows.jsonl"));
-    let checkpoint = config.output.join("checkpoints/step-1");
+    let checkpoint = config.trainer.output.join("checkpoints/step-1");
     for path in [place.path("scores.jsonl"), checkpoint.join("trainer_state.json"), checkpoint.join("config.json")] {
         assert_eq!(mode(&path), usual, "{}", path.display());
     }

@@ -5,7 +5,7 @@ use wgr::model::classifier::{Capacity, Loading};
 use wgr::model::parameter::Holding;
 use wgr::objective::Objective;
 use wgr::optimizer::AdamWConfig;
-use wgr::train::{Checkpointing, Precision, Stepper, TrainConfig};
+use wgr::train::{Checkpointing, Precision, Stepper};
 
 use crate::harness::*;
 
@@ -24,12 +24,19 @@ fn accumulation_changes_nothing_but_memory() {
     // 11 rows make a partial last step; the losses of all its rows still weigh the same.
     for objective in Objective::ALL {
         let place = Place::new();
-        let base = TrainConfig { epochs: 2, shuffle: false, ..place.run(objective, 11) };
+        let base = place.run(objective, 11).with(|c| {
+            c.trainer.epochs = 2;
+            c.trainer.shuffle = false;
+        });
         let cut = |batch_size, grad_accum| {
             let output = place.path(&format!("out-{batch_size}-{grad_accum}"));
-            let config = TrainConfig { batch_size, grad_accum, output, ..base.clone() };
+            let config = base.with(|c| {
+                c.trainer.batch_size = batch_size;
+                c.trainer.grad_accum = grad_accum;
+                c.trainer.output = output;
+            });
             let losses = losses(&config);
-            (losses, tensors(&config.output.join("model.safetensors")))
+            (losses, tensors(&config.trainer.output.join("model.safetensors")))
         };
         let (whole, weights) = cut(8, 1);
         assert_eq!(whole.len(), 4);
@@ -50,7 +57,11 @@ fn checkpointing_changes_no_loss() {
     for precision in [Precision::F32, Precision::Mixed] {
         let place = Place::new();
         let with = |checkpointing| {
-            losses(&TrainConfig { checkpointing, precision, force: true, ..place.run(Objective::Ordinal, 12) })
+            losses(&place.run(Objective::Ordinal, 12).with(|c| {
+                c.trainer.checkpointing = checkpointing;
+                c.trainer.precision = precision;
+                c.trainer.force = true;
+            }))
         };
         let kept = with(Checkpointing::None);
         assert_eq!(kept.len(), 3);
@@ -62,7 +73,12 @@ fn checkpointing_changes_no_loss() {
 #[test]
 fn mixed_precision_follows_f32() {
     let place = Place::new();
-    let with = |precision| losses(&TrainConfig { precision, force: true, ..place.run(Objective::Ordinal, 40) });
+    let with = |precision| {
+        losses(&place.run(Objective::Ordinal, 40).with(|c| {
+            c.trainer.precision = precision;
+            c.trainer.force = true;
+        }))
+    };
     let (exact, mixed) = (with(Precision::F32), with(Precision::Mixed));
     assert_eq!((exact.len(), mixed.len()), (10, 10));
     assert_ne!(exact, mixed, "bf16 rounds");
@@ -99,9 +115,9 @@ fn mixed_precision_is_the_same_with_sharded_matrices() {
 #[test]
 fn the_metrics_count_tokens_and_epochs_of_the_run() {
     let place = Place::new();
-    let config = TrainConfig { epochs: 2, ..place.run(Objective::Ordinal, 8) };
+    let config = place.run(Objective::Ordinal, 8).with(|c| c.trainer.epochs = 2);
     let summary = train(&config, &mut Watch::default()).unwrap();
-    let rows = json_lines(&config.output.join("metrics.jsonl"));
+    let rows = json_lines(&config.trainer.output.join("metrics.jsonl"));
     let epochs: Vec<f64> = rows.iter().map(|row| row["epoch"].as_f64().unwrap()).collect();
     assert_eq!(epochs, [0.5, 1.0, 1.5, 2.0]);
     let words: usize = (0..8).map(|i| text(i).split(' ').count()).sum();

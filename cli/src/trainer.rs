@@ -1,0 +1,102 @@
+//! Flags that all trainers have.
+
+use std::ops::Not;
+use std::path::PathBuf;
+
+use serde::{Serialize, Serializer};
+
+/// Flags of [`wgr::train::TrainerConfig`] and the learning rate, whose default differs among trainers; what is not given
+/// stays out of the serialized form, so that the file or the default holds.
+#[derive(Debug, clap::Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TrainerArgs {
+    /// Directory to write the trained model to
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<PathBuf>,
+    /// Rows to evaluate on
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    eval_data: Vec<PathBuf>,
+    /// Passes over the data
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epochs: Option<u32>,
+    /// Stop after this many optimizer steps, whatever the epochs
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_steps: Option<u64>,
+    /// Rows a micro-batch; a preference pair is one row
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_size: Option<usize>,
+    /// Micro-batches an optimizer step
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grad_accum: Option<usize>,
+    /// Peak learning rate
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lr: Option<f64>,
+    /// Shape of the learning rate after warm-up
+    #[arg(long, value_parser = ["linear", "cosine", "constant"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
+    /// Share of the steps in which the learning rate rises
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warmup_ratio: Option<f64>,
+    /// Decoupled weight decay of matrices
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight_decay: Option<f64>,
+    /// Scale gradients down to this norm; 0 switches clipping off
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_grad_norm: Option<f64>,
+    /// Longest sequence in tokens
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_length: Option<usize>,
+    /// How weights and activations are stored
+    #[arg(long, value_parser = ["f32", "mixed"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<String>,
+    /// What the backward pass computes again instead of keeping it
+    #[arg(long, value_parser = ["none", "attention", "layer"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpointing: Option<String>,
+    /// Give each epoch its own order [default]
+    #[arg(long, overrides_with = "no_shuffle")]
+    #[serde(skip_serializing_if = "Not::not")]
+    shuffle: bool,
+    /// Take the rows in the order of the files
+    #[arg(long, overrides_with = "shuffle")]
+    #[serde(rename = "shuffle", serialize_with = "negated", skip_serializing_if = "Not::not")]
+    no_shuffle: bool,
+    /// Write a checkpoint every N steps, not only at the end
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    save_every: Option<u64>,
+    /// Evaluate every N steps, not only at the end
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eval_every: Option<u64>,
+    /// Go on from the last checkpoint in the output
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    resume: bool,
+    /// Replace an existing output
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    force: bool,
+    /// Seed of the order of rows and of new weights
+    // TOML, in which settings are saved, has signed integers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+}
+
+fn negated<S: Serializer>(flag: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(!flag)
+}
