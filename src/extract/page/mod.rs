@@ -15,7 +15,7 @@ use crate::report::html::{Count, Page};
 use crate::report::number::{count, percent, share, short};
 
 /// The axis of shares.
-const SHARES: Axis = Axis { label: "share", number: |share| format!("{} %", short(100.0 * share)) };
+const SHARES: Axis = Axis::new("share", |share| format!("{} %", short(100.0 * share)));
 
 /// The page of a report.
 pub fn page(report: &Report) -> Page {

@@ -99,7 +99,7 @@ fn histogram(page: &mut Page, name: &str, unit: &str, distribution: &Distributio
         return;
     }
     let caption = format!("{name}: mean {:.1}, largest {}", distribution.mean, count(distribution.max));
-    let x = Axis { label: unit, number: power };
+    let x = Axis::new(unit, power);
     chart(page, &caption, line_chart(x, SHARES, &[Series::new("", points, Style::Bars)]));
 }
 

@@ -6,7 +6,7 @@ use plotters::style::text_anchor::HPos;
 
 use super::legend::{self, Entry};
 use super::lines::Style;
-use super::look::{DrawError, FONT_SIZE, GRID, PALETTE, WIDTH, failed, finish, text_at, text_width};
+use super::look::{DrawError, FONT_SIZE, GRID, PALETTE, WIDTH, failed, finish, shortened, text_at, text_width};
 use crate::{Error, Result};
 
 /// Height of a bar.
@@ -66,7 +66,7 @@ fn draw(
         let top = GAP + group_height(series) * index as i32;
         let bottom = top + group_height(series) - GAP * 2;
         let middle = (top + bottom - GAP) / 2;
-        plot.draw(&Text::new(shortened(category, frame.left), (frame.left - GAP, middle), text_at(HPos::Right)))?;
+        plot.draw(&Text::new(shortened(category, frame.left - GAP), (frame.left - GAP, middle), text_at(HPos::Right)))?;
         for (row, (one, color)) in series.iter().zip(colors()).enumerate() {
             bar(&plot, &frame, top + (BAR + GAP) * row as i32, one.values[index], *color, number)?;
         }
@@ -119,19 +119,6 @@ impl Frame {
             false => 0,
         }
     }
-}
-
-/// The beginning of a name that would take more than `width` pixels.
-fn shortened(name: &str, width: i32) -> String {
-    let mut shown = name.to_owned();
-    while text_width(&shown) > width - GAP && !shown.is_empty() {
-        shown.pop();
-    }
-    if shown.len() < name.len() {
-        shown.pop();
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

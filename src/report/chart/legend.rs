@@ -32,6 +32,9 @@ pub fn draw<'a>(
             Style::Bars => legend.draw(&Rectangle::new([(x + 6, y - 8), (x + 22, y + 8)], entry.color.filled()))?,
             style => legend.draw(&PathElement::new(vec![(x, y), (x + SAMPLE, y)], stroke(style, entry.color)))?,
         }
+        if entry.style == Style::Rings {
+            legend.draw(&Circle::new((x + SAMPLE / 2, y), 5, entry.color.stroke_width(2)))?;
+        }
         if entry.style == Style::Points {
             legend.draw(&Circle::new((x + SAMPLE / 2, y), 5, entry.color.filled()))?;
         }

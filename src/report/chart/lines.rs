@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use super::legend::{self, Entry};
-use super::look::{DrawError, FONT_SIZE, GRID, INK, PALETTE, WIDTH, failed, finish, text};
+use super::look::{DrawError, FONT_SIZE, GRID, INK, Paint, WIDTH, failed, finish, text};
 use crate::report::number::short;
 use crate::{Error, Result};
 
@@ -21,8 +21,12 @@ pub enum Style {
     Faint,
     /// A dot a point, joined by a thin line.
     Points,
+    /// A ring a point, joined by a faint line: what [`Style::Points`] were before.
+    Rings,
     /// A bar from 0 for every two points, the upper corners of it: a [`histogram`](super::histogram()).
     Bars,
+    /// A faint area that takes the colour of the series after it: out along its lower edge, back along the upper one.
+    Band,
 }
 
 /// A named series of (x, y); points that are not finite are left out.
@@ -34,12 +38,19 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
     /// How it is drawn.
     pub style: Style,
+    /// Its colour; the next of the palette unless it is given.
+    pub paint: Option<Paint>,
 }
 
 impl Series {
     /// A series to draw.
     pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>, style: Style) -> Self {
-        Self { name: name.into(), points, style }
+        Self { name: name.into(), points, style, paint: None }
+    }
+
+    /// The same in a colour of its own.
+    pub fn paint(self, paint: Paint) -> Self {
+        Self { paint: Some(paint), ..self }
     }
 }
 
@@ -71,18 +82,33 @@ pub fn smooth(points: &[(f64, f64)], weight: f64) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// An axis: what it counts, and how its numbers are written. A label alone stands for ordinary numbers.
+/// An axis: what it counts, and how its numbers are written. A label alone stands for ordinary numbers over the range
+/// of what is drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Axis<'a> {
     /// What it counts.
     pub label: &'a str,
     /// The text of a number on it; empty where nothing is to be written.
     pub number: fn(f64) -> String,
+    /// Where it begins and ends, whatever is drawn; points beyond are left out.
+    pub range: Option<(f64, f64)>,
+}
+
+impl<'a> Axis<'a> {
+    /// An axis over the range of what is drawn.
+    pub const fn new(label: &'a str, number: fn(f64) -> String) -> Self {
+        Self { label, number, range: None }
+    }
+
+    /// The same from `low` to `high`, whatever is drawn.
+    pub const fn within(self, low: f64, high: f64) -> Self {
+        Self { range: Some((low, high)), ..self }
+    }
 }
 
 impl<'a> From<&'a str> for Axis<'a> {
     fn from(label: &'a str) -> Self {
-        Self { label, number: short }
+        Self::new(label, short)
     }
 }
 
@@ -91,7 +117,9 @@ impl<'a> From<&'a str> for Axis<'a> {
 /// # Errors
 /// When no point of any series is finite.
 pub fn line_chart<'a>(x: impl Into<Axis<'a>>, y: impl Into<Axis<'a>>, series: &[Series]) -> Result<String> {
-    let points = || series.iter().flat_map(|s| finite(&s.points));
+    let (x, y) = (x.into(), y.into());
+    let series: Vec<Series> = series.iter().map(|one| Series { points: visible(one, x, y), ..one.clone() }).collect();
+    let points = || series.iter().flat_map(|one| one.points.iter().copied());
     let floor = series.iter().any(|one| one.style == Style::Bars).then_some(0.0);
     let heights = points().map(|p| p.1).chain(floor);
     let (Some(x_range), Some((low, high))) = (range(points().map(|p| p.0), 0.0), range(heights, 0.05)) else {
@@ -100,18 +128,20 @@ pub fn line_chart<'a>(x: impl Into<Axis<'a>>, y: impl Into<Axis<'a>>, series: &[
     // Bars stand on the axis, without room below it.
     let y_range = (if floor.is_some() { low.max(0.0) } else { low }, high);
     let mut svg = String::new();
-    draw(&mut svg, (x.into(), y.into()), x_range, y_range, series).map_err(failed)?;
+    let ranges = (x.range.unwrap_or(x_range), y.range.unwrap_or(y_range));
+    draw(&mut svg, (x, y), ranges, &series).map_err(failed)?;
     Ok(finish(&svg))
 }
 
 fn draw(
     svg: &mut String,
     (x, y): (Axis, Axis),
-    (x_low, x_high): (f64, f64),
-    (y_low, y_high): (f64, f64),
+    ((x_low, x_high), (y_low, y_high)): ((f64, f64), (f64, f64)),
     series: &[Series],
 ) -> Result<(), DrawError> {
-    let root = SVGBackend::with_string(svg, (WIDTH, HEIGHT)).into_drawing_area();
+    // A legend of several rows makes the picture higher, not the plot lower.
+    let more = legend::height_of(series.iter().map(|one| one.name.as_str())) - legend::height_of(["one"].into_iter());
+    let root = SVGBackend::with_string(svg, (WIDTH, HEIGHT + more.max(0) as u32)).into_drawing_area();
     let entries: Vec<Entry> = series
         .iter()
         .zip(colors(series))
@@ -120,7 +150,7 @@ fn draw(
     let plot_area = legend::draw(&root, &entries)?;
     let mut chart = ChartBuilder::on(&plot_area)
         .margin_left(FONT_SIZE / 2)
-        .margin_right(FONT_SIZE)
+        .margin_right(FONT_SIZE * 3 / 2)
         .margin_top(FONT_SIZE / 2)
         .x_label_area_size(FONT_SIZE * 5 / 2)
         .y_label_area_size(FONT_SIZE * 7 / 2)
@@ -135,25 +165,31 @@ fn draw(
         .axis_desc_style(text())
         .x_desc(x.label)
         .y_desc(y.label)
-        .x_labels(5)
-        .y_labels(5)
+        .x_labels(if x.range.is_some() { 6 } else { 5 })
+        .y_labels(if y.range.is_some() { 6 } else { 5 })
         .x_label_formatter(&|value| (x.number)(*value))
         .y_label_formatter(&|value| (y.number)(*value))
         .draw()?;
 
     for (one, color) in series.iter().zip(colors(series)) {
         if one.style == Style::Bars {
-            let bars = one.points.chunks_exact(2).filter(|bar| finite(bar).count() == 2);
-            chart.draw_series(bars.map(|bar| {
+            chart.draw_series(one.points.chunks_exact(2).map(|bar| {
                 let mut bar = Rectangle::new([(bar[0].0, 0.0), bar[1]], color.filled());
                 bar.set_margin(0, 0, 1, 1);
                 bar
             }))?;
             continue;
         }
-        let line = thin_out(&finite(&one.points).collect::<Vec<_>>());
+        if one.style == Style::Band {
+            chart.draw_series([Polygon::new(one.points.clone(), color.mix(0.15).filled())])?;
+            continue;
+        }
+        let line = thin_out(&one.points);
         if one.style == Style::Points {
             chart.draw_series(line.iter().map(|&point| Circle::new(point, 5, color.filled())))?;
+        }
+        if one.style == Style::Rings {
+            chart.draw_series(line.iter().map(|&point| Circle::new(point, 5, color.stroke_width(2))))?;
         }
         chart.draw_series(LineSeries::new(line, stroke(one.style, color)))?;
     }
@@ -164,18 +200,26 @@ fn draw(
 pub(super) fn stroke(style: Style, color: RGBColor) -> ShapeStyle {
     match style {
         Style::Line => color.stroke_width(3),
-        Style::Faint => color.mix(0.45).stroke_width(1),
-        Style::Points | Style::Bars => color.stroke_width(1),
+        Style::Faint | Style::Rings => color.mix(0.45).stroke_width(1),
+        Style::Points | Style::Bars | Style::Band => color.stroke_width(1),
     }
 }
 
-/// One colour a series; a faint one shares that of its successor.
+/// One colour a series, unless it has its own; faint ones share that of their successor.
 fn colors(series: &[Series]) -> impl Iterator<Item = RGBColor> {
     series.iter().scan(0, |next, one| {
-        let color = PALETTE[*next % PALETTE.len()];
-        *next += usize::from(one.style != Style::Faint);
+        let color = one.paint.unwrap_or(Paint::Palette(*next)).rgb();
+        *next += usize::from(!matches!(one.style, Style::Faint | Style::Band) && one.paint.is_none());
         Some(color)
     })
+}
+
+/// The points that are drawn: those that are finite and on both axes; of a bar both corners or none.
+fn visible(one: &Series, x: Axis, y: Axis) -> Vec<(f64, f64)> {
+    let on = |value: f64, axis: Axis| axis.range.is_none_or(|(low, high)| (low..=high).contains(&value));
+    let inside = |point: &(f64, f64)| finite(&[*point]).count() == 1 && on(point.0, x) && on(point.1, y);
+    let corners = if one.style == Style::Bars { 2 } else { 1 };
+    one.points.chunks_exact(corners).filter(|points| points.iter().all(inside)).flatten().copied().collect()
 }
 
 fn finite(points: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> {
@@ -262,12 +306,38 @@ mod tests {
     }
 
     #[test]
+    fn a_fixed_axis_stays_where_it_is() {
+        let share = |label| Axis::new(label, |value| format!("<{value:.1}>")).within(0.0, 1.0);
+        let points = vec![(0.4, 0.5), (0.5, 0.6), (0.6, 1.5), (-0.1, 0.2)];
+        let svg =
+            line_chart(share("confidence"), share("accuracy"), &[Series::new("", points, Style::Points)]).unwrap();
+        for end in ["&lt;0.0&gt;", "&lt;1.0&gt;"] {
+            assert_eq!(svg.matches(end).count(), 2, "{end} on both axes");
+        }
+        assert_eq!(svg.matches("<circle").count(), 2, "what is beyond is left out");
+        assert!(line_chart(share("x"), share("y"), &[Series::new("", vec![(2.0, 2.0)], Style::Line)]).is_err());
+    }
+
+    #[test]
+    fn a_given_colour_takes_none_from_the_others() {
+        let points = || vec![(0.0, 0.0), (1.0, 1.0)];
+        let all = [
+            Series::new("chance", points(), Style::Faint).paint(Paint::Ink),
+            Series::new("second", points(), Style::Line).paint(Paint::Palette(1)),
+            Series::new("band", points(), Style::Band),
+            Series::new("first", points(), Style::Line),
+        ];
+        let expected = [Paint::Ink, Paint::Palette(1), Paint::Palette(0), Paint::Palette(0)].map(Paint::rgb);
+        assert!(colors(&all).eq(expected));
+        assert!(line_chart("x", "y", &all).unwrap().contains("<polygon"));
+    }
+
+    #[test]
     fn bars_stand_on_the_axis() {
         let outline = crate::report::chart::outline(-1.0, 1.0, &[5, 0, 15]);
         let bars = Series::new("", outline, Style::Bars);
         let limit = Series::new("limit", vec![(0.5, 0.0), (0.5, 0.75)], Style::Line);
-        let svg =
-            line_chart("cosine", Axis { label: "share", number: |y| format!("{y:.2}!") }, &[bars, limit]).unwrap();
+        let svg = line_chart("cosine", Axis::new("share", |y| format!("{y:.2}!")), &[bars, limit]).unwrap();
         assert_eq!(svg.matches("<rect").count(), 3);
         let below_zero = svg.lines().any(|line| line.starts_with('-') && line.contains('!'));
         assert!(svg.contains("0.00!") && !below_zero && svg.contains("limit"));

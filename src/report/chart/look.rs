@@ -29,6 +29,37 @@ pub const PALETTE: [RGBColor; 6] = [
     RGBColor(0x8a, 0x7f, 0xd6),
 ];
 
+/// The colour of something drawn. What stands for the same thing keeps its colour from chart to chart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// One of the palette, which starts over after its last.
+    Palette(usize),
+    /// The colour of text: what others are compared with.
+    Ink,
+    /// The colour of the grid: what stays in the background.
+    Grid,
+}
+
+impl Paint {
+    /// The colour on light pages; ink and grid change with the scheme, the palette does not.
+    pub(super) fn rgb(self) -> RGBColor {
+        match self {
+            Self::Palette(place) => PALETTE[place % PALETTE.len()],
+            Self::Ink => INK,
+            Self::Grid => GRID,
+        }
+    }
+
+    /// The colour as style sheets write it, for keys outside of charts.
+    pub fn css(self) -> String {
+        hex(self.rgb())
+    }
+}
+
+fn hex(color: RGBColor) -> String {
+    format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2)
+}
+
 pub type DrawError = DrawingAreaErrorKind<std::io::Error>;
 
 /// The error of a chart that the drawing library refuses.
@@ -53,14 +84,27 @@ pub fn text_width(text: &str) -> i32 {
     text.chars().map(|c| if c >= '\u{2e80}' { em * 17 / 20 } else { em * 9 / 20 }).sum()
 }
 
+/// The beginning of a name that would take more than `width` pixels.
+pub fn shortened(name: &str, width: i32) -> String {
+    let mut shown = name.to_owned();
+    while text_width(&shown) > width && !shown.is_empty() {
+        shown.pop();
+    }
+    if shown.len() < name.len() {
+        shown.pop();
+        shown.push('…');
+    }
+    shown
+}
+
 /// Lets the picture follow the reader's colour scheme: the fixed text and grid colours get a dark twin.
 pub fn finish(svg: &str) -> String {
-    let hex = |color: RGBColor| format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2);
     let (ink, grid) = (hex(INK), hex(GRID));
     let style = format!(
         "<style>@media (prefers-color-scheme: dark) {{\n\
          svg [fill=\"{ink}\"] {{ fill: {INK_DARK} }}\n\
          svg [stroke=\"{ink}\"] {{ stroke: {INK_DARK} }}\n\
+         svg [fill=\"{grid}\"] {{ fill: {GRID_DARK} }}\n\
          svg [stroke=\"{grid}\"] {{ stroke: {GRID_DARK} }}\n}}</style>\n"
     );
     match svg.find(">\n") {
@@ -72,6 +116,20 @@ pub fn finish(svg: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_have_names_that_style_sheets_know() {
+        assert_eq!((Paint::Palette(1).css(), Paint::Ink.css()), ("#DD6B20".into(), "#333840".into()));
+        assert_eq!(Paint::Palette(PALETTE.len()).css(), Paint::Palette(0).css());
+    }
+
+    #[test]
+    fn long_names_lose_their_end() {
+        assert_eq!(shortened("short", 100), "short");
+        let name = "满意".repeat(50);
+        let shown = shortened(&name, 200);
+        assert!(shown.ends_with('…') && text_width(&shown) <= 210 && name.starts_with(shown.trim_end_matches('…')));
+    }
 
     #[test]
     fn ideographs_are_wide() {

@@ -1,11 +1,15 @@
 //! A report page in one HTML file: no network, no script, light and dark, phone and desktop.
 
 mod chat;
+mod comparison;
+mod matrix;
 mod table;
 
 use std::fmt::Write as _;
 use std::path::Path;
 
+pub use comparison::{Cell, Name, Row};
+pub use matrix::Matrix;
 pub use table::Count;
 
 use crate::Result;
@@ -37,6 +41,18 @@ impl Page {
     /// A paragraph of text.
     pub fn paragraph(&mut self, text: &str) -> &mut Self {
         let _ = writeln!(self.body, "<p>{}</p>", escape(text));
+        self
+    }
+
+    /// A paragraph of text that ends with a link, such as where something was published.
+    pub fn linked(&mut self, text: &str, link: &str, address: &str) -> &mut Self {
+        let _ = writeln!(
+            self.body,
+            "<p>{} <a href=\"{}\" rel=\"noreferrer\">{}</a></p>",
+            escape(text),
+            escape(address),
+            escape(link)
+        );
         self
     }
 
@@ -91,7 +107,9 @@ impl Page {
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n\
-             </head>\n<body>\n<header>\n<h1>{title}</h1>\n{navigation}</header>\n<main>\n{}</main>\n</body>\n</html>\n",
+             </head>\n<body>\n<a class=\"skip\" href=\"#content\">Skip to the content</a>\n\
+             <header>\n<h1>{title}</h1>\n{navigation}</header>\n\
+             <main id=\"content\" tabindex=\"-1\">\n{}</main>\n</body>\n</html>\n",
             self.body
         )
     }
@@ -150,6 +168,23 @@ mod tests {
             assert!(html.contains(&format!("id=\"section-{section}\"")));
         }
         assert!(!Page::new("empty").render().contains("<nav"));
+    }
+
+    #[test]
+    fn the_first_link_skips_to_the_content() {
+        let html = page().render();
+        let body = html.split("<body>").nth(1).unwrap().trim_start();
+        assert!(body.starts_with("<a class=\"skip\" href=\"#content\">") && html.contains("<main id=\"content\""));
+    }
+
+    #[test]
+    fn links_lead_where_they_say() {
+        let mut page = Page::new("page");
+        page.linked("From <b>", "a & b", "https://example.org/?a=\"1\"");
+        let html = page.render();
+        assert!(html.contains(
+            "<p>From &lt;b&gt; <a href=\"https://example.org/?a=&quot;1&quot;\" rel=\"noreferrer\">a &amp; b</a>"
+        ));
     }
 
     #[test]

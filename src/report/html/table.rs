@@ -48,17 +48,22 @@ impl Page {
     }
 
     fn head(&mut self, class: &str, caption: &str, headers: &[&str], is_numeric: impl Fn(usize) -> bool) {
+        self.open_table(class, caption);
+        for (column, header) in headers.iter().enumerate() {
+            let class = number_class(is_numeric(column));
+            let _ = write!(self.body, "<th scope=\"col\"{class}>{}</th>", escape(header));
+        }
+        self.body.push_str("</tr></thead>\n<tbody>\n");
+    }
+
+    /// A table up to the first cell of its head.
+    pub(super) fn open_table(&mut self, class: &str, caption: &str) {
         let caption = escape(caption);
         let _ = write!(
             self.body,
             "<div class=\"scroll\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\">\n\
              <table{class}>\n<caption>{caption}</caption>\n<thead><tr>"
         );
-        for (column, header) in headers.iter().enumerate() {
-            let class = number_class(is_numeric(column));
-            let _ = write!(self.body, "<th scope=\"col\"{class}>{}</th>", escape(header));
-        }
-        self.body.push_str("</tr></thead>\n<tbody>\n");
     }
 
     fn cells(&mut self, cells: &[String]) {
@@ -67,19 +72,19 @@ impl Page {
         }
     }
 
-    fn foot(&mut self) -> &mut Self {
+    pub(super) fn foot(&mut self) -> &mut Self {
         self.body.push_str("</tbody>\n</table>\n</div>\n");
         self
     }
 }
 
 /// Whether a cell reads as a number, perhaps with a unit sign: `0.91`, `1,200`, `35 %`; a dash stands for none.
-fn is_number(cell: &str) -> bool {
+pub(super) fn is_number(cell: &str) -> bool {
     let digits: String = cell.chars().filter(|c| !matches!(c, ',' | '%' | ' ' | '\u{2212}')).collect();
     cell == "–" || digits.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-fn number_class(numeric: bool) -> &'static str {
+pub(super) fn number_class(numeric: bool) -> &'static str {
     if numeric { " class=\"number\"" } else { "" }
 }
 
