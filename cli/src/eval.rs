@@ -100,7 +100,7 @@ pub async fn run(args: &Args) -> Result<()> {
         print::json(&evaluation.report)?;
     } else if !args.show.quiet {
         lines(&evaluation.report).iter().try_for_each(|line| print::line(line))?;
-        print::line(&format!("{}: report.json, report.md", output.display()))?;
+        print::line(&format!("{}, report.md, report.json", output.join("report.html").display()))?;
     }
     evaluation.failure.map_or(Ok(()), Err)
 }

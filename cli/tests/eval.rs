@@ -95,6 +95,9 @@ fn columns_stand_side_by_side_and_settings_are_kept() {
     let half = &first["suites"][0]["results"][1]["pairs"];
     assert_eq!((&half["accuracy"]["value"], &half["length_bias"]["longer_is_worse"]), (&json!(0.5), &json!(20)));
     assert!(output.join("wgr.toml").exists());
+    assert!(text.contains(&output.join("report.html").display().to_string()), "{text}");
+    let page = std::fs::read_to_string(output.join("report.html")).unwrap();
+    assert!(page.contains("right") && page.contains("half") && !page.contains("Partial"));
 
     let again = eval(&output, &flags);
     assert_eq!(again.status.code(), Some(2));
@@ -128,6 +131,10 @@ fn a_suite_that_fails_leaves_the_others() {
     let results = |suite: usize| report["suites"][suite]["results"].as_array().unwrap().len();
     assert_eq!((results(0), results(1)), (0, 2));
     assert!(std::fs::read_to_string(output.join("report.md")).unwrap().contains("**Partial**"));
+    let page = std::fs::read_to_string(output.join("report.html")).unwrap();
+    assert!(
+        page.contains("Partial: results are missing, because something failed.") && page.contains("has no score of")
+    );
 }
 
 #[test]

@@ -7,6 +7,9 @@ use super::{Bootstrap, Estimate, Units};
 /// Number of thresholds.
 pub const THRESHOLDS: usize = 50;
 
+/// Number of thresholds of the curve by quantiles.
+const STEPS: usize = 20;
+
 /// One threshold of the curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct CoveragePoint {
@@ -25,18 +28,34 @@ pub fn thresholds() -> [f64; THRESHOLDS] {
 
 /// The curve over differences Δ = s(chosen) − s(rejected). A NaN is never kept.
 pub fn curve(deltas: &[f64], units: &Units, bootstrap: &Bootstrap) -> Vec<CoveragePoint> {
+    curve_at(&thresholds(), deltas, units, bootstrap)
+}
+
+/// The curve at the thresholds that keep all pairs, 95 % of them, and so on to 5 %: on it, models whose scores are on
+/// different scales can be compared. Thresholds that ties make equal are one, so there may be fewer; a NaN is never kept.
+pub fn quantile_curve(deltas: &[f64], units: &Units, bootstrap: &Bootstrap) -> Vec<CoveragePoint> {
+    let mut sizes: Vec<f64> = deltas.iter().map(|delta| delta.abs()).filter(|size| !size.is_nan()).collect();
+    sizes.sort_unstable_by(|a, b| b.total_cmp(a));
+    let kept = |step: usize| (sizes.len() * (STEPS - step)).div_ceil(STEPS);
+    let mut thresholds: Vec<f64> =
+        (0..STEPS).filter_map(|step| sizes.get(kept(step).checked_sub(1)?)).copied().collect();
+    thresholds.dedup();
+    curve_at(&thresholds, deltas, units, bootstrap)
+}
+
+/// The curve at rising thresholds.
+fn curve_at(thresholds: &[f64], deltas: &[f64], units: &Units, bootstrap: &Bootstrap) -> Vec<CoveragePoint> {
     assert_eq!(deltas.len(), units.row_count());
-    let thresholds = thresholds();
     // How many thresholds each pair passes; they are sorted, so the first ones.
     let passed: Vec<usize> = deltas.iter().map(|d| thresholds.partition_point(|&t| d.abs() >= t)).collect();
-    let accuracies = bootstrap.estimates(units, |weights| accuracies(deltas, &passed, weights));
+    let accuracies = bootstrap.estimates(units, |weights| accuracies(deltas, &passed, thresholds.len(), weights));
     let kept = |index: usize| passed.iter().filter(|&&passed| passed > index).count() as f64;
     let n = deltas.len() as f64;
     thresholds
-        .into_iter()
+        .iter()
         .zip(accuracies)
         .enumerate()
-        .map(|(index, (threshold, accuracy))| CoveragePoint {
+        .map(|(index, (&threshold, accuracy))| CoveragePoint {
             threshold,
             coverage: (n > 0.0).then(|| kept(index) / n),
             accuracy: accuracy.beside(0.5),
@@ -44,14 +63,14 @@ pub fn curve(deltas: &[f64], units: &Units, bootstrap: &Bootstrap) -> Vec<Covera
         .collect()
 }
 
-/// The accuracy at each threshold, in one pass and one running sum from the top.
-fn accuracies(deltas: &[f64], passed: &[usize], weights: &[u32]) -> Vec<Option<f64>> {
-    let mut sums = [(0u64, 0u64); THRESHOLDS + 1];
+/// The accuracy at each of `count` thresholds, in one pass and one running sum from the top.
+fn accuracies(deltas: &[f64], passed: &[usize], count: usize, weights: &[u32]) -> Vec<Option<f64>> {
+    let mut sums = vec![(0u64, 0u64); count + 1];
     for ((delta, &passed), &weight) in deltas.iter().zip(passed).zip(weights) {
         sums[passed].0 += u64::from(weight);
         sums[passed].1 += u64::from(weight) * u64::from(*delta > 0.0);
     }
-    for index in (0..THRESHOLDS).rev() {
+    for index in (0..count).rev() {
         sums[index].0 += sums[index + 1].0;
         sums[index].1 += sums[index + 1].1;
     }
@@ -91,6 +110,29 @@ mod tests {
         assert_eq!((points[49].threshold, points[49].coverage, points[49].accuracy.value), (1.0, Some(0.0), None));
         assert_eq!(quick(&[-1.0])[49].accuracy.value, Some(0.0));
         assert!(quick(&[]).iter().all(|point| point.coverage.is_none() && point.accuracy.value.is_none()));
+    }
+
+    #[test]
+    fn quantiles_keep_the_surest_pairs_whatever_the_scale() {
+        let of = |deltas: &[f64]| {
+            let quick = Bootstrap { samples: 20, ..Bootstrap::default() };
+            quantile_curve(deltas, &Units::rows(deltas.len()), &quick)
+        };
+        // The wider the margin, the righter: of 40 pairs the 20 with the narrowest margins are wrong.
+        let deltas: Vec<f64> = (0..40).map(|i| f64::from(i) * if i < 20 { -100.0 } else { 100.0 }).collect();
+        let points = of(&deltas);
+        assert_eq!(points.len(), STEPS);
+        let shown = |point: &CoveragePoint| (point.threshold, point.coverage, point.accuracy.value);
+        assert_eq!(shown(&points[0]), (0.0, Some(1.0), Some(0.5)));
+        assert_eq!(shown(&points[10]), (2000.0, Some(0.5), Some(1.0)));
+        assert_eq!(shown(&points[19]), (3800.0, Some(0.05), Some(1.0)));
+        let scaled: Vec<f64> = deltas.iter().map(|delta| delta / 1e6).collect();
+        let without_scale =
+            |points: &[CoveragePoint]| points.iter().map(|p| (p.coverage, p.accuracy)).collect::<Vec<_>>();
+        assert_eq!(without_scale(&of(&scaled)), without_scale(&points));
+
+        assert!(of(&[]).is_empty() && of(&[f64::NAN]).is_empty());
+        assert_eq!(of(&[1.0, -1.0, 1.0]).iter().map(shown).collect::<Vec<_>>(), [(1.0, Some(1.0), Some(2.0 / 3.0))]);
     }
 
     proptest! {

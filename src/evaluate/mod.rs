@@ -1,11 +1,11 @@
 //! `wgr eval`: from files and models to metrics.
 //!
 //! [`evaluate()`] is the run. [`suites`] reads files as their authors publish them, [`scores`] has a model, a server or a
-//! file score them, and [`report`] says what was found. The rest is statistics, apart from files and models. In reading
-//! order: [`metrics`] are the plain formulas, [`weighted`] and [`ranking`] the same under weights, which
+//! file score them, [`report`] says what was found, and [`page`] shows it. The rest is statistics, apart from files and
+//! models. In reading order: [`metrics`] are the plain formulas, [`weighted`] and [`ranking`] the same under weights, which
 //! [`units`] draws and [`bootstrap`] turns into intervals; [`ordinal`] and [`pairs`] describe a scored set, with
-//! [`calibration`], [`platt`], [`coverage`] and [`levels`]; [`slices`] and [`length_bias`] look for who is served worse;
-//! [`benchmarks`] are the scoring rules of published suites.
+//! [`calibration`], [`platt`], [`coverage`], [`margins`] and [`levels`]; [`slices`] and [`length_bias`] look for who is
+//! served worse; [`benchmarks`] are the scoring rules of published suites.
 //!
 //! Everything is in f64, and what a set leaves undefined is `None`, never NaN.
 
@@ -16,9 +16,11 @@ mod config;
 pub mod coverage;
 pub mod length_bias;
 pub mod levels;
+pub mod margins;
 pub mod metrics;
 pub mod ordinal;
 mod output;
+pub mod page;
 pub mod pairs;
 pub mod platt;
 pub mod ranking;

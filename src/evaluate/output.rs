@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::config::EvalConfig;
+use super::page::page;
 use super::report::{Report, markdown};
 use super::scores::FOLDER;
 use crate::files::replace_file;
@@ -53,5 +54,6 @@ pub fn open(output: &Path) -> Result<()> {
 pub fn write(output: &Path, report: &Report) -> Result<()> {
     let json = serde_json::to_vec_pretty(report).map_err(|e| Error::run(format!("report.json: {e}"), ""))?;
     replace_file(&output.join("report.json"), &json)?;
-    replace_file(&output.join("report.md"), markdown(report).as_bytes())
+    replace_file(&output.join("report.md"), markdown(report).as_bytes())?;
+    page(report).write(&output.join("report.html"))
 }

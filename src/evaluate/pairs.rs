@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::calibration::{Reliability, ReliabilityBin, log_losses, squared_errors};
 use super::coverage::{self, CoveragePoint};
+use super::margins::{Margins, margins};
 use super::platt::{Calibration, oriented};
 use super::{Bootstrap, Estimate, Units, weighted};
 
@@ -16,8 +17,12 @@ pub struct PairSummary {
     pub accuracy: Estimate,
     /// Share with Δ = 0.
     pub ties: Option<f64>,
-    /// Accuracy against coverage.
+    /// Accuracy against coverage at fixed margins.
     pub coverage: Vec<CoveragePoint>,
+    /// The same at margins that keep given shares of the pairs.
+    pub coverage_quantiles: Vec<CoveragePoint>,
+    /// How margins spread; `None` when none is finite.
+    pub margins: Option<Margins>,
     /// How far confidences can be trusted; `None` when a half is empty or a difference is not finite.
     pub calibration: Option<PairCalibration>,
 }
@@ -48,6 +53,8 @@ pub struct PairCalibration {
     pub ece_unfitted: Estimate,
     /// The reliability diagram, bins of equal width.
     pub reliability: Vec<ReliabilityBin>,
+    /// That of σ(Δ), without any fit.
+    pub reliability_unfitted: Vec<ReliabilityBin>,
 }
 
 /// Describes pairs by Δ = s(chosen) − s(rejected).
@@ -62,6 +69,8 @@ pub fn summary(deltas: &[f64], units: &Units, bins: usize, bootstrap: &Bootstrap
         accuracy: bootstrap.estimate(units, |weights| weighted::mean(&right, weights)).beside(0.5),
         ties: weighted::mean(&tied, &units.ones()),
         coverage: coverage::curve(deltas, units, bootstrap),
+        coverage_quantiles: coverage::quantile_curve(deltas, units, bootstrap),
+        margins: margins(deltas, bins),
         calibration: calibrated(deltas, units, bins, bootstrap),
     }
 }
@@ -102,6 +111,7 @@ fn calibrated(deltas: &[f64], units: &Units, bins: usize, bootstrap: &Bootstrap)
         nll: next(),
         ece_unfitted: next(),
         reliability: forecast.equal_width.bins(&test_units.ones()),
+        reliability_unfitted: unfitted.equal_width.bins(&test_units.ones()),
     })
 }
 
@@ -167,7 +177,14 @@ mod tests {
         assert!(calibration.ece_unfitted.value.unwrap() > 0.06);
         assert!(calibration.brier.value < calibration.brier.baseline && calibration.brier.baseline == Some(0.25));
         assert!((calibration.nll.baseline.unwrap() - 2f64.ln()).abs() < 1e-12);
-        assert_eq!(calibration.reliability.iter().map(|bin| bin.count).sum::<u64>(), 10_000);
+        for diagram in [&calibration.reliability, &calibration.reliability_unfitted] {
+            assert_eq!(diagram.iter().map(|bin| bin.count).sum::<u64>(), 10_000);
+        }
+        // σ(Δ) knows the direction and is not sure enough: the surest bin is righter than it says.
+        let surest = calibration.reliability_unfitted.last().unwrap();
+        assert_eq!(surest.count, 0, "no margin is above 2, and σ(2) is 0.88");
+        let surest = &calibration.reliability_unfitted[8];
+        assert!(surest.accuracy > surest.confidence);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct Evaluation {
     pub failure: Option<Error>,
 }
 
-/// Measures models on suites and writes `report.json` and `report.md`. `gpu` is needed where
+/// Measures models on suites and writes `report.json`, `report.md` and `report.html`. `gpu` is needed where
 /// [`EvalConfig::needs_adapter`] says so.
 ///
 /// Suites are read and models opened before anything is written. From then on the report is kept up to date: it is

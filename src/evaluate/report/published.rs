@@ -6,6 +6,7 @@ use crate::evaluate::suites::SuiteName;
 
 /// Where the numbers are from.
 const SOURCE: &str = "WildReward, arXiv 2602.08829";
+const ADDRESS: &str = "https://arxiv.org/abs/2602.08829";
 
 /// A published result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,6 +19,8 @@ pub struct Published {
     pub value: f64,
     /// Where it was published.
     pub source: &'static str,
+    /// The address of that.
+    pub address: &'static str,
 }
 
 /// Results in percent: RewardBench, RM-Bench easy, normal and hard, PPE human and correctness, JudgeBench.
@@ -39,7 +42,10 @@ pub fn of(suite: SuiteName) -> Vec<Published> {
         SuiteName::Rewardbench2 | SuiteName::Pairs | SuiteName::Wildfb => &[],
     };
     let of_model = |(model, results): (&'static str, [f64; 7])| {
-        parts.iter().map(move |&(part, place)| Published { model, part, value: results[place] / 100.0, source: SOURCE })
+        parts.iter().map(move |&(part, place)| {
+            let value = results[place] / 100.0;
+            Published { model, part, value, source: SOURCE, address: ADDRESS }
+        })
     };
     RESULTS.into_iter().flat_map(of_model).collect()
 }

@@ -1,0 +1,77 @@
+//! The report as a page: what is missing first, then models side by side, then each suite down to single texts.
+
+mod benchmark;
+mod calibration;
+mod coverage;
+mod disagreements;
+mod figures;
+mod guide;
+mod overview;
+mod pairs;
+mod ratings;
+mod slices;
+mod spread;
+#[cfg(test)]
+mod tests;
+
+use self::figures::View;
+use super::report::{Report, SuiteReport};
+use super::suites::SuiteName;
+use crate::report::html::Page;
+use crate::report::number::count;
+
+/// The page of a report.
+pub fn page(report: &Report) -> Page {
+    let mut page = Page::new("Evaluation of reward models");
+    overview::missing(&mut page, report);
+    overview::results(&mut page, report);
+    for suite in &report.suites {
+        section(&mut page, report, suite);
+    }
+    guide::guide(&mut page, report);
+    page
+}
+
+fn section(page: &mut Page, report: &Report, suite: &SuiteReport) {
+    let dropped = match suite.dropped {
+        0 => String::new(),
+        dropped => format!(" {} rows in which people saw no difference are left out.", count(dropped as u64)),
+    };
+    page.section(title(suite.suite)).paragraph(&format!(
+        "{} items with {} responses.{dropped}",
+        count(suite.items as u64),
+        count(suite.responses as u64)
+    ));
+    page.folded("The files read", |page| {
+        let files: Vec<_> = suite.files.iter().map(|file| vec![file.clone()]).collect();
+        page.table("Files in the order they were read", &["file"], &files);
+    });
+    if suite.results.is_empty() {
+        page.note("No model has a result here.");
+    }
+    let view = View { report, suite };
+    benchmark::published(page, &view);
+    benchmark::parts(page, &view);
+    pairs::pairs(page, &view);
+    ratings::ratings(page, &view);
+    disagreements::disagreements(page, &view);
+    for result in &suite.results {
+        if let Some(truncation) = result.truncation.filter(|truncation| truncation.rows > 0) {
+            page.paragraph(&format!("{} had {truncation}.", result.model));
+        }
+    }
+}
+
+/// The name of a suite in headings.
+fn title(suite: SuiteName) -> &'static str {
+    match suite {
+        SuiteName::Rewardbench => "RewardBench",
+        SuiteName::Rewardbench2 => "RewardBench 2",
+        SuiteName::Rmbench => "RM-Bench",
+        SuiteName::Judgebench => "JudgeBench",
+        SuiteName::PpeHuman => "PPE, human preference",
+        SuiteName::PpeCorrectness => "PPE, correctness",
+        SuiteName::Pairs => "Preference pairs",
+        SuiteName::Wildfb => "Rated responses",
+    }
+}
