@@ -18,4 +18,4 @@ pub use profile::{Profile, ProfileRow};
 pub(crate) use recording::refuse;
 pub use recording::{Cost, Kernel, Recorder, Recording, grid};
 pub use shader::{Program, program, programs};
-pub use tensor::{Dtype, Layout, Shard, Tensor};
+pub use tensor::{Dtype, Layout, Shard, Tensor, VIEW_ROWS};

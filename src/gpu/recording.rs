@@ -75,7 +75,7 @@ pub(super) struct Dispatch {
     pub cost: Cost,
 }
 
-type BindGroupKey = (wgpu::ComputePipeline, usize, Vec<wgpu::Buffer>);
+type BindGroupKey = (wgpu::ComputePipeline, usize, Vec<(wgpu::Buffer, u64, u64)>);
 
 /// A list of prepared dispatches.
 #[derive(Default)]
@@ -162,8 +162,7 @@ impl Recording {
         let pipeline = gpu.pipeline(kernel);
         assert_eq!(bindings.len(), pipeline.storage_bindings, "{}: storage bindings", kernel.name);
         let (arena, offset) = self.store(gpu, bytemuck::bytes_of(params))?;
-        let buffers: Vec<wgpu::Buffer> = bindings.iter().map(|shard| shard.buffer().clone()).collect();
-        let bind_group = self.bind_group(gpu, &pipeline, arena, buffers);
+        let bind_group = self.bind_group(gpu, &pipeline, arena, bindings);
         self.prepared += 1;
         self.dispatches.push(Dispatch { pipeline, bind_group, offset, workgroups, cost });
         self.uploaded = false;
@@ -189,15 +188,9 @@ impl Recording {
         Ok((self.arena, offset as u32))
     }
 
-    fn bind_group(
-        &mut self,
-        gpu: &Gpu,
-        pipeline: &Pipeline,
-        arena: usize,
-        buffers: Vec<wgpu::Buffer>,
-    ) -> wgpu::BindGroup {
+    fn bind_group(&mut self, gpu: &Gpu, pipeline: &Pipeline, arena: usize, bindings: &[&Shard]) -> wgpu::BindGroup {
         let params = &self.arenas[arena].0.buffer;
-        let key = (pipeline.pipeline.clone(), arena, buffers);
+        let key = (pipeline.pipeline.clone(), arena, bindings.iter().map(|shard| shard.place()).collect());
         if let Some(kept) = self.bind_groups.get_mut(&key) {
             kept.used = true;
             return kept.group.clone();
@@ -210,11 +203,14 @@ impl Recording {
                 size: std::num::NonZeroU64::new(256),
             }),
         };
-        let storage = key
-            .2
-            .iter()
-            .zip(1..)
-            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() });
+        let storage = key.2.iter().zip(1..).map(|((buffer, offset, bytes), binding)| wgpu::BindGroupEntry {
+            binding,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset: *offset,
+                size: std::num::NonZeroU64::new(*bytes),
+            }),
+        });
         let entries: Vec<_> = std::iter::once(uniform).chain(storage).collect();
         let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(pipeline.name),

@@ -6,6 +6,7 @@ use half::{bf16, f16};
 
 use super::device::Gpu;
 use super::memory::{Memory, Pooled};
+use super::recording::refuse;
 use crate::{Error, Result};
 
 /// How values are stored; arithmetic is always f32.
@@ -84,13 +85,30 @@ pub struct Shard {
     /// Number of rows.
     pub rows: usize,
     pooled: Arc<Pooled>,
+    /// Bytes before the first row, and of all rows; those of a buffer but for views.
+    offset: u64,
+    bytes: u64,
 }
 
 impl Shard {
+    fn whole(first_row: usize, rows: usize, pooled: Pooled) -> Self {
+        let bytes = pooled.buffer.size();
+        Self { first_row, rows, pooled: Arc::new(pooled), offset: 0, bytes }
+    }
+
     pub(super) fn buffer(&self) -> &wgpu::Buffer {
         &self.pooled.buffer
     }
+
+    /// Buffer, first byte and number of bytes.
+    pub(super) fn place(&self) -> (wgpu::Buffer, u64, u64) {
+        (self.buffer().clone(), self.offset, self.bytes)
+    }
 }
+
+/// Views start at a multiple of so many rows, whose bytes are then a multiple of the 256 to which every adapter can
+/// bind: a row has at least four values of two bytes.
+pub const VIEW_ROWS: usize = 32;
 
 /// A matrix on the device. Cloning shares the storage.
 #[derive(Debug, Clone)]
@@ -112,7 +130,9 @@ impl Tensor {
         let per_shard = if row_bytes * padded_rows as u64 <= limit {
             padded_rows
         } else {
-            (limit / row_bytes.max(1)) as usize / 4 * 4
+            let rows = (limit / row_bytes.max(1)) as usize;
+            // Whole views where rows are not huge.
+            if rows >= VIEW_ROWS { rows / VIEW_ROWS * VIEW_ROWS } else { rows / 4 * 4 }
         };
         if per_shard == 0 && padded_rows > 0 {
             return Err(Error::device(
@@ -125,8 +145,7 @@ impl Tensor {
             .step_by(per_shard.max(1))
             .map(|first_row| {
                 let rows = per_shard.min(padded_rows - first_row);
-                let pooled = Arc::new(gpu.allocate(memory, label, row_bytes * rows as u64)?);
-                Ok(Shard { first_row, rows, pooled })
+                Ok(Shard::whole(first_row, rows, gpu.allocate(memory, label, row_bytes * rows as u64)?))
             })
             .collect::<Result<_>>()?;
         Ok(Self { label: label.into(), rows, columns, dtype, shards })
@@ -145,23 +164,68 @@ impl Tensor {
                 "use a smaller --batch-size or --max-length",
             ));
         }
-        let pooled = Arc::new(gpu.allocate(Memory::Activations, label, bytes)?);
-        let shards = vec![Shard { first_row: 0, rows, pooled }];
+        let shards = vec![Shard::whole(0, rows, gpu.allocate(Memory::Activations, label, bytes)?)];
         Ok(Self { label: label.into(), rows: Layout::plain(rows), columns, dtype, shards })
     }
 
     /// A zeroed vector of parameters: one row, in one binding.
     pub fn vector(gpu: &Gpu, memory: Memory, label: &str, columns: Layout) -> Result<Self> {
-        let pooled = Arc::new(gpu.allocate(memory, label, columns.padded() as u64 * Dtype::F32.bytes())?);
-        let shards = vec![Shard { first_row: 0, rows: 1, pooled }];
+        let pooled = gpu.allocate(memory, label, columns.padded() as u64 * Dtype::F32.bytes())?;
+        let shards = vec![Shard::whole(0, 1, pooled)];
         Ok(Self { label: label.into(), rows: Layout::plain(1), columns, dtype: Dtype::F32, shards })
     }
 
     /// A plain list in the workspace: token ids, offsets, partial sums.
     pub fn workspace(gpu: &Gpu, label: &str, len: usize, dtype: Dtype) -> Result<Self> {
-        let pooled = Arc::new(gpu.allocate(Memory::Workspace, label, len as u64 * dtype.bytes())?);
-        let shards = vec![Shard { first_row: 0, rows: 1, pooled }];
+        let shards = vec![Shard::whole(0, 1, gpu.allocate(Memory::Workspace, label, len as u64 * dtype.bytes())?)];
         Ok(Self { label: label.into(), rows: Layout::plain(1), columns: Layout::plain(len), dtype, shards })
+    }
+
+    /// The rows `first..end` as a tensor that shares their storage, sharded where this one is.
+    ///
+    /// # Errors
+    /// If `first` is no multiple of [`VIEW_ROWS`] in its shard, or the rows are not plain or do not exist.
+    pub fn rows_view(&self, first: usize, end: usize) -> Result<Self> {
+        let refused = || refuse("a view of rows", format!("{} has no view of {first}..{end}", self.label));
+        if self.rows != Layout::plain(self.rows.len()) || first > end || end > self.rows.len() {
+            return Err(refused());
+        }
+        let row_bytes = self.columns.padded() as u64 * self.dtype.bytes();
+        // The padding of the last rows goes with them, as products read whole groups of four.
+        let padded_end = end.next_multiple_of(4);
+        let overlapping = self.shards.iter().filter(|s| s.first_row < padded_end && s.first_row + s.rows > first);
+        let shards = overlapping
+            .map(|shard| {
+                let (from, to) = (first.max(shard.first_row), padded_end.min(shard.first_row + shard.rows));
+                let skipped = from - shard.first_row;
+                if !skipped.is_multiple_of(VIEW_ROWS) {
+                    return Err(refused());
+                }
+                Ok(Shard {
+                    first_row: from - first,
+                    rows: to - from,
+                    pooled: shard.pooled.clone(),
+                    offset: shard.offset + skipped as u64 * row_bytes,
+                    bytes: (to - from) as u64 * row_bytes,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { rows: Layout::plain(end - first), shards, ..self.clone() })
+    }
+
+    /// The same storage, from its start, in another shape.
+    ///
+    /// # Errors
+    /// If it has no room for that, or is sharded.
+    pub fn reshaped(&self, rows: usize, columns: Layout) -> Result<Self> {
+        let bytes = (rows * columns.padded()) as u64 * self.dtype.bytes();
+        match &self.shards[..] {
+            [shard] if bytes <= shard.bytes => {
+                let shards = vec![Shard { first_row: 0, rows, ..shard.clone() }];
+                Ok(Self { rows: Layout::plain(rows), columns, shards, ..self.clone() })
+            }
+            _ => Err(refuse("a tensor of another shape", format!("{} has no room for {bytes} bytes", self.label))),
+        }
     }
 
     /// Name in errors, profiles and plans.
@@ -210,7 +274,7 @@ impl Tensor {
 
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.buffer().size()).sum()
+        self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
     /// Writes values given row by row without padding, rounding to the storage type.
@@ -232,19 +296,19 @@ impl Tensor {
                     out[place] = *value;
                 }
             }
-            gpu.queue.write_buffer(shard.buffer(), 0, &encode(&padded, self.dtype));
+            gpu.queue.write_buffer(shard.buffer(), shard.offset, &encode(&padded, self.dtype));
         }
         Ok(())
     }
 
     /// Writes integers (token ids, offsets, tables) from the start of an unsharded tensor.
     pub fn write_u32(&self, gpu: &Gpu, values: &[u32]) {
-        gpu.queue.write_buffer(self.whole().buffer(), 0, bytemuck::cast_slice(values));
+        gpu.queue.write_buffer(self.whole().buffer(), self.whole().offset, bytemuck::cast_slice(values));
     }
 
     /// Writes raw f32 words from the start of an unsharded tensor.
     pub fn write_f32(&self, gpu: &Gpu, values: &[f32]) {
-        gpu.queue.write_buffer(self.whole().buffer(), 0, bytemuck::cast_slice(values));
+        gpu.queue.write_buffer(self.whole().buffer(), self.whole().offset, bytemuck::cast_slice(values));
     }
 
     /// Reads the values back, row by row without padding.
@@ -254,7 +318,8 @@ impl Tensor {
         let mut wanted = self.rows.places().peekable();
         for shard in &self.shards {
             let bytes = (shard.rows * stride) as u64 * self.dtype.bytes();
-            let values = decode(&gpu.read_bytes(shard.buffer(), 0, bytes.next_multiple_of(4)).await?, self.dtype);
+            let values =
+                decode(&gpu.read_bytes(shard.buffer(), shard.offset, bytes.next_multiple_of(4)).await?, self.dtype);
             while let Some(row) = wanted.next_if(|row| *row < shard.first_row + shard.rows) {
                 let line = &values[(row - shard.first_row) * stride..][..stride];
                 out.extend(self.columns.places().map(|place| line[place]));
@@ -269,7 +334,7 @@ impl Gpu {
     pub fn clear<'a>(&self, tensors: impl Iterator<Item = &'a Tensor>) {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         for shard in tensors.flat_map(Tensor::shards) {
-            encoder.clear_buffer(shard.buffer(), 0, None);
+            encoder.clear_buffer(shard.buffer(), shard.offset, Some(shard.bytes));
         }
         self.queue.submit([encoder.finish()]);
     }
