@@ -1,5 +1,7 @@
 //! Losses with their gradients: which logits an objective has, what its loss is a mean over, how a score is read.
 
+pub mod preference;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::gpu::Recorder;
 use crate::kernels::objective::{self as kernels, Biases, Rows};
 use crate::{Error, Result};
+
+pub use preference::PreferenceLoss;
 
 /// What a reward head is trained to do. Levels are 1 … K, thresholds k = 1 … K − 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

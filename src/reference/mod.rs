@@ -9,14 +9,17 @@ pub mod attention;
 pub mod cast;
 pub mod column_sum;
 pub mod embedding;
+pub mod gather;
 pub mod gelu;
 pub mod global_norm;
 #[cfg(test)]
 mod gradient;
 pub mod l2_norm;
 pub mod layer_norm;
+pub mod log_prob;
 pub mod objective;
 pub mod pooling;
+pub mod preference;
 pub mod product;
 pub mod rms_norm;
 pub mod rope;

@@ -1,0 +1,57 @@
+// Rows of a matrix by number, and the sum of their gradients back into it. A row may be taken more than once.
+
+import package::shared::grid::linear;
+
+struct Params {
+    /// Rows taken.
+    taken: u32,
+    /// Rows of the matrix.
+    rows: u32,
+    columns4: u32,
+}
+
+const WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+@group(0) @binding(1) var<storage, read> sources: array<u32>;
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn forward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    let place = index / params.columns4;
+    if (place < params.taken) {
+        let row = min(sources[place], params.rows - 1u);
+        y[index] = x[row * params.columns4 + index % params.columns4];
+    }
+}
+
+// Row r of the matrix was taken to the places uses[starts[r]..starts[r + 1]].
+@group(0) @binding(1) var<storage, read> starts: array<u32>;
+@group(0) @binding(2) var<storage, read> uses: array<u32>;
+@group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> dx: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn backward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    let row = index / params.columns4;
+    if (row >= params.rows) {
+        return;
+    }
+    var sum = vec4<f32>(0.0);
+    for (var i = starts[row]; i < min(starts[row + 1u], params.taken); i++) {
+        sum += dy[min(uses[i], params.taken - 1u) * params.columns4 + index % params.columns4];
+    }
+    dx[index] = sum;
+}

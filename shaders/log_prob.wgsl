@@ -1,0 +1,139 @@
+// Log-probability of one token a row, and the entropy, under a softmax over a vocabulary whose logits pass by in chunks
+// of columns; and the gradient of the logits of a chunk. The logits of a row are never held together: what is kept of
+// them is a running maximum and two sums relative to it, as in an online softmax (Milakov & Gimelshein 2018,
+// arXiv 1805.02867). LANES lanes work on one row: 1 on software adapters, where lanes have no cheap way to meet.
+
+import package::shared::grid::linear;
+import package::shared::row_max::row_max;
+import package::shared::row_sum::{WORKGROUP, row_sum};
+
+struct Params {
+    rows: u32,
+    /// Token id of the chunk's first column.
+    first: u32,
+    /// Columns of the chunk, and its row stride in groups of four.
+    columns: u32,
+    columns4: u32,
+    /// One over the temperature.
+    scale: f32,
+    sequences: u32,
+}
+
+override LANES: u32 = 1u;
+
+/// Below any logit; far enough from the least f32 that differences are finite.
+const LOWEST: f32 = -1e30;
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+/// Of each row: the token, and the sequence whose completion it belongs to.
+@group(0) @binding(1) var<storage, read> targets: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read> logits: array<vec4<f32>>;
+/// Of each row, over the columns so far: the largest logit, the sum of exp(logit - largest), the same sum weighted with
+/// logit - largest, and the logit of the token.
+@group(0) @binding(3) var<storage, read_write> stats: array<vec4<f32>>;
+
+/// Which of the four columns of a group the chunk has.
+fn real(column4: u32) -> vec4<bool> {
+    return vec4<u32>(4u * column4) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.columns);
+}
+
+/// Both sums relative to a larger maximum: .x plain, .y weighted.
+fn moved(sums: vec2<f32>, by: f32) -> vec2<f32> {
+    return exp(by) * vec2<f32>(sums.x, sums.y + by * sums.x);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn forward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let lane = local % LANES;
+    let row = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+    // Lanes past the last row follow the first one to every barrier and write nothing.
+    let source = select(0u, row, row < params.rows);
+    var before = vec4<f32>(LOWEST, 0.0, 0.0, 0.0);
+    if (params.first > 0u) {
+        before = stats[source];
+    }
+    var largest = select(LOWEST, before.x, lane == 0u);
+    var sums = select(vec2<f32>(0.0), before.yz, lane == 0u);
+    for (var i = lane; i < params.columns4; i += LANES) {
+        let z = select(vec4<f32>(LOWEST), params.scale * logits[source * params.columns4 + i], real(i));
+        let top = max(max(z.x, z.y), max(z.z, z.w));
+        if (top > largest) {
+            sums = moved(sums, largest - top);
+            largest = top;
+        }
+        let distance = z - largest;
+        let weight = exp(distance);
+        sums += vec2<f32>(dot(weight, vec4<f32>(1.0)), dot(weight, distance));
+    }
+    let all = row_max(LANES, lane, local, largest);
+    sums = moved(sums, largest - all);
+    let plain = row_sum(LANES, lane, local, sums.x);
+    let weighted = row_sum(LANES, lane, local, sums.y);
+    if (row < params.rows && lane == 0u) {
+        var chosen = before.w;
+        // Tokens before the chunk wrap around and so lie past its end too.
+        let column = targets[row].x - params.first;
+        if (column < params.columns) {
+            chosen = params.scale * logits[row * params.columns4 + column / 4u][column % 4u];
+        }
+        stats[row] = vec4<f32>(all, plain, weighted, chosen);
+    }
+}
+
+/// Where the rows of each sequence start, and where the last one ends.
+@group(0) @binding(1) var<storage, read> offsets: array<u32>;
+@group(0) @binding(2) var<storage, read> stats_saved: array<vec4<f32>>;
+/// Of each sequence: the sum of its log-probabilities, and of its entropies.
+@group(0) @binding(3) var<storage, read_write> sums: array<vec2<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn sequences(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let lane = local % LANES;
+    let sequence = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+    let source = select(0u, sequence, sequence < params.sequences);
+    var sum = vec2<f32>(0.0);
+    for (var row = offsets[source] + lane; row < min(offsets[source + 1u], params.rows); row += LANES) {
+        let kept = stats_saved[row];
+        let log_sum = log(kept.y);
+        sum += vec2<f32>(kept.w - kept.x - log_sum, log_sum - kept.z / kept.y);
+    }
+    let log_prob = row_sum(LANES, lane, local, sum.x);
+    let entropy = row_sum(LANES, lane, local, sum.y);
+    if (sequence < params.sequences && lane == 0u) {
+        sums[sequence] = vec2<f32>(log_prob, entropy);
+    }
+}
+
+/// Gradient of the loss by the summed log-probabilities of each sequence.
+@group(0) @binding(3) var<storage, read> coefficients: array<f32>;
+@group(0) @binding(4) var<storage, read_write> d_logits: array<vec4<f32>>;
+
+// In place: logits become coefficient * ([column is the token] - softmax) * scale.
+@compute @workgroup_size(WORKGROUP)
+fn backward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    let row = index / params.columns4;
+    if (row >= params.rows) {
+        return;
+    }
+    let column4 = index % params.columns4;
+    let kept = stats_saved[row];
+    let softmax = exp(params.scale * d_logits[index] - kept.x) / kept.y;
+    let columns = vec4<u32>(params.first + 4u * column4) + vec4<u32>(0u, 1u, 2u, 3u);
+    let chosen = select(vec4<f32>(0.0), vec4<f32>(1.0), columns == vec4<u32>(targets[row].x));
+    let factor = params.scale * coefficients[min(targets[row].y, params.sequences - 1u)];
+    d_logits[index] = select(vec4<f32>(0.0), factor * (chosen - softmax), real(column4));
+}

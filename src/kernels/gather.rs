@@ -1,0 +1,100 @@
+//! Rows of a matrix by number, in any order, and the sum of their gradients back into it.
+
+use bytemuck::NoUninit;
+
+use super::guard::{check_columns, check_dtype, check_list};
+use super::product::check_rows;
+use crate::Result;
+use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid};
+
+#[repr(C)]
+#[derive(Clone, Copy, NoUninit)]
+struct Params {
+    taken: u32,
+    rows: u32,
+    columns4: u32,
+}
+
+const WORKGROUP: u32 = 64;
+
+/// For the backward pass, where each row of the matrix was taken to: the places of row `r` are
+/// `uses[starts[r]..starts[r + 1]]`, ascending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uses {
+    /// One value more than there are rows.
+    pub starts: Vec<u32>,
+    /// One value a taken row.
+    pub uses: Vec<u32>,
+}
+
+impl Uses {
+    /// Groups the places of `sources`, all below `rows`, by row.
+    pub fn of(sources: &[u32], rows: usize) -> Self {
+        let mut uses: Vec<u32> = (0..sources.len() as u32).collect();
+        uses.sort_by_key(|place| sources[*place as usize]);
+        let starts = (0..=rows as u32).map(|row| uses.partition_point(|place| sources[*place as usize] < row) as u32);
+        Self { starts: starts.collect(), uses }
+    }
+}
+
+/// `y[taken, columns] = x[sources]`, both f32; `sources` are rows of the `rows` of `x`.
+pub fn forward(
+    recorder: &mut Recorder,
+    rows: usize,
+    taken: usize,
+    sources: &Tensor,
+    x: &Tensor,
+    y: &Tensor,
+) -> Result<()> {
+    const NAME: &str = "gather forward";
+    check_list(NAME, sources, taken)?;
+    let params = guard(NAME, [rows, taken], [x, y])?;
+    let workgroups = grid((params.taken * params.columns4).div_ceil(WORKGROUP));
+    let bindings = [sources.whole(), x.whole(), y.whole()];
+    recorder.dispatch(&Kernel::new("gather/forward"), &params, &bindings, workgroups, cost(2 * taken, x))
+}
+
+/// `dx[row] = Σ dy[place]` over the places that each of the `rows` was taken to, in order; rows not taken become zero.
+/// `starts` and `uses` are the lists of [`Uses`].
+pub fn backward(
+    recorder: &mut Recorder,
+    rows: usize,
+    taken: usize,
+    [starts, uses]: [&Tensor; 2],
+    dy: &Tensor,
+    dx: &Tensor,
+) -> Result<()> {
+    const NAME: &str = "gather backward";
+    check_list(NAME, starts, rows + 1)?;
+    check_list(NAME, uses, taken)?;
+    let params = guard(NAME, [rows, taken], [dx, dy])?;
+    let workgroups = grid((params.rows * params.columns4).div_ceil(WORKGROUP));
+    let bindings = [starts.whole(), uses.whole(), dy.whole(), dx.whole()];
+    recorder.dispatch(&Kernel::new("gather/backward"), &params, &bindings, workgroups, cost(rows + taken, dx))
+}
+
+fn guard(name: &str, [rows, taken]: [usize; 2], [x, y]: [&Tensor; 2]) -> Result<Params> {
+    check_rows(name, rows, &[x])?;
+    check_rows(name, taken, &[y])?;
+    check_columns(name, &[x, y])?;
+    check_dtype(name, Dtype::F32, &[x, y])?;
+    Ok(Params { taken: taken as u32, rows: rows as u32, columns4: x.columns4() })
+}
+
+fn cost(rows: usize, x: &Tensor) -> Cost {
+    let values = rows as f64 * x.columns().len() as f64;
+    Cost { flops: values, bytes: 4.0 * values }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_are_grouped_by_row_in_order() {
+        let uses = Uses::of(&[3, 1, 3, 0], 5);
+        assert_eq!(uses.starts, [0, 1, 2, 2, 4, 4]);
+        assert_eq!(uses.uses, [3, 1, 0, 2]);
+        assert_eq!(Uses::of(&[], 1), Uses { starts: vec![0, 0], uses: vec![] });
+    }
+}

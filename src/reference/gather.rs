@@ -1,0 +1,31 @@
+//! Twin of the gathering of rows.
+
+use super::Real;
+
+/// The rows `sources` of `x`.
+pub fn forward<T: Real>(columns: usize, sources: &[usize], x: &[T]) -> Vec<T> {
+    sources.iter().flat_map(|row| x[row * columns..(row + 1) * columns].iter().copied()).collect()
+}
+
+/// The gradient of `x[rows, columns]`.
+pub fn backward<T: Real>(columns: usize, rows: usize, sources: &[usize], dy: &[T]) -> Vec<T> {
+    let mut dx = vec![T::default(); rows * columns];
+    for (row, dy) in sources.iter().zip(dy.chunks_exact(columns)) {
+        for (sum, value) in dx[row * columns..].iter_mut().zip(dy) {
+            *sum += *value;
+        }
+    }
+    dx
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gradient::{assert_gradient, values};
+    use super::*;
+
+    #[test]
+    fn the_gradient_is_that_of_the_function() {
+        let (sources, x, dy) = ([2, 0, 2], values(8, 1), values(6, 2));
+        assert_gradient(|x| forward(2, &sources, x), &x, &dy, &backward(2, 4, &sources, &dy));
+    }
+}
