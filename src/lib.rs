@@ -10,12 +10,14 @@
 //! - [`data`]: conversations, rows, templates, tokenization, packing.
 //! - [`extract`]: from logged chats to rated rows, one file a stage.
 //! - [`train`]: the loop that reads like the method, and scoring.
+//! - [`dpo`]: preference pairs in, a better policy out.
 //! - [`http`], [`store`]: a small client for annotators and reward servers; their answers, kept on disk.
 //! - [`evaluate`], [`report`]: benchmarks and metrics; metrics.jsonl, TensorBoard, charts, HTML, model cards.
 
 #![warn(missing_docs)]
 
 pub mod data;
+pub mod dpo;
 pub mod error;
 pub mod evaluate;
 pub mod extract;

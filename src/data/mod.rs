@@ -7,6 +7,7 @@
 
 pub mod chat_template;
 mod columns;
+pub mod completions;
 pub mod conversations;
 pub mod message;
 pub mod packing;
@@ -20,6 +21,7 @@ pub mod tokenize;
 mod truncate;
 
 pub use chat_template::ChatTemplate;
+pub use completions::{Completion, PackedCompletions};
 pub use conversations::Conversation;
 pub use message::{Exchange, Message, Role};
 pub use packing::{Packed, scoring_batches};

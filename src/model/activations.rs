@@ -8,14 +8,28 @@ use crate::gpu::{Dtype, Gpu, Layout, Tensor};
 use crate::train::Checkpointing;
 
 use super::config::ModelConfig;
+use super::parameter::Holding;
 
-/// Whether a buffer has one row a token or one a sequence.
+/// What a buffer has one row for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
-    /// One a token.
+    /// Every token.
     Tokens,
-    /// One a sequence.
+    /// Every sequence.
     Sequences,
+    /// Every token whose log-probability is asked for.
+    Predictions,
+}
+
+/// Rows of the largest batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RowCounts {
+    /// Tokens.
+    pub tokens: usize,
+    /// Sequences.
+    pub sequences: usize,
+    /// Tokens whose log-probabilities are asked for.
+    pub predictions: usize,
 }
 
 /// One line of the table: `copies` buffers of `rows × columns`. Layer `l` uses copy `l % copies`, so one copy is shared
@@ -43,13 +57,19 @@ pub struct Keeping {
     pub dtype: Dtype,
     /// What the backward pass computes again.
     pub checkpointing: Checkpointing,
-    /// Logits a sequence.
-    pub logits: usize,
 }
 
-/// The table for a model.
+impl Keeping {
+    /// What a model kept in some way has to keep.
+    pub fn of(holding: Holding, checkpointing: Checkpointing) -> Self {
+        let dtype = if holding == Holding::MixedTraining { Dtype::Bf16 } else { Dtype::F32 };
+        Self { training: holding != Holding::Inference, dtype, checkpointing }
+    }
+}
+
+/// The table for a decoder; its head has lines of its own.
 pub fn table(config: &ModelConfig, keeping: Keeping) -> Vec<Slot> {
-    let Keeping { training, dtype, checkpointing, logits } = keeping;
+    let Keeping { training, dtype, checkpointing } = keeping;
     let hidden = Layout::plain(config.hidden_size);
     let inner = Layout::plain(config.intermediate_size);
     let queries = Layout::heads(config.num_attention_heads, config.head_dim);
@@ -85,19 +105,9 @@ pub fn table(config: &ModelConfig, keeping: Keeping) -> Vec<Slot> {
             tokens("key_rstd", Layout::plain(config.num_key_value_heads), Dtype::F32, attention),
         ]);
     }
-    let sequences = |name, columns| Slot { name, rows: Rows::Sequences, columns, dtype: Dtype::F32, copies: 1 };
-    slots.extend([
-        sequences("pooled", hidden),
-        sequences("pooled_norm", hidden),
-        sequences("pooled_rstd", Layout::plain(1)),
-        sequences("logits", Layout::plain(logits)),
-    ]);
     if training {
         let gradient = |name, columns| tokens(name, columns, Dtype::F32, 1);
         slots.extend([
-            sequences("d_logits", Layout::plain(logits)),
-            sequences("d_pooled_norm", hidden),
-            sequences("d_pooled", hidden),
             gradient("d_residual", hidden),
             gradient("d_norm", hidden),
             gradient("d_gate", inner),
@@ -116,20 +126,26 @@ pub fn table(config: &ModelConfig, keeping: Keeping) -> Vec<Slot> {
 }
 
 /// Bytes of a table for the largest batch.
-pub fn bytes(slots: &[Slot], tokens: usize, sequences: usize) -> u64 {
-    slots.iter().map(|slot| slot.copies as u64 * slot.bytes(tokens, sequences)).sum()
+pub fn bytes(slots: &[Slot], counts: RowCounts) -> u64 {
+    slots.iter().map(|slot| slot.copies as u64 * slot.bytes(counts)).sum()
 }
 
 impl Slot {
-    fn count(&self, tokens: usize, sequences: usize) -> usize {
+    /// A buffer of f32 that does not belong to a layer.
+    pub fn single(name: &'static str, rows: Rows, columns: Layout) -> Self {
+        Self { name, rows, columns, dtype: Dtype::F32, copies: 1 }
+    }
+
+    fn count(&self, counts: RowCounts) -> usize {
         match self.rows {
-            Rows::Tokens => tokens,
-            Rows::Sequences => sequences,
+            Rows::Tokens => counts.tokens,
+            Rows::Sequences => counts.sequences,
+            Rows::Predictions => counts.predictions,
         }
     }
 
-    fn bytes(&self, tokens: usize, sequences: usize) -> u64 {
-        (self.count(tokens, sequences) * self.columns.padded()) as u64 * self.dtype.bytes()
+    fn bytes(&self, counts: RowCounts) -> u64 {
+        (self.count(counts) * self.columns.padded()) as u64 * self.dtype.bytes()
     }
 }
 
@@ -140,10 +156,10 @@ pub struct Activations {
 
 impl Activations {
     /// Allocates every line of the table for the largest batch.
-    pub fn allocate(gpu: &Gpu, slots: &[Slot], tokens: usize, sequences: usize) -> Result<Self> {
+    pub fn allocate(gpu: &Gpu, slots: &[Slot], counts: RowCounts) -> Result<Self> {
         let mut buffers = HashMap::new();
         for slot in slots {
-            let rows = slot.count(tokens, sequences);
+            let rows = slot.count(counts);
             let copies = (0..slot.copies)
                 .map(|_| Tensor::activation(gpu, slot.name, rows, slot.columns, slot.dtype))
                 .collect::<Result<Vec<_>>>()?;

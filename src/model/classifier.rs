@@ -7,14 +7,15 @@ use crate::kernels::product::{self, Epilogue};
 use crate::kernels::rms_norm;
 use crate::train::Checkpointing;
 
-use super::activations::{self, Activations, Keeping};
+use super::activations::{Keeping, RowCounts, Rows, Slot};
 use super::batch::Batch;
 use super::config::{ModelConfig, TensorSpec};
-use super::decoder::{Decoder, Pass, norm_backward};
+use super::decoder::{Decoder, norm_backward};
 use super::linear::Linear;
 use super::parameter::{Holding, Parameter, load_parameters, stored};
 use super::plan::MemoryPlan;
 use super::weights::Checkpoint;
+use super::workspace::{Room, Workspace};
 
 /// Name of the head's weight in a checkpoint.
 pub const HEAD: &str = "score.weight";
@@ -30,6 +31,13 @@ pub struct Capacity {
     pub sequences: usize,
     /// Tokens of a sequence.
     pub length: usize,
+}
+
+impl Capacity {
+    /// Rows of the activation table.
+    pub fn rows(self) -> RowCounts {
+        RowCounts { tokens: self.tokens, sequences: self.sequences, predictions: 0 }
+    }
 }
 
 /// How a model is loaded.
@@ -51,13 +59,28 @@ pub struct Loading {
 
 impl Loading {
     fn keeping(&self) -> Keeping {
-        Keeping {
-            training: self.holding != Holding::Inference,
-            dtype: if self.holding == Holding::MixedTraining { Dtype::Bf16 } else { Dtype::F32 },
-            checkpointing: self.checkpointing,
-            logits: self.logits,
-        }
+        Keeping::of(self.holding, self.checkpointing)
     }
+
+    fn room(&self) -> Room {
+        Room { capacity: self.capacity, predictions: 0 }
+    }
+}
+
+/// The lines of the head in the table of activations.
+fn head_slots(config: &ModelConfig, loading: &Loading) -> Vec<Slot> {
+    let (hidden, logits) = (Layout::plain(config.hidden_size), Layout::plain(loading.logits));
+    let line = |name, columns| Slot::single(name, Rows::Sequences, columns);
+    let mut slots = vec![
+        line("pooled", hidden),
+        line("pooled_norm", hidden),
+        line("pooled_rstd", Layout::plain(1)),
+        line("logits", logits),
+    ];
+    if loading.keeping().training {
+        slots.extend([line("d_logits", logits), line("d_pooled_norm", hidden), line("d_pooled", hidden)]);
+    }
+    slots
 }
 
 /// A reward model on the device, with room for its batches.
@@ -65,34 +88,18 @@ pub struct Classifier {
     decoder: Decoder,
     head: Linear,
     biases: Option<Parameter>,
-    checkpointing: Checkpointing,
-    chunks: Tensor,
-    activations: Activations,
-    /// The batch that the next replay works on.
-    pub batch: Batch,
-}
-
-/// Scratch for sums over rows: chunks of 32 rows of the widest bias, or of the heads of a q/k norm.
-fn chunk_values(config: &ModelConfig, capacity: Capacity) -> usize {
-    let rows = |rows: usize| rows.div_ceil(rms_norm::CHUNK);
-    let queries = Layout::heads(config.num_attention_heads, config.head_dim).padded();
-    let widest = queries.max(config.hidden_size.max(config.intermediate_size).next_multiple_of(4));
-    let heads = rows(capacity.tokens * config.num_attention_heads) * Layout::heads(1, config.head_dim).padded();
-    (rows(capacity.tokens) * widest).max(heads)
+    /// The batch that the next replay works on, and what the passes leave.
+    pub workspace: Workspace,
 }
 
 /// What a model will hold on the device, from the tables that allocation reads too.
 pub fn plan(config: &ModelConfig, checkpoint: &Checkpoint, loading: &Loading) -> MemoryPlan {
-    let capacity = loading.capacity;
-    let mut plan = MemoryPlan { tokens: capacity.tokens, ..Default::default() };
+    let mut plan = MemoryPlan::default();
     let head = TensorSpec { name: HEAD.to_owned(), shape: vec![loading.logits, config.hidden_size] };
     for spec in config.tensors().iter().chain([&head]) {
         plan.add_parameter(checkpoint, spec, loading.holding);
     }
-    let table = activations::table(config, loading.keeping());
-    plan.activations =
-        activations::bytes(&table, capacity.tokens, capacity.sequences) + Batch::angle_bytes(config, capacity.length);
-    plan.workspace = Batch::list_bytes(capacity.tokens, capacity.sequences) + 4 * chunk_values(config, capacity) as u64;
+    Workspace::add_to(&mut plan, config, loading.keeping(), head_slots(config, loading), loading.room());
     plan
 }
 
@@ -101,7 +108,7 @@ impl Classifier {
     /// replaced by a new one.
     pub fn load(gpu: &Gpu, checkpoint: &Checkpoint, loading: &Loading) -> Result<Self> {
         let config = checkpoint.config();
-        let Loading { holding, logits, seed, capacity, .. } = loading.clone();
+        let Loading { holding, logits, seed, .. } = *loading;
         let decoder = Decoder::new(gpu, config, holding, &|name| stored(checkpoint, name))?;
         let name = HEAD.trim_end_matches(".weight");
         let hidden = Layout::plain(config.hidden_size);
@@ -115,16 +122,9 @@ impl Classifier {
         if let Some(biases) = &biases {
             biases.write(gpu, &loading.biases)?;
         }
-        let table = activations::table(config, loading.keeping());
-        Ok(Self {
-            decoder,
-            head,
-            biases,
-            checkpointing: loading.checkpointing,
-            chunks: Tensor::workspace(gpu, "row sums", chunk_values(config, capacity), Dtype::F32)?,
-            activations: Activations::allocate(gpu, &table, capacity.tokens, capacity.sequences)?,
-            batch: Batch::new(gpu, config, capacity.tokens, capacity.sequences, capacity.length)?,
-        })
+        let slots = head_slots(config, loading);
+        let workspace = Workspace::new(gpu, config, loading.keeping(), slots, loading.room())?;
+        Ok(Self { decoder, head, biases, workspace })
     }
 
     /// Every parameter, the head last.
@@ -144,31 +144,27 @@ impl Classifier {
 
     /// `[sequences, logits]` of the last forward pass.
     pub fn logits(&self) -> &Tensor {
-        self.activations.get("logits")
+        self.workspace.get("logits")
     }
 
     /// Where the loss leaves the gradient of the logits.
     pub fn d_logits(&self) -> &Tensor {
-        self.activations.get("d_logits")
-    }
-
-    fn pass(&self) -> Pass<'_> {
-        Pass { batch: &self.batch, activations: &self.activations, chunks: &self.chunks }
+        self.workspace.get("d_logits")
     }
 
     /// Token ids to logits.
     pub fn forward(&self, recorder: &mut Recorder) -> Result<()> {
-        self.decoder.forward(recorder, self.pass())?;
+        self.workspace.forward(recorder, &self.decoder)?;
         self.pool(recorder)?;
-        let get = |name| self.activations.get(name);
-        self.head.forward(recorder, self.batch.sequences, get("pooled_norm"), get("logits"), None)
+        let get = |name| self.workspace.get(name);
+        self.head.forward(recorder, self.workspace.batch.sequences, get("pooled_norm"), get("logits"), None)
     }
 
     /// Last token of each sequence, normalised. The norm works on rows, so pooling first saves most of it.
     fn pool(&self, recorder: &mut Recorder) -> Result<()> {
-        let get = |name| self.activations.get(name);
-        let Batch { tokens, sequences, offsets, .. } = &self.batch;
-        let output = self.decoder.output(&self.activations);
+        let get = |name| self.workspace.get(name);
+        let Batch { tokens, sequences, offsets, .. } = &self.workspace.batch;
+        let output = self.workspace.output(&self.decoder);
         pooling::forward(recorder, *tokens, *sequences, Pooling::Last, offsets, output, get("pooled"))?;
         let (norm, eps) = self.decoder.norm();
         rms_norm::forward(recorder, *sequences, get("pooled"), norm.used(), get("pooled_norm"), get("pooled_rstd"), eps)
@@ -178,25 +174,48 @@ impl Classifier {
     /// its shape as output matrix: `[sequences, vocabulary]`.
     pub fn last_token_logits(&self, recorder: &mut Recorder, output: Option<&Tensor>) -> Result<Tensor> {
         let weight = output.unwrap_or_else(|| self.decoder.embedding().used());
-        let logits =
-            Tensor::activation(recorder.gpu, "vocabulary logits", self.batch.sequences, weight.rows(), Dtype::F32)?;
-        let pooled = self.activations.get("pooled_norm");
-        product::nt(recorder, self.batch.sequences, pooled, weight, &logits, Epilogue::default())?;
+        let logits = Tensor::activation(
+            recorder.gpu,
+            "vocabulary logits",
+            self.workspace.batch.sequences,
+            weight.rows(),
+            Dtype::F32,
+        )?;
+        let pooled = self.workspace.get("pooled_norm");
+        product::nt(recorder, self.workspace.batch.sequences, pooled, weight, &logits, Epilogue::default())?;
         Ok(logits)
     }
 
     /// From the gradient of the logits to the gradients of all parameters, which are added to.
     pub fn backward(&self, recorder: &mut Recorder) -> Result<()> {
-        let get = |name| self.activations.get(name);
-        let Batch { tokens, sequences, offsets, .. } = &self.batch;
+        let get = |name| self.workspace.get(name);
+        let Batch { tokens, sequences, offsets, .. } = &self.workspace.batch;
         let d_norm = get("d_pooled_norm");
-        self.head.backward(recorder, *sequences, get("d_logits"), get("pooled_norm"), d_norm, false, &self.chunks)?;
+        self.head.backward(
+            recorder,
+            *sequences,
+            get("d_logits"),
+            get("pooled_norm"),
+            d_norm,
+            false,
+            self.workspace.chunks(),
+        )?;
         let (norm, _) = self.decoder.norm();
         let (rstd, d_pooled) = (get("pooled_rstd"), get("d_pooled"));
-        norm_backward(recorder, *sequences, d_norm, get("pooled"), norm, rstd, d_pooled, false, &self.chunks)?;
+        norm_backward(
+            recorder,
+            *sequences,
+            d_norm,
+            get("pooled"),
+            norm,
+            rstd,
+            d_pooled,
+            false,
+            self.workspace.chunks(),
+        )?;
         let d_residual = get("d_residual");
         pooling::backward(recorder, *tokens, *sequences, Pooling::Last, offsets, d_pooled, d_residual)?;
-        self.decoder.backward(recorder, self.pass(), self.checkpointing)
+        self.workspace.backward(recorder, &self.decoder)
     }
 
     /// Sets all gradients to zero.

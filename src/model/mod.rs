@@ -13,11 +13,14 @@ pub mod gguf_tokenizer;
 pub mod linear;
 pub mod parameter;
 pub mod plan;
+pub mod policy;
+pub mod predictions;
 pub mod rope;
 pub mod source;
 #[cfg(test)]
 pub(crate) mod tiny;
 pub mod weights;
+pub mod workspace;
 
 pub use config::{Family, ModelConfig, TensorSpec};
 pub use rope::{Rope, RopeScaling};

@@ -12,6 +12,7 @@ mod saving;
 mod score;
 mod step;
 mod trainer;
+mod update;
 mod validate;
 
 pub use calibration::{CALIBRATION, ModelCalibration};
@@ -22,3 +23,4 @@ pub use saving::{Head, TEMPLATE};
 pub use score::score;
 pub use step::{Outcome, Stepper, logits};
 pub use trainer::train;
+pub use update::Update;

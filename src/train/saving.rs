@@ -109,7 +109,7 @@ pub async fn save_checkpoint(
     let directory = output.join("checkpoints").join(format!("step-{}", progress.step));
     save_model(gpu, stepper, parts, &directory, vec![]).await?;
     let mut moments: Vec<(String, Vec<usize>, Vec<u8>)> = vec![];
-    for (parameter, pair) in stepper.classifier.parameters().zip(stepper.optimizer.moments()) {
+    for (parameter, pair) in stepper.classifier.parameters().zip(stepper.update.optimizer.moments()) {
         for (which, tensor) in [("first", &pair.first), ("second", &pair.second)] {
             let values = tensor.read(gpu).await?;
             let bytes = bytemuck::cast_slice(&values).to_vec();
@@ -154,7 +154,7 @@ pub fn restore(gpu: &Gpu, stepper: &Stepper, directory: &Path) -> Result<Progres
     let path = directory.join(MOMENTS);
     let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&path, e.to_string()))?;
-    for (parameter, pair) in stepper.classifier.parameters().zip(stepper.optimizer.moments()) {
+    for (parameter, pair) in stepper.classifier.parameters().zip(stepper.update.optimizer.moments()) {
         for (which, moment) in [("first", &pair.first), ("second", &pair.second)] {
             let name = format!("{which}.{}", parameter.name);
             let view = tensors.tensor(&name).map_err(|e| damaged(&path, e.to_string()))?;

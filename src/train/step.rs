@@ -7,7 +7,9 @@ use crate::kernels::{column_sum, objective::Biases, objective::Rows};
 use crate::model::Checkpoint;
 use crate::model::classifier::{Classifier, Loading};
 use crate::objective::{Objective, denominator};
-use crate::optimizer::{AdamW, AdamWConfig, GradNorm, Parameter};
+use crate::optimizer::{AdamWConfig, GradNorm};
+
+use super::update::Update;
 
 /// What a step came to.
 #[derive(Debug, Clone)]
@@ -30,8 +32,8 @@ struct CoralScratch {
 pub struct Stepper {
     /// The model.
     pub classifier: Classifier,
-    /// Moments and the update.
-    pub optimizer: AdamW,
+    /// Moments, and the update that ends a step.
+    pub update: Update,
     objective: Objective,
     levels: u32,
     labels: Tensor,
@@ -41,7 +43,6 @@ pub struct Stepper {
     coral: Option<CoralScratch>,
     micro_batch: Recording,
     recorded: Option<[usize; 3]>,
-    update: Recording,
     evaluation: Recording,
 }
 
@@ -57,21 +58,7 @@ impl Stepper {
         micro_batches: usize,
     ) -> Result<Self> {
         let classifier = Classifier::load(gpu, checkpoint, loading)?;
-        let parameters = classifier
-            .parameters()
-            .map(|parameter| {
-                Ok(Parameter {
-                    name: parameter.name.clone(),
-                    decay: parameter.decays(),
-                    weight: parameter.weight.clone(),
-                    compute: parameter.compute.clone(),
-                    gradient: crate::model::linear::gradient(parameter)?.clone(),
-                })
-            })
-            .collect::<Result<_>>()?;
-        let optimizer = AdamW::new(gpu, parameters, settings)?;
-        let mut update = Recording::new();
-        optimizer.record(&mut update.recorder(gpu))?;
+        let update = Update::new(gpu, classifier.parameters(), settings)?;
         let sequences = loading.capacity.sequences;
         let list = |label| Tensor::workspace(gpu, label, sequences, Dtype::F32);
         let coral = (objective == Objective::Coral).then(|| {
@@ -84,7 +71,7 @@ impl Stepper {
         });
         Ok(Self {
             classifier,
-            optimizer,
+            update,
             objective,
             levels,
             labels: list("labels")?,
@@ -93,7 +80,6 @@ impl Stepper {
             coral: coral.transpose()?,
             micro_batch: Recording::new(),
             recorded: None,
-            update,
             evaluation: Recording::new(),
         })
     }
@@ -110,9 +96,7 @@ impl Stepper {
             self.replay_micro_batch(gpu, batch, index)?;
             flops += self.micro_batch.cost().flops;
         }
-        self.optimizer.begin_step(gpu, step as usize, learning_rate);
-        self.update.replay(gpu)?;
-        let grad_norm = self.optimizer.grad_norm(gpu).await?;
+        let grad_norm = self.update.apply(gpu, step, learning_rate).await?;
         let mut loss = 0.0;
         for (batch, losses) in batches.iter().zip(&self.losses) {
             let values = losses.read(gpu).await?;
@@ -127,9 +111,9 @@ impl Stepper {
     }
 
     fn replay_micro_batch(&mut self, gpu: &Gpu, batch: &Packed, index: usize) -> Result<()> {
-        self.classifier.batch.write(gpu, &batch.tokens, &batch.offsets);
+        self.classifier.workspace.batch.write(gpu, &batch.tokens, &batch.offsets);
         self.labels.write_f32(gpu, &self.labels_of(batch));
-        let held = &self.classifier.batch;
+        let held = &self.classifier.workspace.batch;
         let shape = [held.tokens, held.sequences, index];
         if self.recorded != Some(shape) {
             self.micro_batch.clear();
@@ -192,7 +176,7 @@ pub async fn logits(
     recording: &mut Recording,
     batch: &Packed,
 ) -> Result<Vec<Vec<f32>>> {
-    classifier.batch.write(gpu, &batch.tokens, &batch.offsets);
+    classifier.workspace.batch.write(gpu, &batch.tokens, &batch.offsets);
     recording.clear();
     classifier.forward(&mut recording.recorder(gpu))?;
     recording.replay(gpu)?;

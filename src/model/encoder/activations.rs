@@ -26,8 +26,7 @@ pub(super) fn attention(config: &EncoderConfig) -> Attention {
 pub(super) fn table(config: &EncoderConfig) -> Vec<Slot> {
     let (hidden, inner) = (Layout::plain(config.hidden_size), Layout::plain(config.intermediate_size));
     let heads = attention(config).query_layout();
-    let slot = |name, rows, columns| Slot { name, rows, columns, dtype: Dtype::F32, copies: 1 };
-    let tokens = |name, columns| slot(name, Rows::Tokens, columns);
+    let tokens = |name, columns| Slot::single(name, Rows::Tokens, columns);
     vec![
         tokens("hidden", hidden),
         tokens("sum", hidden),
@@ -40,8 +39,8 @@ pub(super) fn table(config: &EncoderConfig) -> Vec<Slot> {
         tokens("attention_stats", Layout::plain(2 * config.num_attention_heads)),
         tokens("inner", inner),
         tokens("activated", inner),
-        slot("pooled", Rows::Sequences, hidden),
-        slot("normalised", Rows::Sequences, hidden),
+        Slot::single("pooled", Rows::Sequences, hidden),
+        Slot::single("normalised", Rows::Sequences, hidden),
     ]
 }
 
@@ -54,7 +53,7 @@ pub fn plan(checkpoint: &EncoderCheckpoint, capacity: Capacity) -> MemoryPlan {
     };
     MemoryPlan {
         weights: config.tensors().iter().map(weight).sum(),
-        activations: activations::bytes(&table(config), capacity.tokens, capacity.sequences),
+        activations: activations::bytes(&table(config), capacity.rows()),
         workspace: Batch::bytes(capacity),
         tokens: capacity.tokens,
         ..Default::default()

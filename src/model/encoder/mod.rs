@@ -79,7 +79,7 @@ impl Encoder {
         Ok(Self {
             embeddings: Embeddings::load(&loader)?,
             layers: layers.collect::<Result<_>>()?,
-            activations: Activations::allocate(gpu, &activations::table(config), capacity.tokens, capacity.sequences)?,
+            activations: Activations::allocate(gpu, &activations::table(config), capacity.rows())?,
             batch: Batch::new(gpu, config, capacity)?,
         })
     }

@@ -1,7 +1,7 @@
 //! A causal model as a classifier over a few tokens.
 
 use crate::data::{Packed, scoring_batches};
-use crate::gpu::{Dtype, Gpu, Recording};
+use crate::gpu::{Gpu, Recording};
 use crate::model::Checkpoint;
 use crate::model::activations::{self, Keeping, Rows};
 use crate::model::classifier::{self, Capacity, Classifier, HEAD, Loading};
@@ -83,7 +83,7 @@ pub fn max_prompt(gpu: &Gpu, checkpoint: &Checkpoint) -> usize {
 
 /// Activations are not sharded, so the widest decides how many tokens a batch may have.
 fn max_tokens(gpu: &Gpu, checkpoint: &Checkpoint) -> usize {
-    let keeping = Keeping { training: false, dtype: Dtype::F32, checkpointing: Checkpointing::None, logits: 1 };
+    let keeping = Keeping::of(Holding::Inference, Checkpointing::None);
     let table = activations::table(checkpoint.config(), keeping);
     let per_token = table.iter().filter(|slot| slot.rows == Rows::Tokens);
     let widest = per_token.map(|slot| slot.columns.padded() as u64 * slot.dtype.bytes()).max().unwrap_or(1);
