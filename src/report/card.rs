@@ -4,17 +4,34 @@ use crate::Result;
 use std::fmt::Write as _;
 use std::path::Path;
 
+/// What a model is for, and how it came to be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// It rates responses.
+    RewardModel {
+        /// The objective, as `--objective` names it.
+        objective: String,
+        /// Number of levels K.
+        levels: u32,
+    },
+    /// It responds.
+    Policy {
+        /// The loss, as `--loss` names it.
+        loss: String,
+        /// Whether the directory holds an adapter of the base model and not a model.
+        is_adapter: bool,
+    },
+}
+
 /// What is known about a trained model.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ModelCard {
     /// The name of the model, shown as the heading.
     pub name: String,
     /// Hub name (`owner/name`) of the model it was fine-tuned from; `None` when it came from a local directory.
     pub base_model: Option<String>,
-    /// The objective, as `--objective` names it.
-    pub objective: String,
-    /// Number of levels K.
-    pub levels: u32,
+    /// What it is for.
+    pub kind: Kind,
     /// Rows trained on.
     pub training_rows: u64,
     /// Optimizer steps done.
@@ -30,6 +47,21 @@ pub struct ModelCard {
 }
 
 impl ModelCard {
+    /// A card of which only the kind is known.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            name: String::new(),
+            base_model: None,
+            kind,
+            training_rows: 0,
+            steps: 0,
+            tokens: 0,
+            settings: String::new(),
+            template: String::new(),
+            metrics: vec![],
+        }
+    }
+
     /// The card as Markdown.
     pub fn render(&self) -> String {
         let mut out = String::new();
@@ -52,14 +84,22 @@ impl ModelCard {
     }
 
     fn front_matter(&self, out: &mut String) {
-        out.push_str("---\nlibrary_name: transformers\npipeline_tag: text-classification\n");
+        let (library, task, tags): (_, _, &[&str]) = match &self.kind {
+            Kind::RewardModel { .. } if self.is_ordinal() => {
+                ("transformers", "text-classification", &["reward-model", "ordinal-regression"])
+            }
+            Kind::RewardModel { .. } => ("transformers", "text-classification", &["reward-model"]),
+            Kind::Policy { is_adapter: false, .. } => ("transformers", "text-generation", &["dpo"]),
+            Kind::Policy { is_adapter: true, .. } => ("peft", "text-generation", &["dpo", "lora"]),
+        };
+        let _ = write!(out, "---\nlibrary_name: {library}\npipeline_tag: {task}\n");
         if let Some(base) = &self.base_model {
             // A JSON string is a YAML string, whatever characters the name holds.
             let _ = writeln!(out, "base_model: {}", serde_json::Value::from(base.as_str()));
         }
-        out.push_str("tags:\n- reward-model\n");
-        if self.is_ordinal() {
-            out.push_str("- ordinal-regression\n");
+        out.push_str("tags:\n");
+        for tag in tags {
+            let _ = writeln!(out, "- {tag}");
         }
         out.push_str("- wgr\n---\n\n");
     }
@@ -70,33 +110,72 @@ impl ModelCard {
             Some(base) => format!("fine-tuned from [{base}](https://huggingface.co/{base})"),
             None => "trained".to_owned(),
         };
+        let (what, how, method, rows) = match &self.kind {
+            Kind::RewardModel { objective, .. } => (
+                "A reward model",
+                "it reads a conversation and says how good its last response is",
+                format!("Objective | {objective}"),
+                "Training rows",
+            ),
+            Kind::Policy { loss, .. } => (
+                "A language model",
+                "it was taught by direct preference optimization to prefer the better response of a pair",
+                format!("Loss | {loss}"),
+                "Preference pairs",
+            ),
+        };
         let _ = writeln!(
             out,
-            "A reward model, {origin} with `wgr`: it reads a conversation and says how good its last response is.\n\n\
-             | | |\n|---|---|\n| Objective | {} |\n| Training rows | {} |\n| Optimizer steps | {} |\n| Training tokens | {} |",
-            self.objective, self.training_rows, self.steps, self.tokens
+            "{what}, {origin} with `wgr`: {how}.\n\n\
+             | | |\n|---|---|\n| {method} |\n| {rows} | {} |\n| Optimizer steps | {} |\n| Training tokens | {} |",
+            self.training_rows, self.steps, self.tokens
         );
-        if self.is_ordinal() {
-            let k = self.levels;
-            let _ = writeln!(
-                out,
-                "| Levels | {k} |\n\nThe {} logits are thresholds: logit k is about the level being above k. \
-                 The score is the expected level, between 1 (worst) and {k} (best).",
-                k.saturating_sub(1)
-            );
-        } else {
-            out.push_str("\nThe single logit is the score; greater is better.\n");
+        match &self.kind {
+            Kind::RewardModel { levels, .. } if self.is_ordinal() => {
+                let _ = writeln!(
+                    out,
+                    "| Levels | {levels} |\n\nThe {} logits are thresholds: logit k is about the level being above k. \
+                     The score is the expected level, between 1 (worst) and {levels} (best).",
+                    levels.saturating_sub(1)
+                );
+            }
+            Kind::RewardModel { .. } => out.push_str("\nThe single logit is the score; greater is better.\n"),
+            Kind::Policy { .. } => {}
         }
     }
 
     fn usage(&self, out: &mut String) {
-        let score = match self.objective.as_str() {
+        let code = match &self.kind {
+            Kind::RewardModel { objective, .. } => self.usage_of_reward_model(objective),
+            Kind::Policy { is_adapter, .. } => {
+                let class = if *is_adapter { "AutoPeftModelForCausalLM" } else { "AutoModelForCausalLM" };
+                let import = match is_adapter {
+                    true => format!("from peft import {class}\nfrom transformers import AutoTokenizer"),
+                    false => format!("from transformers import {class}, AutoTokenizer"),
+                };
+                format!(
+                    "{import}\n\n\
+                     path = \".\"  # this directory\n\
+                     tokenizer = AutoTokenizer.from_pretrained(path)\n\
+                     model = {class}.from_pretrained(path)\n\n\
+                     messages = [{{\"role\": \"user\", \"content\": \"…\"}}]\n\
+                     inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors=\"pt\", \
+                     return_dict=True)\n\
+                     print(tokenizer.decode(model.generate(**inputs, max_new_tokens=128)[0]))\n"
+                )
+            }
+        };
+        section(out, "Use", &fenced("python", &code));
+    }
+
+    fn usage_of_reward_model(&self, objective: &str) -> String {
+        let score = match objective {
             "ordinal" | "coral" => "1 + torch.sigmoid(logits).sum()",
             "corn" => "1 + torch.sigmoid(logits).cumprod(-1).sum()",
             _ => "logits[0]",
         };
         let rendered = if self.template.is_empty() { "" } else { "  # rendered by the template below" };
-        let code = format!(
+        format!(
             "import torch\nfrom transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n\
              path = \".\"  # this directory\n\
              tokenizer = AutoTokenizer.from_pretrained(path)\n\
@@ -104,8 +183,7 @@ impl ModelCard {
              text = \"…\"{rendered}\n\
              with torch.no_grad():\n    logits = model(**tokenizer(text, return_tensors=\"pt\")).logits[0].float()\n\
              score = {score}\n"
-        );
-        section(out, "Use", &fenced("python", &code));
+        )
     }
 
     fn evaluation(&self, out: &mut String) {
@@ -120,7 +198,7 @@ impl ModelCard {
     }
 
     fn is_ordinal(&self) -> bool {
-        matches!(self.objective.as_str(), "ordinal" | "coral" | "corn")
+        matches!(&self.kind, Kind::RewardModel { objective, .. } if ["ordinal", "coral", "corn"].contains(&&**objective))
     }
 }
 
@@ -147,15 +225,17 @@ mod tests {
         ModelCard {
             name: "demo".into(),
             base_model: Some("owner/base".into()),
-            objective: objective.into(),
-            levels: 4,
             training_rows: 3000,
             steps: 375,
             tokens: 90_000,
             settings: "lr = 0.002\n".into(),
-            template: String::new(),
             metrics: vec![("roc_auc".into(), 0.91234)],
+            ..ModelCard::new(Kind::RewardModel { objective: objective.into(), levels: 4 })
         }
+    }
+
+    fn policy_card(is_adapter: bool) -> ModelCard {
+        ModelCard { kind: Kind::Policy { loss: "sigmoid".into(), is_adapter }, ..card("ordinal") }
     }
 
     #[test]
@@ -183,6 +263,15 @@ mod tests {
         let pairwise = card("pairwise").render();
         assert!(pairwise.contains("score = logits[0]") && !pairwise.contains("ordinal-regression"));
         assert!(!pairwise.contains("| Levels |"));
+    }
+
+    #[test]
+    fn a_policy_is_loaded_as_a_causal_model_or_as_an_adapter_of_one() {
+        let whole = policy_card(false).render();
+        assert!(whole.contains("pipeline_tag: text-generation") && whole.contains("| Loss | sigmoid |"), "{whole}");
+        assert!(whole.contains("AutoModelForCausalLM.from_pretrained(path)") && !whole.contains("reward"), "{whole}");
+        let adapter = policy_card(true).render();
+        assert!(adapter.contains("library_name: peft") && adapter.contains("AutoPeftModelForCausalLM"), "{adapter}");
     }
 
     #[test]

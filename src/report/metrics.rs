@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub const FILE_NAME: &str = "metrics.jsonl";
 
 /// What every optimizer step reports.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StepMetrics {
     /// Optimizer steps done, counted from 1.
     pub step: u64,
@@ -26,10 +26,12 @@ pub struct StepMetrics {
     pub tokens: u64,
     /// Rate of this step.
     pub tokens_per_second: f64,
+    /// What else the method measures, by name.
+    pub measures: Vec<(&'static str, f64)>,
 }
 
 impl StepMetrics {
-    /// The row as it is written; the caller may add fields. A number that is not finite becomes null, as JSON has none.
+    /// The row as it is written. A number that is not finite becomes null, as JSON has none.
     pub fn to_row(&self) -> Map<String, Value> {
         let mut row = Map::new();
         row.insert("step".into(), self.step.into());
@@ -39,6 +41,7 @@ impl StepMetrics {
         row.insert("learning_rate".into(), self.learning_rate.into());
         row.insert("tokens".into(), self.tokens.into());
         row.insert("tokens_per_second".into(), self.tokens_per_second.into());
+        row.extend(self.measures.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
         row
     }
 }
@@ -144,6 +147,7 @@ mod tests {
             learning_rate: 1e-5,
             tokens: 10 * step,
             tokens_per_second: 3.0,
+            measures: vec![],
         }
     }
 
@@ -160,13 +164,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut writer = MetricsWriter::create(directory.path()).unwrap();
         writer.write(&step(1)).unwrap();
+        writer.write(&StepMetrics { measures: vec![("entropy", 2.5)], ..metrics(2) }.to_row()).unwrap();
         writer.write(&evaluation_row(1, 0.5, [("roc_auc", 0.75)])).unwrap();
         // Read while the writer is still open: every line has reached the file.
         let text = std::fs::read_to_string(directory.path().join(FILE_NAME)).unwrap();
         assert_eq!(
             text,
             "{\"step\":1,\"epoch\":0.5,\"loss\":0.25,\"grad_norm\":1.0,\"learning_rate\":0.00001,\"tokens\":10,\
-             \"tokens_per_second\":3.0}\n{\"step\":1,\"epoch\":0.5,\"eval/roc_auc\":0.75}\n"
+             \"tokens_per_second\":3.0}\n{\"step\":2,\"epoch\":0.5,\"loss\":0.25,\"grad_norm\":1.0,\"learning_rate\":0.00001,\
+             \"tokens\":20,\"tokens_per_second\":3.0,\"entropy\":2.5}\n\
+             {\"step\":1,\"epoch\":0.5,\"eval/roc_auc\":0.75}\n"
         );
     }
 

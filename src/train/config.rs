@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::parameter::Holding;
 use crate::objective::Objective;
-use crate::optimizer::Schedule;
+use crate::optimizer::{AdamWConfig, Schedule};
 
 /// How values are stored during training; arithmetic is f32 either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,16 @@ pub enum Precision {
     /// Weights and kept activations in bf16, f32 master weights, gradients and residual stream. bf16 has the range of
     /// f32, so no loss scaling is needed.
     Mixed,
+}
+
+impl Precision {
+    /// How the parameters of a model in training are held.
+    pub fn holding(self) -> Holding {
+        match self {
+            Self::F32 => Holding::Training,
+            Self::Mixed => Holding::MixedTraining,
+        }
+    }
 }
 
 /// Which activations are kept for the backward pass and which are computed again.
@@ -72,6 +83,13 @@ pub struct TrainerConfig {
     pub force: bool,
     /// Seed of everything that is drawn: the order of rows, new weights.
     pub seed: u64,
+}
+
+impl TrainerConfig {
+    /// Settings of the optimizer.
+    pub fn optimizer(&self) -> AdamWConfig {
+        AdamWConfig { weight_decay: self.weight_decay, max_grad_norm: self.max_grad_norm, ..AdamWConfig::default() }
+    }
 }
 
 impl Default for TrainerConfig {

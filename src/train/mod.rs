@@ -2,18 +2,19 @@
 
 mod calibration;
 mod config;
+pub(crate) mod course;
 mod evaluation;
 mod inputs;
 mod observer;
-mod output;
-mod records;
+pub(crate) mod output;
+pub(crate) mod records;
 mod reward_model;
-mod saving;
+pub(crate) mod saving;
 mod score;
 mod step;
 mod trainer;
 mod update;
-mod validate;
+pub(crate) mod validate;
 
 pub use calibration::{CALIBRATION, ModelCalibration};
 pub use config::{Checkpointing, Precision, ScoreConfig, TrainConfig, TrainerConfig};

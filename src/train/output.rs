@@ -6,20 +6,20 @@ use crate::model::Checkpoint;
 use crate::{Error, Result};
 
 use super::calibration::CALIBRATION;
-use super::config::TrainConfig;
+use super::config::{TrainConfig, TrainerConfig};
 use super::saving::{Head, latest_checkpoint};
 
 const CONFIG: &str = "config.json";
 const CHECKPOINTS: &str = "checkpoints";
 
 /// Checks that the output may be written; with `--resume`, finds the checkpoint to go on from. Changes nothing.
-pub fn check(config: &TrainConfig) -> Result<Option<PathBuf>> {
-    let output = &config.trainer.output;
-    let latest = if config.trainer.resume { latest_checkpoint(output)? } else { None };
+pub fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
+    let output = &config.output;
+    let latest = if config.resume { latest_checkpoint(output)? } else { None };
     let occupied = output.join(CONFIG).exists() || output.join(CHECKPOINTS).exists();
-    let replaces = config.trainer.force && !config.trainer.resume;
+    let replaces = config.force && !config.resume;
     if occupied && latest.is_none() && !replaces {
-        let hint = if config.trainer.resume {
+        let hint = if config.resume {
             "it holds no complete checkpoint to resume from; use --force to start again"
         } else {
             "use --resume to go on or --force to start again"
@@ -45,21 +45,20 @@ pub fn check_head(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<()> {
     Ok(())
 }
 
-/// A new run must not replace the model that it starts from.
-pub fn check_source(config: &TrainConfig, source: &Checkpoint) -> Result<()> {
+/// A new run must not replace the model that it starts from, which the user called `name`.
+pub fn check_source(output: &Path, source: &Checkpoint, name: &str) -> Result<()> {
     let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let (source, output) = (resolved(source.path()), resolved(&config.trainer.output));
-    if source == output || source == output.join(CONFIG) || source.starts_with(output.join(CHECKPOINTS)) {
-        let at = format!("--output {}", config.trainer.output.display());
-        return Err(Error::input(at, format!("holds the model {}", config.model), "name another directory"));
+    let (source, target) = (resolved(source.path()), resolved(output));
+    if source == target || source == target.join(CONFIG) || source.starts_with(target.join(CHECKPOINTS)) {
+        let at = format!("--output {}", output.display());
+        return Err(Error::input(at, format!("holds the model {name}"), "name another directory"));
     }
     Ok(())
 }
 
 /// Makes the directory. Where a run starts, what an old one left goes, its `config.json` and calibration too: until the
 /// new run is done, the directory is no model.
-pub fn open(config: &TrainConfig, goes_on: bool) -> Result<()> {
-    let output = &config.trainer.output;
+pub fn open(output: &Path, goes_on: bool) -> Result<()> {
     std::fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
     if goes_on {
         return Ok(());

@@ -12,9 +12,11 @@ use serde_json::json;
 use crate::data::Template;
 use crate::files::replace_file;
 use crate::gpu::Gpu;
+use crate::model::parameter::Parameter;
 use crate::model::weights::{self, NewTensor, write_model};
 use crate::model::{Checkpoint, ModelConfig};
 use crate::objective::Objective;
+use crate::optimizer::AdamW;
 use crate::{Error, Result};
 
 use super::step::Stepper;
@@ -48,7 +50,7 @@ impl Head {
 }
 
 /// How far a run has come.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Optimizer steps taken.
     pub step: u64,
@@ -98,18 +100,22 @@ pub async fn save_model(
     write_model(directory, &config, &tensors, read, &extra)
 }
 
-/// Writes a checkpoint: the model, the moments, and last the progress, whose presence says that the rest is complete.
-pub async fn save_checkpoint(
+/// Where a checkpoint goes.
+pub fn checkpoint_directory(output: &Path, progress: Progress) -> PathBuf {
+    output.join("checkpoints").join(format!("step-{}", progress.step))
+}
+
+/// Completes a checkpoint, whose model has been written: the moments of the parameters, and last the progress, whose
+/// presence says that the rest is complete.
+pub async fn save_state<'a>(
     gpu: &Gpu,
-    stepper: &Stepper,
-    parts: &Parts<'_>,
-    output: &Path,
+    parameters: impl Iterator<Item = &'a Parameter>,
+    optimizer: &AdamW,
+    directory: &Path,
     progress: Progress,
-) -> Result<PathBuf> {
-    let directory = output.join("checkpoints").join(format!("step-{}", progress.step));
-    save_model(gpu, stepper, parts, &directory, vec![]).await?;
+) -> Result<()> {
     let mut moments: Vec<(String, Vec<usize>, Vec<u8>)> = vec![];
-    for (parameter, pair) in stepper.classifier.parameters().zip(stepper.update.optimizer.moments()) {
+    for (parameter, pair) in parameters.zip(optimizer.moments()) {
         for (which, tensor) in [("first", &pair.first), ("second", &pair.second)] {
             let values = tensor.read(gpu).await?;
             let bytes = bytemuck::cast_slice(&values).to_vec();
@@ -124,8 +130,7 @@ pub async fn save_checkpoint(
     let path = directory.join(MOMENTS);
     let bytes = safetensors::serialize(views, None).map_err(|e| Error::run(format!("{}: {e}", path.display()), ""))?;
     replace_file(&path, &bytes)?;
-    replace_file(&directory.join(STATE), &serde_json::to_vec_pretty(&progress).expect("numbers serialize"))?;
-    Ok(directory)
+    replace_file(&directory.join(STATE), &serde_json::to_vec_pretty(&progress).expect("numbers serialize"))
 }
 
 /// The checkpoint in an output directory that went furthest, if there is a complete one.
@@ -146,15 +151,21 @@ pub fn latest_checkpoint(output: &Path) -> Result<Option<PathBuf>> {
     Ok(found.pop().map(|(_, path)| path))
 }
 
-/// Puts the moments of a checkpoint back and returns how far it had come. The weights were loaded with the model.
-pub fn restore(gpu: &Gpu, stepper: &Stepper, directory: &Path) -> Result<Progress> {
+/// Puts the moments of the parameters back and returns how far the checkpoint had come. The weights were loaded with the
+/// model.
+pub fn restore<'a>(
+    gpu: &Gpu,
+    parameters: impl Iterator<Item = &'a Parameter>,
+    optimizer: &AdamW,
+    directory: &Path,
+) -> Result<Progress> {
     let damaged = |path: &Path, problem: String| {
         Error::input(path.display().to_string(), problem, "remove this checkpoint to resume from an earlier one")
     };
     let path = directory.join(MOMENTS);
     let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&path, e.to_string()))?;
-    for (parameter, pair) in stepper.classifier.parameters().zip(stepper.update.optimizer.moments()) {
+    for (parameter, pair) in parameters.zip(optimizer.moments()) {
         for (which, moment) in [("first", &pair.first), ("second", &pair.second)] {
             let name = format!("{which}.{}", parameter.name);
             let view = tensors.tensor(&name).map_err(|e| damaged(&path, e.to_string()))?;

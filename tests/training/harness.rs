@@ -159,7 +159,7 @@ impl Observer for Watch<'_> {
     }
 
     fn step(&mut self, metrics: &StepMetrics, _: f64) {
-        self.steps.push(*metrics);
+        self.steps.push(metrics.clone());
         if let Some(act) = &mut self.on_step {
             act(metrics.step);
         }
