@@ -129,20 +129,11 @@ impl Encoder {
     /// The first row that has no tokens, or an id the embedding does not have, or no room for its response beside
     /// the template.
     pub fn encode(&self, rows: &[Row]) -> Result<(Vec<Example>, TruncationReport)> {
-        let threads = thread::available_parallelism().map_or(1, |n| n.get());
-        let chunks = rows.chunks(rows.len().div_ceil(threads).max(1));
-        let parts: Vec<Result<Vec<_>>> = thread::scope(|scope| {
-            let encode = |chunk: &[Row]| chunk.iter().map(|row| self.encode_row(row)).collect();
-            let workers: Vec<_> = chunks.map(|chunk| scope.spawn(move || encode(chunk))).collect();
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
-        });
         let mut examples = Vec::with_capacity(rows.len());
         let mut report = TruncationReport::default();
-        for part in parts {
-            for (example, cut) in part? {
-                examples.push(example);
-                report += cut;
-            }
+        for (example, cut) in on_all_cores(rows, |row| self.encode_row(row))? {
+            examples.push(example);
+            report += cut;
         }
         Ok((examples, report))
     }
@@ -225,6 +216,25 @@ impl Encoder {
             None => Ok(tokens),
         }
     }
+}
+
+/// What `each` makes of rows, in order, on all cores.
+///
+/// # Errors
+/// Those of the first row that has one.
+pub(crate) fn on_all_cores<R: Sync, T: Send>(rows: &[R], each: impl Fn(&R) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let threads = thread::available_parallelism().map_or(1, |n| n.get());
+    let each = &each;
+    let parts: Vec<Result<Vec<T>>> = thread::scope(|scope| {
+        let chunks = rows.chunks(rows.len().div_ceil(threads).max(1));
+        let workers: Vec<_> = chunks.map(|chunk| scope.spawn(move || chunk.iter().map(each).collect())).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+    });
+    let mut made = Vec::with_capacity(rows.len());
+    for part in parts {
+        made.extend(part?);
+    }
+    Ok(made)
 }
 
 #[cfg(test)]

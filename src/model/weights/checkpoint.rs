@@ -228,6 +228,23 @@ impl Checkpoint {
         })
     }
 
+    /// The bos and eos tokens, as chat templates name them; empty where there are none.
+    ///
+    /// # Errors
+    /// The tokenizer's configuration cannot be read.
+    pub fn special_tokens(&self) -> Result<(String, String)> {
+        let files = self.tokenizer_files()?;
+        let Some((name, bytes)) = files.iter().find(|(name, _)| name == "tokenizer_config.json") else {
+            return Ok(Default::default());
+        };
+        let at = format!("{}: {name}", self.path.display());
+        let config: Value =
+            serde_json::from_slice(bytes).map_err(|e| Error::input(at, format!("broken JSON: {e}"), ""))?;
+        // A special token is a string, or an object that describes it.
+        let token = |key: &str| config[key].as_str().or(config[key]["content"].as_str()).unwrap_or_default().to_owned();
+        Ok((token("bos_token"), token("eos_token")))
+    }
+
     /// Names and contents of the tokenizer files to put beside a saved model; generated where the source is GGUF.
     pub fn tokenizer_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
         if let Some(metadata) = &self.metadata {

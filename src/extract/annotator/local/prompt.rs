@@ -50,7 +50,7 @@ impl Prompter {
         let source = checkpoint.chat_template()?.ok_or_else(|| {
             Error::input(&at, "has no chat template", "name an instruction-tuned model as --annotator-model")
         })?;
-        let (bos, eos) = special_tokens(checkpoint)?;
+        let (bos, eos) = checkpoint.special_tokens()?;
         let template = ChatTemplate::compile(&at, source, &bos, &eos)?;
         let mut tokenizer = checkpoint.tokenizer()?;
         tokenizer.with_padding(None);
@@ -128,18 +128,4 @@ impl Prompter {
         let cut = bare.len().saturating_sub(common);
         Ok(Spelling { cut, lead: answers[0][bare.len() - cut..common].to_vec(), tokens })
     }
-}
-
-/// The bos and eos tokens that chat templates name.
-fn special_tokens(checkpoint: &Checkpoint) -> Result<(String, String)> {
-    let files = checkpoint.tokenizer_files()?;
-    let Some((name, bytes)) = files.iter().find(|(name, _)| name == "tokenizer_config.json") else {
-        return Ok(Default::default());
-    };
-    let at = format!("{}: {name}", checkpoint.path().display());
-    let config: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|e| Error::input(at, format!("broken JSON: {e}"), ""))?;
-    // A special token is a string, or an object that describes it.
-    let token = |key: &str| config[key].as_str().or(config[key]["content"].as_str()).unwrap_or_default().to_owned();
-    Ok((token("bos_token"), token("eos_token")))
 }
