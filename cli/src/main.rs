@@ -3,6 +3,7 @@
 mod bench;
 mod convert;
 mod devices;
+mod dpo;
 mod eval;
 mod extract;
 mod inspect;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use wgr::dpo::DpoConfig;
 use wgr::evaluate::EvalConfig;
 use wgr::extract::ExtractConfig;
 use wgr::train::{ScoreConfig, TrainConfig};
@@ -39,6 +41,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Score the rows of a file
     Score(score::Args),
+    /// Train a language model on preference pairs
+    Dpo(Box<dpo::Args>),
     /// Measure models on benchmarks, preference pairs and rated responses
     Eval(Box<eval::Args>),
     /// Measure kernels on an adapter
@@ -74,6 +78,7 @@ fn run() -> wgr::Result<()> {
             Command::Extract(args) => extract::run(&args).await,
             Command::Train(args) => train::run(&args).await,
             Command::Score(args) => score::run(&args).await,
+            Command::Dpo(args) => dpo::run(&args).await,
             Command::Eval(args) => eval::run(&args).await,
             Command::Convert(args) => convert::run(&args),
         }
@@ -86,6 +91,7 @@ fn command() -> clap::Command {
         .mut_subcommand("extract", |extract| settings::show_defaults(extract, &ExtractConfig::default()))
         .mut_subcommand("train", |train| settings::show_defaults(train, &TrainConfig::default()))
         .mut_subcommand("score", |score| settings::show_defaults(score, &ScoreConfig::default()))
+        .mut_subcommand("dpo", |dpo| settings::show_defaults(dpo, &DpoConfig::default()))
         .mut_subcommand("eval", |eval| settings::show_defaults(eval, &EvalConfig::default()))
 }
 

@@ -1,16 +1,16 @@
 //! `wgr train`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use wgr::kernels::{self, Passes};
-use wgr::train::{TrainConfig, TrainSummary};
+use wgr::train::TrainConfig;
 use wgr::{Error, Result};
 
 use crate::print;
 use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
-use crate::trainer::TrainerArgs;
+use crate::trainer::{self, TrainerArgs};
 use wgr::train::train;
 
 /// Flags of `wgr train`; what is not given stays out of the serialized form, so that the file or the default holds.
@@ -68,28 +68,12 @@ pub async fn run(args: &Args) -> Result<()> {
     if args.show.json {
         print::json(&summary)?;
     } else if !args.show.quiet {
-        print::line(&describe(&summary, output))?;
+        print::line(&trainer::describe(&summary, output))?;
     }
     if summary.interrupted {
-        let place = output.display();
-        return Err(Error::Interrupted(format!("a checkpoint is in {place}; the same command with --resume goes on")));
+        return Err(Error::Interrupted(trainer::goes_on(output)));
     }
     Ok(())
-}
-
-fn describe(summary: &TrainSummary, output: &Path) -> String {
-    let TrainSummary { steps, first_loss, last_loss, tokens, tokens_per_second, evaluation, .. } = summary;
-    let mut text = match tokens {
-        0 => format!("{}: all {steps} steps had been taken already", output.display()),
-        _ => format!(
-            "{}: {steps} steps, {tokens} tokens, {tokens_per_second:.0} tokens/s, loss {first_loss:.4} to {last_loss:.4}",
-            output.display()
-        ),
-    };
-    for (name, value) in evaluation {
-        text.push_str(&format!("\n  {name} {value}"));
-    }
-    text
 }
 
 #[cfg(test)]

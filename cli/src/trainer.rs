@@ -1,9 +1,10 @@
-//! Flags that all trainers have.
+//! What the commands of all trainers have in common: flags, and what they say at the end.
 
 use std::ops::Not;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
+use wgr::train::TrainSummary;
 
 /// Flags of [`wgr::train::TrainerConfig`] and the learning rate, whose default differs among trainers; what is not given
 /// stays out of the serialized form, so that the file or the default holds.
@@ -99,4 +100,25 @@ pub struct TrainerArgs {
 
 fn negated<S: Serializer>(flag: &bool, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bool(!flag)
+}
+
+/// The end of a run, for people.
+pub fn describe(summary: &TrainSummary, output: &Path) -> String {
+    let TrainSummary { steps, first_loss, last_loss, tokens, tokens_per_second, evaluation, .. } = summary;
+    let mut text = match tokens {
+        0 => format!("{}: all {steps} steps had been taken already", output.display()),
+        _ => format!(
+            "{}: {steps} steps, {tokens} tokens, {tokens_per_second:.0} tokens/s, loss {first_loss:.4} to {last_loss:.4}",
+            output.display()
+        ),
+    };
+    for (name, value) in evaluation {
+        text.push_str(&format!("\n  {name} {value}"));
+    }
+    text
+}
+
+/// What to do about a run that was stopped on request.
+pub fn goes_on(output: &Path) -> String {
+    format!("a checkpoint is in {}; the same command with --resume goes on", output.display())
 }

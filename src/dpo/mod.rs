@@ -1,5 +1,23 @@
 //! Direct preference optimization: a policy learns to prefer the better completion of a pair.
+//!
+//! In reading order: `config` and what it must satisfy; `encode` makes token ids of preference rows; `reference` says how
+//! likely the reference finds each completion, once, and `cache` keeps it; `step` takes one optimizer step; `trainer` puts
+//! them together, with `measures` and `warnings` of every step and `saving` of the policy.
 
+mod cache;
+mod config;
+mod encode;
+mod measures;
+mod reference;
+mod room;
+mod saving;
 mod step;
+mod trainer;
+mod validate;
+mod warnings;
 
+pub use config::DpoConfig;
+pub use encode::{Counted, PairEncoder, PairReport, TokenPair};
+pub use measures::Measures;
 pub use step::{MicroBatch, Outcome, Rated, Stepper};
+pub use trainer::{DpoSummary, dpo};

@@ -129,7 +129,7 @@ impl Stepper {
     }
 
     /// Sets a completion against its reference.
-    fn rate(&self, policy: LogProb, reference: f32) -> Rated {
+    pub fn rate(&self, policy: LogProb, reference: f32) -> Rated {
         let ratio = f64::from(policy.log_prob) - f64::from(reference);
         Rated { policy, reward: f64::from(self.weights.beta) * ratio }
     }

@@ -1,5 +1,6 @@
 //! Settings of a run, as flags and as a TOML file name them.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,15 @@ pub enum Precision {
     /// Weights and kept activations in bf16, f32 master weights, gradients and residual stream. bf16 has the range of
     /// f32, so no loss scaling is needed.
     Mixed,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(match self {
+            Self::F32 => "f32",
+            Self::Mixed => "mixed",
+        })
+    }
 }
 
 impl Precision {

@@ -1,0 +1,68 @@
+//! Settings of `wgr dpo`, as flags and as a TOML file name them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernels::preference::Weights;
+use crate::objective::PreferenceLoss;
+use crate::train::TrainerConfig;
+
+/// Settings of `wgr dpo`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DpoConfig {
+    /// The model to train: directory, `.gguf` file, config `.json` of a new model, or hub name.
+    pub policy: String,
+    /// Preference pairs.
+    pub data: Vec<PathBuf>,
+    /// The model that the policy is held against; the policy as it begins when absent.
+    pub reference: Option<String>,
+    /// Where reference log-probabilities are kept; in the output when absent.
+    pub reference_cache: Option<PathBuf>,
+    /// What is minimised.
+    pub loss: PreferenceLoss,
+    /// What log-probability ratios are multiplied by.
+    pub beta: f64,
+    /// Share of pairs that are thought to be the wrong way round, for `cdpo` and `robust`.
+    pub label_smoothing: f64,
+    /// Weight of the token-mean negative log-likelihood of the chosen completion.
+    pub sft_weight: f64,
+    /// The margin that `simpo` asks for.
+    pub simpo_gamma: f64,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// What it has in common with other trainers.
+    #[serde(flatten)]
+    pub trainer: TrainerConfig,
+}
+
+impl Default for DpoConfig {
+    fn default() -> Self {
+        Self {
+            policy: String::new(),
+            data: vec![],
+            reference: None,
+            reference_cache: None,
+            loss: PreferenceLoss::Sigmoid,
+            beta: 0.1,
+            label_smoothing: 0.0,
+            sft_weight: 0.0,
+            simpo_gamma: 0.5,
+            lr: 1e-6,
+            trainer: TrainerConfig::default(),
+        }
+    }
+}
+
+impl DpoConfig {
+    /// The numbers that the loss is given.
+    pub fn weights(&self) -> Weights {
+        Weights {
+            beta: self.beta as f32,
+            label_smoothing: self.label_smoothing as f32,
+            gamma: self.simpo_gamma as f32,
+            sft_weight: self.sft_weight as f32,
+        }
+    }
+}

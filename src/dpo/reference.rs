@@ -1,0 +1,232 @@
+//! What the reference says of every completion: from a cache, from a second model, or from the policy as it begins.
+
+use std::path::PathBuf;
+
+use crate::data::PackedCompletions;
+use crate::gpu::Gpu;
+use crate::model::Checkpoint;
+use crate::model::causal::Causal;
+use crate::model::parameter::Holding;
+use crate::model::plan::MemoryPlan;
+use crate::model::policy::{LogProb, Policy};
+use crate::train::{Checkpointing, Observer, Precision, ScoreProgress};
+use crate::{Error, Result};
+
+use super::cache::{Cache, Key, hash, hash_of_tokens};
+use super::config::DpoConfig;
+use super::encode::{PairEncoder, TokenPair};
+use super::room::Room;
+
+/// Reference log-probabilities of chosen and rejected, pair by pair.
+pub type References = Vec<[f32; 2]>;
+
+/// Pairs read from some files, with the name of their cache in a folder.
+pub struct Set<'a> {
+    /// Where they come from.
+    pub files: &'a [PathBuf],
+    /// The pairs.
+    pub pairs: &'a [TokenPair],
+    /// File name of their cache.
+    pub cache: &'static str,
+}
+
+/// The reference of a run, for some sets of pairs.
+pub struct Reference<'a> {
+    sets: &'a [Set<'a>],
+    keys: Vec<Key>,
+    caches: Vec<Cache>,
+    /// Whether the log-probabilities of a set came from its cache.
+    cached: Vec<bool>,
+    found: Vec<Option<References>>,
+    /// The second model, where there is one.
+    model: Option<Checkpoint>,
+}
+
+impl<'a> Reference<'a> {
+    /// Opens the reference of a run and looks for what is cached. `source` is the policy, as it begins, or where it
+    /// `goes_on`.
+    ///
+    /// # Errors
+    /// A reference that cannot be read or has another vocabulary than the policy; a cache that was computed for something
+    /// else or is damaged, unless it lies in an output that is replaced anyway; none where a run goes on from a policy
+    /// that is no longer as it began.
+    pub fn open(
+        config: &DpoConfig,
+        encoder: &PairEncoder,
+        source: &Checkpoint,
+        goes_on: bool,
+        sets: &'a [Set<'a>],
+    ) -> Result<Self> {
+        let model = config.reference.as_deref().map(Checkpoint::open).transpose()?;
+        if let Some(model) = &model {
+            check_vocabulary(config, model, encoder, sets)?;
+        }
+        let begins = match goes_on && model.is_none() {
+            true => Some(Checkpoint::open(&config.policy)?),
+            false => None,
+        };
+        let source = model.as_ref().or(begins.as_ref()).unwrap_or(source);
+        let fingerprint = fingerprint(source, config.trainer.seed)?;
+        let [tokenizer, template] = encoder.sources().map(|source| hash(source.as_bytes()));
+        // A second model computes in f32 whatever the policy does.
+        let precision = if model.is_some() { Precision::F32 } else { config.trainer.precision };
+        let key = |set: &Set| {
+            Ok(Key {
+                model: fingerprint.clone(),
+                precision,
+                data: hash_of_files(set.files)?,
+                tokenizer: tokenizer.clone(),
+                template: template.clone(),
+                max_length: encoder.max_length(),
+                tokens: hash_of_tokens(set.pairs),
+            })
+        };
+        let keys: Vec<Key> = sets.iter().map(key).collect::<Result<_>>()?;
+        let folder = config.reference_cache.as_ref().unwrap_or(&config.trainer.output);
+        let caches: Vec<Cache> = sets.iter().map(|set| Cache::at(folder.join(set.cache))).collect();
+        let is_replaced = config.trainer.force && config.reference_cache.is_none();
+        let read = |((set, key), cache): ((&Set, &Key), &Cache)| match cache.read(key, set.pairs) {
+            Err(_) if is_replaced => Ok(None),
+            found => found,
+        };
+        let found = sets.iter().zip(&keys).zip(&caches).map(read).collect::<Result<Vec<_>>>()?;
+        if goes_on
+            && model.is_none()
+            && let Some(missing) = found.iter().position(Option::is_none)
+        {
+            let at = caches[missing].path().display().to_string();
+            let hint = "put the file back, or start again with --force";
+            return Err(Error::input(at, "is not there, and the policy is no longer as it began", hint));
+        }
+        Ok(Self { sets, keys, caches, cached: found.iter().map(Option::is_some).collect(), found, model })
+    }
+
+    /// Computes what is not cached with the second model, and gives its memory back; does nothing without one.
+    ///
+    /// # Errors
+    /// The model does not fit the device, or the device fails; the observer asks to stop.
+    pub async fn compute(&mut self, gpu: &Gpu, room: &Room, observer: &mut dyn Observer) -> Result<()> {
+        let Some(model) = self.model.take_if(|_| !self.found.iter().all(Option::is_some)) else { return Ok(()) };
+        let settings = room.settings(Holding::Inference, Checkpointing::None);
+        let mut plan = MemoryPlan { tokens: room.tokens, ..MemoryPlan::default() };
+        Causal::add_to(&mut plan, &model, Holding::Inference);
+        settings.add_to(&mut plan, model.config());
+        plan.check(gpu)?;
+        let causal = Causal::load(gpu, &model, Holding::Inference, 0)?;
+        let mut policy = Policy::new(gpu, model.config(), causal, &settings)?;
+        self.compute_with(gpu, &mut policy, room, observer).await
+    }
+
+    /// Computes what is not cached with a policy on the device.
+    ///
+    /// # Errors
+    /// The device fails, or the observer asks to stop.
+    pub async fn compute_with(
+        &mut self,
+        gpu: &Gpu,
+        policy: &mut Policy,
+        room: &Room,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        for (set, found) in self.sets.iter().zip(&mut self.found).filter(|(_, found)| found.is_none()) {
+            observer.note(&format!("computing reference log-probabilities of {} pairs", set.pairs.len()));
+            let advanced = |progress| {
+                observer.scored(progress);
+                match observer.stop_requested() {
+                    true => Err(Error::Interrupted("reference log-probabilities were not all computed".into())),
+                    false => Ok(()),
+                }
+            };
+            let said = log_probs(gpu, policy, set.pairs, room, advanced).await?;
+            *found = Some(said.into_iter().map(|sides| sides.map(|side| side.log_prob)).collect());
+        }
+        Ok(())
+    }
+
+    /// Keeps what was computed, and gives the log-probabilities of each set.
+    ///
+    /// # Errors
+    /// The disk fails; a log-probability is not finite.
+    pub fn finish(self, observer: &mut dyn Observer) -> Result<Vec<References>> {
+        let mut all = vec![];
+        for (index, (set, references)) in self.sets.iter().zip(self.found).enumerate() {
+            let references = references.unwrap_or_default();
+            if let Some((pair, _)) =
+                set.pairs.iter().zip(&references).find(|(_, sides)| sides.iter().any(|value| !value.is_finite()))
+            {
+                let problem = format!("the reference gives row {:?} a log-probability that is not finite", pair.id);
+                return Err(Error::run(problem, "the weights of the reference are damaged"));
+            }
+            let cache = &self.caches[index];
+            match self.cached[index] {
+                true => observer.note(&format!("reference log-probabilities come from {}", cache.path().display())),
+                false => cache.write(&self.keys[index], set.pairs, &references)?,
+            }
+            all.push(references);
+        }
+        Ok(all)
+    }
+}
+
+/// What a policy says of chosen and rejected, pair by pair. `advanced` hears of every batch and may end it.
+///
+/// # Errors
+/// Those of the device and of `advanced`.
+pub async fn log_probs(
+    gpu: &Gpu,
+    policy: &mut Policy,
+    pairs: &[TokenPair],
+    room: &Room,
+    mut advanced: impl FnMut(ScoreProgress) -> Result<()>,
+) -> Result<Vec<[LogProb; 2]>> {
+    let nothing = LogProb { log_prob: 0.0, entropy: 0.0, tokens: 0 };
+    let mut all = vec![[nothing; 2]; pairs.len()];
+    let mut progress = ScoreProgress { rows: 0, total: pairs.len(), tokens: 0 };
+    for batch in room.passes(pairs) {
+        let packed = PackedCompletions::new(batch.iter().flat_map(|index| pairs[*index].sides()))?;
+        let said = policy.log_probs(gpu, &packed).await?;
+        for (index, sides) in batch.iter().zip(said.chunks_exact(2)) {
+            all[*index] = [sides[0], sides[1]];
+        }
+        progress.rows += batch.len();
+        progress.tokens += packed.tokens.len() as u64;
+        advanced(progress)?;
+    }
+    Ok(all)
+}
+
+/// Policy and reference must mean the same by every token.
+fn check_vocabulary(config: &DpoConfig, model: &Checkpoint, encoder: &PairEncoder, sets: &[Set]) -> Result<()> {
+    let flag = format!("--reference {}", config.reference.as_deref().unwrap_or_default());
+    let refuse = |problem: String| {
+        Err(Error::input(&flag, problem, "policy and reference must share one vocabulary, token by token"))
+    };
+    if model.is_new() {
+        return Err(Error::input(flag, "has no weights", "name a trained model"));
+    }
+    if let Some(token) = encoder.difference(&model.tokenizer()?) {
+        return refuse(format!("has another vocabulary than the policy: token {token}"));
+    }
+    let rows = model.config().vocab_size;
+    let tokens = sets.iter().flat_map(|set| set.pairs).flat_map(TokenPair::sides).flat_map(|side| &side.tokens);
+    match tokens.max() {
+        Some(largest) if *largest as usize >= rows => {
+            refuse(format!("has {rows} tokens, but the pairs hold token {largest}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A hash of what decides what a model says; a model without weights is drawn from a seed.
+fn fingerprint(model: &Checkpoint, seed: u64) -> Result<String> {
+    let hash = format!("{:032x}", model.fingerprint()?);
+    Ok(if model.is_new() { format!("{hash}-{seed}") } else { hash })
+}
+
+fn hash_of_files(files: &[PathBuf]) -> Result<String> {
+    let mut hashes = vec![];
+    for file in files {
+        hashes.push(hash(&std::fs::read(file).map_err(|e| Error::io(file, e))?));
+    }
+    Ok(hash(hashes.concat().as_bytes()))
+}

@@ -1,0 +1,97 @@
+//! How large the batches of a run get, and which batches a pass without training takes.
+
+use crate::data::scoring_batches;
+use crate::model::classifier::Capacity;
+use crate::model::parameter::Holding;
+use crate::model::policy::{LOGIT_BYTES, Settings};
+use crate::train::Checkpointing;
+use crate::train::course::Course;
+
+use super::encode::TokenPair;
+
+/// The largest batch that a policy is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Tokens.
+    pub tokens: usize,
+    /// Pairs.
+    pub pairs: usize,
+    /// Tokens of a sequence.
+    pub length: usize,
+    /// Tokens of completions.
+    pub predictions: usize,
+}
+
+impl Room {
+    /// Room for the micro-batches of a course over `pairs`, and for passes over them and over `held_out`.
+    pub fn new(course: &Course, pairs: &[TokenPair], held_out: &[TokenPair]) -> Self {
+        let sum = |batch: &[usize], of: fn(&TokenPair) -> usize| batch.iter().map(|i| of(&pairs[*i])).sum::<usize>();
+        let mut room = Self { tokens: 1, pairs: 1, length: 1, predictions: 1 };
+        for batch in course.all_batches() {
+            room.tokens = room.tokens.max(sum(&batch, TokenPair::tokens));
+            room.predictions = room.predictions.max(sum(&batch, TokenPair::predictions));
+            room.pairs = room.pairs.max(batch.len());
+        }
+        for pair in pairs.iter().chain(held_out) {
+            room.tokens = room.tokens.max(pair.tokens());
+            room.length = room.length.max(pair.longest());
+        }
+        for set in [pairs, held_out] {
+            for batch in room.passes(set) {
+                room.predictions = room.predictions.max(batch.iter().map(|i| set[*i].predictions()).sum());
+            }
+        }
+        room
+    }
+
+    /// Batches in which all pairs pass once, alike lengths together.
+    pub fn passes(&self, pairs: &[TokenPair]) -> Vec<Vec<usize>> {
+        let lengths: Vec<usize> = pairs.iter().map(TokenPair::tokens).collect();
+        scoring_batches(&lengths, self.pairs, self.tokens)
+    }
+
+    /// The settings of a policy with this room.
+    pub fn settings(&self, holding: Holding, checkpointing: Checkpointing) -> Settings {
+        Settings {
+            holding,
+            checkpointing,
+            capacity: Capacity { tokens: self.tokens, sequences: 2 * self.pairs, length: self.length },
+            predictions: self.predictions,
+            logit_bytes: LOGIT_BYTES,
+            temperature: 1.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::TrainerConfig;
+
+    #[test]
+    fn every_batch_fits() {
+        let pair = |n: usize| {
+            let side = |len: usize| vec![7; 1 + len];
+            TokenPair::new(n.to_string(), &vec![5; 1 + n % 3], [&side(n * 7 % 13), &side(n * 5 % 11)])
+        };
+        let pairs: Vec<TokenPair> = (0..37).map(pair).collect();
+        let held_out: Vec<TokenPair> = (37..60).map(pair).collect();
+        let lengths: Vec<usize> = pairs.iter().map(TokenPair::tokens).collect();
+        let config = TrainerConfig { batch_size: 3, epochs: 2, ..TrainerConfig::default() };
+        let course = Course::new(&lengths, 1e-6, &config).unwrap();
+        let room = Room::new(&course, &pairs, &held_out);
+        let fits = |set: &[TokenPair], batch: &[usize]| {
+            let sum = |of: fn(&TokenPair) -> usize| batch.iter().map(|i| of(&set[*i])).sum::<usize>();
+            batch.len() <= room.pairs
+                && sum(TokenPair::tokens) <= room.tokens
+                && sum(TokenPair::predictions) <= room.predictions
+                && batch.iter().all(|i| set[*i].longest() <= room.length)
+        };
+        assert!(course.all_batches().all(|batch| fits(&pairs, &batch)));
+        for set in [&pairs, &held_out] {
+            let passes = room.passes(set);
+            assert!(passes.iter().all(|batch| fits(set, batch)));
+            assert_eq!(passes.concat().len(), set.len());
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Policies on disk: Hugging Face directories of causal models, and checkpoints that a run goes on from.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::read_if_there;
+use crate::gpu::Gpu;
+use crate::model::Checkpoint;
+use crate::model::causal::Causal;
+use crate::model::weights::{Dtype, NewTensor, write_model};
+use crate::objective::PreferenceLoss;
+use crate::{Error, Result};
+
+use super::config::DpoConfig;
+
+/// Where a checkpoint says what its run is after.
+const AIM: &str = "dpo.json";
+
+/// Writes a policy as a Hugging Face directory, complete or not at all. `files` are more files for it.
+///
+/// # Errors
+/// The device or the disk fails.
+pub async fn save_policy(
+    gpu: &Gpu,
+    causal: &Causal,
+    source: &Checkpoint,
+    directory: &Path,
+    mut files: Vec<(String, Vec<u8>)>,
+) -> Result<()> {
+    let mut config = source.config().to_json(Dtype::F32);
+    config["architectures"] = vec![format!("{}ForCausalLM", source.config().family.class_prefix())].into();
+    let (mut tensors, mut values) = (vec![], HashMap::new());
+    for parameter in causal.parameters() {
+        values.insert(parameter.name.clone(), parameter.weight.read(gpu).await?);
+        tensors.push(NewTensor { name: parameter.name.clone(), shape: parameter.shape.clone(), dtype: Dtype::F32 });
+    }
+    files.extend(source.tokenizer_files()?);
+    // Every tensor was read above and is given away once, so that memory shrinks as the file grows.
+    let read = |tensor: &NewTensor| Ok(values.remove(&tensor.name).unwrap_or_default());
+    write_model(directory, &config, &tensors, read, &files)
+}
+
+/// What a run minimises; one that goes on must be after the same, as a checkpoint's moments mean nothing for another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Aim {
+    loss: PreferenceLoss,
+    beta: f64,
+    label_smoothing: f64,
+    sft_weight: f64,
+    simpo_gamma: f64,
+}
+
+impl Aim {
+    /// What these settings are after.
+    pub fn of(config: &DpoConfig) -> Self {
+        let DpoConfig { loss, beta, label_smoothing, sft_weight, simpo_gamma, .. } = *config;
+        Self { loss, beta, label_smoothing, sft_weight, simpo_gamma }
+    }
+
+    /// It as a file of a checkpoint.
+    pub fn file(&self) -> (String, Vec<u8>) {
+        (AIM.to_owned(), serde_json::to_vec_pretty(self).expect("numbers and a name serialize"))
+    }
+
+    /// Checks that a checkpoint is after the same.
+    ///
+    /// # Errors
+    /// The setting that differs, as its flag; the file is missing or damaged.
+    pub fn check(&self, checkpoint: &Path) -> Result<()> {
+        let path = checkpoint.join(AIM);
+        let at = path.display().to_string();
+        let bytes = read_if_there(&path)?
+            .ok_or_else(|| Error::input(&at, "is missing: the checkpoint is not one of `wgr dpo`", ""))?;
+        let had: Self = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::input(&at, e.to_string(), "remove this checkpoint to resume from an earlier one"))?;
+        let refuse = |flag: &str, now: String, had: String| match now == had {
+            true => Ok(()),
+            false => {
+                let problem = format!("the checkpoint {} was trained with {had}", checkpoint.display());
+                let hint = "resume with the same, or start a new run in another --output";
+                Err(Error::input(format!("{flag} {now}"), problem, hint))
+            }
+        };
+        refuse("--loss", self.loss.to_string(), had.loss.to_string())?;
+        for (flag, now, had) in [
+            ("--beta", self.beta, had.beta),
+            ("--label-smoothing", self.label_smoothing, had.label_smoothing),
+            ("--sft-weight", self.sft_weight, had.sft_weight),
+            ("--simpo-gamma", self.simpo_gamma, had.simpo_gamma),
+        ] {
+            refuse(flag, now.to_string(), had.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_on_with_what_it_was_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = DpoConfig { beta: 0.3, ..DpoConfig::default() };
+        assert!(Aim::of(&config).check(folder.path()).unwrap_err().to_string().contains("dpo.json"));
+        let (name, bytes) = Aim::of(&config).file();
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+        Aim::of(&config).check(folder.path()).unwrap();
+        for (flag, other) in [
+            ("--beta 0.1", DpoConfig::default()),
+            ("--loss ipo", DpoConfig { loss: PreferenceLoss::Ipo, ..config.clone() }),
+            ("--sft-weight 1", DpoConfig { sft_weight: 1.0, ..config.clone() }),
+        ] {
+            let error = Aim::of(&other).check(folder.path()).unwrap_err();
+            assert!(error.to_string().starts_with(flag) && error.exit_code() == 2, "{error}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! `wgr dpo`: preference pairs in, a policy out that prefers what was chosen.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::data::{PackedCompletions, Purpose, read_rows};
+use crate::gpu::Gpu;
+use crate::model::Checkpoint;
+use crate::model::causal::Causal;
+use crate::model::plan::MemoryPlan;
+use crate::model::policy::LogProb;
+use crate::reference::preference::{self, Pair, Weights};
+use crate::report::card::{Kind, ModelCard};
+use crate::train::course::{self, Course, Method, Taken};
+use crate::train::saving::{self, Progress};
+use crate::train::{Observer, TrainSummary, output, records};
+use crate::{Error, Result};
+
+use super::config::DpoConfig;
+use super::encode::{PairEncoder, PairReport, TokenPair};
+use super::measures::Measures;
+use super::reference::{Reference, References, Set, log_probs};
+use super::room::Room;
+use super::saving::{Aim, save_policy};
+use super::step::{MicroBatch, Rated, Stepper};
+use super::warnings::Warnings;
+
+/// How a run ended.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct DpoSummary {
+    /// As for every trainer.
+    #[serde(flatten)]
+    pub training: TrainSummary,
+    /// What became of the rows.
+    pub pairs: PairReport,
+    /// What the run was warned of.
+    pub warnings: Vec<String>,
+}
+
+/// Trains a policy on preference pairs and writes it to the output directory.
+///
+/// # Errors
+/// Bad settings or rows; an output that exists; a reference with another vocabulary, or whose cache is of something else; a
+/// plan that does not fit; a loss or gradient that is no longer finite, after a checkpoint of the last good state was
+/// written; device and disk failures.
+pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> Result<DpoSummary> {
+    config.validate()?;
+    let resumed = output::check(&config.trainer)?;
+    let source = open_policy(config, resumed.as_deref())?;
+    let encoder = PairEncoder::new(&source, config.trainer.max_length)?;
+    let (pairs, report) = read_pairs(&config.data, &encoder, observer)?;
+    let held_out = match config.trainer.eval_data.is_empty() {
+        true => vec![],
+        false => read_pairs(&config.trainer.eval_data, &encoder, observer)?.0,
+    };
+    let lengths: Vec<usize> = pairs.iter().map(TokenPair::tokens).collect();
+    let course = Course::new(&lengths, config.lr, &config.trainer)?;
+    let room = Room::new(&course, &pairs, &held_out);
+    plan(config, &source, &room, observer).check(gpu)?;
+
+    // The reference speaks before the first step: its log-probabilities never change.
+    let mut sets = vec![Set { files: &config.data, pairs: &pairs, cache: "reference.jsonl" }];
+    if !held_out.is_empty() {
+        sets.push(Set { files: &config.trainer.eval_data, pairs: &held_out, cache: "reference-eval.jsonl" });
+    }
+    let mut reference = match config.loss.needs_reference() {
+        true => Some(Reference::open(config, &encoder, &source, resumed.is_some(), &sets)?),
+        false => None,
+    };
+    if let Some(reference) = &mut reference {
+        reference.compute(gpu, &room, observer).await?;
+    }
+    let mut stepper = load(gpu, config, &source, &room, course.micro_batches())?;
+    if let Some(reference) = &mut reference {
+        // Without a second model it is the policy as it begins.
+        reference.compute_with(gpu, &mut stepper.policy, &room, observer).await?;
+    }
+    let mut progress = Progress::default();
+    if let Some(directory) = &resumed {
+        progress = saving::restore(gpu, stepper.policy.causal.parameters(), &stepper.update.optimizer, directory)?;
+        observer.note(&format!("resumed after step {} from {}", progress.step, directory.display()));
+    }
+    // Only now, when nothing that was given can be wrong any more, is an old run replaced.
+    output::open(&config.trainer.output, resumed.is_some())?;
+    let mut references = match reference {
+        Some(reference) => reference.finish(observer)?,
+        None => sets.iter().map(|set| vec![[0.0; 2]; set.pairs.len()]).collect(),
+    };
+    let held_out_references = if held_out.is_empty() { vec![] } else { references.pop().unwrap_or_default() };
+    let references = references.pop().unwrap_or_default();
+    drop(sets);
+    let mut run = Run {
+        config,
+        source,
+        pairs: Paired { pairs, references },
+        held_out: Paired { pairs: held_out, references: held_out_references },
+        room,
+        stepper,
+        warnings: Warnings::new(config),
+        told: report.warnings(),
+    };
+    let training = course::run(gpu, &mut run, course, &config.trainer, &mut progress, observer).await?;
+    if !training.interrupted {
+        run.finish(gpu, progress, &training).await?;
+    }
+    Ok(DpoSummary { training, pairs: report, warnings: run.told })
+}
+
+/// Opens the model to train, or the checkpoint to go on from.
+fn open_policy(config: &DpoConfig, resumed: Option<&Path>) -> Result<Checkpoint> {
+    let source = match resumed {
+        Some(directory) => Checkpoint::open(&directory.display().to_string())?,
+        None => Checkpoint::open(&config.policy)?,
+    };
+    match resumed {
+        Some(directory) => Aim::of(config).check(directory)?,
+        None => output::check_source(&config.trainer.output, &source, &config.policy)?,
+    }
+    if source.config().num_labels.is_some() {
+        let problem = "is a classifier, which gives no token a probability";
+        return Err(Error::input(format!("--policy {}", config.policy), problem, "name a causal model"));
+    }
+    Ok(source)
+}
+
+fn read_pairs(
+    files: &[PathBuf],
+    encoder: &PairEncoder,
+    observer: &mut dyn Observer,
+) -> Result<(Vec<TokenPair>, PairReport)> {
+    let (pairs, report) = encoder.encode(&read_rows(files, Purpose::Preference)?)?;
+    for line in report.notes(encoder.max_length()) {
+        observer.note(&line);
+    }
+    Ok((pairs, report))
+}
+
+/// What the run will hold on the device.
+fn plan(config: &DpoConfig, source: &Checkpoint, room: &Room, observer: &mut dyn Observer) -> MemoryPlan {
+    let holding = config.trainer.precision.holding();
+    let mut plan = MemoryPlan { tokens: room.tokens, ..MemoryPlan::default() };
+    Causal::add_to(&mut plan, source, holding);
+    room.settings(holding, config.trainer.checkpointing).add_to(&mut plan, source.config());
+    observer.planned(&plan);
+    plan
+}
+
+fn load(gpu: &Gpu, config: &DpoConfig, source: &Checkpoint, room: &Room, micro_batches: usize) -> Result<Stepper> {
+    let holding = config.trainer.precision.holding();
+    let causal = Causal::load(gpu, source, holding, config.trainer.seed)?;
+    let settings = room.settings(holding, config.trainer.checkpointing);
+    let loss = (config.loss, config.weights());
+    Stepper::new(gpu, source.config(), causal, &settings, loss, config.trainer.optimizer(), micro_batches)
+}
+
+/// Pairs with what the reference says of them.
+struct Paired {
+    pairs: Vec<TokenPair>,
+    references: References,
+}
+
+/// A prepared run: everything but the loop.
+struct Run<'a> {
+    config: &'a DpoConfig,
+    source: Checkpoint,
+    pairs: Paired,
+    held_out: Paired,
+    room: Room,
+    stepper: Stepper,
+    warnings: Warnings,
+    /// What the run was warned of.
+    told: Vec<String>,
+}
+
+impl Run<'_> {
+    fn micro_batch(&self, batch: &[usize]) -> Result<MicroBatch> {
+        let Paired { pairs, references } = &self.pairs;
+        Ok(MicroBatch {
+            completions: PackedCompletions::new(batch.iter().flat_map(|index| pairs[*index].sides()))?,
+            references: batch.iter().flat_map(|index| references[*index]).collect(),
+        })
+    }
+
+    /// Writes the trained policy with what a run leaves beside it.
+    async fn finish(&self, gpu: &Gpu, progress: Progress, summary: &TrainSummary) -> Result<()> {
+        let card = ModelCard {
+            base_model: records::hub_name(&self.config.policy),
+            training_rows: self.pairs.pairs.len() as u64,
+            ..ModelCard::new(Kind::Policy { loss: self.config.loss.to_string(), is_adapter: false })
+        };
+        let output = &self.config.trainer.output;
+        let files = records::finish(output, self.config, card, progress, &summary.evaluation)?;
+        save_policy(gpu, &self.stepper.policy.causal, &self.source, output, files).await
+    }
+}
+
+impl Method for Run<'_> {
+    async fn step(
+        &mut self,
+        gpu: &Gpu,
+        batches: &[Vec<usize>],
+        step: u64,
+        learning_rate: f64,
+        observer: &mut dyn Observer,
+    ) -> Result<Taken> {
+        let batches: Vec<MicroBatch> = batches.iter().map(|batch| self.micro_batch(batch)).collect::<Result<_>>()?;
+        let outcome = self.stepper.step(gpu, &batches, step, learning_rate).await?;
+        let measures = Measures::of(&outcome.pairs);
+        for warning in self.warnings.step(outcome.loss, measures) {
+            observer.note(&warning);
+            self.told.push(warning);
+        }
+        Ok(Taken {
+            loss: outcome.loss,
+            grad_norm: outcome.grad_norm,
+            tokens: batches.iter().map(|batch| batch.completions.tokens.len() as u64).sum(),
+            flops: outcome.flops,
+            measures: measures.named(),
+        })
+    }
+
+    async fn evaluate(&mut self, gpu: &Gpu) -> Result<Option<Map<String, Value>>> {
+        let Paired { pairs, references } = &self.held_out;
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        let said = log_probs(gpu, &mut self.stepper.policy, pairs, &self.room, |_| Ok(())).await?;
+        let rate = |([chosen, rejected], references): ([LogProb; 2], &[f32; 2])| {
+            [self.stepper.rate(chosen, references[0]), self.stepper.rate(rejected, references[1])]
+        };
+        let rated: Vec<[Rated; 2]> = said.into_iter().zip(references).map(rate).collect();
+        let mut row = Map::new();
+        row.insert("eval/pairs".into(), pairs.len().into());
+        let loss = mean_loss(self.config, &rated, references);
+        for (name, value) in std::iter::once(("loss", loss)).chain(Measures::of(&rated).named()) {
+            row.insert(format!("eval/{name}"), value.into());
+        }
+        Ok(Some(row))
+    }
+
+    async fn save_checkpoint(&self, gpu: &Gpu, progress: Progress) -> Result<PathBuf> {
+        let directory = saving::checkpoint_directory(&self.config.trainer.output, progress);
+        let causal = &self.stepper.policy.causal;
+        save_policy(gpu, causal, &self.source, &directory, vec![Aim::of(self.config).file()]).await?;
+        saving::save_state(gpu, causal.parameters(), &self.stepper.update.optimizer, &directory, progress).await?;
+        Ok(directory)
+    }
+}
+
+/// The mean loss of pairs, by the twin of the kernel.
+fn mean_loss(config: &DpoConfig, rated: &[[Rated; 2]], references: &[[f32; 2]]) -> f64 {
+    let weights = Weights {
+        beta: config.beta,
+        label_smoothing: config.label_smoothing,
+        gamma: config.simpo_gamma,
+        sft_weight: config.sft_weight,
+    };
+    let loss = |(sides, references): (&[Rated; 2], &[f32; 2])| {
+        let pair = Pair {
+            log_probs: sides.map(|side| f64::from(side.policy.log_prob)),
+            references: references.map(f64::from),
+            lengths: sides.map(|side| side.policy.tokens as f64),
+        };
+        preference::finish(&pair, &weights, 1.0, preference::term(config.loss, &pair, &weights)).0
+    };
+    rated.iter().zip(references).map(loss).sum::<f64>() / rated.len().max(1) as f64
+}
