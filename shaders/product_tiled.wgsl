@@ -1,9 +1,13 @@
 // Matrix product for ordinary GPUs: a workgroup of 16 x 16 lanes computes a tile of 64 x 64 through workgroup memory,
-// four rows by four columns a lane, 16 values of k at a time.
+// four rows by four columns a lane, 16 values of k at a time. With `few` rows the tile is 16 x 64, one row a lane; sums
+// keep their order.
 
 import package::shared::product::{load_a, load_b, params, store_c};
 
 const TILE: u32 = 64u;
+/// Rows of a lane.
+@if(few) const ROWS: u32 = 1u;
+@if(!few) const ROWS: u32 = 4u;
 const SIDE: u32 = 16u;
 const DEPTH4: u32 = 4u;
 /// Rows of a tile are one group apart from a multiple of the banks, so that columns do not collide.
@@ -20,7 +24,7 @@ fn main(
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
-    let first_row = workgroup.y * TILE;
+    let first_row = workgroup.y * SIDE * ROWS;
     let first_column4 = workgroup.x * SIDE;
     var sums: array<vec4<f32>, 4>;
     for (var i = 0u; i < 4u; i++) {
@@ -35,8 +39,10 @@ fn main(
     for (var k = 0u; k < k4; k += DEPTH4) {
         @if(!tn) {
             let row = first_row + long;
-            let value = load_a(min(row, params.m - 1u), min(k + short, k4 - 1u));
-            tile_a[long * STRIDE + short] = select(vec4<f32>(0.0), value, row < params.m && k + short < k4);
+            if (long < SIDE * ROWS) {
+                let value = load_a(min(row, params.m - 1u), min(k + short, k4 - 1u));
+                tile_a[long * STRIDE + short] = select(vec4<f32>(0.0), value, row < params.m && k + short < k4);
+            }
         }
         @if(tn) {
             let token = k * 4u + deep;
@@ -66,8 +72,8 @@ fn main(
                 tile_b[(step * 4u + 3u) * SIDE + local.x],
             );
             @if(!tn) {
-                for (var i = 0u; i < 4u; i++) {
-                    let row = tile_a[(local.y * 4u + i) * STRIDE + step];
+                for (var i = 0u; i < ROWS; i++) {
+                    let row = tile_a[(local.y * ROWS + i) * STRIDE + step];
                     @if(nt) sums[i] += row * fragment;
                     @if(nn) sums[i] += fragment * row;
                 }
@@ -86,7 +92,7 @@ fn main(
         }
         workgroupBarrier();
     }
-    for (var i = 0u; i < 4u; i++) {
-        store_c(first_row + local.y * 4u + i, first_column4 + local.x, sums[i]);
+    for (var i = 0u; i < ROWS; i++) {
+        store_c(first_row + local.y * ROWS + i, first_column4 + local.x, sums[i]);
     }
 }

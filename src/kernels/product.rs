@@ -42,7 +42,10 @@ fn operand(prefix: char, dtype: Dtype) -> Result<&'static str> {
     })
 }
 
-/// Records one product over one shard of the weights, with the tiling of the adapter's preset.
+/// Rows up to which products `nt` have kernels of their own: steps of decoding.
+const FEW_ROWS: usize = 16;
+
+/// Records one product over one shard of the weights, with the tiling that suits preset and rows.
 fn record(
     recorder: &mut Recorder,
     layout: &'static str,
@@ -51,18 +54,25 @@ fn record(
     params: Params,
     [a, b, c]: [&Shard; 3],
 ) -> Result<()> {
-    let (name, rows, columns4) = match recorder.gpu.preset() {
-        Preset::Software => ("product_register/main", 32, recorder.gpu.subgroup_size()),
-        Preset::Gpu => ("product_tiled/main", 64, 16),
+    let software = recorder.gpu.preset() == Preset::Software;
+    let few = layout == "nt" && params.m as usize <= FEW_ROWS && dtypes[0] == Dtype::F32 && dtypes[2] == Dtype::F32;
+    let (kernel, rows, columns4) = match (software, few) {
+        (true, true) => {
+            let rows = [(1, "rows_1"), (4, "rows_4"), (16, "rows_16")].into_iter().find(|(rows, _)| params.m <= *rows);
+            let (rows, feature) = rows.unwrap_or((16, "rows_16"));
+            (Kernel::new("product_skinny/main").feature(feature), rows, recorder.gpu.subgroup_size())
+        }
+        (true, false) => (Kernel::new("product_register/main").feature(layout), 32, recorder.gpu.subgroup_size()),
+        (false, true) => (Kernel::new("product_tiled/main").feature(layout).feature("few"), 16, 16),
+        (false, false) => (Kernel::new("product_tiled/main").feature(layout), 64, 16),
     };
-    let mut kernel = Kernel::new(name)
-        .feature(layout)
+    let mut kernel = kernel
         .feature(operand('a', dtypes[0])?)
         .feature(operand('b', dtypes[1])?)
         .feature(operand('c', dtypes[2])?)
         .feature_if(epilogue.bias.is_some(), "bias")
         .feature_if(epilogue.residual.is_some(), "residual");
-    if recorder.gpu.preset() == Preset::Software {
+    if software {
         kernel = kernel.constant("LANES", columns4);
     }
     let mut bindings = vec![a, b, c];

@@ -5,7 +5,8 @@ use wgr::reference;
 use crate::harness::*;
 
 /// Rows, inner and outer size. The last one is sharded under the small binding limit.
-const SHAPES: [(usize, usize, usize); 5] = [(1, 3, 5), (7, 36, 50), (33, 40, 130), (130, 64, 31), (5, 64, 300)];
+const SHAPES: [(usize, usize, usize); 6] =
+    [(1, 3, 5), (7, 36, 50), (33, 40, 130), (130, 64, 31), (3, 44, 40), (5, 64, 300)];
 
 fn tolerance(dtypes: &[Dtype]) -> f64 {
     if dtypes.contains(&Dtype::Bf16) { BF16 } else { F32 }
@@ -58,6 +59,27 @@ fn nt_adds_bias_and_residual() {
             nt(gpu, shape, [Dtype::F32; 3], true, false);
             nt(gpu, shape, [Dtype::F32; 3], false, true);
             nt(gpu, shape, [Dtype::F32; 3], true, true);
+        }
+    });
+}
+
+#[test]
+fn a_row_gets_the_same_bits_whatever_the_rows_beside_it() {
+    let (inner, out) = (100, 70);
+    let (x, w) = (random(64 * inner, 1), random(out * inner, 2));
+    everywhere(|gpu| {
+        let y = |rows: usize| {
+            let y = activation(gpu, Layout::plain(out), &vec![0.5; rows * out], Dtype::F32);
+            run(gpu, |recorder| {
+                let x = activation(gpu, Layout::plain(inner), &x[..rows * inner], Dtype::F32);
+                let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, Dtype::F32);
+                product::nt(recorder, rows, &x, &w, &y, Epilogue::default())
+            });
+            read(gpu, &y)
+        };
+        let many = y(64);
+        for rows in [1, 2, 4, 9, 16, 17] {
+            assert!(y(rows) == many[..rows * out], "{rows} rows");
         }
     });
 }

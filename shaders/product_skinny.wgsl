@@ -1,0 +1,42 @@
+// Matrix product nt of few rows for software adapters: what decoding spends its time on. There the weights decide, which
+// are read once whatever the number of rows, so a lane computes four columns of every row and each of its values of B
+// serves all rows. A is loaded by one lane and handed to the others by a shuffle. Sums run over k in the order of
+// `product_register`, so that a row gets the same bits from both.
+
+import package::shared::product::{load_a, load_b, params, store_c};
+
+override LANES: u32 = 8u;
+@if(rows_1) const ROWS: u32 = 1u;
+@if(rows_4) const ROWS: u32 = 4u;
+@if(rows_16) const ROWS: u32 = 16u;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let column4 = workgroup.x * LANES + lane;
+    // Lanes and rows past the edge compute a copy of the last ones; `store_c` drops them.
+    let b_column4 = min(column4, params.n4 - 1u);
+    var rows: array<vec4<f32>, ROWS>;
+    var sums: array<vec4<f32>, ROWS>;
+    let k4 = params.k / 4u;
+    for (var k = 0u; k < k4; k += LANES) {
+        for (var i = 0u; i < ROWS; i++) {
+            let value = load_a(min(i, params.m - 1u), min(k + lane, k4 - 1u));
+            rows[i] = select(vec4<f32>(0.0), value, k + lane < k4);
+        }
+        for (var s = 0u; s < LANES; s++) {
+            let group = min(k + s, k4 - 1u);
+            let fragment = mat4x4<f32>(
+                load_b(b_column4 * 4u, group),
+                load_b(b_column4 * 4u + 1u, group),
+                load_b(b_column4 * 4u + 2u, group),
+                load_b(b_column4 * 4u + 3u, group),
+            );
+            for (var i = 0u; i < ROWS; i++) {
+                sums[i] += subgroupShuffle(rows[i], s) * fragment;
+            }
+        }
+    }
+    for (var i = 0u; i < ROWS; i++) {
+        store_c(i, column4, sums[i]);
+    }
+}
