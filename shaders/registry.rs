@@ -5,23 +5,29 @@
 // Features:
 //   a_, b_, c_, x_, y_, w_   storage of one operand: f32, bf16 or f16, packed two to a u32
 //   nt nn tn                 which operand of a product is transposed
+//   few rows_1 rows_4 rows_16  for products of at most 16 rows, or so many
 //   bias residual            what a product adds to its result
 //   erf tanh                 which GELU
 //   first last mean          what a sequence is pooled to
+//   cache_f16                keys and values are kept as f16 instead of f32
 //   head_32 head_64 head_128 largest head the registers have room for
 //   subgroup                 share loads among the lanes of a subgroup instead of through workgroup memory
 
 const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
     ("product_tiled", "main", &[&["nt"], &["a_f32", "a_bf16"], &["b_f32", "b_bf16", "b_f16"], &["c_f32", "c_bf16"], &["", "bias"], &["", "residual"]]),
+    ("product_tiled", "main", &[&["nt"], &["few"], &["a_f32"], &["b_f32", "b_bf16", "b_f16"], &["c_f32"], &["", "bias"], &["", "residual"]]),
     ("product_tiled", "main", &[&["nn"], &["a_f32"], &["b_f32", "b_bf16", "b_f16"], &["c_f32"]]),
     ("product_tiled", "main", &[&["tn"], &["a_f32"], &["b_f32", "b_bf16"], &["c_f32"]]),
     ("product_register", "main", &[&["nt"], &["a_f32", "a_bf16"], &["b_f32", "b_bf16", "b_f16"], &["c_f32", "c_bf16"], &["", "bias"], &["", "residual"]]),
     ("product_register", "main", &[&["nn"], &["a_f32"], &["b_f32", "b_bf16", "b_f16"], &["c_f32"]]),
     ("product_register", "main", &[&["tn"], &["a_f32"], &["b_f32", "b_bf16"], &["c_f32"]]),
+    ("product_skinny", "main", &[&["rows_1", "rows_4", "rows_16"], &["a_f32"], &["b_f32", "b_bf16", "b_f16"], &["c_f32"], &["", "bias"], &["", "residual"]]),
     ("attention", "forward", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "x_bf16"]]),
     ("attention", "backward_dot", &[&["", "x_bf16"]]),
     ("attention", "backward_query", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "x_bf16"]]),
     ("attention", "backward_key_value", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "x_bf16"]]),
+    ("cached_attention", "write", &[&["", "cache_f16"]]),
+    ("cached_attention", "forward", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "cache_f16"]]),
     ("column_sum", "chunks", &[&[""]]),
     ("column_sum", "total", &[&[""]]),
     ("rms_norm", "forward", &[&["", "y_bf16"]]),

@@ -8,6 +8,7 @@ pub mod adamw;
 pub mod add;
 pub mod attention;
 pub mod bench;
+pub mod cached_attention;
 pub mod cast;
 pub mod column_sum;
 mod elementwise;

@@ -2,6 +2,7 @@
 //! that a run will use. Drivers miscompile; a run must not learn from wrong numbers.
 
 use super::attention::Attention;
+use super::cached_attention::{self, Cache, PAGE, Places};
 use super::product::{self, Epilogue};
 use super::sample;
 use crate::gpu::{AdapterChoice, Dtype, Gpu, Layout, Memory, Options, Preset, Recorder, Recording, Tensor};
@@ -17,6 +18,8 @@ const TOLERANCE: f64 = 1e-9;
 pub enum Passes {
     /// Scoring.
     Forward,
+    /// Decoding with a cache.
+    Generation,
     /// Training.
     ForwardAndBackward,
 }
@@ -49,7 +52,10 @@ async fn open_tested(choice: &AdapterChoice, test: impl AsyncFn(&Gpu) -> Result<
 /// If a kernel disagrees or the driver fails; the error names the kernel.
 pub async fn run(gpu: &Gpu, passes: Passes) -> Result<()> {
     products(gpu, passes).await?;
-    attention(gpu, passes).await
+    match passes {
+        Passes::Generation => cached(gpu).await,
+        Passes::Forward | Passes::ForwardAndBackward => attention(gpu, passes).await,
+    }
 }
 
 /// The products of a linear layer, on more than one tile of every preset.
@@ -57,6 +63,7 @@ async fn products(gpu: &Gpu, passes: Passes) -> Result<()> {
     const ROWS: usize = 67;
     const INNER: usize = 21;
     const OUT: usize = 70;
+    const FEW: usize = 3;
     let (inner, out) = (Layout::plain(INNER), Layout::plain(OUT));
     let [x, w, dy] = [(ROWS * INNER, 1), (OUT * INNER, 2), (ROWS * OUT, 3)].map(|(len, seed)| sample(len, seed));
     let matrix = |rows, columns, values: &[f32]| filled(gpu, rows, columns, values);
@@ -65,11 +72,15 @@ async fn products(gpu: &Gpu, passes: Passes) -> Result<()> {
     let (w_tensor, dw) = (parameter(Memory::Weights)?, parameter(Memory::Gradients)?);
     w_tensor.write(gpu, &w)?;
     let [y, dx] = [matrix(ROWS, out, &dy)?, matrix(ROWS, inner, &x)?];
+    let few = matrix(FEW, out, &dy[..FEW * OUT])?;
     let (x, w, dy) = (wide(&x), wide(&w), wide(&dy));
 
     let nt = |recorder: &mut Recorder| product::nt(recorder, ROWS, &x_tensor, &w_tensor, &y, Epilogue::default());
     check(gpu, "product nt", nt, &[(&y, reference::product::nt(ROWS, INNER, OUT, &x, &w))]).await?;
-    if passes == Passes::Forward {
+    let nt = |recorder: &mut Recorder| product::nt(recorder, FEW, &x_tensor, &w_tensor, &few, Epilogue::default());
+    let expected = reference::product::nt(FEW, INNER, OUT, &x[..FEW * INNER], &w);
+    check(gpu, "product nt of few rows", nt, &[(&few, expected)]).await?;
+    if passes != Passes::ForwardAndBackward {
         return Ok(());
     }
     let nn = |recorder: &mut Recorder| product::nn(recorder, ROWS, &dy_tensor, &w_tensor, &dx, false);
@@ -118,6 +129,50 @@ async fn attention(gpu: &Gpu, passes: Passes) -> Result<()> {
     check(gpu, "attention backward", backward, &expected).await
 }
 
+/// Attention over a cache whose pages are in no order, filled in two steps.
+async fn cached(gpu: &Gpu) -> Result<()> {
+    const TOKENS: usize = 37;
+    const SPLIT: usize = 21;
+    let shape = Attention { heads: 2, key_value_heads: 1, head_dim: 16, causal: true, window: None };
+    let (query, key_value) = (shape.query_layout(), shape.key_value_layout());
+    let inputs = [(query, 4), (key_value, 5), (key_value, 6)].map(|(layout, seed)| sample(TOKENS * layout.len(), seed));
+    let pages = [2, 0, 1];
+    let kept = || Tensor::activation(gpu, "self-test cache", pages.len() * PAGE, key_value, Dtype::F32);
+    let (keys, values) = (kept()?, kept()?);
+    let cache = Cache { keys: &keys, values: &values };
+    let mut results = vec![];
+    let mut recording = Recording::new();
+    for tokens in [0..SPLIT, SPLIT..TOKENS] {
+        let count = tokens.len();
+        let part = |input: usize, layout: Layout| {
+            let width = layout.len();
+            filled(gpu, count, layout, &inputs[input][tokens.start * width..tokens.end * width])
+        };
+        let (q, k, v, o) = (part(0, query)?, part(1, key_value)?, part(2, key_value)?, part(0, query)?);
+        let list = |values: Vec<usize>| {
+            let list = Tensor::workspace(gpu, "self-test list", values.len(), Dtype::U32)?;
+            list.write_u32(gpu, &values.iter().map(|value| *value as u32).collect::<Vec<_>>());
+            Ok::<_, Error>(list)
+        };
+        let rows = list(tokens.clone().map(|token| pages[token / PAGE] * PAGE + token % PAGE).collect())?;
+        let seen = list(tokens.flat_map(|token| [0, token + 1]).collect())?;
+        let table = list(pages.to_vec())?;
+        let places = Places { rows: &rows, seen: &seen, table: &table };
+        let mut recorder = recording.recorder(gpu);
+        cached_attention::write(&mut recorder, &shape, count, places, [&k, &v], cache)?;
+        cached_attention::forward(&mut recorder, &shape, count, places, &q, cache, &o)?;
+        results.push((o, [q, k, v, rows, seen, table]));
+    }
+    let Attention { heads, key_value_heads, head_dim, causal, window } = shape;
+    let twin =
+        reference::attention::Attention { heads, key_value_heads, head_dim, causal, window, offsets: vec![0, TOKENS] };
+    let [q, k, v] = inputs.map(|values| wide(&values));
+    let expected = twin.forward(&q, &k, &v);
+    let (first, second) = expected.split_at(SPLIT * query.len());
+    let expected = [(&results[0].0, first.to_vec()), (&results[1].0, second.to_vec())];
+    compare(gpu, "attention over a cache", recording, &expected).await
+}
+
 fn filled(gpu: &Gpu, rows: usize, columns: Layout, values: &[f32]) -> Result<Tensor> {
     let tensor = Tensor::activation(gpu, "self-test", rows, columns, Dtype::F32)?;
     tensor.write(gpu, values)?;
@@ -135,14 +190,18 @@ async fn check(
     record: impl FnOnce(&mut Recorder) -> Result<()>,
     results: &[(&Tensor, Vec<f64>)],
 ) -> Result<()> {
+    let mut recording = Recording::new();
+    record(&mut recording.recorder(gpu))?;
+    compare(gpu, kernel, recording, results).await
+}
+
+async fn compare(gpu: &Gpu, kernel: &str, mut recording: Recording, results: &[(&Tensor, Vec<f64>)]) -> Result<()> {
     const HINT: &str = "update the driver, or name another adapter with --adapter; `wgr devices` lists them";
     let fault = |problem: String| Error::device(format!("testing {kernel}"), problem, HINT);
     let failed = |error: Error| match error {
         Error::Device { problem, .. } => fault(problem),
         other => other,
     };
-    let mut recording = Recording::new();
-    record(&mut recording.recorder(gpu))?;
     recording.replay(gpu).map_err(failed)?;
     for (tensor, expected) in results {
         let actual = tensor.read(gpu).await.map_err(failed)?;
@@ -167,7 +226,8 @@ mod tests {
     use super::*;
 
     async fn test(gpu: &Gpu) -> Result<()> {
-        run(gpu, Passes::ForwardAndBackward).await
+        run(gpu, Passes::ForwardAndBackward).await?;
+        run(gpu, Passes::Generation).await
     }
 
     fn opened(test: impl AsyncFn(&Gpu) -> Result<()>) -> Result<Gpu> {

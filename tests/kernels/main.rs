@@ -6,6 +6,7 @@
 mod harness;
 
 mod attention;
+mod cached_attention;
 mod elementwise;
 mod embedding;
 mod log_prob;
