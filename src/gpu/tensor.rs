@@ -313,11 +313,17 @@ impl Tensor {
 
     /// Reads the values back, row by row without padding.
     pub async fn read(&self, gpu: &Gpu) -> Result<Vec<f32>> {
-        let mut out = Vec::with_capacity(self.rows.len() * self.columns.len());
+        self.read_rows(gpu, self.rows.len()).await
+    }
+
+    /// As [`Self::read`], of the first `rows` rows.
+    pub async fn read_rows(&self, gpu: &Gpu, rows: usize) -> Result<Vec<f32>> {
+        let mut out = Vec::with_capacity(rows * self.columns.len());
         let stride = self.columns.padded();
-        let mut wanted = self.rows.places().peekable();
-        for shard in &self.shards {
-            let bytes = (shard.rows * stride) as u64 * self.dtype.bytes();
+        let end = self.rows.places().take(rows).last().map_or(0, |last| last + 1);
+        let mut wanted = self.rows.places().take(rows).peekable();
+        for shard in self.shards.iter().filter(|shard| shard.first_row < end) {
+            let bytes = (shard.rows.min(end - shard.first_row) * stride) as u64 * self.dtype.bytes();
             let values =
                 decode(&gpu.read_bytes(shard.buffer(), shard.offset, bytes.next_multiple_of(4)).await?, self.dtype);
             while let Some(row) = wanted.next_if(|row| *row < shard.first_row + shard.rows) {

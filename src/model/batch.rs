@@ -75,6 +75,22 @@ impl Batch {
         (self.tokens, self.sequences) = (ids.len(), sequences);
     }
 
+    /// Fills the buffers with tokens that continue sequences whose earlier tokens are elsewhere, for a forward pass alone.
+    /// `positions` are their places in their sequences. `ends` takes the place of offsets: one past each token that is
+    /// pooled as a last one, in the order of the batch.
+    ///
+    /// # Panics
+    /// As [`Self::write`].
+    pub fn write_continued(&mut self, gpu: &Gpu, ids: &[u32], positions: &[u32], ends: &[u32]) {
+        assert!(ids.len() <= self.max_tokens && ends.len() <= self.max_sequences, "the batch exceeds the plan");
+        // Kernels take positions from the first token of a sequence, which lies before the batch: below zero, wrapped.
+        let span = |(token, position): (u32, &u32)| [token.wrapping_sub(*position), token + 1];
+        self.ids.write_u32(gpu, ids);
+        self.spans.write_u32(gpu, &(0..).zip(positions).flat_map(span).collect::<Vec<_>>());
+        self.offsets.write_u32(gpu, &[&[0], ends].concat());
+        (self.tokens, self.sequences) = (ids.len(), ends.len());
+    }
+
     /// The tables of the embedding gradient.
     pub fn token_groups(&self) -> Groups<'_> {
         Groups { unique: &self.unique, starts: &self.starts, rows: &self.rows }

@@ -7,11 +7,13 @@
 use crate::Result;
 use crate::gpu::{Dtype, Gpu, Layout, Recorder, Tensor};
 use crate::kernels::attention::Attention;
+use crate::kernels::cached_attention::{self, Places};
 use crate::kernels::{embedding, rms_norm, rope, swiglu};
 use crate::train::Checkpointing;
 
 use super::activations::Activations;
 use super::batch::Batch;
+use super::cache::KeyValueCache;
 use super::config::ModelConfig;
 use super::linear::{Linear, gradient};
 use super::parameter::{Holding, Parameter};
@@ -125,10 +127,40 @@ impl Decoder {
 
     /// Token ids to the residual stream after the last layer.
     pub fn forward(&self, recorder: &mut Recorder, pass: Pass) -> Result<()> {
+        self.forward_with(recorder, pass, |recorder, layer, index| {
+            layer.attention_forward(recorder, pass, index, self.eps)
+        })
+    }
+
+    /// As [`Self::forward`], for tokens that continue sequences: their keys and values are added to the cache, and they
+    /// see those of all earlier tokens of their sequences there. There is no backward pass.
+    pub fn forward_cached(
+        &self,
+        recorder: &mut Recorder,
+        pass: Pass,
+        cache: &KeyValueCache,
+        places: Places,
+    ) -> Result<()> {
+        self.forward_with(recorder, pass, |recorder, layer, index| {
+            layer.attention_inputs(recorder, pass, index, self.eps)?;
+            let of = |name| pass.activations.of(name, index);
+            let (rows, cache) = (pass.batch.tokens, cache.layer(index));
+            cached_attention::write(recorder, &layer.shape, rows, places, [of("key"), of("value")], cache)?;
+            cached_attention::forward(recorder, &layer.shape, rows, places, of("query"), cache, of("attention"))
+        })
+    }
+
+    /// Every layer, with attention as `attend` records it.
+    fn forward_with(
+        &self,
+        recorder: &mut Recorder,
+        pass: Pass,
+        attend: impl Fn(&mut Recorder, &Layer, usize) -> Result<()>,
+    ) -> Result<()> {
         let Pass { batch, activations, .. } = pass;
         embedding::forward(recorder, batch.tokens, &batch.ids, self.embedding.used(), activations.get("inputs"))?;
         for (index, layer) in self.layers.iter().enumerate() {
-            layer.attention_forward(recorder, pass, index, self.eps)?;
+            attend(recorder, layer, index)?;
             layer.attention_output(recorder, pass, index)?;
             layer.mlp_forward(recorder, pass, index, self.eps)?;
             let residual = Some(activations.of("middles", index));
@@ -184,6 +216,15 @@ impl Layer {
 
     /// Norm, projections, rotary embedding, attention: everything the backward pass needs of the block.
     fn attention_forward(&self, recorder: &mut Recorder, pass: Pass, index: usize, eps: f32) -> Result<()> {
+        self.attention_inputs(recorder, pass, index, eps)?;
+        let of = |name| pass.activations.of(name, index);
+        let (rows, spans) = (pass.batch.tokens, &pass.batch.spans);
+        let (q, k, v) = (of("query"), of("key"), of("value"));
+        self.shape.forward(recorder, rows, spans, q, k, v, of("attention"), of("attention_stats"))
+    }
+
+    /// Norm, projections, rotary embedding: queries, keys and values.
+    fn attention_inputs(&self, recorder: &mut Recorder, pass: Pass, index: usize, eps: f32) -> Result<()> {
         let Pass { batch, activations, .. } = pass;
         let of = |name| activations.of(name, index);
         let rows = batch.tokens;
@@ -218,9 +259,7 @@ impl Layer {
         }
         self.value.forward(recorder, rows, of("attention_norm"), of("value"), None)?;
         rope::forward(recorder, rows, of("query"), &batch.angles, &batch.spans)?;
-        rope::forward(recorder, rows, of("key"), &batch.angles, &batch.spans)?;
-        let (q, k, v) = (of("query"), of("key"), of("value"));
-        self.shape.forward(recorder, rows, &batch.spans, q, k, v, of("attention"), of("attention_stats"))
+        rope::forward(recorder, rows, of("key"), &batch.angles, &batch.spans)
     }
 
     /// The block's result: the residual stream in the middle of the layer.

@@ -2,6 +2,7 @@
 
 pub mod activations;
 pub mod batch;
+pub mod cache;
 pub mod causal;
 pub mod classifier;
 pub mod config;

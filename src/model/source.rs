@@ -59,6 +59,7 @@ fn is_hub_name(name: &str) -> bool {
 fn is_wanted(file: &str) -> bool {
     let names = [
         "config.json",
+        "generation_config.json",
         "model.safetensors.index.json",
         "tokenizer.json",
         "tokenizer_config.json",

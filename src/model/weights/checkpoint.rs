@@ -34,6 +34,9 @@ const TOKENIZER_FILES: [&str; 8] = [
     "chat_template.jinja",
 ];
 
+/// What `transformers` generates with by default; of it the end tokens are read.
+const GENERATION_CONFIG: &str = "generation_config.json";
+
 /// A checkpoint opened for reading. Weights stay on disk until they are asked for.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -245,6 +248,31 @@ impl Checkpoint {
         Ok((token("bos_token"), token("eos_token")))
     }
 
+    /// The tokens that end what the model generates: those of `generation_config.json` where it names some, else those of
+    /// the configuration.
+    ///
+    /// # Errors
+    /// The file cannot be read, or names something else than token ids.
+    pub fn end_tokens(&self) -> Result<Vec<u32>> {
+        let file = self.directory().join(GENERATION_CONFIG);
+        let json = match &self.metadata {
+            Some(_) => None,
+            None => read_json_if_there(&file)?,
+        };
+        let ids = match json.as_ref().and_then(|json| json.get("eos_token_id")) {
+            None | Some(Value::Null) => return Ok(self.config.eos_token_id.clone()),
+            Some(Value::Array(ids)) => ids.as_slice(),
+            Some(id) => std::slice::from_ref(id),
+        };
+        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        ids.iter()
+            .map(|value| {
+                let problem = || format!("{value} is not a token id");
+                id(value).ok_or_else(|| Error::input(format!("{}: eos_token_id", file.display()), problem(), ""))
+            })
+            .collect()
+    }
+
     /// Names and contents of the tokenizer files to put beside a saved model; generated where the source is GGUF.
     pub fn tokenizer_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
         if let Some(metadata) = &self.metadata {
@@ -376,6 +404,21 @@ mod tests {
         }
         fs::write(tiny.path("model/pytorch_model.bin"), "").unwrap();
         assert!(message(Checkpoint::open(&tiny.source())).contains("pytorch_model.bin"));
+    }
+
+    #[test]
+    fn end_tokens_are_those_of_the_generation_config() {
+        let tiny = tiny(json!({}));
+        assert_eq!(tiny.open().end_tokens().unwrap(), [1]);
+        let write = |value: Value| fs::write(tiny.path("model").join(GENERATION_CONFIG), value.to_string()).unwrap();
+        write(json!({"temperature": 0.6}));
+        assert_eq!(tiny.open().end_tokens().unwrap(), [1]);
+        write(json!({"eos_token_id": 7}));
+        assert_eq!(tiny.open().end_tokens().unwrap(), [7]);
+        write(json!({"eos_token_id": [7, 1]}));
+        assert_eq!(tiny.open().end_tokens().unwrap(), [7, 1]);
+        write(json!({"eos_token_id": ["</s>"]}));
+        assert!(tiny.open().end_tokens().unwrap_err().to_string().contains("generation_config.json: eos_token_id"));
     }
 
     #[test]
