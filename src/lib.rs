@@ -9,6 +9,7 @@
 //! - [`objective`], [`optimizer`]: losses with their gradients; AdamW, schedules, clipping.
 //! - [`data`]: conversations, rows, templates, tokenization, packing.
 //! - [`extract`]: from logged chats to rated rows, one file a stage.
+//! - [`generate`]: sampling from causal models.
 //! - [`train`]: the loop that reads like the method, and scoring.
 //! - [`dpo`]: preference pairs in, a better policy out.
 //! - [`http`], [`store`]: a small client for annotators and reward servers; their answers, kept on disk.
@@ -22,6 +23,7 @@ pub mod error;
 pub mod evaluate;
 pub mod extract;
 mod files;
+pub mod generate;
 pub mod gpu;
 pub mod http;
 pub mod kernels;

@@ -1,7 +1,7 @@
 //! From files to packed token batches: rows, templates, tokenization, the sampler and packing.
 //!
 //! In reading order: [`records`] opens JSONL, JSON and parquet files; [`rows`] makes typed, checked [`Row`]s of
-//! them, out of [`message`]s and [`preference`] pairs; [`template`] turns a conversation into the one prompt that
+//! them, out of [`message`]s and [`preference`] pairs, or [`prompts`]; [`template`] turns a conversation into the one prompt that
 //! training, scoring and evaluation share ([`chat_template`] is the model's own, for generation); [`tokenize`]
 //! encodes and truncates; [`sampler`] orders rows into micro-batches; [`packing`] lays a batch end to end.
 
@@ -12,6 +12,7 @@ pub mod conversations;
 pub mod message;
 pub mod packing;
 pub mod preference;
+pub mod prompts;
 pub mod records;
 pub mod rows;
 pub mod sampler;

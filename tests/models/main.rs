@@ -3,6 +3,7 @@
 
 mod dpo;
 mod encoders;
+mod generation;
 mod golden;
 mod harness;
 mod smollm2;

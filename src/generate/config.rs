@@ -1,0 +1,152 @@
+//! Settings of `wgr generate`, as flags and as a TOML file name them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::sampler::Sampling;
+use crate::gpu::Dtype;
+use crate::{Error, Result};
+
+/// How completions are drawn and when they end.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Settings {
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// Most tokens of a completion, the one that ends it included.
+    pub max_new_tokens: usize,
+    /// Texts before which a completion ends.
+    pub stop: Vec<String>,
+}
+
+/// How keys and values are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheDtype {
+    /// Exactly.
+    F32,
+    /// In half the memory, rounded.
+    F16,
+}
+
+impl CacheDtype {
+    /// The storage type.
+    pub fn dtype(self) -> Dtype {
+        match self {
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+        }
+    }
+}
+
+/// Settings of `wgr generate`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GenerateConfig {
+    /// Directory, `.gguf` file or hub name of a causal model.
+    pub model: String,
+    /// The prompt; or else `input` and `output`.
+    pub prompt: Option<String>,
+    /// Rows with prompts.
+    pub input: Option<PathBuf>,
+    /// One row for each completion, in the order of the input.
+    pub output: Option<PathBuf>,
+    /// Most tokens of a completion.
+    pub max_new_tokens: usize,
+    /// Logits are divided by it; 0 is greedy.
+    pub temperature: f64,
+    /// Share of the probability that the most likely tokens kept have together.
+    pub top_p: f64,
+    /// Most tokens kept; 0 keeps all.
+    pub top_k: usize,
+    /// Least probability of tokens kept, as a share of the largest.
+    pub min_p: f64,
+    /// What logits of tokens seen before are divided by.
+    pub repetition_penalty: f64,
+    /// Texts before which a completion ends.
+    pub stop: Vec<String>,
+    /// Completions of each prompt.
+    pub n: usize,
+    /// Seed of all draws.
+    pub seed: u64,
+    /// Sequences that run at once.
+    pub batch_size: usize,
+    /// Whether prompts are continued as they stand, without a chat template.
+    pub raw: bool,
+    /// Storage of keys and values.
+    pub cache_dtype: CacheDtype,
+    /// Go on where an interrupted run stopped.
+    pub resume: bool,
+    /// Replace an existing output.
+    pub force: bool,
+}
+
+impl Default for GenerateConfig {
+    fn default() -> Self {
+        let Sampling { temperature, top_p, top_k, min_p, repetition_penalty } = Sampling::default();
+        Self {
+            model: String::new(),
+            prompt: None,
+            input: None,
+            output: None,
+            max_new_tokens: 128,
+            temperature,
+            top_p,
+            top_k,
+            min_p,
+            repetition_penalty,
+            stop: vec![],
+            n: 1,
+            seed: 42,
+            batch_size: 16,
+            raw: false,
+            cache_dtype: CacheDtype::F32,
+            resume: false,
+            force: false,
+        }
+    }
+}
+
+impl GenerateConfig {
+    /// The part that decides what is drawn.
+    pub fn settings(&self) -> Settings {
+        let Self { temperature, top_p, top_k, min_p, repetition_penalty, .. } = *self;
+        Settings {
+            sampling: Sampling { temperature, top_p, top_k, min_p, repetition_penalty },
+            max_new_tokens: self.max_new_tokens,
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// Refuses what cannot be run; the error names the flag.
+    pub fn validate(&self) -> Result<()> {
+        let need = |flag: &str, problem: &str, hint: &str| Err(Error::input(flag, problem, hint));
+        if self.model.is_empty() {
+            return need("--model", "is missing", "name a causal model: a directory, a .gguf file or a hub name");
+        }
+        match (&self.prompt, &self.input, &self.output) {
+            (None, None, _) => return need("--prompt", "is missing", "or name --input and --output"),
+            (Some(_), Some(_), _) => return need("--prompt", "cannot go with --input", "give one of them"),
+            (Some(_), _, Some(_)) => return need("--output", "needs --input", "--prompt is answered on the terminal"),
+            (Some(_), None, None) if self.resume || self.force => {
+                return need("--prompt", "has no output to resume or replace", "name --input and --output");
+            }
+            (None, Some(_), None) => return need("--output", "is missing", "name the file for the completions"),
+            _ => {}
+        }
+        if self.resume && self.force {
+            return need("--resume", "cannot go with --force", "give one of them");
+        }
+        for (flag, value) in
+            [("--max-new-tokens", self.max_new_tokens), ("--n", self.n), ("--batch-size", self.batch_size)]
+        {
+            if value == 0 {
+                return need(flag, "cannot be 0", "");
+            }
+        }
+        if self.stop.iter().any(String::is_empty) {
+            return need("--stop", "cannot be empty", "");
+        }
+        self.settings().sampling.validate()
+    }
+}

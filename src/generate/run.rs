@@ -1,0 +1,245 @@
+//! `wgr generate`: completions of one prompt, or of all rows of a file.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::json;
+use twox_hash::XxHash3_128;
+
+use super::config::GenerateConfig;
+use super::generator::{self, Generated, Generator, Watch, seed_of};
+use super::output::{Output, Row};
+use super::prompter::Prompter;
+use super::scheduler::{Capacity, Request};
+use crate::data::prompts::{self, Ask, Prompt};
+use crate::gpu::Gpu;
+use crate::model::Checkpoint;
+use crate::model::causal::Causal;
+use crate::model::parameter::Holding;
+use crate::model::plan::MemoryPlan;
+use crate::store::Key;
+use crate::{Error, Result};
+
+/// Progress of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    /// Completions that have ended, those of an earlier run included.
+    pub done: usize,
+    /// Completions in all.
+    pub total: usize,
+    /// Tokens drawn in this run.
+    pub tokens: u64,
+}
+
+/// Watches a run and may ask it to stop. All methods but none are optional.
+pub trait Observer {
+    /// Something worth one line.
+    fn note(&mut self, _line: &str) {}
+    /// The memory plan, before anything large is allocated.
+    fn planned(&mut self, _plan: &MemoryPlan) {}
+    /// More of the text of `--prompt`, where it has one completion.
+    fn grew(&mut self, _piece: &str) {}
+    /// A step was taken.
+    fn advanced(&mut self, _progress: Progress) {}
+    /// Whether to stop at the next step.
+    fn stop_requested(&self) -> bool {
+        false
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct GenerateSummary {
+    /// Completions, those of an earlier run included.
+    pub completions: usize,
+    /// Tokens drawn in this run.
+    pub tokens: u64,
+    /// Tokens drawn over wall-clock seconds, prompts included.
+    pub tokens_per_second: f64,
+    /// The completions of `--prompt`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<Row>,
+}
+
+/// Completes the prompt or the rows that the configuration names.
+///
+/// # Errors
+/// Bad rows; a model that cannot generate; an output that exists; no room on the device. Completions of rows are kept as they
+/// end, so that a run that was stopped goes on with `resume`.
+pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Observer) -> Result<GenerateSummary> {
+    config.validate()?;
+    let checkpoint = Checkpoint::open(&config.model)?;
+    check_causal(&checkpoint)?;
+    let prompter = Prompter::new(&checkpoint, config.raw)?;
+    let asked = match (&config.prompt, &config.input) {
+        (Some(text), _) => vec![Prompt { id: "prompt".into(), ask: Ask::Text(text.clone()) }],
+        (None, Some(input)) => prompts::read(std::slice::from_ref(input))?,
+        (None, None) => vec![],
+    };
+    let tokens: Vec<Arc<[u32]>> =
+        asked.iter().map(|prompt| Ok(prompter.tokens(prompt)?.into())).collect::<Result<_>>()?;
+    let length = longest(&checkpoint, config, &asked, &tokens)?;
+    let mut output = match &config.output {
+        None => None,
+        Some(path) => Some(Output::open(path, config.resume, config.force)?),
+    };
+
+    // What is missing, and what an earlier run left.
+    let model = if output.is_some() { checkpoint.fingerprint()? } else { 0 };
+    let mut rows: Vec<Option<Row>> = vec![];
+    let (mut requests, mut jobs) = (vec![], vec![]);
+    for (index, (prompt, tokens)) in asked.iter().zip(&tokens).enumerate() {
+        for sample in 0..config.n {
+            let request = Request { prompt: tokens.clone(), seed: seed_of(config.seed, index, sample) };
+            let key = key(model, config, &request);
+            let kept = output.as_mut().map(|output| output.get(key)).transpose()?.flatten();
+            if kept.is_none() {
+                jobs.push(Job { place: rows.len(), key, id: prompt.id.clone(), sample });
+                requests.push(request);
+            }
+            // The same text may have been asked under another id.
+            rows.push(kept.map(|row| Row { id: prompt.id.clone(), sample, ..row }));
+        }
+    }
+    let mut running = Running {
+        observer,
+        streams: config.prompt.is_some() && config.n == 1,
+        progress: Progress { done: rows.len() - jobs.len(), total: rows.len(), tokens: 0 },
+        rows,
+        requests: &requests,
+        jobs,
+        output,
+    };
+    if running.progress.done > 0 {
+        running.observer.note(&format!("{} completions are there already", running.progress.done));
+    }
+    let started = Instant::now();
+    if !requests.is_empty() {
+        let mut generator = load(gpu, &checkpoint, config, &prompter, requests.len(), length, running.observer)?;
+        generator.run(gpu, &requests, &config.settings(), &mut running).await?;
+    }
+    let Progress { tokens, total, .. } = running.progress;
+    let rows: Vec<Row> = running.rows.into_iter().flatten().collect();
+    let mut summary = GenerateSummary { completions: total, tokens, ..GenerateSummary::default() };
+    summary.tokens_per_second = tokens as f64 / started.elapsed().as_secs_f64().max(1e-9);
+    match running.output {
+        Some(output) => output.complete(&rows)?,
+        None => summary.rows = rows,
+    }
+    Ok(summary)
+}
+
+fn check_causal(checkpoint: &Checkpoint) -> Result<()> {
+    let refuse = |problem| {
+        let at = checkpoint.path().display().to_string();
+        Err(Error::input(at, problem, "name a causal language model"))
+    };
+    if checkpoint.is_new() {
+        return refuse("has no weights");
+    }
+    if checkpoint.config().num_labels.is_some() {
+        return refuse("is a reward model, which cannot generate");
+    }
+    Ok(())
+}
+
+/// Tokens of the longest sequence, as far as the model reaches.
+fn longest(checkpoint: &Checkpoint, config: &GenerateConfig, asked: &[Prompt], tokens: &[Arc<[u32]>]) -> Result<usize> {
+    let reach = checkpoint.config().max_position_embeddings;
+    for (prompt, tokens) in asked.iter().zip(tokens) {
+        let at = format!("prompt {:?}", prompt.id);
+        if tokens.len() >= reach {
+            let problem = format!("has {} tokens, and the model reaches no further than {reach}", tokens.len());
+            return Err(Error::input(at, problem, "shorten it"));
+        }
+        if tokens.is_empty() {
+            return Err(Error::input(at, "has no tokens", "the text may be blank"));
+        }
+    }
+    let most = tokens.iter().map(|tokens| tokens.len()).max().unwrap_or(1);
+    Ok(most.saturating_add(config.max_new_tokens).min(reach))
+}
+
+/// Plans, loads the weights and makes room.
+fn load(
+    gpu: &Gpu,
+    checkpoint: &Checkpoint,
+    config: &GenerateConfig,
+    prompter: &Prompter,
+    requests: usize,
+    length: usize,
+    observer: &mut dyn Observer,
+) -> Result<Generator> {
+    let (model, cache) = (checkpoint.config(), config.cache_dtype.dtype());
+    let capacity: Capacity = generator::capacity(gpu, model, config.batch_size.min(requests), length, cache)?;
+    let mut plan = MemoryPlan::default();
+    Causal::add_to(&mut plan, checkpoint, Holding::Inference);
+    generator::add_to(&mut plan, model, capacity, cache);
+    observer.planned(&plan);
+    plan.check_or(gpu, "use a smaller --batch-size or --max-new-tokens, or --cache-dtype f16")?;
+    let causal = Causal::load(gpu, checkpoint, Holding::Inference, 0)?;
+    let ends = checkpoint.end_tokens()?;
+    Generator::new(gpu, causal, model, prompter.tokenizer().clone(), ends, capacity, cache)
+}
+
+/// A hash of everything that decides a completion.
+fn key(model: u128, config: &GenerateConfig, request: &Request) -> Key {
+    let asked = json!([model.to_string(), config.settings(), config.cache_dtype, &*request.prompt, request.seed]);
+    XxHash3_128::oneshot(asked.to_string().as_bytes())
+}
+
+/// A completion to be drawn.
+struct Job {
+    /// Its place among all rows.
+    place: usize,
+    key: Key,
+    id: String,
+    sample: usize,
+}
+
+/// Keeps what ends, and tells the observer.
+struct Running<'a> {
+    observer: &'a mut dyn Observer,
+    streams: bool,
+    progress: Progress,
+    rows: Vec<Option<Row>>,
+    requests: &'a [Request],
+    jobs: Vec<Job>,
+    output: Option<Output>,
+}
+
+impl Watch for Running<'_> {
+    fn grew(&mut self, _request: usize, piece: &str) {
+        if self.streams {
+            self.observer.grew(piece);
+        }
+    }
+
+    fn completed(&mut self, request: usize, completion: &Generated) -> Result<()> {
+        let Job { place, key, id, sample } = &self.jobs[request];
+        let row = Row {
+            id: id.clone(),
+            sample: *sample,
+            text: completion.text.clone(),
+            tokens: completion.tokens.len(),
+            finish_reason: completion.finish,
+            seed: self.requests[request].seed,
+        };
+        if let Some(output) = &mut self.output {
+            output.keep(*key, &row)?;
+        }
+        self.rows[*place] = Some(row);
+        self.progress.done += 1;
+        Ok(())
+    }
+
+    fn stepped(&mut self, _computed: u64, drawn: u64) {
+        self.progress.tokens = drawn;
+        self.observer.advanced(self.progress);
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.observer.stop_requested()
+    }
+}

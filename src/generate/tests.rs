@@ -1,0 +1,253 @@
+//! The loop on a tiny model: draws, ends, and that neighbours do not matter.
+
+use serde_json::json;
+
+use super::*;
+use crate::gpu::{AdapterChoice, Dtype, Gpu};
+use crate::model::causal::Causal;
+use crate::model::parameter::Holding;
+use crate::model::tiny::Tiny;
+use crate::model::{Checkpoint, Family};
+use crate::{Error, data};
+
+fn gpu() -> Gpu {
+    pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap()
+}
+
+fn tiny() -> Tiny {
+    Tiny::new(Family::Qwen3, json!({"tie_word_embeddings": true}), crate::model::Dtype::F32)
+}
+
+fn generator(gpu: &Gpu, checkpoint: &Checkpoint, capacity: Capacity, cache: Dtype) -> Generator {
+    let causal = Causal::load(gpu, checkpoint, Holding::Inference, 0).unwrap();
+    let tokenizer = checkpoint.tokenizer().unwrap();
+    let ends = checkpoint.end_tokens().unwrap();
+    Generator::new(gpu, causal, checkpoint.config(), tokenizer, ends, capacity, cache).unwrap()
+}
+
+fn settings(max_new_tokens: usize) -> Settings {
+    Settings { sampling: Sampling { temperature: 3.0, ..Sampling::default() }, max_new_tokens, stop: vec![] }
+}
+
+fn capacity(sequences: usize, tokens: usize, pages: usize) -> Capacity {
+    Capacity { sequences, tokens, length: 64, pages }
+}
+
+/// Prompts of many lengths, some longer than a page.
+fn prompts() -> Vec<Vec<u32>> {
+    [5, 33, 1, 18, 9].iter().map(|length| (0..*length).map(|i| 3 + (i * 7 + length) % 200).collect()).collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_text_whatever_runs_beside_it() {
+    let (gpu, tiny) = (gpu(), tiny());
+    let checkpoint = tiny.open();
+    for cache in [Dtype::F32, Dtype::F16] {
+        let drawn = |capacity: Capacity, seed: u64| {
+            let mut generator = generator(&gpu, &checkpoint, capacity, cache);
+            pollster::block_on(generator.sample(&gpu, &prompts(), 3, seed, &settings(11), &mut Silent)).unwrap()
+        };
+        let one = drawn(capacity(1, 8, 4), 7);
+        assert_eq!(one.len(), 15);
+        assert_eq!(one, drawn(capacity(3, 5, 9), 7));
+        assert_eq!(one, drawn(capacity(16, 64, 64), 7));
+        assert_ne!(one, drawn(capacity(16, 64, 64), 8));
+        // Completions of one prompt differ, and those of the last one can be drawn alone by their seeds.
+        assert_ne!(one[0], one[1]);
+        let mut generator = generator(&gpu, &checkpoint, capacity(2, 8, 8), cache);
+        let request = Request { prompt: prompts()[4].as_slice().into(), seed: seed_of(7, 4, 2) };
+        let alone = pollster::block_on(generator.run(&gpu, &[request], &settings(11), &mut Silent)).unwrap();
+        assert_eq!(alone[0], one[14]);
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    texts: Vec<String>,
+    completed: Vec<usize>,
+    steps: usize,
+    stop_after: usize,
+}
+
+impl Watch for Seen {
+    fn grew(&mut self, request: usize, piece: &str) {
+        self.texts[request].push_str(piece);
+    }
+
+    fn completed(&mut self, request: usize, _: &Generated) -> crate::Result<()> {
+        self.completed.push(request);
+        Ok(())
+    }
+
+    fn stepped(&mut self, _: u64, _: u64) {
+        self.steps += 1;
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.steps == self.stop_after
+    }
+}
+
+#[test]
+fn completions_end_by_token_by_text_and_by_length() {
+    let (gpu, tiny) = (gpu(), tiny());
+    let checkpoint = tiny.open();
+    let mut generator = generator(&gpu, &checkpoint, capacity(4, 64, 16), Dtype::F32);
+    let requests: Vec<Request> = (0..40).map(|seed| Request { prompt: prompts()[0].as_slice().into(), seed }).collect();
+    let mut seen = Seen { texts: vec![String::new(); 40], stop_after: usize::MAX, ..Seen::default() };
+    let plain = pollster::block_on(generator.run(&gpu, &requests, &settings(40), &mut seen)).unwrap();
+    for (index, completion) in plain.iter().enumerate() {
+        assert_eq!(seen.texts[index], completion.text, "what was shown");
+        let ended = completion.tokens.last() == Some(&1);
+        assert_eq!(completion.finish, if ended { Finish::Stop } else { Finish::Length });
+        assert!(ended || completion.tokens.len() == 40);
+    }
+    assert!(plain.iter().any(|completion| completion.finish == Finish::Stop), "one of forty ends by itself");
+    seen.completed.sort_unstable();
+    assert_eq!(seen.completed, (0..40).collect::<Vec<_>>());
+
+    // A stop string that the text of one of them holds.
+    let long = plain.iter().position(|completion| completion.text.chars().count() > 8).unwrap();
+    let stop: String = plain[long].text.chars().skip(4).take(3).collect();
+    let stopping = Settings { stop: vec![stop.clone()], ..settings(40) };
+    let stopped = pollster::block_on(generator.run(&gpu, &requests[long..=long], &stopping, &mut Silent)).unwrap();
+    assert_eq!(stopped[0].text, plain[long].text[..plain[long].text.find(&stop).unwrap()]);
+    assert_eq!(stopped[0].finish, Finish::Stop);
+    assert!(plain[long].tokens.starts_with(&stopped[0].tokens));
+}
+
+#[test]
+fn a_prompt_near_the_longest_sequence_gets_what_room_is_left() {
+    let (gpu, tiny) = (gpu(), tiny());
+    let mut generator = generator(&gpu, &tiny.open(), capacity(2, 64, 8), Dtype::F32);
+    let greedy = Settings { sampling: Sampling::greedy(), ..settings(30) };
+    let prompt = |length: usize| vec![vec![5; length]];
+    let drawn = pollster::block_on(generator.sample(&gpu, &prompt(61), 1, 0, &greedy, &mut Silent)).unwrap();
+    assert!(drawn[0].tokens.len() == 3 || drawn[0].finish == Finish::Stop);
+    for (bad, named) in [(prompt(64), "64 tokens of 64"), (vec![vec![]], "no tokens"), (vec![vec![999]], "999")] {
+        let error = pollster::block_on(generator.sample(&gpu, &bad, 1, 0, &greedy, &mut Silent)).unwrap_err();
+        assert!(error.to_string().contains(named) && error.exit_code() == 2, "{error}");
+    }
+}
+
+#[test]
+fn a_run_stops_when_asked() {
+    let (gpu, tiny) = (gpu(), tiny());
+    let mut generator = generator(&gpu, &tiny.open(), capacity(2, 64, 8), Dtype::F32);
+    let mut seen = Seen { texts: vec![String::new(); 5], stop_after: 2, ..Seen::default() };
+    let result = pollster::block_on(generator.sample(&gpu, &prompts(), 1, 0, &settings(9), &mut seen));
+    assert!(matches!(result, Err(Error::Interrupted(_))));
+    assert_eq!(seen.steps, 2);
+}
+
+/// Interrupts a run after some completions.
+struct Interrupting {
+    after: usize,
+    done: usize,
+    notes: Vec<String>,
+}
+
+impl Observer for Interrupting {
+    fn note(&mut self, line: &str) {
+        self.notes.push(line.to_owned());
+    }
+
+    fn advanced(&mut self, progress: run::Progress) {
+        self.done = progress.done;
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.done >= self.after
+    }
+}
+
+#[test]
+fn rows_come_in_order_and_an_interrupted_run_goes_on() {
+    let (gpu, tiny) = (gpu(), tiny());
+    let input = tiny.path("prompts.jsonl");
+    let lines: Vec<String> = (0..6)
+        .map(|i| match i % 2 {
+            0 => json!({"id": format!("p{i}"), "prompt": "hello ".repeat(i + 1)}).to_string(),
+            _ => json!({"messages": [{"role": "user", "content": format!("hell {i}")}]}).to_string(),
+        })
+        .collect();
+    std::fs::write(&input, lines.join("\n")).unwrap();
+    let config = |output: &str| GenerateConfig {
+        model: tiny.source(),
+        input: Some(input.clone()),
+        output: Some(tiny.path(output)),
+        n: 2,
+        max_new_tokens: 6,
+        batch_size: 3,
+        ..GenerateConfig::default()
+    };
+    let run = |config: &GenerateConfig, after: usize| {
+        let mut observer = Interrupting { after, done: 0, notes: vec![] };
+        (pollster::block_on(generate(&gpu, config, &mut observer)), observer.notes)
+    };
+    let whole = run(&config("whole.jsonl"), usize::MAX).0.unwrap();
+    assert_eq!((whole.completions, whole.rows.len()), (12, 0));
+    let text = std::fs::read_to_string(tiny.path("whole.jsonl")).unwrap();
+    let rows: Vec<output::Row> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let places: Vec<(String, usize)> = rows.iter().map(|row| (row.id.clone(), row.sample)).collect();
+    let ids = ["p0", "prompts:2", "p2", "prompts:4", "p4", "prompts:6"];
+    let expected: Vec<(String, usize)> = ids.iter().flat_map(|id| [0, 1].map(|n| ((*id).to_owned(), n))).collect();
+    assert_eq!(places, expected);
+
+    let parted = config("parted.jsonl");
+    assert!(matches!(run(&parted, 4).0, Err(Error::Interrupted(_))));
+    assert!(!tiny.path("parted.jsonl").exists());
+    assert!(run(&parted, 99).0.unwrap_err().to_string().contains("--resume"));
+    let (summary, notes) = run(&GenerateConfig { resume: true, ..parted }, usize::MAX);
+    assert!(summary.unwrap().tokens < whole.tokens, "what had ended is not drawn again");
+    assert!(notes.iter().any(|note| note.contains("there already")), "{notes:?}");
+    assert_eq!(std::fs::read_to_string(tiny.path("parted.jsonl")).unwrap(), text);
+}
+
+#[test]
+fn bad_settings_and_models_are_named() {
+    let (gpu, tiny) = (gpu(), tiny());
+    let good = GenerateConfig { model: tiny.source(), prompt: Some("hello".into()), ..GenerateConfig::default() };
+    let reward = Tiny::new(
+        Family::Llama,
+        json!({"architectures": ["LlamaForSequenceClassification"], "num_labels": 3}),
+        crate::model::Dtype::F32,
+    );
+    let bad: Vec<(&str, GenerateConfig)> = vec![
+        ("--model", GenerateConfig { model: String::new(), ..good.clone() }),
+        ("--prompt", GenerateConfig { prompt: None, ..good.clone() }),
+        ("--prompt", GenerateConfig { input: Some("x".into()), ..good.clone() }),
+        ("--output", GenerateConfig { output: Some("x".into()), ..good.clone() }),
+        ("--output", GenerateConfig { prompt: None, input: Some("x".into()), ..good.clone() }),
+        ("--n", GenerateConfig { n: 0, ..good.clone() }),
+        ("--stop", GenerateConfig { stop: vec![String::new()], ..good.clone() }),
+        ("--temperature", GenerateConfig { temperature: -0.5, ..good.clone() }),
+        ("reward model", GenerateConfig { model: reward.source(), ..good.clone() }),
+        ("no weights", GenerateConfig { model: tiny.named("model/config.json"), ..good.clone() }),
+        ("reaches no further", GenerateConfig { prompt: Some("a".repeat(80)), ..good.clone() }),
+    ];
+    for (named, config) in bad {
+        let mut observer = Interrupting { after: usize::MAX, done: 0, notes: vec![] };
+        let error = pollster::block_on(generate(&gpu, &config, &mut observer)).unwrap_err();
+        assert!(error.to_string().contains(named) && error.exit_code() == 2, "{named}: {error}");
+    }
+}
+
+#[test]
+fn prompts_get_their_special_tokens_once() {
+    let tiny = tiny();
+    let prompt = |text: &str| data::prompts::Prompt { id: "p".into(), ask: data::prompts::Ask::Text(text.into()) };
+    let write = |template: &str| {
+        let config = json!({"bos_token": "<s>", "eos_token": "</s>", "chat_template": template});
+        std::fs::write(tiny.path("model/tokenizer_config.json"), config.to_string()).unwrap();
+    };
+    let tokens = |raw: bool, text: &str| Prompter::new(&tiny.open(), raw).and_then(|p| p.tokens(&prompt(text)));
+    write("{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}");
+    let [bos, hello] = [0, 262];
+    assert_eq!(tokens(false, "hello").unwrap(), [bos, hello]);
+    assert_eq!(tokens(true, "hello").unwrap(), [bos, hello]);
+    assert_eq!(tokens(true, "<s>hello").unwrap(), [bos, hello]);
+    std::fs::write(tiny.path("model/tokenizer_config.json"), "{}").unwrap();
+    assert!(tokens(false, "hello").unwrap_err().to_string().contains("--raw"));
+    assert_eq!(tokens(true, "hello").unwrap(), [bos, hello]);
+}
