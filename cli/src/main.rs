@@ -6,6 +6,7 @@ mod devices;
 mod dpo;
 mod eval;
 mod extract;
+mod generate;
 mod inspect;
 mod print;
 mod progress;
@@ -21,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 use wgr::dpo::DpoConfig;
 use wgr::evaluate::EvalConfig;
 use wgr::extract::ExtractConfig;
+use wgr::generate::GenerateConfig;
 use wgr::train::{ScoreConfig, TrainConfig};
 
 /// Ordinal reward models on any GPU.
@@ -45,6 +47,8 @@ enum Command {
     Dpo(Box<dpo::Args>),
     /// Measure models on benchmarks, preference pairs and rated responses
     Eval(Box<eval::Args>),
+    /// Sample from a causal model
+    Generate(Box<generate::Args>),
     /// Measure kernels on an adapter
     Bench(bench::Args),
     /// Convert between GGUF and Hugging Face directories, and between dtypes
@@ -80,6 +84,7 @@ fn run() -> wgr::Result<()> {
             Command::Score(args) => score::run(&args).await,
             Command::Dpo(args) => dpo::run(&args).await,
             Command::Eval(args) => eval::run(&args).await,
+            Command::Generate(args) => generate::run(&args).await,
             Command::Convert(args) => convert::run(&args),
         }
     })
@@ -93,6 +98,7 @@ fn command() -> clap::Command {
         .mut_subcommand("score", |score| settings::show_defaults(score, &ScoreConfig::default()))
         .mut_subcommand("dpo", |dpo| settings::show_defaults(dpo, &DpoConfig::default()))
         .mut_subcommand("eval", |eval| settings::show_defaults(eval, &EvalConfig::default()))
+        .mut_subcommand("generate", |generate| settings::show_defaults(generate, &GenerateConfig::default()))
 }
 
 #[cfg(test)]

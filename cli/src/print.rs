@@ -13,6 +13,13 @@ pub fn line(text: &str) -> Result<()> {
     }
 }
 
+/// A piece of text on stdout, seen at once.
+pub fn piece(text: &str) {
+    let mut out = std::io::stdout();
+    // Where nobody reads on, nobody is left to tell.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// One JSON document on stdout.
 pub fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Error::io("stdout", error.into()))?;

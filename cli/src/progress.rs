@@ -9,6 +9,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value};
 use wgr::data::TruncationReport;
 use wgr::extract;
+use wgr::generate;
 use wgr::gpu::Gpu;
 use wgr::model::plan::MemoryPlan;
 use wgr::train::{Observer, ScoreProgress, StepMetrics};
@@ -24,6 +25,7 @@ enum Display {
 /// Watches a run for the one at the terminal.
 pub struct Progress {
     display: Display,
+    streams: bool,
     stop: Arc<AtomicBool>,
     binding_bytes: u64,
     begun: Instant,
@@ -50,6 +52,7 @@ impl Progress {
         };
         Self {
             display,
+            streams: false,
             stop: stop_on_interrupt(),
             binding_bytes: 0,
             begun: Instant::now(),
@@ -60,6 +63,20 @@ impl Progress {
             first: 0,
             position: 0,
         }
+    }
+
+    /// From now on text is shown as it grows, in place of a bar.
+    pub fn streams(&mut self) {
+        self.streams = true;
+        if let Display::Bar(bar) = &self.display {
+            bar.finish_and_clear();
+            self.display = Display::Lines;
+        }
+    }
+
+    /// Whether it is.
+    pub fn is_streaming(&self) -> bool {
+        self.streams
     }
 
     /// Says what the run works on.
@@ -251,6 +268,43 @@ impl extract::Observer for Progress {
             Display::Lines => {}
         }
         self.judged = if done == of { 0 } else { done };
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}
+
+impl generate::Observer for Progress {
+    fn note(&mut self, line: &str) {
+        self.say(line);
+    }
+
+    fn planned(&mut self, plan: &MemoryPlan) {
+        for line in plan_lines(plan, self.binding_bytes) {
+            self.say(&line);
+        }
+    }
+
+    fn grew(&mut self, piece: &str) {
+        if self.streams {
+            print::piece(piece);
+        }
+    }
+
+    fn advanced(&mut self, progress: generate::Progress) {
+        if self.streams {
+            return;
+        }
+        let (done, total) = (progress.done as u64, progress.total as u64);
+        if self.total != total {
+            self.begin(total, done);
+        }
+        // A completion takes many steps, of which plain lines need not tell.
+        if matches!(self.display, Display::Bar(_)) || done > self.position {
+            let rate = progress.tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+            self.advance(done, &format!("{} tokens, {rate:.1}/s", progress.tokens));
+        }
     }
 
     fn stop_requested(&self) -> bool {

@@ -1,7 +1,7 @@
 //! `wgr score`.
 
 use std::ops::Not;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use wgr::Result;
@@ -10,7 +10,7 @@ use wgr::train::ScoreConfig;
 
 use crate::print;
 use crate::progress::Progress;
-use crate::settings::{DeviceArgs, OutputArgs, Settings};
+use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
 use wgr::train::score;
 
 /// Flags of `wgr score`; what is not given stays out of the serialized form, so that the file or the default holds.
@@ -86,10 +86,4 @@ pub async fn run(args: &Args) -> Result<()> {
         ))?;
     }
     Ok(())
-}
-
-fn beside(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
-    name.push(".wgr.toml");
-    name.into()
 }

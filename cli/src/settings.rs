@@ -91,6 +91,13 @@ impl<C: DeserializeOwned + Serialize> Settings<C> {
     }
 }
 
+/// Where the settings of a run are saved whose output is a file: `OUTPUT.wgr.toml`.
+pub fn beside(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".wgr.toml");
+    name.into()
+}
+
 fn read(path: &Path) -> Result<Table> {
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
     text.parse::<Table>().map_err(|error| {

@@ -26,7 +26,7 @@ fn help_lists_the_commands() {
     let output = wgr(&["--help"]);
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8(output.stdout).unwrap();
-    for command in ["devices", "train", "score", "eval", "convert"] {
+    for command in ["devices", "train", "score", "eval", "generate", "convert"] {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }
 }
@@ -52,6 +52,8 @@ fn a_missing_setting_is_named() {
     assert!(bad_input(&["train"]).contains("--model"));
     assert!(bad_input(&["train", "--model", "m"]).contains("--data"));
     assert!(bad_input(&["score", "--model", "m"]).contains("--input"));
+    assert!(bad_input(&["generate", "--model", "m"]).contains("--prompt"));
+    assert!(bad_input(&["generate", "--model", "m", "--input", "i"]).contains("--output"));
 }
 
 #[test]
@@ -59,6 +61,9 @@ fn an_impossible_value_is_named() {
     let whole = ["train", "--model", "m", "--data", "d", "--output", "o"];
     for (flag, value) in [("--levels", "1"), ("--lr", "-1"), ("--lr", "nan"), ("--batch-size", "0")] {
         assert!(bad_input(&[&whole[..], &[flag, value]].concat()).contains(flag));
+    }
+    for (flag, value) in [("--temperature", "-1"), ("--top-p", "0"), ("--min-p", "2"), ("--n", "0")] {
+        assert!(bad_input(&["generate", "--model", "m", "--prompt", "p", flag, value]).contains(flag));
     }
 }
 

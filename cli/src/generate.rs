@@ -1,0 +1,142 @@
+//! `wgr generate`.
+
+use std::ops::Not;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use wgr::Result;
+use wgr::generate::{GenerateConfig, generate};
+use wgr::kernels::{self, Passes};
+
+use crate::print;
+use crate::progress::Progress;
+use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
+
+/// Flags of `wgr generate`; what is not given stays out of the serialized form, so that the file or the default holds.
+#[derive(Debug, clap::Args, Serialize)]
+#[command(allow_negative_numbers = true)]
+#[serde(rename_all = "kebab-case")]
+pub struct Args {
+    /// Causal model: a directory, a `.gguf` file or a hub name (owner/name)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    /// One prompt, answered on the terminal
+    #[arg(long, value_name = "TEXT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<String>,
+    /// Rows with a prompt each, JSONL or parquet: a `prompt`, which is a text or messages, or `messages`
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<PathBuf>,
+    /// JSONL file for the completions of the rows, in the same order
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<PathBuf>,
+    /// Most tokens of a completion
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_new_tokens: Option<usize>,
+    /// What logits are divided by before a token is drawn; 0 always takes the most likely one
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    /// Draw from the most likely tokens that have this share of the probability
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    /// Draw from so many of the most likely tokens; 0 for all
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<usize>,
+    /// Draw from tokens with at least this share of the most likely one's probability
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_p: Option<f64>,
+    /// Make tokens that were there before, prompt included, less likely: above 1
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repetition_penalty: Option<f64>,
+    /// End a completion before this text; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stop: Vec<String>,
+    /// Completions of each prompt
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<usize>,
+    /// Seed of all draws: the same one gives the same completions, whatever the batch
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    /// Sequences that run at once
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_size: Option<usize>,
+    /// Continue prompts as they stand, without the model's chat template
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    raw: bool,
+    /// Storage of keys and values
+    #[arg(long, value_parser = ["f32", "f16"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_dtype: Option<String>,
+    /// Go on where an interrupted run stopped
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    resume: bool,
+    /// Replace an existing output
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    force: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    device: DeviceArgs,
+    /// TOML file with these settings; flags override it
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(skip)]
+    show: OutputArgs,
+}
+
+/// Generates, and saves the settings beside the output, as `OUTPUT.wgr.toml`.
+pub async fn run(args: &Args) -> Result<()> {
+    let settings = Settings::<GenerateConfig>::resolve(args.config.as_deref(), args)?;
+    let config = &settings.config;
+    config.validate()?;
+    let gpu = kernels::open(&settings.adapter, Passes::Generation).await?;
+    let mut progress = Progress::new(args.show.quiet);
+    progress.runs_on(&gpu);
+    if config.prompt.is_some() && config.n == 1 && !args.show.json {
+        progress.streams();
+    }
+    let streamed = progress.is_streaming();
+    let summary = generate(&gpu, config, &mut progress).await;
+    progress.finish();
+    let summary = summary?;
+    if streamed {
+        print::line("")?;
+    }
+    if let Some(output) = &config.output {
+        settings.save(&beside(output))?;
+    }
+    if args.show.json {
+        return print::json(&summary);
+    }
+    for row in summary.rows.iter().filter(|_| !streamed) {
+        print::line(&format!("--- {} ({} tokens, seed {})\n{}", row.sample, row.tokens, row.seed, row.text))?;
+    }
+    if !args.show.quiet {
+        let text = format!("{} tokens, {:.1} tokens/s", summary.tokens, summary.tokens_per_second);
+        match &config.output {
+            Some(output) => {
+                print::line(&format!("{}: {} completions, {text}", output.display(), summary.completions))?;
+            }
+            // What was generated stands alone on stdout.
+            None => print::note(&text),
+        }
+    }
+    Ok(())
+}
