@@ -1,0 +1,62 @@
+//! Greedy decoding of SmolLM2-135M, one sequence and sixteen at once; `generate_transformers.py` does the same with PyTorch.
+//!
+//! `cargo bench --bench generate [-- MODEL]`; MODEL is what `--model` takes, else the GGUF file among the assets. Every
+//! sequence gets the same number of tokens, whatever ends it. The time of a prompt is not part of the rates.
+
+use std::time::Instant;
+
+use wgr::generate::{Generator, Sampling, Settings, Watch, generator};
+use wgr::gpu::{AdapterChoice, Dtype, Gpu};
+use wgr::model::Checkpoint;
+use wgr::model::causal::Causal;
+use wgr::model::parameter::Holding;
+
+const PROMPT: usize = 32;
+const NEW: usize = 64;
+const ROUNDS: usize = 3;
+
+/// When each step was done, and how many tokens had been drawn.
+struct Steps(Vec<(Instant, u64)>);
+
+impl Watch for Steps {
+    fn stepped(&mut self, _: u64, drawn: u64) {
+        self.0.push((Instant::now(), drawn));
+    }
+}
+
+fn main() -> wgr::Result<()> {
+    let home = std::env::home_dir().unwrap_or_default().join(".cache/wgr-assets");
+    let asset = std::env::var_os("WGR_ASSETS").map_or(home, Into::into).join("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+    // cargo passes flags of its own.
+    let model = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let model = model.unwrap_or_else(|| asset.display().to_string());
+    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default()))?;
+    let checkpoint = Checkpoint::open(&model)?;
+    let (config, tokenizer) = (checkpoint.config(), checkpoint.tokenizer()?);
+    let causal = Causal::load(&gpu, &checkpoint, Holding::Inference, 0)?;
+    let settings = Settings { sampling: Sampling::greedy(), max_new_tokens: NEW, stop: vec![] };
+    println!("{model} on {}, {PROMPT} tokens of prompt, {NEW} new ones", gpu.name());
+    for batch in [1, 16] {
+        let capacity = generator::capacity(&gpu, config, batch, PROMPT + NEW, Dtype::F32)?;
+        let (causal, tokenizer) = (causal.clone(), tokenizer.clone());
+        let mut generator = Generator::new(&gpu, causal, config, tokenizer, vec![], capacity, Dtype::F32)?;
+        let prompt = |row: usize| (0..PROMPT).map(|i| 100 + ((row * 7919 + i * 31) % 40_000) as u32).collect();
+        let prompts: Vec<Vec<u32>> = (0..batch).map(prompt).collect();
+        let mut rates = vec![];
+        for _ in 0..ROUNDS {
+            let mut steps = Steps(vec![]);
+            pollster::block_on(generator.sample(&gpu, &prompts, 1, 0, &settings, &mut steps))?;
+            // Steps before every sequence has its first token are of prompts.
+            let decoding = steps.0.iter().skip_while(|(_, drawn)| *drawn < batch as u64).collect::<Vec<_>>();
+            let (first, last) = (decoding[0], decoding[decoding.len() - 1]);
+            rates.push((last.1 - first.1) as f64 / (last.0 - first.0).as_secs_f64());
+        }
+        rates.sort_by(f64::total_cmp);
+        let rate = rates[ROUNDS / 2];
+        println!(
+            "batch {batch:2}: {rate:7.1} tokens/s, {:6.1} ms a step (median of {ROUNDS})",
+            1e3 * batch as f64 / rate
+        );
+    }
+    Ok(())
+}
