@@ -33,10 +33,16 @@ impl Template {
     /// # Errors
     /// The file is unreadable, is no jinja, uses a variable there is not, or leaves out the response.
     pub fn from_file(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        let name = path.display().to_string();
-        let source = String::from_utf8(bytes).map_err(|_| Error::input(&name, "is not UTF-8 text", ""))?;
-        Self::compile(&name, source)
+        Self::from_bytes(&path.display().to_string(), std::fs::read(path).map_err(|e| Error::io(path, e))?)
+    }
+
+    /// The content of a template file; `name` stands for it in errors.
+    ///
+    /// # Errors
+    /// As [`Template::from_file`].
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
+        let source = String::from_utf8(bytes).map_err(|_| Error::input(name, "is not UTF-8 text", ""))?;
+        Self::compile(name, source)
     }
 
     /// A template given as text; `name` stands for it in errors.

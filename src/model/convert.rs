@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::gguf_tokenizer;
+use super::weights::gguf_writer::Field;
 use super::weights::quantized::GgmlType;
 use super::weights::{Checkpoint, Dtype, NewTensor, write_model};
+use super::{companions, gguf_tokenizer};
 use crate::{Error, Result};
 
 /// What to write.
@@ -19,7 +20,8 @@ pub enum Format {
 }
 
 /// Writes the model `source` names to `output`, as `format` and with weights as `dtype`; without one every tensor
-/// keeps its own, quantised ones becoming F32. A classification head comes along.
+/// keeps its own, quantised ones becoming F32. A classification head comes along, with the prompt template and the calibration
+/// of a reward model.
 ///
 /// In GGUF files norms and biases are always F32, as llama.cpp expects them, and matrices whose rows do not come out in
 /// whole `Q8_0` blocks are F16.
@@ -65,7 +67,7 @@ fn widened(dtype: Dtype) -> Dtype {
 fn to_directory(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Result<()> {
     let tensors = kept(checkpoint, |_, stored| dtype.unwrap_or(widened(stored)));
     let config = checkpoint.config().to_json(tensors[0].dtype);
-    let files = checkpoint.tokenizer_files()?;
+    let files = [checkpoint.tokenizer_files()?, checkpoint.companions()?].concat();
     write_model(output, &config, &tensors, |tensor| checkpoint.read_f32(&tensor.name), &files)
 }
 
@@ -94,7 +96,15 @@ fn to_gguf(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Resu
         chat_template: chat_template.as_deref(),
         at: &at,
     };
-    let metadata = gguf_tokenizer::metadata(&files, checkpoint.config())?;
+    let mut metadata = gguf_tokenizer::metadata(&files, checkpoint.config())?;
+    let (field, key) = companions::HEAD;
+    metadata.extend(checkpoint.config().extra(field).map(|head| (key.to_owned(), Field::Text(head.to_string()))));
+    for (name, key) in companions::KEYS {
+        let Some(bytes) = checkpoint.companion(name)? else { continue };
+        let text =
+            String::from_utf8(bytes).map_err(|_| Error::input(format!("{at}/{name}"), "is not UTF-8 text", ""))?;
+        metadata.push((key.to_owned(), Field::Text(text)));
+    }
     checkpoint.write_gguf(output, metadata, &tensors)
 }
 
@@ -167,6 +177,28 @@ mod tests {
             same_tensors(&tiny.open(), copy);
         }
         assert_eq!(back.info("score.weight").unwrap().dtype, Dtype::BF16);
+    }
+
+    #[test]
+    fn what_makes_a_reward_model_comes_along() {
+        let head = json!({"objective": "coral", "levels": 4, "biases": [1.0, 0.5, 0.25]});
+        let changes = json!({"architectures": ["LlamaForSequenceClassification"], "num_labels": 1, "wgr": head});
+        let tiny = Tiny::new(Family::Llama, changes, Dtype::F32);
+        let companions =
+            [(companions::TEMPLATE, "{{ query }}\n{{ response }} \u{e9}\n"), (companions::CALIBRATION, "{}")];
+        for (name, text) in companions {
+            std::fs::write(tiny.path("model").join(name), text).unwrap();
+        }
+        convert(&tiny.source(), &tiny.path("narrow"), Some(Dtype::BF16), Format::HuggingFace).unwrap();
+        let (gguf, back) = there_and_back(&tiny, None);
+        let expected = companions.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
+        for copy in [&gguf, &back, &Checkpoint::open(&tiny.named("narrow")).unwrap()] {
+            assert_eq!(copy.config().extra("wgr"), Some(&head));
+            assert_eq!(copy.companions().unwrap(), expected);
+        }
+        std::fs::write(tiny.path("model").join(companions::CALIBRATION), b"\xff").unwrap();
+        let error = convert(&tiny.source(), &tiny.path("bad.gguf"), None, Format::Gguf).unwrap_err().to_string();
+        assert!(error.contains("calibration.json: is not UTF-8") && !tiny.path("bad.gguf").exists(), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod cache;
 pub mod causal;
 pub mod classifier;
+pub mod companions;
 pub mod config;
 pub mod convert;
 pub mod decoder;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, CacheRepo, Repo};
 
+use super::companions;
 use crate::{Error, Result};
 
 /// Files of a model, on disk.
@@ -19,7 +20,7 @@ pub enum Source {
 }
 
 /// Finds a model: a directory, a `.gguf` or `.json` file, or `owner/name` on the Hugging Face hub. Of a model on the
-/// hub the configuration, safetensors and tokenizer files are downloaded to the cache that Python tools share;
+/// hub the configuration, safetensors, tokenizer files and companions are downloaded to the cache that Python tools share;
 /// `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean there.
 ///
 /// # Errors
@@ -71,6 +72,8 @@ fn is_wanted(file: &str) -> bool {
         "modules.json",
         "1_Pooling/config.json",
         "config_sentence_transformers.json",
+        companions::TEMPLATE,
+        companions::CALIBRATION,
     ];
     let lengths = file.starts_with("sentence_") && file.ends_with("_config.json");
     names.contains(&file)
@@ -153,10 +156,23 @@ mod tests {
 
     #[test]
     fn only_what_a_model_needs_is_downloaded() {
-        for file in ["config.json", "model.safetensors", "model-00001-of-00002.safetensors", "1_Pooling/config.json"] {
+        for file in [
+            "config.json",
+            "model.safetensors",
+            "model-00001-of-00002.safetensors",
+            "1_Pooling/config.json",
+            "wgr_template.jinja",
+            "calibration.json",
+        ] {
             assert!(is_wanted(file), "{file}");
         }
-        for file in ["pytorch_model.bin", "onnx/model.safetensors", "README.md", "consolidated.safetensors"] {
+        for file in [
+            "pytorch_model.bin",
+            "onnx/model.safetensors",
+            "README.md",
+            "consolidated.safetensors",
+            "old/calibration.json",
+        ] {
             assert!(!is_wanted(file), "{file}");
         }
     }

@@ -1,14 +1,11 @@
 //! The calibration of a model's thresholds, kept beside its weights.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::platt::{PointwiseCalibration, logit};
+use crate::model::Checkpoint;
+use crate::model::companions::CALIBRATION;
 use crate::{Error, Result};
-
-/// Where a model directory keeps it.
-pub const CALIBRATION: &str = "calibration.json";
 
 /// P(y > k) = σ(a_k·z_k + b_k), fitted on the held-out rows of a training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,14 +24,13 @@ impl ModelCalibration {
         Some(Self { rows: labels.len(), fit: PointwiseCalibration::fit(&logits, labels)? })
     }
 
-    /// Reads that of a model directory with so many thresholds.
+    /// Reads that of a model with so many thresholds.
     ///
     /// # Errors
     /// There is none, it cannot be read, or it is of another model.
-    pub fn read(model: &Path, thresholds: usize) -> Result<Self> {
-        let path = model.join(CALIBRATION);
-        let at = path.display().to_string();
-        let bytes = std::fs::read(&path).map_err(|_| {
+    pub fn read(model: &Checkpoint, thresholds: usize) -> Result<Self> {
+        let at = model.path().join(CALIBRATION).display().to_string();
+        let bytes = model.companion(CALIBRATION)?.ok_or_else(|| {
             let problem = "is not there: the model was trained without held-out ratings";
             Error::input(&at, problem, "train with --eval-data, or score without --calibrated")
         })?;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 use crate::data::{Encoder, Example, Purpose, Template, read_rows};
 use crate::model::Checkpoint;
+use crate::model::companions::TEMPLATE;
 use crate::objective::Objective;
 
 use super::observer::Observer;
-use super::saving::TEMPLATE;
 
 /// What the rows of a run are read for.
 pub fn purpose(objective: Objective, levels: u32) -> Purpose {
@@ -21,10 +21,11 @@ pub fn purpose(objective: Objective, levels: u32) -> Purpose {
 
 /// The template the user named, else the one saved with the model, else the built-in one.
 pub fn template(named: Option<&Path>, checkpoint: &Checkpoint) -> Result<Template> {
-    let saved = checkpoint.path().join(TEMPLATE);
-    match named {
-        Some(path) => Template::from_file(path),
-        None if saved.is_file() => Template::from_file(&saved),
+    if let Some(path) = named {
+        return Template::from_file(path);
+    }
+    match checkpoint.companion(TEMPLATE)? {
+        Some(bytes) => Template::from_bytes(&checkpoint.path().join(TEMPLATE).display().to_string(), bytes),
         None => Ok(Template::builtin()),
     }
 }

@@ -16,11 +16,13 @@ mod trainer;
 mod update;
 pub(crate) mod validate;
 
-pub use calibration::{CALIBRATION, ModelCalibration};
+pub use crate::model::companions::{CALIBRATION, TEMPLATE};
+pub use calibration::ModelCalibration;
 pub use config::{Checkpointing, Precision, ScoreConfig, TrainConfig, TrainerConfig};
 pub use observer::{Observer, ScoreProgress, ScoreSummary, Silent, StepMetrics, TrainSummary};
 pub use reward_model::{RewardModel, Score, Scorer};
-pub use saving::{Head, TEMPLATE};
+pub use saving::Head;
+pub(crate) use saving::latest_checkpoint;
 pub use score::score;
 pub use step::{Outcome, Stepper, logits};
 pub use trainer::train;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::model::Checkpoint;
+use crate::model::companions::CALIBRATION;
 use crate::{Error, Result};
 
-use super::calibration::CALIBRATION;
 use super::config::{TrainConfig, TrainerConfig};
 use super::saving::{Head, latest_checkpoint};
 

@@ -64,7 +64,7 @@ impl RewardModel {
             let problem = format!("is trained with {}, which has no thresholds", self.head.objective);
             return Err(Error::input(path.display().to_string(), problem, "score without --calibrated"));
         }
-        ModelCalibration::read(path, self.head.levels as usize - 1)
+        ModelCalibration::read(&self.source, self.head.levels as usize - 1)
     }
 
     /// Where the model lies.

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::data::Template;
 use crate::files::replace_file;
 use crate::gpu::Gpu;
+use crate::model::companions::TEMPLATE;
 use crate::model::parameter::Parameter;
 use crate::model::weights::{self, NewTensor, write_model};
 use crate::model::{Checkpoint, ModelConfig};
@@ -21,8 +22,6 @@ use crate::{Error, Result};
 
 use super::step::Stepper;
 
-/// Where the prompt template is kept in a model directory.
-pub const TEMPLATE: &str = "wgr_template.jinja";
 const STATE: &str = "trainer_state.json";
 const MOMENTS: &str = "optimizer.safetensors";
 

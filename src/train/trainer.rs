@@ -8,11 +8,12 @@ use crate::data::{Example, Packed, Template};
 use crate::gpu::Gpu;
 use crate::model::Checkpoint;
 use crate::model::classifier::{self, Capacity, Loading};
+use crate::model::companions::CALIBRATION;
 use crate::objective::{Objective, initial_biases};
 use crate::report::card::{Kind, ModelCard};
 use crate::{Error, Result};
 
-use super::calibration::{CALIBRATION, ModelCalibration};
+use super::calibration::ModelCalibration;
 use super::config::TrainConfig;
 use super::course::{self, Course, Method, Taken};
 use super::evaluation::{Evaluated, evaluate};

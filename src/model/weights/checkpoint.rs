@@ -16,6 +16,7 @@ use super::mapped::Mapped;
 use super::tensors::Tensors;
 use super::writer::CONFIG;
 use crate::files::read_if_there;
+use crate::model::companions;
 use crate::model::config::{ModelConfig, TensorSpec};
 use crate::model::fields::{read_json, read_json_if_there};
 use crate::model::gguf_tokenizer;
@@ -285,6 +286,27 @@ impl Checkpoint {
             }
         }
         Ok(files)
+    }
+
+    /// The content of a [companion](crate::model::companions), if the model has it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn companion(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(metadata) = &self.metadata else { return read_if_there(&self.directory().join(name)) };
+        match companions::KEYS.iter().find(|(file, _)| *file == name) {
+            Some((_, key)) => Ok(metadata.text(key)?.map(|text| text.as_bytes().to_vec())),
+            None => Ok(None),
+        }
+    }
+
+    /// All companions that the model has, with their names.
+    pub fn companions(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut found = vec![];
+        for (name, _) in companions::KEYS {
+            found.extend(self.companion(name)?.map(|bytes| (name.to_owned(), bytes)));
+        }
+        Ok(found)
     }
 
     /// Where the tokenizer files of a model that is not a GGUF file are.

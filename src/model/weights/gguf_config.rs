@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::gguf::Metadata;
 use super::gguf_writer::{Field, NewMetadata};
+use crate::model::companions;
 use crate::model::config::{Family, ModelConfig};
 use crate::model::rope::{Rope, RopeScaling};
 use crate::{Error, Result};
@@ -95,6 +96,10 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
     }
     if labels.is_some() {
         json["num_labels"] = json!(labels);
+    }
+    let (field, key) = companions::HEAD;
+    if let Some(head) = metadata.text(key)? {
+        json[field] = serde_json::from_str(head).map_err(|e| metadata.error(key, format!("is no JSON: {e}"), ""))?;
     }
     Ok(json)
 }

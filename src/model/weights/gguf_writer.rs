@@ -36,16 +36,11 @@ pub(in crate::model) type NewMetadata = Vec<(String, Field)>;
 
 impl Checkpoint {
     /// Writes `tensors` of this checkpoint as a GGUF file, names and row orders being those of llama.cpp, under a
-    /// temporary name first. One tensor at a time is in memory. `tokenizer` is the metadata of the tokenizer.
-    pub(in crate::model) fn write_gguf(
-        &self,
-        path: &Path,
-        tokenizer: NewMetadata,
-        tensors: &[NewTensor],
-    ) -> Result<()> {
+    /// temporary name first. One tensor at a time is in memory. `further` is the metadata of its tokenizer and companions.
+    pub(in crate::model) fn write_gguf(&self, path: &Path, further: NewMetadata, tensors: &[NewTensor]) -> Result<()> {
         let config = self.config();
         let (mut metadata, rope_factors) = gguf_config::metadata(config, &self.path().display().to_string())?;
-        metadata.extend(tokenizer);
+        metadata.extend(further);
         let mut listed: Vec<_> = tensors
             .iter()
             .map(|tensor| NewTensor { name: gguf_names::to_gguf(&tensor.name), ..tensor.clone() })

@@ -1,0 +1,13 @@
+//! What a reward model keeps beside weights, configuration and tokenizer: its prompt template and its calibration. Files of
+//! a model directory; in a GGUF file texts of its metadata.
+
+/// The prompt template that a model was trained with.
+pub const TEMPLATE: &str = "wgr_template.jinja";
+/// The calibration of its thresholds.
+pub const CALIBRATION: &str = "calibration.json";
+
+/// Both, each with its key in a GGUF file.
+pub(super) const KEYS: [(&str, &str); 2] = [(TEMPLATE, "wgr.template"), (CALIBRATION, "wgr.calibration")];
+
+/// What `config.json` says of the head, and its key in a GGUF file.
+pub(super) const HEAD: (&str, &str) = ("wgr", "wgr.head");
