@@ -210,3 +210,34 @@ impl<'a> Evidence<'a> {
         words
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::turn::tests::conversation;
+    use super::*;
+
+    #[test]
+    fn a_row_says_what_the_annotator_gave_before_mining_and_validation() {
+        let turn = Turn::of(&Arc::new(conversation(&["user", "assistant", "user"]))).remove(0);
+        let given = |value| Some(Verdict::Given { value, reason: "why".into(), confidence: None });
+        let mined = Mined { from: 2, level: Feedback::Engagement, cosine: 0.9 };
+        let of_mining = Judged { verdict: given(Feedback::Neutral), mined: Some(mined), ..Judged::new(turn.clone()) };
+        let justified = Some(Verdict::Given { value: Refusal::Justified, reason: "unsafe".into(), confidence: None });
+        let of_validation = Judged {
+            verdict: given(Feedback::Rejection),
+            validated: justified,
+            refusal: Some("cannot"),
+            ..Judged::new(turn)
+        };
+        for (judged, label, level) in [(of_mining, 3, "neutral"), (of_validation, 4, "rejection")] {
+            assert_eq!(judged.label(false), Some(label));
+            let row = Instance::of(&judged, label, "rules", &Template::builtin()).unwrap();
+            let row = serde_json::to_value(row).unwrap();
+            assert_eq!((&row["label"], &row["evidence"]["level"]), (&label.into(), &level.into()));
+            assert_eq!(row["evidence"]["mined_from"].is_null(), label == 4);
+            assert_eq!(row["evidence"]["refusal_verdict"] == "justified", label == 4);
+        }
+    }
+}

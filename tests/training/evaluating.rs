@@ -175,8 +175,36 @@ fn a_bad_template_or_model_ends_the_run_before_it_begins() {
     std::fs::write(&template, "{{ query }}").unwrap();
     config.template = Some(template);
     assert!(run(&config, &mut Counter::default()).unwrap_err().to_string().contains("never uses `response`"));
+    // What the model brings along is no better.
     config.template = None;
+    let saved = place.path("llama/wgr_template.jinja");
+    std::fs::write(&saved, "{{ response").unwrap();
+    let error = run(&config, &mut Counter::default()).unwrap_err();
+    assert!(error.to_string().contains("wgr_template.jinja:1: the template fails"), "{error}");
+    std::fs::remove_file(saved).unwrap();
     config.model = vec!["no/such/model".into()];
     assert_eq!(run(&config, &mut Counter::default()).unwrap_err().exit_code(), 2);
     assert!(!config.output.exists());
+}
+
+#[test]
+fn a_template_that_fails_on_a_row_costs_the_model_and_not_the_given_scores() {
+    let place = Place::new();
+    let mut config = config(&place);
+    let messages = json!([{"role": "user", "content": "w3"}, {"role": "assistant", "content": "w4"}]);
+    let rated = place.write("rated.jsonl", &[json!({"id": "x", "messages": messages, "label": 2})]);
+    config.suite = vec![format!("wildfb={}", rated.display()).parse().unwrap()];
+    let template = place.path("template.jinja");
+    std::fs::write(&template, "{{ response }}\n{{ history[0].content }}").unwrap();
+    config.template = Some(template);
+    let error = run(&config, &mut Counter::default()).unwrap_err();
+    assert!(error.exit_code() == 2 && error.to_string().contains("template.jinja:2: the template fails"), "{error}");
+    assert!(!config.output.join("report.json").exists());
+
+    config.scores = vec![place.write("given.jsonl", &[json!({"id": "x", "score": 2.0})])];
+    config.force = true;
+    let found = run(&config, &mut Counter::default()).unwrap();
+    assert!(found.report.partial && found.failure.unwrap().to_string().contains("template.jinja:2"));
+    let results = &found.report.suites[0].results;
+    assert_eq!((results.len(), results[0].model.as_str()), (1, "given"));
 }

@@ -18,6 +18,8 @@ use crate::{Error, Result};
 #[derive(Default)]
 pub struct Table {
     rows: HashMap<Name, Row>,
+    /// How many probabilities rows hold, where they do.
+    thresholds: Option<usize>,
 }
 
 /// What a row is of.
@@ -57,8 +59,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Column>> {
         }
     }
     let column = |(name, source, table): (String, String, Table)| {
-        let levels = table.rows.values().flat_map(|row| &row.answers).find(|answer| !answer.probs.is_empty());
-        let levels = levels.map(|answer| answer.probs.len() as u32 + 1);
+        let levels = table.thresholds.map(|thresholds| thresholds as u32 + 1);
         let info = ModelInfo { name, origin: Origin::File, source, objective: None, levels };
         Column { info, source: Source::Table(table) }
     };
@@ -88,6 +89,14 @@ impl Table {
         if probs.iter().any(|p| !(0.0..=1.0).contains(p)) {
             return Err(fields.wrong("`probs` holds a number outside 0..1", "probs are P(y > k)"));
         }
+        let levels = if probs.is_empty() { None } else { Some(probs.len()) };
+        if let (Some(found), Some(before)) = (levels, self.thresholds)
+            && found != before
+        {
+            let problem = format!("`probs` holds {found} probabilities, but an earlier row {before}");
+            return Err(fields.wrong(problem, "probs are P(y > k), one for each k of the model"));
+        }
+        self.thresholds = self.thresholds.or(levels);
         let answers = scores.into_iter().map(|score| Answer { score, probs: probs.clone() }).collect();
         match self.rows.entry(Name { suite, id }) {
             Entry::Vacant(free) => free.insert(Row { place: fields.place().to_owned(), answers }),

@@ -57,6 +57,7 @@ fn bad_rows_are_named() {
         ("{\"scores\": [1, 2]}", "the row has no `id`"),
         ("{\"id\": \"a\", \"scores\": [1, 2]}", "already scored at"),
         ("{\"id\": \"b\", \"scores\": [1, 2], \"suite\": \"x\"}", "there is no suite \"x\""),
+        ("{\"id\": \"b\", \"score\": 1, \"probs\": [2]}", "`probs` holds a number outside 0..1"),
         ("{\"id\": \"c\", \"scores\": [1, 2]}", "pairs has no score of scores for \"b\""),
         ("", "pairs has no score of scores for \"b\""),
     ] {
@@ -64,4 +65,15 @@ fn bad_rows_are_named() {
         assert!(error.to_string().contains(problem) && error.exit_code() == 2, "{second}: {error}");
     }
     assert!(scores("").unwrap_err().to_string().contains("holds no rows"));
+}
+
+#[test]
+fn rows_of_a_model_have_as_many_probabilities() {
+    let row = |model: &str, id: &str, probs: &[f64]| {
+        format!("{}\n", json!({"model": model, "id": id, "score": 1, "probs": probs}))
+    };
+    let error =
+        scores(&[row("m", "a", &[0.5, 0.2]), row("n", "a", &[0.5]), row("m", "b", &[0.5])].concat()).unwrap_err();
+    let expected = "scores.jsonl:3: `probs` holds 1 probabilities, but an earlier row 2";
+    assert!(error.to_string().contains(expected) && error.exit_code() == 2, "{error}");
 }

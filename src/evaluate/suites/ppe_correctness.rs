@@ -32,7 +32,15 @@ pub fn item(file: &Path, mut fields: Fields) -> Result<Item> {
     };
     let prompt = fields.text("prompt")?;
     let correct = fields.booleans("scores")?;
+    if correct.is_empty() {
+        return Err(fields.wrong("`scores` is empty", "it says of each response whether it is correct"));
+    }
     let responses = (1..=correct.len()).map(|k| fields.text(&format!("response_{k}"))).collect::<Result<Vec<_>>>()?;
+    let next = format!("response_{}", correct.len() + 1);
+    if fields.optional(&next)?.is_some() {
+        let problem = format!("`scores` holds {} entries, but there is a `{next}`", correct.len());
+        return Err(fields.wrong(problem, "it says of each response whether it is correct"));
+    }
     let mut pairs = fields.places("sampled_conflict_pairs")?;
     for pair in &mut pairs {
         if pair.iter().any(|&place| place >= correct.len()) {

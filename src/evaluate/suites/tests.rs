@@ -268,6 +268,94 @@ fn what_is_wrong_with_files_is_named() {
     assert!(missing.to_string().contains("no-such-file") && missing.exit_code() == 2);
 }
 
+/// A row of every suite with nothing but the fields it needs.
+fn bare_rows() -> [(SuiteName, &'static str, Value); 8] {
+    let texts = |n: usize| vec!["t"; n];
+    [
+        (
+            SuiteName::Rewardbench,
+            "r.jsonl",
+            json!({"id": 1, "subset": "s", "prompt": "p", "chosen": "c", "rejected": "r"}),
+        ),
+        (
+            SuiteName::Rewardbench2,
+            "r.jsonl",
+            json!({"id": "1", "subset": "Math", "prompt": "p", "chosen": texts(1), "rejected": texts(3)}),
+        ),
+        (
+            SuiteName::Rmbench,
+            "chat_filtered.jsonl",
+            json!({"id": 1, "prompt": "p", "chosen": texts(3), "rejected": texts(3)}),
+        ),
+        (
+            SuiteName::Judgebench,
+            "r.jsonl",
+            json!({"pair_id": "1", "source": "s", "question": "q", "response_A": "a", "response_B": "b", "label": "A>B"}),
+        ),
+        (
+            SuiteName::PpeHuman,
+            "r.jsonl",
+            json!({"question_id": "1", "winner": "model_a", "prompt": "p", "response_1": "a", "response_2": "b"}),
+        ),
+        (
+            SuiteName::PpeCorrectness,
+            "math.jsonl",
+            json!({"question_id": "1", "prompt": "p", "response_1": "a", "response_2": "b", "scores": [true, false],
+                   "sampled_conflict_pairs": [[0, 1]]}),
+        ),
+        (SuiteName::Pairs, "r.jsonl", json!({"chosen": "c", "rejected": "r"})),
+        (SuiteName::Wildfb, "r.jsonl", json!({"text": "t", "label": 1})),
+    ]
+}
+
+#[test]
+fn every_field_that_a_suite_needs_is_asked_for_by_name_and_row() {
+    for (name, file, row) in bare_rows() {
+        let folder = Folder::new();
+        folder.rows(file, std::slice::from_ref(&row));
+        assert_eq!(folder.read(name).unwrap().items.len(), 1, "{name}");
+        for field in row.as_object().unwrap().keys() {
+            for without in [None, Some(json!(null)), Some(json!({}))] {
+                let mut second = row.clone();
+                let fields = second.as_object_mut().unwrap();
+                match without.clone() {
+                    Some(value) => fields.insert(field.clone(), value),
+                    None => fields.shift_remove(field),
+                };
+                if fields.contains_key("id") {
+                    fields.insert("id".into(), if field == "id" { fields["id"].clone() } else { json!("2") });
+                }
+                folder.rows(file, &[row.clone(), second]);
+                let error = folder.read(name).unwrap_err();
+                let said = error.to_string();
+                assert!(
+                    said.contains(&format!("{file}:2")) && error.exit_code() == 2,
+                    "{name}, {field}, {without:?}: {said}"
+                );
+                assert!(said.contains(&format!("`{field}`")), "{name}, {field}, {without:?}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lists_of_unequal_lengths_are_named() {
+    for (change, problem) in [
+        (json!({"scores": [true, false, true]}), "the row has no `response_3`"),
+        (json!({"scores": [true]}), "`scores` holds 1 entries, but there is a `response_2`"),
+        (json!({"sampled_conflict_pairs": [[0, 2]]}), "`sampled_conflict_pairs` holds [0, 2]"),
+        (json!({"sampled_conflict_pairs": [[0]]}), "not a list of pairs of places"),
+        (json!({"scores": []}), "`scores` is empty"),
+    ] {
+        let [.., (name, file, mut row), _, _] = bare_rows();
+        row.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let folder = Folder::new();
+        folder.rows(file, &[row]);
+        let error = folder.read(name).unwrap_err().to_string();
+        assert!(error.contains("math.jsonl:1: ") && error.contains(problem), "{error}");
+    }
+}
+
 /// The files that are at hand in full read as what they are.
 #[test]
 fn published_files_are_read() {
