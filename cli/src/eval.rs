@@ -5,18 +5,23 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use wgr::Result;
-use wgr::evaluate::report::{self, Report};
+use wgr::evaluate::report;
 use wgr::evaluate::{EvalConfig, SuitePath, evaluate};
 use wgr::kernels::{self, Passes};
 
 use crate::print;
 use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
+use crate::study;
 
 /// Flags of `wgr eval`; what is not given stays out of the serialized form, so that the file or the default holds.
 #[derive(Debug, clap::Args, Serialize)]
+#[command(args_conflicts_with_subcommands = true)]
 #[serde(rename_all = "kebab-case")]
 pub struct Args {
+    #[command(subcommand)]
+    #[serde(skip)]
+    command: Option<Command>,
     /// Models with a score head: directories, `.gguf` files, hub names (owner/name), or addresses of reward servers
     /// (http://host/get_reward), whose key, if they need one, is read from WGR_API_KEY
     #[arg(long, num_args = 1.., value_name = "M")]
@@ -80,9 +85,18 @@ pub struct Args {
     show: OutputArgs,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Train models that differ in one thing, evaluate them and compare
+    Study(Box<study::Args>),
+}
+
 /// Evaluates, and saves the settings in the output, as `wgr.toml`. A partial report is printed too, before the error that
 /// made it one.
 pub async fn run(args: &Args) -> Result<()> {
+    if let Some(Command::Study(args)) = &args.command {
+        return study::run(args).await;
+    }
     let settings = Settings::<EvalConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     let mut progress = Progress::new(args.show.quiet);
@@ -99,23 +113,10 @@ pub async fn run(args: &Args) -> Result<()> {
     if args.show.json {
         print::json(&evaluation.report)?;
     } else if !args.show.quiet {
-        lines(&evaluation.report).iter().try_for_each(|line| print::line(line))?;
+        print::columns(&report::table(&evaluation.report))?;
         print::line(&format!("{}, report.md, report.json", output.join("report.html").display()))?;
     }
     evaluation.failure.map_or(Ok(()), Err)
-}
-
-/// The results in short, in columns as wide as what they hold.
-fn lines(report: &Report) -> Vec<String> {
-    let rows = report::table(report);
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -125,13 +126,13 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Command {
+    struct Line {
         #[command(flatten)]
         args: Args,
     }
 
     fn resolve(flags: &[&str]) -> EvalConfig {
-        let command = Command::try_parse_from([&["eval"], flags].concat()).unwrap();
+        let command = Line::try_parse_from([&["eval"], flags].concat()).unwrap();
         Settings::resolve(None, &command.args).unwrap().config
     }
 
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn a_suite_without_a_name_is_wrong_usage() {
         for suite in ["gpt-4o.jsonl", "rewards=a", "pairs="] {
-            assert!(Command::try_parse_from(["eval", "--suite", suite]).is_err());
+            assert!(Line::try_parse_from(["eval", "--suite", suite]).is_err());
         }
     }
 }

@@ -12,6 +12,7 @@ mod print;
 mod progress;
 mod score;
 mod settings;
+mod study;
 mod train;
 mod trainer;
 
@@ -21,6 +22,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use wgr::dpo::DpoConfig;
 use wgr::evaluate::EvalConfig;
+use wgr::evaluate::study::StudyConfig;
 use wgr::extract::ExtractConfig;
 use wgr::generate::GenerateConfig;
 use wgr::train::{ScoreConfig, TrainConfig};
@@ -97,7 +99,10 @@ fn command() -> clap::Command {
         .mut_subcommand("train", |train| settings::show_defaults(train, &TrainConfig::default()))
         .mut_subcommand("score", |score| settings::show_defaults(score, &ScoreConfig::default()))
         .mut_subcommand("dpo", |dpo| settings::show_defaults(dpo, &DpoConfig::default()))
-        .mut_subcommand("eval", |eval| settings::show_defaults(eval, &EvalConfig::default()))
+        .mut_subcommand("eval", |eval| {
+            settings::show_defaults(eval, &EvalConfig::default())
+                .mut_subcommand("study", |study| settings::show_defaults(study, &StudyConfig::default()))
+        })
         .mut_subcommand("generate", |generate| settings::show_defaults(generate, &GenerateConfig::default()))
 }
 

@@ -26,6 +26,17 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     line(&text)
 }
 
+/// Rows in columns as wide as what they hold.
+pub fn columns(rows: &[Vec<String>]) -> Result<()> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    rows.iter().try_for_each(|row| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
+        line(cells.join("  ").trim_end())
+    })
+}
+
 /// One line on stderr. Where that is closed nobody is left to tell.
 pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");

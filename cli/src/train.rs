@@ -47,10 +47,10 @@ pub struct Args {
     /// TOML file with these settings; flags override it
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
-    config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     #[command(flatten)]
     #[serde(skip)]
-    show: OutputArgs,
+    pub show: OutputArgs,
 }
 
 /// Trains, and saves the settings as `wgr.toml` in the output.

@@ -173,3 +173,40 @@ fn bad_settings_are_named() {
         assert!(!output.exists());
     }
 }
+
+#[test]
+fn a_study_that_cannot_be_is_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out");
+    let config = folder.path().join("study.toml");
+    std::fs::write(&config, "model = 'm'\ndata = ['d']\nstudy = ['users']\nsuite = ['pairs=x']\nuser = [1]\n").unwrap();
+    let study = |flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wgr"));
+        command.args(["eval", "study"]).args(flags).arg("--output").arg(&output).output().unwrap()
+    };
+    let whole = ["--model", "m", "--data", "d", "--study", "users", "--suite", "pairs=x"];
+    for (flags, problem) in [
+        (&["--model", "m", "--data", "d"][..], "--study: is missing"),
+        (&whole[..6], "--suite: is missing"),
+        (&whole, "--users: leaves nothing to compare"),
+        (&[&whole[..], &["--users", "4"]].concat(), "--users: leaves nothing to compare"),
+        (&[&whole[..], &["--users", "4", "8", "--seeds", "0"]].concat(), "--seeds"),
+        (&[&whole[..], &["--users", "4", "8", "--lr", "0"]].concat(), "--lr"),
+        (&["--config", config.to_str().unwrap()], "unknown field `user`"),
+    ] {
+        let failed = study(flags);
+        let error = String::from_utf8_lossy(&failed.stderr).into_owned();
+        assert!(failed.status.code() == Some(2) && error.contains(problem), "{flags:?}: {error}");
+        assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+        assert!(!output.exists());
+    }
+    for (flag, value) in [("--study", "user"), ("--heads", "head"), ("--users", "few")] {
+        assert_eq!(study(&[flag, value]).status.code(), Some(2));
+    }
+    let help = study(&["--help"]);
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(
+        help.contains("--keep-models") && help.contains("[default: 1e-5]") && !help.contains("--eval-data"),
+        "{help}"
+    );
+}

@@ -5,7 +5,8 @@
 //! models. In reading order: [`metrics`] are the plain formulas, [`weighted`] and [`ranking`] the same under weights, which
 //! [`units`] draws and [`bootstrap`] turns into intervals; [`ordinal`] and [`pairs`] describe a scored set, with
 //! [`calibration`], [`platt`], [`coverage`], [`margins`] and [`levels`]; [`slices`] and [`length_bias`] look for who is
-//! served worse; [`benchmarks`] are the scoring rules of published suites.
+//! served worse; [`benchmarks`] are the scoring rules of published suites. [`study`] trains models to compare, and
+//! evaluates them.
 //!
 //! Everything is in f64, and what a set leaves undefined is `None`, never NaN.
 
@@ -28,6 +29,7 @@ pub mod report;
 mod run;
 pub mod scores;
 pub mod slices;
+pub mod study;
 pub mod suites;
 pub mod units;
 pub mod weighted;

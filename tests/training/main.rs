@@ -9,3 +9,4 @@ mod refusals;
 mod resuming;
 mod scoring;
 mod steps;
+mod studying;

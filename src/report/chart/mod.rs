@@ -1,10 +1,12 @@
 //! Charts as SVG, readable on light and dark pages.
 //!
 //! [`line_chart`] draws named series over two axes of numbers: curves, points, and the bars of a [`histogram()`].
-//! [`bar_chart`] sets named values side by side, [`interval_chart`] adds how sure they are, and [`ridge_chart`] compares
-//! histograms. Screen readers get the caption of a chart; set a table beside it.
+//! [`bar_chart`] sets named values side by side, [`interval_chart`] adds how sure they are, [`dot_chart`] shows a few
+//! numbers for each name with mean and spread, and [`ridge_chart`] compares histograms. Screen readers get the caption of
+//! a chart; set a table beside it.
 
 mod bars;
+mod dots;
 mod histogram;
 mod intervals;
 mod legend;
@@ -14,6 +16,7 @@ mod ridges;
 mod rows;
 
 pub use bars::{Bars, bar_chart};
+pub use dots::{Dots, dot_chart};
 pub use histogram::{histogram, outline};
 pub use intervals::{Dot, interval_chart};
 pub use lines::{Axis, Series, Style, line_chart, loss_chart, smooth};

@@ -78,10 +78,14 @@ impl Page {
     }
 }
 
-/// Whether a cell reads as a number, perhaps with a unit sign: `0.91`, `1,200`, `35 %`; a dash stands for none.
+/// Whether a cell reads as a number, perhaps with a unit sign or a spread: `0.91`, `1,200`, `35 %`, `0.9 ± 0.1`; a dash
+/// stands for none.
 pub(super) fn is_number(cell: &str) -> bool {
-    let digits: String = cell.chars().filter(|c| !matches!(c, ',' | '%' | ' ' | '\u{2212}')).collect();
-    cell == "–" || digits.parse::<f64>().is_ok_and(f64::is_finite)
+    let is_one = |part: &str| {
+        let digits: String = part.chars().filter(|c| !matches!(c, ',' | '%' | ' ' | '\u{2212}')).collect();
+        digits.parse::<f64>().is_ok_and(f64::is_finite)
+    };
+    cell == "–" || cell.split(" ± ").all(is_one)
 }
 
 pub(super) fn number_class(numeric: bool) -> &'static str {
@@ -94,8 +98,8 @@ mod tests {
 
     #[test]
     fn numbers_are_set_to_the_right() {
-        assert!(["0.91", "1,200", "35 %", "-3", "1e-5", "–"].into_iter().all(is_number));
-        assert!(["roc_auc", "", "nan", "inf", "3 of 4"].into_iter().all(|cell| !is_number(cell)));
+        assert!(["0.91", "1,200", "35 %", "-3", "1e-5", "–", "0.9 ± 0.1"].into_iter().all(is_number));
+        assert!(["roc_auc", "", "nan", "inf", "3 of 4", "a ± b", "±"].into_iter().all(|cell| !is_number(cell)));
         let mut page = Page::new("page");
         page.table("Metrics", &["name", "value"], &[vec!["roc_auc".into(), "0.91".into()]]);
         let html = page.render();
