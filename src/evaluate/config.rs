@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bootstrap::Bootstrap;
 use super::calibration::BINS;
-use super::scores::is_address;
 use super::suites::SuiteName;
+use crate::http::is_address;
 use crate::{Error, Result};
 
 /// Settings of `wgr eval`.

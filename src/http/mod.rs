@@ -1,10 +1,12 @@
 //! A small HTTP client for JSON services: annotators and reward servers.
 //!
 //! [`Endpoint::post`] sends one request and says of a [`failure`] whether it may pass and how long the server asks to wait
-//! (`waits`); [`backoff`] says how long to wait where it does not ask.
+//! (`waits`); [`backoff`] says how long to wait where it does not ask. [`RewardServer`] is what rates texts, for evaluation and
+//! online DPO.
 
 pub mod backoff;
 pub mod failure;
+mod reward_server;
 mod waits;
 
 use std::time::Duration;
@@ -13,6 +15,7 @@ use ureq::Agent;
 use ureq::http::Response;
 
 pub use failure::{Failure, Kind};
+pub use reward_server::{RewardServer, is_address};
 
 use crate::{Error, Result};
 

@@ -20,6 +20,7 @@ use super::config::EvalConfig;
 use super::suites::Suite;
 use crate::data::TruncationReport;
 use crate::gpu::Gpu;
+use crate::http::is_address;
 use crate::store::Store;
 use crate::train::Observer;
 use crate::{Error, Result};
@@ -89,11 +90,6 @@ enum Source {
     Model(Box<Model>),
     Server(Box<Server>),
     Table(Table),
-}
-
-/// Whether a model is an address and not a name.
-pub fn is_address(model: &str) -> bool {
-    model.starts_with("http://") || model.starts_with("https://")
 }
 
 /// The columns that the settings ask for, models first.

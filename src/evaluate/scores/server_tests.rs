@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
@@ -24,7 +24,8 @@ fn suite(responses: usize) -> (TempDir, Suite) {
 fn scores(folder: &Path, suite: &Suite, server: &TestServer) -> Result<Vec<f64>> {
     let config = EvalConfig { batch_size: 2, output: folder.to_owned(), ..EvalConfig::default() };
     let url = server.base().replace("/v1", "/get_reward");
-    let asked = Server { first_wait: Duration::from_millis(1), ..Server::open(&config, &url)? };
+    let mut asked = Server::open(&config, &url)?;
+    asked.server = asked.server.impatient();
     let mut store = Store::open(&folder.join("scores.jsonl"))?;
     let mut found = vec![];
     asked.score(&config, std::slice::from_ref(suite), &mut store, &mut Silent, &mut |_, scored| {
@@ -51,59 +52,28 @@ fn rewards_come_in_order_and_once() {
 }
 
 #[test]
-fn what_passes_is_waited_for() {
+fn a_lie_leaves_no_score() {
     let (folder, suite) = suite(2);
+    let server = TestServer::start(|_, _| Reply::json(&json!({"rewards": [1.0, null]})));
+    let error = scores(folder.path(), &suite, &server).unwrap_err();
+    assert!(error.to_string().contains("no finite number") && error.exit_code() == 1, "{error}");
+    assert_eq!(std::fs::read(folder.path().join("scores.jsonl")).unwrap(), b"");
+}
+
+#[test]
+fn a_failure_ends_the_run_and_keeps_what_came_before() {
+    let (folder, suite) = suite(4);
     let server = TestServer::start(|n, request| match n {
-        0 => Reply::status(503),
-        1 => Reply::Cut,
-        2 => Reply::HangUp,
-        3 => Reply::Answer(429, vec![("retry-after", "0".into())], vec![]),
-        _ => Reply::json(&json!({"rewards": rewards(request)})),
+        0 => Reply::json(&json!({"rewards": rewards(request)})),
+        _ => Reply::status(404),
     });
-    assert_eq!(scores(folder.path(), &suite, &server).unwrap(), [0.0, 1.0]);
-    assert_eq!(server.log().len(), 5);
-}
-
-#[test]
-fn nothing_is_put_in_the_place_of_a_score() {
-    let replies: [(Value, &str); 6] = [
-        (json!({"rewards": [1.0]}), "1 rewards for 2 texts"),
-        (json!({"rewards": [1.0, 2.0, 3.0]}), "3 rewards for 2 texts"),
-        (json!({"rewards": [1.0, null]}), "no finite number"),
-        (json!({"rewards": [[1.0], [2.0]]}), "no finite number"),
-        (json!({"error": "out of memory"}), "out of memory"),
-        (json!([1.0, 2.0]), "no list of `rewards`"),
-    ];
-    let bodies = replies.into_iter().map(|(body, problem)| (body.to_string(), problem));
-    for (body, problem) in bodies.chain([("{\"rewards\": [NaN, 1]}".to_owned(), "not JSON")]) {
-        let (folder, suite) = suite(2);
-        let answer = body.clone().into_bytes();
-        let server = TestServer::start(move |_, _| Reply::Answer(200, vec![], answer.clone()));
-        let error = scores(folder.path(), &suite, &server).unwrap_err();
-        assert!(error.to_string().contains(problem) && error.exit_code() == 1, "{body}: {error}");
-        assert_eq!(server.log().len(), 1, "{body}: asking again would not help");
-        assert_eq!(std::fs::read(folder.path().join("scores.jsonl")).unwrap(), b"");
-    }
-}
-
-#[test]
-fn what_does_not_pass_ends_the_run_and_keeps_what_came_before() {
-    for (status, requests, problem) in
-        [(401, 1, KEY_VARIABLE), (404, 1, "get_reward"), (500, ATTEMPTS, "6 times in a row")]
-    {
-        let (folder, suite) = suite(4);
-        let server = TestServer::start(move |n, request| match n {
-            0 => Reply::json(&json!({"rewards": rewards(request)})),
-            _ => Reply::status(status),
-        });
-        let error = scores(folder.path(), &suite, &server).unwrap_err();
-        assert!(error.to_string().contains(problem), "{error}");
-        assert_eq!(server.log().len() as u32, 1 + requests);
-        let kept = std::fs::read_to_string(folder.path().join("scores.jsonl")).unwrap();
-        assert_eq!(kept.lines().count(), 2);
-        let good = TestServer::start(|_, request| Reply::json(&json!({"rewards": rewards(request)})));
-        // Another address is another model, so all is asked again.
-        assert_eq!(scores(folder.path(), &suite, &good).unwrap().len(), 4);
-        assert_eq!(good.log().len(), 2);
-    }
+    let error = scores(folder.path(), &suite, &server).unwrap_err();
+    assert!(error.to_string().contains("get_reward"), "{error}");
+    assert_eq!(server.log().len(), 2);
+    let kept = std::fs::read_to_string(folder.path().join("scores.jsonl")).unwrap();
+    assert_eq!(kept.lines().count(), 2);
+    let good = TestServer::start(|_, request| Reply::json(&json!({"rewards": rewards(request)})));
+    // Another address is another model, so all is asked again.
+    assert_eq!(scores(folder.path(), &suite, &good).unwrap().len(), 4);
+    assert_eq!(good.log().len(), 2);
 }
