@@ -104,23 +104,32 @@ impl RewardModel {
             first += set.len();
         }
         let tokens = |batch: &Vec<usize>| batch.iter().map(|index| lengths[*index]).sum::<usize>();
+        let capacity = Capacity {
+            tokens: batches.iter().map(tokens).max().unwrap_or(1),
+            sequences: batch_size.min(lengths.len()),
+            length: longest,
+        };
+        Ok(Scorer { batches, ..self.load_for(gpu, capacity, observer)? })
+    }
+
+    /// Loads the weights, with room for batches that are not known yet.
+    ///
+    /// # Errors
+    /// As [`RewardModel::load`].
+    pub fn load_for<'a>(&'a self, gpu: &'a Gpu, capacity: Capacity, observer: &mut dyn Observer) -> Result<Scorer<'a>> {
         let loading = Loading {
             holding: Holding::Inference,
             checkpointing: Checkpointing::None,
             logits: self.outputs,
             biases: self.head.biases.clone(),
             seed: 0,
-            capacity: Capacity {
-                tokens: batches.iter().map(tokens).max().unwrap_or(1),
-                sequences: batch_size.min(lengths.len()),
-                length: longest,
-            },
+            capacity,
         };
         let plan = classifier::plan(self.source.config(), &self.source, &loading);
         observer.planned(&plan);
         plan.check(gpu)?;
         let classifier = Classifier::load(gpu, &self.source, &loading)?;
-        Ok(Scorer { gpu, head: &self.head, classifier, recording: Recording::new(), batches })
+        Ok(Scorer { gpu, head: &self.head, classifier, recording: Recording::new(), batches: vec![] })
     }
 }
 
@@ -145,7 +154,8 @@ pub struct Scorer<'a> {
 }
 
 impl Scorer<'_> {
-    /// The rows of each batch, by their places among all lengths the model was loaded for; alike lengths together.
+    /// The rows of each batch, by their places among all lengths the model was loaded for; alike lengths together. None
+    /// where it was loaded for batches that were not known.
     pub fn batches(&self) -> &[Vec<usize>] {
         &self.batches
     }
