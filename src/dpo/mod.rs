@@ -2,12 +2,14 @@
 //!
 //! In reading order: `config` and what it must satisfy; `encode` makes token ids of preference rows; `reference` says how
 //! likely the reference finds each completion, once, and `cache` keeps it; `step` takes one optimizer step; `trainer` puts
-//! them together, with `measures` and `warnings` of every step and `saving` of the policy.
+//! them together, with `measures` and `warnings` of every step and `saving` of the policy. [`online`] trains on pairs that
+//! it makes itself, of the policy's own completions and a reward.
 
 mod cache;
 mod config;
 mod encode;
 mod measures;
+pub mod online;
 mod reference;
 mod room;
 mod saving;

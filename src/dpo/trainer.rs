@@ -109,7 +109,7 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
 }
 
 /// Opens the model to train, or the checkpoint to go on from.
-fn open_policy(config: &DpoConfig, resumed: Option<&Path>) -> Result<Checkpoint> {
+pub(super) fn open_policy(config: &DpoConfig, resumed: Option<&Path>) -> Result<Checkpoint> {
     let source = match resumed {
         Some(directory) => Checkpoint::open(&directory.display().to_string())?,
         None => Checkpoint::open(&config.policy)?,

@@ -14,6 +14,15 @@ impl DpoConfig {
     pub fn validate(&self) -> Result<()> {
         given("--policy", !self.policy.is_empty())?;
         given("--data", !self.data.is_empty())?;
+        self.validate_loss()?;
+        self.trainer.validate()
+    }
+
+    /// Checks what is minimised, and at which rate.
+    ///
+    /// # Errors
+    /// As [`Self::validate`].
+    pub(super) fn validate_loss(&self) -> Result<()> {
         check(
             "--beta",
             (self.beta as f32).is_finite() && self.beta as f32 > 0.0,
@@ -25,8 +34,7 @@ impl DpoConfig {
         check("--sft-weight", is_weight(self.sft_weight), self.sft_weight, "take 0, which switches it off, or more")?;
         check("--simpo-gamma", is_weight(self.simpo_gamma), self.simpo_gamma, "take 0 or a number above")?;
         learning_rate(self.lr)?;
-        self.refuse_what_the_loss_ignores()?;
-        self.trainer.validate()
+        self.refuse_what_the_loss_ignores()
     }
 
     /// A setting that the loss does not read was given for a reason, which the run would not serve.

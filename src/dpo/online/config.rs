@@ -1,0 +1,196 @@
+//! Settings of `wgr dpo --online`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::dpo::DpoConfig;
+use crate::generate::Sampling;
+use crate::objective::PreferenceLoss;
+use crate::train::TrainerConfig;
+use crate::train::validate::{check, given, learning_rate};
+
+/// Settings of online DPO.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OnlineConfig {
+    /// Says in a file of settings that they are those of online DPO.
+    pub online: bool,
+    /// Causal model to start from: directory, `.gguf` file, config `.json` of a new model, or hub name.
+    pub policy: String,
+    /// What the policy is kept near to; the policy as it starts when absent.
+    pub reference: Option<String>,
+    /// Prompts to learn from.
+    pub prompts: Vec<PathBuf>,
+    /// What rates completions: a reward model, or the address of a reward server. Of a reward of one's own, its name.
+    pub reward: String,
+    /// Prompt template of the reward; the one saved with the model, or the built-in one, when absent.
+    pub template: Option<PathBuf>,
+    /// Completions a prompt.
+    pub rollouts: usize,
+    /// What logits are divided by for sampling; log-probabilities are always those at temperature 1.
+    pub temperature: f64,
+    /// Share of the probability that the most likely tokens kept have together.
+    pub top_p: f64,
+    /// Most tokens kept; 0 keeps all.
+    pub top_k: usize,
+    /// Least probability of tokens kept, as a share of the largest.
+    pub min_p: f64,
+    /// Longest completion in tokens.
+    pub max_new_tokens: usize,
+    /// The least difference of rewards that makes a pair.
+    pub min_margin: f64,
+    /// Stop when the divergence from the reference exceeds this, in nats a completion.
+    pub max_kl: Option<f64>,
+    /// What is minimised.
+    pub loss: PreferenceLoss,
+    /// What log-probability ratios are multiplied by: larger stays nearer to the reference.
+    pub beta: f64,
+    /// Share of pairs that are thought to be the wrong way round, for `cdpo` and `robust`.
+    pub label_smoothing: f64,
+    /// Weight of the token-mean negative log-likelihood of the chosen completion.
+    pub sft_weight: f64,
+    /// The margin that `simpo` asks for.
+    pub simpo_gamma: f64,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// What it has in common with other trainers. A micro-batch is one of prompts; held-out rows are prompts, too.
+    #[serde(flatten)]
+    pub trainer: TrainerConfig,
+}
+
+impl Default for OnlineConfig {
+    fn default() -> Self {
+        Self {
+            online: true,
+            policy: String::new(),
+            reference: None,
+            prompts: vec![],
+            reward: String::new(),
+            template: None,
+            rollouts: 8,
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            max_new_tokens: 256,
+            min_margin: 0.0,
+            max_kl: None,
+            loss: PreferenceLoss::Sigmoid,
+            beta: 0.1,
+            label_smoothing: 0.0,
+            sft_weight: 0.0,
+            simpo_gamma: 0.5,
+            lr: 5e-7,
+            trainer: TrainerConfig::default(),
+        }
+    }
+}
+
+impl OnlineConfig {
+    /// Prompts of an optimizer step.
+    pub fn prompts_per_step(&self) -> usize {
+        self.trainer.batch_size.saturating_mul(self.trainer.grad_accum)
+    }
+
+    /// How completions are drawn.
+    pub fn sampling(&self) -> Sampling {
+        let Self { temperature, top_p, top_k, min_p, .. } = *self;
+        Sampling { temperature, top_p, top_k, min_p, ..Sampling::default() }
+    }
+
+    /// What it has in common with offline DPO.
+    pub fn dpo(&self) -> DpoConfig {
+        let Self { loss, beta, label_smoothing, sft_weight, simpo_gamma, lr, .. } = *self;
+        DpoConfig {
+            policy: self.policy.clone(),
+            reference: self.reference.clone(),
+            loss,
+            beta,
+            label_smoothing,
+            sft_weight,
+            simpo_gamma,
+            lr,
+            trainer: self.trainer.clone(),
+            ..DpoConfig::default()
+        }
+    }
+
+    /// Checks every value that can be wrong on its own.
+    ///
+    /// # Errors
+    /// The first setting that no run can have, named as its flag.
+    pub fn validate(&self) -> Result<()> {
+        given("--policy", !self.policy.is_empty())?;
+        given("--prompts", !self.prompts.is_empty())?;
+        given("--reward", !self.reward.is_empty())?;
+        check("--rollouts", self.rollouts > 1, self.rollouts, "a pair takes at least 2")?;
+        let is_positive = |value: f64| (value as f32).is_finite() && value > 0.0;
+        check(
+            "--temperature",
+            is_positive(self.temperature),
+            self.temperature,
+            "take a number above 0; without chance all rollouts of a prompt are alike",
+        )?;
+        self.sampling().validate()?;
+        check("--max-new-tokens", self.max_new_tokens > 0, self.max_new_tokens, "take at least 1")?;
+        let margin = self.min_margin;
+        check("--min-margin", margin.is_finite() && margin >= 0.0, margin, "take 0 or a number above")?;
+        if let Some(kl) = self.max_kl {
+            check("--max-kl", kl.is_finite() && kl > 0.0, kl, "take a number above 0, or leave it out")?;
+        }
+        self.dpo().validate_loss()?;
+        learning_rate(self.lr)?;
+        self.trainer.validate()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole() -> OnlineConfig {
+        OnlineConfig {
+            policy: "p".into(),
+            prompts: vec!["f".into()],
+            reward: "r".into(),
+            trainer: TrainerConfig { output: "o".into(), ..TrainerConfig::default() },
+            ..OnlineConfig::default()
+        }
+    }
+
+    #[test]
+    fn the_defaults_can_run() {
+        whole().validate().unwrap();
+    }
+
+    #[test]
+    fn each_impossible_value_is_refused_by_its_flag() {
+        type Spoil = fn(&mut OnlineConfig);
+        let cases: &[(&str, Spoil)] = &[
+            ("--policy", |c| c.policy.clear()),
+            ("--prompts", |c| c.prompts.clear()),
+            ("--reward", |c| c.reward.clear()),
+            ("--rollouts", |c| c.rollouts = 1),
+            ("--temperature", |c| c.temperature = 0.0),
+            ("--temperature", |c| c.temperature = f64::NAN),
+            ("--top-p", |c| c.top_p = 0.0),
+            ("--top-p", |c| c.top_p = 1.5),
+            ("--max-new-tokens", |c| c.max_new_tokens = 0),
+            ("--min-margin", |c| c.min_margin = -0.1),
+            ("--min-margin", |c| c.min_margin = f64::NAN),
+            ("--max-kl", |c| c.max_kl = Some(0.0)),
+            ("--beta", |c| c.beta = 0.0),
+            ("--lr", |c| c.lr = 0.0),
+            ("--batch-size", |c| c.trainer.batch_size = 0),
+        ];
+        for (flag, spoil) in cases {
+            let mut config = whole();
+            spoil(&mut config);
+            let error = config.validate().expect_err(flag);
+            assert!(error.to_string().starts_with(&format!("{flag}: ")), "{flag}: {error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The policy on the device: drawn from with a cache of keys and values, rated and trained in packed batches. Generator,
+//! policy and optimizer share one set of weights.
+
+use std::path::PathBuf;
+
+use super::config::OnlineConfig;
+use super::learner::{Draw, Learned, Learner, LogProbs, Outcome, Request};
+use super::state::Progress;
+use crate::Result;
+use crate::data::{Completion, PackedCompletions, scoring_batches};
+use crate::dpo::saving::{Aim, save_policy};
+use crate::dpo::step::{MicroBatch, Stepper};
+use crate::generate::generator::{self, Generator};
+use crate::generate::{self, Finish};
+use crate::gpu::{Dtype, Gpu};
+use crate::model::Checkpoint;
+use crate::model::causal::Causal;
+use crate::model::classifier::Capacity;
+use crate::model::parameter::Holding;
+use crate::model::plan::MemoryPlan;
+use crate::model::policy::{LOGIT_BYTES, LogProb, Policy, Settings};
+use crate::train::{Checkpointing, Observer, saving};
+
+/// Sequences that are sampled at once.
+const AT_ONCE: usize = 32;
+
+/// How much the engine must hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Tokens of the longest prompt with a completion.
+    pub length: usize,
+    /// Completions of the largest round.
+    pub requests: usize,
+}
+
+/// The engine.
+pub struct Engine<'a> {
+    gpu: &'a Gpu,
+    config: &'a OnlineConfig,
+    source: Checkpoint,
+    stepper: Stepper,
+    reference: Policy,
+    generator: Generator,
+    capacity: Capacity,
+}
+
+impl<'a> Engine<'a> {
+    /// Loads the policy from `source` and the reference from its own checkpoint, with room for the longest prompts.
+    ///
+    /// # Errors
+    /// Models that do not fit the adapter; weights that cannot be read.
+    pub fn load(
+        gpu: &'a Gpu,
+        config: &'a OnlineConfig,
+        source: Checkpoint,
+        reference: &Checkpoint,
+        room: Room,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
+        let trainer = &config.trainer;
+        let holding = trainer.precision.holding();
+        // A micro-batch of pairs; rollouts are rated in batches of the same size.
+        let sequences = 2 * trainer.batch_size;
+        let capacity = Capacity { tokens: sequences * room.length, sequences, length: room.length };
+        let settings = |holding, checkpointing| Settings {
+            holding,
+            checkpointing,
+            capacity,
+            predictions: sequences * config.max_new_tokens.min(room.length),
+            logit_bytes: LOGIT_BYTES,
+            // Of both, whatever the temperature of sampling.
+            temperature: 1.0,
+        };
+        let learning = settings(holding, trainer.checkpointing);
+        let rating = settings(Holding::Inference, Checkpointing::None);
+        let model = source.config();
+        let cache = generator::capacity(gpu, model, AT_ONCE.min(room.requests), room.length, Dtype::F32)?;
+
+        let mut plan = MemoryPlan { tokens: capacity.tokens, ..MemoryPlan::default() };
+        Causal::add_to(&mut plan, &source, holding);
+        learning.add_to(&mut plan, model);
+        Causal::add_to(&mut plan, reference, Holding::Inference);
+        rating.add_to(&mut plan, reference.config());
+        generator::add_to(&mut plan, model, cache, Dtype::F32);
+        observer.planned(&plan);
+        plan.check(gpu)?;
+
+        let causal = Causal::load(gpu, &source, holding, trainer.seed)?;
+        let ends = source.end_tokens()?;
+        let tokenizer = source.tokenizer()?;
+        let generator = Generator::new(gpu, causal.clone(), model, tokenizer, ends, cache, Dtype::F32)?;
+        let loss = (config.loss, config.dpo().weights());
+        let stepper = Stepper::new(gpu, model, causal, &learning, loss, trainer.optimizer(), trainer.grad_accum)?;
+        let causal = Causal::load(gpu, reference, Holding::Inference, trainer.seed)?;
+        let reference = Policy::new(gpu, reference.config(), causal, &rating)?;
+        Ok(Self { gpu, config, source, stepper, reference, generator, capacity })
+    }
+
+    /// Puts the moments of a checkpoint back, whose weights were loaded with the model, and says how far it had come.
+    ///
+    /// # Errors
+    /// A file of the checkpoint is missing or damaged.
+    pub fn restore(&mut self, directory: &std::path::Path) -> Result<Progress> {
+        let parameters = self.stepper.policy.causal.parameters();
+        saving::restore(self.gpu, parameters, &self.stepper.update.optimizer, directory)?;
+        Progress::read(directory)
+    }
+
+    /// Writes the policy as a model directory, with more files for it.
+    ///
+    /// # Errors
+    /// The device or the disk fails.
+    pub async fn save(&self, directory: &std::path::Path, files: Vec<(String, Vec<u8>)>) -> Result<()> {
+        save_policy(self.gpu, &self.stepper.policy.causal, &self.source, directory, files).await
+    }
+
+    /// What policy and reference say of the completions of a batch.
+    async fn rate(&mut self, batch: &[&Completion]) -> Result<Vec<LogProbs>> {
+        let packed = PackedCompletions::new(batch.iter().copied())?;
+        let policy = self.stepper.policy.log_probs(self.gpu, &packed).await?;
+        let reference = self.reference.log_probs(self.gpu, &packed).await?;
+        let both = |(policy, reference): (LogProb, LogProb)| LogProbs {
+            policy: f64::from(policy.log_prob),
+            reference: f64::from(reference.log_prob),
+            entropy: f64::from(policy.entropy) / policy.tokens as f64,
+        };
+        Ok(policy.into_iter().zip(reference).map(both).collect())
+    }
+}
+
+impl Learner for Engine<'_> {
+    async fn sample(&mut self, requests: &[Request<'_>], observer: &dyn Observer) -> Result<Vec<Draw>> {
+        let (sampling, max_new_tokens) = (self.config.sampling(), self.config.max_new_tokens);
+        let settings = generate::Settings { sampling, max_new_tokens, stop: vec![] };
+        let requests: Vec<generate::Request> = requests
+            .iter()
+            .map(|request| generate::Request { prompt: request.prompt.into(), seed: request.seed })
+            .collect();
+        let drawn = self.generator.run(self.gpu, &requests, &settings, &mut Stops(observer)).await?;
+        let draw = |drawn: generate::Generated| Draw {
+            ended: drawn.finish == Finish::Stop,
+            tokens: drawn.tokens,
+            text: drawn.text,
+        };
+        Ok(drawn.into_iter().map(draw).collect())
+    }
+
+    async fn log_probs(&mut self, completions: &[Completion]) -> Result<Vec<LogProbs>> {
+        let lengths: Vec<usize> = completions.iter().map(|completion| completion.tokens.len()).collect();
+        let mut found = vec![None; completions.len()];
+        for batch in scoring_batches(&lengths, self.capacity.sequences, self.capacity.tokens) {
+            let of_batch: Vec<&Completion> = batch.iter().map(|&place| &completions[place]).collect();
+            for (place, said) in batch.iter().zip(self.rate(&of_batch).await?) {
+                found[*place] = Some(said);
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn update(&mut self, pairs: &[[Learned; 2]], updates: u64, learning_rate: f64) -> Result<Outcome> {
+        let micro_batch = |pairs: &[[Learned; 2]]| {
+            let sides = || pairs.iter().flatten();
+            Ok(MicroBatch {
+                completions: PackedCompletions::new(sides().map(|side| &side.completion))?,
+                references: sides().map(|side| side.reference as f32).collect(),
+            })
+        };
+        let batches: Vec<MicroBatch> =
+            pairs.chunks(self.config.trainer.batch_size).map(micro_batch).collect::<Result<_>>()?;
+        let outcome = self.stepper.step(self.gpu, &batches, updates, learning_rate).await?;
+        Ok(Outcome { loss: outcome.loss, grad_norm: outcome.grad_norm })
+    }
+
+    async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {
+        let trained = saving::Progress { step: progress.step, tokens: progress.tokens };
+        let directory = saving::checkpoint_directory(&self.config.trainer.output, trained);
+        self.save(&directory, vec![Aim::of(&self.config.dpo()).file(), progress.file()]).await?;
+        let parameters = self.stepper.policy.causal.parameters();
+        saving::save_state(self.gpu, parameters, &self.stepper.update.optimizer, &directory, trained).await?;
+        Ok(directory)
+    }
+}
+
+/// Ends sampling when the user wants to stop.
+struct Stops<'a>(&'a dyn Observer);
+
+impl generate::Watch for Stops<'_> {
+    fn stop_requested(&self) -> bool {
+        self.0.stop_requested()
+    }
+}

@@ -1,0 +1,75 @@
+//! What the loop asks of a policy. The engine's is [`super::engine`]; tests put a table of probabilities in its place.
+
+use std::path::PathBuf;
+
+use super::state::Progress;
+use crate::Result;
+use crate::data::Completion;
+use crate::optimizer::GradNorm;
+use crate::train::Observer;
+
+/// A completion to draw.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Token ids of the prompt.
+    pub prompt: &'a [u32],
+    /// The seed of its random numbers.
+    pub seed: u64,
+}
+
+/// A completion drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draw {
+    /// Its tokens, the one that ended it included; never empty.
+    pub tokens: Vec<u32>,
+    /// What they say, without special tokens.
+    pub text: String,
+    /// Whether it came to an end before the limit.
+    pub ended: bool,
+}
+
+/// What policy and reference say of a completion: sums over its tokens, in f32 on the same kernels, at temperature 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogProbs {
+    /// Log-probability under the policy.
+    pub policy: f64,
+    /// Log-probability under the reference.
+    pub reference: f64,
+    /// Mean entropy of the policy's distributions over its tokens.
+    pub entropy: f64,
+}
+
+/// A completion that is learned from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learned {
+    /// Prompt and completion.
+    pub completion: Completion,
+    /// Its log-probability under the reference.
+    pub reference: f64,
+}
+
+/// What an update came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Mean loss over the pairs.
+    pub loss: f64,
+    /// Norm of the gradient before clipping.
+    pub grad_norm: GradNorm,
+}
+
+/// A policy that is sampled from and learns.
+pub trait Learner {
+    /// Draws one completion a request. What comes depends on the weights, the prompt and the seed, not on other requests.
+    /// Ends with [`crate::Error::Interrupted`] where the observer asks to stop.
+    async fn sample(&mut self, requests: &[Request<'_>], observer: &dyn Observer) -> Result<Vec<Draw>>;
+
+    /// Rates completions with the weights as they are.
+    async fn log_probs(&mut self, completions: &[Completion]) -> Result<Vec<LogProbs>>;
+
+    /// Takes one optimizer step on all pairs, chosen before rejected. `updates` counts the updates before. Where loss or
+    /// gradient is not finite, the weights stay.
+    async fn update(&mut self, pairs: &[[Learned; 2]], updates: u64, learning_rate: f64) -> Result<Outcome>;
+
+    /// Writes weights, moments and progress into the output.
+    async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf>;
+}

@@ -1,0 +1,140 @@
+//! Who rates completions: a reward model run here, a reward server, or anything that implements [`Rewards`].
+
+use std::path::Path;
+
+use crate::data::prompts::Prompt;
+use crate::data::{Content, Example, Row, Template, TruncationReport, scoring_batches};
+use crate::gpu::Gpu;
+use crate::http::RewardServer;
+use crate::model::classifier::Capacity;
+use crate::train::{Observer, RewardModel, Scorer};
+use crate::{Error, Result};
+
+/// Responses a request, or a batch of a reward model.
+const BATCH: usize = 16;
+
+/// A completion to rate, with what it answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'a> {
+    /// The prompt.
+    pub prompt: &'a Prompt,
+    /// The completion, without special tokens.
+    pub text: &'a str,
+}
+
+/// Rates completions; a larger number is better.
+pub trait Rewards {
+    /// One number a response, in their order. `go_on` is asked now and then; its error ends the call.
+    ///
+    /// # Errors
+    /// Where a reward cannot be had. Nothing may be put in its place.
+    fn rewards(
+        &mut self,
+        responses: &[Response<'_>],
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> impl Future<Output = Result<Vec<f64>>>;
+
+    /// What had to be cut off to fit the longest sequence that the reward reads, so far.
+    fn cut(&self) -> TruncationReport {
+        TruncationReport::default()
+    }
+}
+
+/// Rewards that are one finite number a response.
+///
+/// # Errors
+/// As [`Rewards::rewards`]; a wrong count or a number that is not finite, with the prompt it belongs to.
+pub async fn checked(
+    rewards: &mut impl Rewards,
+    responses: &[Response<'_>],
+    go_on: &dyn Fn() -> Result<()>,
+) -> Result<Vec<f64>> {
+    let found = rewards.rewards(responses, go_on).await?;
+    if found.len() != responses.len() {
+        let problem = format!("{} rewards came for {} completions", found.len(), responses.len());
+        return Err(Error::run(problem, "the rewards of a step must all be there"));
+    }
+    match found.iter().zip(responses).find(|(reward, _)| !reward.is_finite()) {
+        Some((reward, response)) => {
+            let problem = format!("the reward of a completion for prompt {:?} is {reward}", response.prompt.id);
+            Err(Error::run(problem, "rewards must be finite numbers"))
+        }
+        None => Ok(found),
+    }
+}
+
+/// A reward model on the device: prompt and completion go through its template as in training.
+pub struct ModelRewards<'a> {
+    model: &'a RewardModel,
+    scorer: Scorer<'a>,
+    most_tokens: usize,
+    cut: TruncationReport,
+}
+
+impl<'a> ModelRewards<'a> {
+    /// Loads the weights, with room for batches of responses as long as the model reads.
+    ///
+    /// # Errors
+    /// The model does not fit the adapter, or the device fails.
+    pub fn load(gpu: &'a Gpu, model: &'a RewardModel, observer: &mut dyn Observer) -> Result<Self> {
+        let most_tokens = model.encoder.max_length();
+        let capacity = Capacity { tokens: most_tokens, sequences: BATCH, length: most_tokens };
+        let scorer = model.load_for(gpu, capacity, observer)?;
+        Ok(Self { model, scorer, most_tokens, cut: TruncationReport::default() })
+    }
+}
+
+impl Rewards for ModelRewards<'_> {
+    async fn rewards(&mut self, responses: &[Response<'_>], go_on: &dyn Fn() -> Result<()>) -> Result<Vec<f64>> {
+        let row = |response: &Response| {
+            let content = Content::Chat(response.prompt.exchange(response.text)?);
+            Ok(Row { id: response.prompt.id.clone(), content, label: None })
+        };
+        let rows = responses.iter().map(row).collect::<Result<Vec<Row>>>()?;
+        let (examples, cut) = self.model.encoder.encode(&rows)?;
+        self.cut += cut;
+        let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
+        let mut rewards = vec![0.0; rows.len()];
+        for batch in scoring_batches(&lengths, BATCH, self.most_tokens) {
+            go_on()?;
+            let of_batch: Vec<&Example> = batch.iter().map(|&place| &examples[place]).collect();
+            for (place, score) in batch.iter().zip(self.scorer.score(&of_batch).await?) {
+                rewards[*place] = score.score;
+            }
+        }
+        Ok(rewards)
+    }
+
+    fn cut(&self) -> TruncationReport {
+        self.cut
+    }
+}
+
+/// A reward server, asked with conversations rendered through a template.
+pub struct ServerRewards {
+    server: RewardServer,
+    template: Template,
+}
+
+impl ServerRewards {
+    /// The server at `url`; `template` replaces the built-in prompt template.
+    ///
+    /// # Errors
+    /// The address is none, or the template cannot be used.
+    pub fn open(url: &str, template: Option<&Path>) -> Result<Self> {
+        let template = template.map_or_else(|| Ok(Template::builtin()), Template::from_file)?;
+        Ok(Self { server: RewardServer::open("--reward", url)?, template })
+    }
+}
+
+impl Rewards for ServerRewards {
+    async fn rewards(&mut self, responses: &[Response<'_>], go_on: &dyn Fn() -> Result<()>) -> Result<Vec<f64>> {
+        let mut rewards = vec![];
+        for batch in responses.chunks(BATCH) {
+            let text = |response: &Response| self.template.render(&response.prompt.exchange(response.text)?);
+            let texts = batch.iter().map(text).collect::<Result<Vec<_>>>()?;
+            rewards.extend(self.server.rewards(&texts, go_on)?);
+        }
+        Ok(rewards)
+    }
+}

@@ -1,0 +1,155 @@
+//! `wgr dpo --online`: prompts and a reward in, a better policy out.
+
+use std::path::PathBuf;
+
+use super::config::OnlineConfig;
+use super::engine::{Engine, Room};
+use super::rewards::{ModelRewards, Rewards, ServerRewards};
+use super::round::Task;
+use super::run::{OnlineSummary, Run};
+use super::state::Progress;
+use crate::data::prompts::{self, Ask, Prompt};
+use crate::dpo::encode::PairEncoder;
+use crate::dpo::trainer::open_policy;
+use crate::generate::Prompter;
+use crate::gpu::Gpu;
+use crate::http::is_address;
+use crate::model::Checkpoint;
+use crate::report::card::{Kind, ModelCard};
+use crate::train::{Observer, RewardModel, output, records, saving};
+use crate::{Error, Result};
+
+/// Trains a policy against the reward that the settings name, and writes it to the output directory.
+///
+/// # Errors
+/// Bad settings or prompts; a reward that cannot be opened; as [`train_with`].
+pub async fn train(gpu: &Gpu, config: &OnlineConfig, observer: &mut dyn Observer) -> Result<OnlineSummary> {
+    config.validate()?;
+    if is_address(&config.reward) {
+        let rewards = ServerRewards::open(&config.reward, config.template.as_deref())?;
+        return train_with(gpu, config, rewards, observer).await;
+    }
+    let model = RewardModel::open(&config.reward, config.template.as_deref(), config.trainer.max_length)?;
+    let rewards = ModelRewards::load(gpu, &model, observer)?;
+    train_with(gpu, config, rewards, observer).await
+}
+
+/// Trains a policy against a reward of one's own, which the settings name for the records.
+///
+/// # Errors
+/// Bad settings or prompts; an output that exists; a reference with another vocabulary; models that do not fit the
+/// adapter. Rewards that cannot be had, a policy too far from the reference, a loss or gradient that is no longer finite, in
+/// each case after a checkpoint of the last whole step was written; failures of device and disk.
+pub async fn train_with(
+    gpu: &Gpu,
+    config: &OnlineConfig,
+    rewards: impl Rewards,
+    observer: &mut dyn Observer,
+) -> Result<OnlineSummary> {
+    let mut run = open(gpu, config, rewards, observer)?;
+    let summary = run.train(observer).await?;
+    if !summary.interrupted {
+        finish(config, &run, &summary).await?;
+    }
+    Ok(summary)
+}
+
+/// Reads and loads everything, and makes the output ready; nothing is sampled yet.
+pub fn open<'a, R: Rewards>(
+    gpu: &'a Gpu,
+    config: &'a OnlineConfig,
+    rewards: R,
+    observer: &mut dyn Observer,
+) -> Result<Run<'a, Engine<'a>, R>> {
+    config.validate()?;
+    let trainer = &config.trainer;
+    let resumed = output::check(trainer)?;
+    let source = open_policy(&config.dpo(), resumed.as_deref())?;
+    let reference = open_reference(config, &source)?;
+    let reach = trainer.max_length.min(source.config().max_position_embeddings);
+    let tasks = read_tasks(&config.prompts, &source, reach)?;
+    let held_out = if trainer.eval_data.is_empty() { vec![] } else { read_tasks(&trainer.eval_data, &source, reach)? };
+    let longest = tasks.iter().chain(&held_out).map(|task| task.tokens.len()).max().unwrap_or(1);
+    let room = Room {
+        length: longest.saturating_add(config.max_new_tokens).min(reach),
+        requests: held_out.len().max(config.prompts_per_step().min(tasks.len()) * config.rollouts),
+    };
+    let mut engine = Engine::load(gpu, config, source, &reference, room, observer)?;
+    let mut progress = Progress::default();
+    if let Some(directory) = &resumed {
+        progress = engine.restore(directory)?;
+        observer.note(&format!("resumed after step {} from {}", progress.step, directory.display()));
+    }
+    // Only now, when nothing that was given can be wrong any more, is an old run replaced.
+    output::open(&trainer.output, resumed.is_some())?;
+    Run::new(config, engine, rewards, tasks, held_out, progress)
+}
+
+/// What is kept near to: the model named, or the policy as it began.
+fn open_reference(config: &OnlineConfig, policy: &Checkpoint) -> Result<Checkpoint> {
+    let Some(name) = &config.reference else { return Checkpoint::open(&config.policy) };
+    let reference = Checkpoint::open(name)?;
+    let at = format!("--reference {name}");
+    if reference.is_new() {
+        return Err(Error::input(at, "has no weights", "name a trained model"));
+    }
+    let encoder = PairEncoder::new(policy, config.trainer.max_length)?;
+    let (had, has) = (policy.config().vocab_size, reference.config().vocab_size);
+    let difference = match encoder.difference(&reference.tokenizer()?) {
+        Some(token) => format!("token {token}"),
+        None if had != has => format!("{has} tokens instead of {had}"),
+        None => return Ok(reference),
+    };
+    let problem = format!("has another vocabulary than the policy: {difference}");
+    Err(Error::input(at, problem, "policy and reference must share one vocabulary, token by token"))
+}
+
+/// Reads prompts and tokenizes them: texts as they stand, with the tokenizer's special tokens, and conversations through the
+/// model's chat template. A sequence has `reach` tokens at most.
+fn read_tasks(files: &[PathBuf], policy: &Checkpoint, reach: usize) -> Result<Vec<Task>> {
+    let asked = prompts::read(files)?;
+    let is_chat = |prompt: &Prompt| matches!(prompt.ask, Ask::Chat(_));
+    let plain = Prompter::new(policy, true)?;
+    let chat = asked.iter().any(is_chat).then(|| Prompter::new(policy, false)).transpose()?;
+    let task = |prompt: Prompt| {
+        let prompter = chat.as_ref().filter(|_| is_chat(&prompt)).unwrap_or(&plain);
+        let tokens = prompter.tokens(&prompt)?;
+        let refuse = |problem: String, hint: &str| Err(Error::input(format!("prompt {:?}", prompt.id), problem, hint));
+        if tokens.is_empty() {
+            return refuse("has no tokens".into(), "the text may be blank");
+        }
+        if tokens.len() >= reach {
+            let problem = format!("has {} tokens, which leaves no room for a completion within {reach}", tokens.len());
+            return refuse(problem, "drop it, or raise --max-length as far as the model reaches");
+        }
+        let rows = policy.config().vocab_size;
+        match tokens.iter().find(|id| **id as usize >= rows) {
+            Some(id) => refuse(
+                format!("has the token {id}, but the embedding has {rows} rows"),
+                "tokenizer and model do not belong together",
+            ),
+            None => Ok(Task { prompt, tokens }),
+        }
+    };
+    asked.into_iter().map(task).collect()
+}
+
+/// Writes the trained policy with what a run leaves beside it.
+async fn finish<R: Rewards>(
+    config: &OnlineConfig,
+    run: &Run<'_, Engine<'_>, R>,
+    summary: &OnlineSummary,
+) -> Result<()> {
+    let output = &config.trainer.output;
+    let card = ModelCard {
+        base_model: records::hub_name(&config.policy),
+        training_rows: run.prompts() as u64,
+        ..ModelCard::new(Kind::Policy { loss: config.loss.to_string(), is_adapter: false })
+    };
+    let trained = saving::Progress { step: run.progress.step, tokens: run.progress.tokens };
+    let scores = [("before", summary.held_out_before), ("after", summary.held_out_after)];
+    let measured =
+        scores.into_iter().filter_map(|(when, score)| Some((format!("held-out reward {when}"), score?.into())));
+    let files = records::finish(output, config, card, trained, &measured.collect())?;
+    run.learner.save(output, files).await
+}
