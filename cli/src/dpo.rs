@@ -1,8 +1,10 @@
-//! `wgr dpo`.
+//! `wgr dpo`, offline on pairs and online on prompts.
 
-use std::path::PathBuf;
+use std::ops::Not;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use wgr::dpo::online::{self, OnlineConfig, OnlineSummary};
 use wgr::dpo::{DpoConfig, dpo};
 use wgr::kernels::{self, Passes};
 use wgr::{Error, Result};
@@ -22,7 +24,7 @@ pub struct Args {
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<String>,
     /// Preference pairs, JSONL, JSON or parquet
-    #[arg(long, num_args = 1.., value_name = "FILE")]
+    #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with = "online")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     data: Vec<PathBuf>,
     /// Model that the policy is held against; the policy as it begins when absent
@@ -30,7 +32,7 @@ pub struct Args {
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
     /// Folder to keep reference log-probabilities in, for several runs to share; the output when absent
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "online")]
     #[serde(skip_serializing_if = "Option::is_none")]
     reference_cache: Option<PathBuf>,
     /// What is minimised
@@ -55,6 +57,9 @@ pub struct Args {
     simpo_gamma: Option<f64>,
     #[command(flatten)]
     #[serde(flatten)]
+    online: OnlineArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
     trainer: TrainerArgs,
     #[command(flatten)]
     #[serde(flatten)]
@@ -68,8 +73,154 @@ pub struct Args {
     show: OutputArgs,
 }
 
+/// Flags of online DPO alone.
+#[derive(Debug, clap::Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct OnlineArgs {
+    /// Learn from completions of the policy itself, as a reward rates them; --lr is 5e-7 then unless given
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    online: bool,
+    /// Prompts to complete, JSONL, JSON or parquet
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    prompts: Vec<PathBuf>,
+    /// What rates completions: a reward model, or the address of a reward server
+    #[arg(long, value_name = "MODEL|URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reward: Option<String>,
+    /// Prompt template of the reward, instead of the one saved with it or the built-in one
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<PathBuf>,
+    /// Completions a prompt; the best and the worst of them make a pair
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollouts: Option<usize>,
+    /// What logits are divided by for sampling
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    /// Share of the probability that the most likely tokens kept have together
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    /// Most tokens kept; 0 keeps all
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<usize>,
+    /// Least probability of tokens kept, as a share of the largest
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_p: Option<f64>,
+    /// Longest completion in tokens
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_new_tokens: Option<usize>,
+    /// The least difference of rewards that makes a pair
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_margin: Option<f64>,
+    /// Stop when the divergence from the reference exceeds this, in nats a completion
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_kl: Option<f64>,
+}
+
 /// Trains, and saves the settings as `wgr.toml` in the output.
 pub async fn run(args: &Args) -> Result<()> {
+    match is_online(args.config.as_deref(), args)? {
+        true => run_online(args).await,
+        false => run_offline(args).await,
+    }
+}
+
+/// Whether a flag or the file says so.
+fn is_online(file: Option<&Path>, args: &Args) -> Result<bool> {
+    let settings = Settings::<toml::Table>::resolve(file, args)?.config;
+    if settings.get("online").and_then(toml::Value::as_bool) == Some(true) {
+        return Ok(true);
+    }
+    match online_only().into_iter().find(|name| settings.contains_key(name)) {
+        Some(name) => Err(Error::input(format!("--{name}"), "is a setting of online DPO", "add --online")),
+        None => Ok(false),
+    }
+}
+
+/// The settings that online DPO has and offline DPO has not.
+fn online_only() -> Vec<String> {
+    let given = OnlineArgs {
+        online: false,
+        prompts: vec![PathBuf::new()],
+        reward: Some(String::new()),
+        template: Some(PathBuf::new()),
+        rollouts: Some(0),
+        temperature: Some(0.0),
+        top_p: Some(0.0),
+        top_k: Some(0),
+        min_p: Some(0.0),
+        max_new_tokens: Some(0),
+        min_margin: Some(0.0),
+        max_kl: Some(0.0),
+    };
+    toml::Table::try_from(given).map(|table| table.into_iter().map(|(name, _)| name).collect()).unwrap_or_default()
+}
+
+/// The defaults of these settings, for the help.
+pub fn online_defaults() -> toml::Table {
+    let all = toml::Table::try_from(OnlineConfig::default()).unwrap_or_default();
+    let names = online_only();
+    all.into_iter().filter(|(name, _)| names.contains(name)).collect()
+}
+
+async fn run_online(args: &Args) -> Result<()> {
+    let settings = Settings::<OnlineConfig>::resolve(args.config.as_deref(), args)?;
+    settings.config.validate()?;
+    let gpu = kernels::open(&settings.adapter, Passes::ForwardAndBackward).await?;
+    let mut progress = Progress::new(args.show.quiet);
+    progress.runs_on(&gpu);
+    let summary = online::train(&gpu, &settings.config, &mut progress).await;
+    progress.finish();
+    let summary = summary?;
+    let output = &settings.config.trainer.output;
+    settings.save(&output.join("wgr.toml"))?;
+    if args.show.json {
+        print::json(&summary)?;
+    } else if !args.show.quiet {
+        print::line(&describe(&summary, output))?;
+    }
+    if summary.interrupted {
+        return Err(Error::Interrupted(trainer::goes_on(output)));
+    }
+    Ok(())
+}
+
+fn describe(summary: &OnlineSummary, output: &Path) -> String {
+    let OnlineSummary { steps, pairs, skipped, .. } = summary;
+    let mut text = format!(
+        "{}: {steps} steps, {pairs} pairs, {} prompts without one ({} ties, {} small margins, {} identical)",
+        output.display(),
+        skipped.total(),
+        skipped.ties,
+        skipped.small_margins,
+        skipped.identical
+    );
+    let between = [
+        ("mean reward, first to last step", summary.first_score, summary.last_score),
+        ("mean reward of held-out prompts, before and after", summary.held_out_before, summary.held_out_after),
+    ];
+    for (name, before, after) in between {
+        if let (Some(before), Some(after)) = (before, after) {
+            text.push_str(&format!("\n  {name}: {before:.4} {after:.4}"));
+        }
+    }
+    if let Some(kl) = summary.kl {
+        text.push_str(&format!("\n  divergence from the reference: {kl:.4} nats a completion"));
+    }
+    text
+}
+
+async fn run_offline(args: &Args) -> Result<()> {
     let settings = Settings::<DpoConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     let gpu = kernels::open(&settings.adapter, Passes::ForwardAndBackward).await?;
@@ -126,6 +277,37 @@ mod tests {
             assert_ne!(Some(value), defaults.get(name), "{name}");
         }
         assert_eq!(config.len(), 29, "a setting that is absent without its flag is still absent");
+    }
+
+    #[test]
+    fn online_settings_have_flags_of_their_own() {
+        let flags = "--online --policy p --reference r --loss ipo --beta 0.5 --label-smoothing 0.25 --sft-weight 1 \
+                     --simpo-gamma 2 --prompts a b --reward m --template t --rollouts 4 --temperature 0.5 --top-p 0.5 --top-k 9 \
+                     --min-p 0.25 --max-new-tokens 7 --min-margin 0.5 --max-kl 3 --output o --lr 0.5";
+        let command = Command::try_parse_from(std::iter::once("dpo").chain(flags.split_whitespace())).unwrap();
+        assert!(is_online(None, &command.args).unwrap());
+        let config = Settings::<OnlineConfig>::resolve(None, &command.args).unwrap().config;
+        let (config, defaults) =
+            (toml::Table::try_from(config).unwrap(), toml::Table::try_from(OnlineConfig::default()).unwrap());
+        let trainer = toml::Table::try_from(DpoConfig::default().trainer).unwrap();
+        for (name, value) in config.iter().filter(|(name, _)| !trainer.contains_key(*name) && *name != "online") {
+            assert_ne!(Some(value), defaults.get(name), "{name}");
+        }
+        for name in online_only() {
+            assert!(config.contains_key(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn online_is_said_by_a_flag_or_a_file() {
+        let parse = |flags: &[&str]| Command::try_parse_from([&["dpo"], flags].concat());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "online = true\nprompts = ['a']").unwrap();
+        let nothing = parse(&[]).unwrap().args;
+        assert!(is_online(Some(file.path()), &nothing).unwrap() && !is_online(None, &nothing).unwrap());
+        let error = is_online(None, &parse(&["--rollouts", "4"]).unwrap().args).unwrap_err();
+        assert!(error.to_string().starts_with("--rollouts: ") && error.exit_code() == 2, "{error}");
+        assert!(parse(&["--online", "--data", "a"]).is_err());
     }
 
     #[test]

@@ -98,7 +98,10 @@ fn command() -> clap::Command {
         .mut_subcommand("extract", |extract| settings::show_defaults(extract, &ExtractConfig::default()))
         .mut_subcommand("train", |train| settings::show_defaults(train, &TrainConfig::default()))
         .mut_subcommand("score", |score| settings::show_defaults(score, &ScoreConfig::default()))
-        .mut_subcommand("dpo", |dpo| settings::show_defaults(dpo, &DpoConfig::default()))
+        .mut_subcommand("dpo", |command| {
+            let command = settings::show_defaults(command, &DpoConfig::default());
+            settings::show_defaults(command, &dpo::online_defaults())
+        })
         .mut_subcommand("eval", |eval| {
             settings::show_defaults(eval, &EvalConfig::default())
                 .mut_subcommand("study", |study| settings::show_defaults(study, &StudyConfig::default()))
