@@ -7,6 +7,7 @@
 import statistics
 import sys
 import time
+import warnings
 
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache
@@ -29,9 +30,10 @@ def rate(model, batch):
 
 
 if __name__ == "__main__":
+    warnings.filterwarnings("ignore", category=FutureWarning)  # the cache is about to be called otherwise
     dtype = sys.argv[2] if len(sys.argv) > 2 else "float32"
     model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=getattr(torch, dtype)).eval()
-    print(f"{sys.argv[1]}, {dtype}, {torch.get_num_threads()} threads, {PROMPT} tokens of prompt, {NEW} new ones")
+    print(f"{sys.argv[1]}, {dtype}, {torch.get_num_threads()} threads, {PROMPT} tokens of prompt, {NEW} new ones", flush=True)
     for batch in [1, 16]:
         median = statistics.median(rate(model, batch) for _ in range(ROUNDS))
-        print(f"batch {batch:2}: {median:7.1f} tokens/s, {1e3 * batch / median:6.1f} ms a step (median of {ROUNDS})")
+        print(f"batch {batch:2}: {median:7.1f} tokens/s, {1e3 * batch / median:6.1f} ms a step (median of {ROUNDS})", flush=True)
