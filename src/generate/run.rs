@@ -114,9 +114,11 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
     if running.progress.done > 0 {
         running.observer.note(&format!("{} completions are there already", running.progress.done));
     }
-    let started = Instant::now();
+    let mut started = Instant::now();
     if !requests.is_empty() {
         let mut generator = load(gpu, &checkpoint, config, &prompter, requests.len(), length, running.observer)?;
+        // The rate is that of drawing, whatever loading took.
+        started = Instant::now();
         generator.run(gpu, &requests, &config.settings(), &mut running).await?;
     }
     let Progress { tokens, total, .. } = running.progress;
