@@ -38,7 +38,7 @@ impl Place {
     /// A model of `tests/golden` with a tokenizer of one token a word.
     pub fn model(&self, name: &str) -> PathBuf {
         let folder = self.path(name);
-        std::fs::create_dir(&folder).unwrap();
+        std::fs::create_dir_all(&folder).unwrap();
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
         for file in ["config.json", "model.safetensors"] {
             std::fs::copy(golden.join(file), folder.join(file)).unwrap();
@@ -138,6 +138,7 @@ pub fn pairs(count: usize) -> Vec<Value> {
 #[derive(Default)]
 pub struct Watch<'a> {
     pub steps: Vec<StepMetrics>,
+    pub notes: Vec<String>,
     pub plan: Option<MemoryPlan>,
     pub stop_after: Option<u64>,
     pub on_step: Option<Box<dyn FnMut(u64) + 'a>>,
@@ -150,6 +151,10 @@ impl Watch<'_> {
 }
 
 impl Observer for Watch<'_> {
+    fn note(&mut self, line: &str) {
+        self.notes.push(line.to_owned());
+    }
+
     fn tokenized(&mut self, rows: usize, tokens: u64, _: &TruncationReport) {
         assert!(rows > 0 && tokens > 0);
     }

@@ -5,6 +5,7 @@ mod evaluating;
 mod faults;
 mod harness;
 mod memory;
+mod preferences;
 mod refusals;
 mod resuming;
 mod scoring;
