@@ -1,6 +1,8 @@
 // Attention over packed sequences of any length, FlashAttention-2 style (Dao 2023, arXiv 2307.08691): causal or
 // bidirectional, grouped-query, optionally within a sliding window. Nothing of size tokens x tokens is ever stored.
 //
+// Sequences may branch: then completions follow one prompt, each sees the prompt and itself, and `BRANCHING` is set.
+//
 // One lane owns one row (a query in `forward` and `backward_query`, a key in `backward_key_value`) of one head and walks
 // over blocks of the other side. The lanes of a workgroup own neighbouring rows, so they share each block: through
 // shuffles where the workgroup is one subgroup (`subgroup`), through workgroup memory elsewhere.
@@ -24,6 +26,8 @@ struct Params {
 override LANES: u32 = 8u;
 @if(subgroup) override BLOCK: u32 = LANES;
 @if(!subgroup) const BLOCK: u32 = 16u;
+/// 1: sequences branch, and `spans` goes on, for all tokens again, with the keys between which a token sees none.
+override BRANCHING: u32 = 0u;
 /// Groups of four values in a head.
 override HEAD4: u32 = 8u;
 /// Registers for a head. Every loop over them runs over the whole array: Mesa keeps them in registers only then.
@@ -33,7 +37,7 @@ override HEAD4: u32 = 8u;
 const MAX_BLOCK: u32 = 16u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-/// First token of the sequence of each token, and one past its last.
+/// First token of the sequence of each token, and one past the last that sees it or, if nothing is causal, that it sees.
 @group(0) @binding(1) var<storage, read> spans: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read> q: array<Packed>;
 @group(0) @binding(3) var<storage, read> k: array<Packed>;
@@ -113,7 +117,32 @@ fn own(i: u32) -> f32 {
     return select(0.0, 1.0, i < HEAD4);
 }
 
-/// Whether a query sees a key; `span` is the sequence of one of them.
+/// Keys between which a query sees none: the completions that follow its prompt before its own.
+fn gap_of(query: u32) -> vec2<u32> {
+    if (BRANCHING == 1u) {
+        return spans[params.tokens + query];
+    }
+    return vec2<u32>(0u);
+}
+
+/// The gap that all queries `first` .. `first + LANES` share, if they do: nobody looks at blocks within it.
+fn shared_gap(first: u32) -> vec2<u32> {
+    let gap = gap_of(first);
+    let last = gap_of(min(first + LANES, params.tokens) - 1u);
+    return select(vec2<u32>(0u), gap, all(gap == last));
+}
+
+/// The block of keys after that of `key`.
+fn next_block(key: u32, gap: vec2<u32>) -> u32 {
+    let next = key + BLOCK;
+    return select(next, gap.y, BRANCHING == 1u && next >= gap.x && next < gap.y);
+}
+
+fn hides(gap: vec2<u32>, key: u32) -> bool {
+    return BRANCHING == 1u && key >= gap.x && key < gap.y;
+}
+
+/// Whether a query sees a key; `span` is that of one of them and `other` the other one.
 fn sees(query: u32, key: u32, span: vec2<u32>, other: u32) -> bool {
     let together = other >= span.x && other < span.y;
     let before = params.causal == 0u || key <= query;
@@ -141,6 +170,12 @@ fn query_range(first: u32) -> vec2<u32> {
     let last = min(first + LANES, params.tokens) - 1u;
     var begin = spans[first].x;
     var to = spans[last].y;
+    if (BRANCHING == 1u) {
+        // The last completion may end before others see the prompt.
+        for (var key = first; key < last; key++) {
+            to = max(to, spans[key].y);
+        }
+    }
     if (params.causal == 1u) {
         begin = first;
     }
@@ -167,8 +202,10 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
     }
     var largest = -1e30;
     var total = 0.0;
+    let gap = gap_of(token);
+    let skipped = shared_gap(first);
     let range = key_range(first);
-    for (var key = range.x; key < range.y; key += BLOCK) {
+    for (var key = range.x; key < range.y; key = next_block(key, skipped)) {
         load_keys(key, key_value_head, local);
         var scores: array<f32, MAX_BLOCK>;
         var block_largest = largest;
@@ -177,7 +214,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
             for (var i = 0u; i < MAX_HEAD4; i++) {
                 score += dot(query[i], first_of(s, i));
             }
-            score = select(-2e30, score, sees(token, key + s, span, key + s));
+            score = select(-2e30, score, sees(token, key + s, span, key + s) && !hides(gap, key + s));
             scores[s] = score;
             block_largest = max(block_largest, score);
         }
@@ -240,8 +277,10 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
         gradient[i] = own(i) * d_o[at];
         sum[i] = vec4<f32>(0.0);
     }
+    let gap = gap_of(token);
+    let skipped = shared_gap(first);
     let range = key_range(first);
-    for (var key = range.x; key < range.y; key += BLOCK) {
+    for (var key = range.x; key < range.y; key = next_block(key, skipped)) {
         load_keys(key, key_value_head, local);
         for (var s = 0u; s < BLOCK; s++) {
             var score = 0.0;
@@ -250,7 +289,8 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
                 score += dot(query[i], first_of(s, i));
                 product += dot(gradient[i], second_of(s, i));
             }
-            let weight = select(0.0, exp(score - row_stats.x), sees(token, key + s, span, key + s));
+            let seen = sees(token, key + s, span, key + s) && !hides(gap, key + s);
+            let weight = select(0.0, exp(score - row_stats.x), seen);
             let change = weight * (product - row_stats.y) * params.scale;
             for (var i = 0u; i < MAX_HEAD4; i++) {
                 sum[i] += change * first_of(s, i);

@@ -37,16 +37,41 @@ impl PackedCompletions {
     /// # Errors
     /// A prompt or a completion is empty: there is nothing that would predict the first token, or nothing to predict.
     pub fn new<'a>(completions: impl IntoIterator<Item = &'a Completion>) -> Result<Self> {
+        Self::pack(completions, |_, _| false)
+    }
+
+    /// Packs completions in order; those that follow one with the same prompt share its tokens, and nothing is computed
+    /// twice. Models with sliding windows cannot run such a batch.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn sharing_prompts<'a>(completions: impl IntoIterator<Item = &'a Completion>) -> Result<Self> {
+        Self::pack(completions, |before, prompt| before == prompt)
+    }
+
+    fn pack<'a>(
+        completions: impl IntoIterator<Item = &'a Completion>,
+        shares: impl Fn(&[u32], &[u32]) -> bool,
+    ) -> Result<Self> {
         let mut packed = Self::default();
         for Completion { tokens, prompt } in completions {
             if *prompt == 0 || tokens.len() <= *prompt {
                 let which = if *prompt == 0 { "prompt" } else { "completion" };
                 return Err(Error::run(format!("a sequence without a {which} cannot be rated"), "drop its row"));
             }
+            let shared = packed.sequences.last().map(|placed| placed.prompt.clone());
+            let shared = shared.filter(|before| shares(&packed.tokens[before.clone()], &tokens[..*prompt]));
             let first = packed.tokens.len();
-            packed.tokens.extend_from_slice(tokens);
-            let middle = first + prompt;
-            packed.sequences.push(Placed { prompt: first..middle, completion: middle..packed.tokens.len() });
+            let prompt = match shared {
+                Some(before) => before,
+                None => {
+                    packed.tokens.extend_from_slice(&tokens[..*prompt]);
+                    first..first + prompt
+                }
+            };
+            let start = packed.tokens.len();
+            packed.tokens.extend_from_slice(&tokens[prompt.len()..]);
+            packed.sequences.push(Placed { prompt, completion: start..packed.tokens.len() });
         }
         Ok(packed)
     }
@@ -56,7 +81,12 @@ impl PackedCompletions {
         self.sequences.iter().map(|placed| placed.completion.len()).sum()
     }
 
-    /// Where sequences start, and the number of tokens last.
+    /// Whether any sequences share a prompt.
+    pub fn branches(&self) -> bool {
+        self.sequences.windows(2).any(|pair| pair[0].prompt == pair[1].prompt)
+    }
+
+    /// Where sequences start, and the number of tokens last, if none share a prompt.
     pub fn offsets(&self) -> Vec<u32> {
         let starts = self.sequences.iter().map(|placed| placed.prompt.start as u32);
         starts.chain(std::iter::once(self.tokens.len() as u32)).collect()
@@ -77,6 +107,17 @@ mod tests {
         assert_eq!(packed.tokens, [7, 8, 9, 7, 5]);
         assert_eq!(packed.sequences[1], Placed { prompt: 3..4, completion: 4..5 });
         assert_eq!((packed.offsets(), packed.predictions()), (vec![0, 3, 5], 2));
+    }
+
+    #[test]
+    fn neighbours_with_the_same_prompt_share_it() {
+        let all = [completion(&[7, 8, 9], 2), completion(&[7, 8, 5, 4], 2), completion(&[7, 9], 1)];
+        let packed = PackedCompletions::sharing_prompts(&all).unwrap();
+        assert_eq!(packed.tokens, [7, 8, 9, 5, 4, 7, 9]);
+        assert_eq!(packed.sequences[1], Placed { prompt: 0..2, completion: 3..5 });
+        assert_eq!((packed.predictions(), packed.branches()), (4, true));
+        assert!(!PackedCompletions::new(&all).unwrap().branches());
+        assert!(!PackedCompletions::sharing_prompts(&all[1..]).unwrap().branches());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::gpu::{Dtype, Gpu, Recording, Tensor, refuse};
 use crate::kernels::preference::{Pairs, Weights};
 use crate::model::ModelConfig;
 use crate::model::causal::Causal;
-use crate::model::policy::{LogProb, Policy, Settings, log_probs};
+use crate::model::policy::{LogProb, Policy, Settings, Shape, log_probs};
 use crate::objective::PreferenceLoss;
 use crate::optimizer::{AdamWConfig, GradNorm};
 use crate::train::Update;
@@ -56,7 +56,7 @@ pub struct Stepper {
     /// What each micro-batch of a step leaves, read together at its end.
     results: Vec<Results>,
     micro_batch: Recording,
-    recorded: Option<([usize; 3], usize)>,
+    recorded: Option<(Shape, usize)>,
 }
 
 /// What a micro-batch leaves.

@@ -33,6 +33,23 @@ pub struct Attention {
     pub window: Option<usize>,
 }
 
+/// Which tokens of a packed batch see each other.
+#[derive(Debug, Clone, Copy)]
+pub struct Spans<'a> {
+    /// Two values a token (u32): the first token of its sequence, and one past the last that sees it. Where sequences
+    /// branch, two more a token follow those of all tokens: the keys from the first to before the second are hidden from
+    /// it, as they belong to completions of its prompt other than its own.
+    pub list: &'a Tensor,
+    /// Whether sequences branch.
+    pub branching: bool,
+}
+
+impl<'a> From<&'a Tensor> for Spans<'a> {
+    fn from(list: &'a Tensor) -> Self {
+        Self { list, branching: false }
+    }
+}
+
 /// Most values a head may hold: lanes keep whole rows in registers.
 pub const MAX_HEAD_DIM: usize = 128;
 
@@ -62,7 +79,7 @@ impl Attention {
         }
     }
 
-    fn kernel(&self, recorder: &Recorder, name: &'static str, dtype: Dtype) -> (Kernel, u32) {
+    fn kernel(&self, recorder: &Recorder, name: &'static str, dtype: Dtype, spans: Spans) -> (Kernel, u32) {
         let subgroup = recorder.gpu.preset() == Preset::Software;
         let lanes = if subgroup { recorder.gpu.subgroup_size() } else { 64 };
         let kernel = Kernel::new(name)
@@ -74,18 +91,12 @@ impl Attention {
             .feature_if(subgroup, "subgroup")
             .feature_if(dtype == Dtype::Bf16, "x_bf16")
             .constant("LANES", lanes)
+            .constant("BRANCHING", u32::from(spans.branching))
             .constant("HEAD4", self.head4());
         (kernel, lanes)
     }
 
-    fn guard(
-        &self,
-        tokens: usize,
-        queries: &[&Tensor],
-        keys: &[&Tensor],
-        spans: &Tensor,
-        stats: &Tensor,
-    ) -> Result<()> {
+    fn guard(&self, tokens: usize, queries: &[&Tensor], keys: &[&Tensor], spans: Spans, stats: &Tensor) -> Result<()> {
         let columns = |tensors: &[&Tensor], layout: Layout| tensors.iter().all(|tensor| tensor.columns() == layout);
         let dividing = self.key_value_heads > 0 && self.heads.is_multiple_of(self.key_value_heads);
         if self.head_dim > MAX_HEAD_DIM || !self.head_dim.is_multiple_of(2) || !dividing {
@@ -97,46 +108,51 @@ impl Attention {
                 format!("{} or {} does not fit {self:?}", queries[0].label(), keys[0].label()),
             ));
         }
-        if spans.capacity() < tokens * 2 || stats.capacity() < tokens * self.heads * 2 {
+        if spans.branching && (!self.causal || self.window.is_some()) {
+            return Err(refuse("attention", format!("sequences branch, which {self:?} has no rule for")));
+        }
+        let values = if spans.branching { 4 } else { 2 };
+        if spans.list.capacity() < tokens * values || stats.capacity() < tokens * self.heads * 2 {
             return Err(refuse("attention", "spans or stats are too short"));
         }
         check_rows("attention", tokens, queries)?;
         check_rows("attention", tokens, keys)
     }
 
-    /// `o = softmax(q kᵀ / √head_dim) v` within each sequence. `spans` holds the first token and one past the last of
-    /// each token's sequence; `stats` receives log-sum-exps, two values a (token, head).
+    /// `o = softmax(q kᵀ / √head_dim) v` within each sequence; `stats` receives log-sum-exps, two values a (token, head).
     #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
-    pub fn forward(
+    pub fn forward<'a>(
         &self,
         recorder: &mut Recorder,
         tokens: usize,
-        spans: &Tensor,
+        spans: impl Into<Spans<'a>>,
         q: &Tensor,
         k: &Tensor,
         v: &Tensor,
         o: &Tensor,
         stats: &Tensor,
     ) -> Result<()> {
+        let spans = spans.into();
         self.guard(tokens, &[q, o], &[k, v], spans, stats)?;
-        let (kernel, lanes) = self.kernel(recorder, "attention/forward", q.dtype());
-        let bindings = [spans.whole(), q.whole(), k.whole(), v.whole(), o.whole(), stats.whole()];
+        let (kernel, lanes) = self.kernel(recorder, "attention/forward", q.dtype(), spans);
+        let bindings = [spans.list.whole(), q.whole(), k.whole(), v.whole(), o.whole(), stats.whole()];
         let workgroups = [(tokens as u32).div_ceil(lanes), self.heads as u32, 1];
         recorder.dispatch(&kernel, &self.params(tokens), &bindings, workgroups, self.cost(tokens, 4.0))
     }
 
     /// Gradients of q, k and v, overwriting them. `stats` comes from the forward pass and is completed here.
     #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
-    pub fn backward(
+    pub fn backward<'a>(
         &self,
         recorder: &mut Recorder,
         tokens: usize,
-        spans: &Tensor,
+        spans: impl Into<Spans<'a>>,
         [q, k, v, o]: [&Tensor; 4],
         stats: &Tensor,
         d_o: &Tensor,
         [dq, dk, dv]: [&Tensor; 3],
     ) -> Result<()> {
+        let spans = spans.into();
         self.guard(tokens, &[q, o, d_o, dq], &[k, v, dk, dv], spans, stats)?;
         let params = self.params(tokens);
         let dot = Kernel::new("attention/backward_dot")
@@ -146,13 +162,13 @@ impl Attention {
         let small = Cost { flops: 0.0, bytes: 8.0 * f64::from(rows) * self.head_dim as f64 };
         recorder.dispatch(&dot, &params, &[o.whole(), d_o.whole(), stats.whole()], grid(rows.div_ceil(64)), small)?;
 
-        let (kernel, lanes) = self.kernel(recorder, "attention/backward_query", q.dtype());
+        let (kernel, lanes) = self.kernel(recorder, "attention/backward_query", q.dtype(), spans);
         let workgroups = [(tokens as u32).div_ceil(lanes), self.heads as u32, 1];
-        let shared = [spans.whole(), q.whole(), k.whole(), v.whole(), stats.whole(), d_o.whole()];
+        let shared = [spans.list.whole(), q.whole(), k.whole(), v.whole(), stats.whole(), d_o.whole()];
         let bindings = [&shared[..], &[dq.whole()]].concat();
         recorder.dispatch(&kernel, &params, &bindings, workgroups, self.cost(tokens, 6.0))?;
 
-        let (kernel, lanes) = self.kernel(recorder, "attention/backward_key_value", q.dtype());
+        let (kernel, lanes) = self.kernel(recorder, "attention/backward_key_value", q.dtype(), spans);
         let workgroups = [(tokens as u32).div_ceil(lanes), self.key_value_heads as u32, 1];
         let bindings = [&shared[..], &[dk.whole(), dv.whole()]].concat();
         recorder.dispatch(&kernel, &params, &bindings, workgroups, self.cost(tokens, 8.0))

@@ -114,7 +114,8 @@ async fn attention(gpu: &Gpu, passes: Passes) -> Result<()> {
 
     let Attention { heads, key_value_heads, head_dim, causal, window } = shape;
     let offsets = vec![0, SPLIT, TOKENS];
-    let twin = reference::attention::Attention { heads, key_value_heads, head_dim, causal, window, offsets };
+    let twin =
+        reference::attention::Attention { heads, key_value_heads, head_dim, causal, window, offsets, gaps: vec![] };
     let inputs: Vec<Vec<f64>> = inputs.iter().map(|values| wide(values)).collect();
     let forward = |recorder: &mut Recorder| shape.forward(recorder, TOKENS, &spans, q, k, v, &o, &stats);
     let expected = twin.forward(&inputs[0], &inputs[1], &inputs[2]);
@@ -164,8 +165,15 @@ async fn cached(gpu: &Gpu) -> Result<()> {
         results.push((o, [q, k, v, rows, seen, table]));
     }
     let Attention { heads, key_value_heads, head_dim, causal, window } = shape;
-    let twin =
-        reference::attention::Attention { heads, key_value_heads, head_dim, causal, window, offsets: vec![0, TOKENS] };
+    let twin = reference::attention::Attention {
+        heads,
+        key_value_heads,
+        head_dim,
+        causal,
+        window,
+        offsets: vec![0, TOKENS],
+        gaps: vec![],
+    };
     let [q, k, v] = inputs.map(|values| wide(&values));
     let expected = twin.forward(&q, &k, &v);
     let (first, second) = expected.split_at(SPLIT * query.len());

@@ -179,6 +179,11 @@ impl ModelConfig {
         })
     }
 
+    /// Whether completions may share a prompt in a batch: there is no rule for that in a sliding window.
+    pub fn shares_prompts(&self) -> bool {
+        self.windows.iter().all(Option::is_none)
+    }
+
     /// The sliding window of a layer: a query sees itself and the `window - 1` positions before it.
     /// `None` where a layer sees everything, and for layers the model does not have.
     pub fn window(&self, layer: usize) -> Option<usize> {

@@ -218,7 +218,7 @@ impl Layer {
     fn attention_forward(&self, recorder: &mut Recorder, pass: Pass, index: usize, eps: f32) -> Result<()> {
         self.attention_inputs(recorder, pass, index, eps)?;
         let of = |name| pass.activations.of(name, index);
-        let (rows, spans) = (pass.batch.tokens, &pass.batch.spans);
+        let (rows, spans) = (pass.batch.tokens, pass.batch.spans());
         let (q, k, v) = (of("query"), of("key"), of("value"));
         self.shape.forward(recorder, rows, spans, q, k, v, of("attention"), of("attention_stats"))
     }
@@ -258,8 +258,8 @@ impl Layer {
             }
         }
         self.value.forward(recorder, rows, of("attention_norm"), of("value"), None)?;
-        rope::forward(recorder, rows, of("query"), &batch.angles, &batch.spans)?;
-        rope::forward(recorder, rows, of("key"), &batch.angles, &batch.spans)
+        rope::forward(recorder, rows, of("query"), &batch.angles, batch.origins())?;
+        rope::forward(recorder, rows, of("key"), &batch.angles, batch.origins())
     }
 
     /// The block's result: the residual stream in the middle of the layer.
@@ -302,14 +302,14 @@ impl Layer {
         self.shape.backward(
             recorder,
             rows,
-            &batch.spans,
+            batch.spans(),
             inputs,
             of("attention_stats"),
             of("d_attention"),
             d_inputs,
         )?;
-        rope::backward(recorder, rows, d_query, &batch.angles, &batch.spans)?;
-        rope::backward(recorder, rows, d_key, &batch.angles, &batch.spans)?;
+        rope::backward(recorder, rows, d_query, &batch.angles, batch.origins())?;
+        rope::backward(recorder, rows, d_key, &batch.angles, batch.origins())?;
         let (d_query, d_key) = match (&self.query_norm, &self.key_norm) {
             (Some(query_norm), Some(key_norm)) => {
                 let (raw_query, raw_key) = (of("d_raw_query"), of("d_raw_key"));

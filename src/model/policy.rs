@@ -105,7 +105,16 @@ pub struct Policy {
     scale: f32,
     sums: Tensor,
     evaluation: Recording,
-    evaluated: Option<[usize; 3]>,
+    evaluated: Option<Shape>,
+}
+
+/// What a recording depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    tokens: usize,
+    sequences: usize,
+    predictions: usize,
+    branching: bool,
 }
 
 /// Tokens of the vocabulary that pass at once: the first of them, their rows of the output matrix, room for their logits.
@@ -136,10 +145,11 @@ impl Policy {
     }
 
     /// Uploads the batch that the next replay works on, and returns its shape: batches of one shape share a recording.
-    pub fn write(&mut self, gpu: &Gpu, batch: &PackedCompletions) -> [usize; 3] {
-        self.workspace.batch.write(gpu, &batch.tokens, &batch.offsets());
+    pub fn write(&mut self, gpu: &Gpu, batch: &PackedCompletions) -> Shape {
+        let branching = self.workspace.batch.write_completions(gpu, batch);
         self.predictions.write(gpu, batch);
-        [batch.tokens.len(), batch.sequences.len(), self.predictions.count]
+        let (tokens, sequences) = (batch.tokens.len(), batch.sequences.len());
+        Shape { tokens, sequences, predictions: self.predictions.count, branching }
     }
 
     /// Where the predicted tokens of each sequence start, and where those of the last one end.

@@ -17,15 +17,19 @@ pub struct Attention {
     pub window: Option<usize>,
     /// Where sequences start, and the number of tokens last.
     pub offsets: Vec<usize>,
+    /// Keys that each query does not see though its sequence holds them before it; empty where sequences do not branch.
+    pub gaps: Vec<std::ops::Range<usize>>,
 }
 
 impl Attention {
-    /// First and one past the last key that a query sees.
-    fn keys(&self, query: usize) -> std::ops::Range<usize> {
+    /// The keys that a query sees.
+    fn keys(&self, query: usize) -> impl Iterator<Item = usize> {
         let sequence = self.offsets.partition_point(|start| *start <= query) - 1;
         let (start, end) = (self.offsets[sequence], self.offsets[sequence + 1]);
         let end = if self.causal { query + 1 } else { self.window.map_or(end, |w| end.min(query + w)) };
-        self.window.map_or(start, |w| start.max((query + 1).saturating_sub(w)))..end
+        let gap = self.gaps.get(query).cloned().unwrap_or_default();
+        (self.window.map_or(start, |w| start.max((query + 1).saturating_sub(w)))..end)
+            .filter(move |key| !gap.contains(key))
     }
 
     fn dot<T: Real>(&self, a: &[T], b: &[T]) -> T {
@@ -107,6 +111,7 @@ mod tests {
             causal: true,
             window: Some(3),
             offsets: vec![0, 1, 6],
+            gaps: vec![],
         };
         let value = |i: usize| ((i * 37 % 23) as f64 - 11.0) / 9.0;
         let mut inputs = [48, 24, 24].map(|len| (0..len).map(value).collect::<Vec<f64>>());

@@ -66,7 +66,15 @@ mod tests {
     fn a_cache_filled_token_by_token_gives_what_attention_over_the_sequence_gives() {
         let (heads, key_value_heads, head_dim, page, tokens) = (4, 2, 6, 4, 11);
         for window in [None, Some(5)] {
-            let whole = Attention { heads, key_value_heads, head_dim, causal: true, window, offsets: vec![0, tokens] };
+            let whole = Attention {
+                heads,
+                key_value_heads,
+                head_dim,
+                causal: true,
+                window,
+                offsets: vec![0, tokens],
+                gaps: vec![],
+            };
             let (q, k, v) = (values(tokens * heads * head_dim, 1), values(tokens * 12, 2), values(tokens * 12, 3));
             let expected = whole.forward(&q, &k, &v);
             let cached = CachedAttention { heads, key_value_heads, head_dim, window, page };

@@ -1,5 +1,5 @@
 use wgr::gpu::{Dtype, Gpu, Layout, Tensor};
-use wgr::kernels::attention::Attention;
+use wgr::kernels::attention::{Attention, Spans};
 use wgr::reference;
 
 use crate::harness::*;
@@ -7,7 +7,34 @@ use crate::harness::*;
 struct Case {
     shape: Attention,
     offsets: Vec<usize>,
+    /// Of sequences that branch: where their completions start, the last one ending with the sequence.
+    branches: Vec<Vec<usize>>,
     dtype: Dtype,
+}
+
+impl Case {
+    fn plain(shape: Attention, offsets: &[usize], dtype: Dtype) -> Self {
+        Self { shape, offsets: offsets.to_vec(), branches: vec![], dtype }
+    }
+
+    /// Of each token: one past the last that sees it, and the keys that it does not see.
+    fn places(&self) -> Vec<([usize; 2], std::ops::Range<usize>)> {
+        let sequences = self.offsets.windows(2).enumerate();
+        let place = |(index, span): (usize, &[usize])| {
+            let starts = self.branches.get(index).cloned().unwrap_or_default();
+            let (first, end) = (span[0], span[1]);
+            (first..end)
+                .map(|token| match starts.iter().rposition(|start| *start <= token) {
+                    None => ([first, end], 0..0),
+                    Some(own) => {
+                        let end = starts.get(own + 1).copied().unwrap_or(end);
+                        ([first, end], starts[0]..starts[own])
+                    }
+                })
+                .collect::<Vec<_>>()
+        };
+        sequences.flat_map(place).collect()
+    }
 }
 
 fn spans(offsets: &[usize]) -> Vec<u32> {
@@ -19,7 +46,7 @@ fn spans(offsets: &[usize]) -> Vec<u32> {
 }
 
 fn check(gpu: &Gpu, case: &Case) {
-    let Case { shape, offsets, dtype } = case;
+    let Case { shape, offsets, branches, dtype } = case;
     let tokens = *offsets.last().unwrap();
     let (query, key_value) = (shape.query_layout(), shape.key_value_layout());
     let fill = |layout: Layout, seed| stored(&random(tokens * layout.len(), seed), *dtype);
@@ -29,8 +56,12 @@ fn check(gpu: &Gpu, case: &Case) {
     let empty = |layout: Layout| activation(gpu, layout, &vec![9.0; tokens * layout.len()], Dtype::F32);
     let (dq, dk, dv) = (empty(query), empty(key_value), empty(key_value));
     run(gpu, |recorder| {
-        let span_tensor = Tensor::workspace(gpu, "spans", tokens * 2, Dtype::U32)?;
-        span_tensor.write_u32(gpu, &spans(offsets));
+        let span_tensor = Tensor::workspace(gpu, "spans", tokens * 4, Dtype::U32)?;
+        let places = case.places();
+        let spans = places.iter().flat_map(|(span, _)| *span);
+        let gaps = places.iter().flat_map(|(_, gap)| [gap.start, gap.end]);
+        span_tensor.write_u32(gpu, &spans.chain(gaps).map(|token| token as u32).collect::<Vec<_>>());
+        let spans = Spans { list: &span_tensor, branching: !branches.is_empty() };
         let stats = Tensor::workspace(gpu, "stats", tokens * shape.heads * 2, Dtype::F32)?;
         let (q, k, v) = (
             activation(gpu, query, &q, *dtype),
@@ -38,8 +69,8 @@ fn check(gpu: &Gpu, case: &Case) {
             activation(gpu, key_value, &v, *dtype),
         );
         let d_o = activation(gpu, query, &d_o, Dtype::F32);
-        shape.forward(recorder, tokens, &span_tensor, &q, &k, &v, &o, &stats)?;
-        shape.backward(recorder, tokens, &span_tensor, [&q, &k, &v, &o], &stats, &d_o, [&dq, &dk, &dv])
+        shape.forward(recorder, tokens, spans, &q, &k, &v, &o, &stats)?;
+        shape.backward(recorder, tokens, spans, [&q, &k, &v, &o], &stats, &d_o, [&dq, &dk, &dv])
     });
     let twin = reference::attention::Attention {
         heads: shape.heads,
@@ -48,6 +79,7 @@ fn check(gpu: &Gpu, case: &Case) {
         causal: shape.causal,
         window: shape.window,
         offsets: offsets.clone(),
+        gaps: case.places().into_iter().map(|(_, gap)| gap).collect(),
     };
     let (q, k, v, d_o) = (wide(&q), wide(&k), wide(&v), wide(&d_o));
     let tolerance = if *dtype == Dtype::Bf16 { BF16 } else { F32 };
@@ -76,7 +108,7 @@ fn attention_and_its_gradients_agree() {
             (shape(2, 1, 8, true, Some(5)), Dtype::F32),
             (shape(2, 1, 64, true, None), Dtype::Bf16),
         ] {
-            check(gpu, &Case { shape, offsets: offsets.clone(), dtype });
+            check(gpu, &Case::plain(shape, &offsets, dtype));
         }
     });
 }
@@ -84,7 +116,42 @@ fn attention_and_its_gradients_agree() {
 #[test]
 fn attention_takes_the_largest_head() {
     let shape = Attention { heads: 2, key_value_heads: 1, head_dim: 128, causal: true, window: None };
-    check(&open(wgr::gpu::Mode::Trusted, None), &Case { shape, offsets: vec![0, 11, 40], dtype: Dtype::F32 });
+    check(&open(wgr::gpu::Mode::Trusted, None), &Case::plain(shape, &[0, 11, 40], Dtype::F32));
+}
+
+#[test]
+fn completions_that_share_a_prompt_do_not_see_each_other() {
+    let shape =
+        |heads, key_value_heads, head_dim| Attention { heads, key_value_heads, head_dim, causal: true, window: None };
+    everywhere(|gpu| {
+        for (shape, dtype) in
+            [(shape(4, 2, 16), Dtype::F32), (shape(3, 1, 10), Dtype::F32), (shape(2, 1, 32), Dtype::Bf16)]
+        {
+            // Branches within a block and over several; three of one token each; a sequence that does not branch; one
+            // whose first branch is longer than any block.
+            let offsets = vec![0, 9, 30, 34, 45, 150];
+            let branches = vec![vec![3, 5], vec![12, 25], vec![31, 32, 33], vec![], vec![65, 120]];
+            check(gpu, &Case { shape, offsets, branches, dtype });
+        }
+    });
+}
+
+#[test]
+fn branches_are_refused_where_there_is_no_rule_for_them() {
+    let gpu = open(wgr::gpu::Mode::Trusted, None);
+    let list = Tensor::workspace(&gpu, "spans", 16, Dtype::U32).unwrap();
+    let stats = Tensor::workspace(&gpu, "stats", 8, Dtype::F32).unwrap();
+    let mut recording = wgr::gpu::Recording::new();
+    for (causal, window, tokens, accepted) in
+        [(true, None, 4, true), (true, Some(2), 4, false), (false, None, 4, false), (true, None, 5, false)]
+    {
+        let shape = Attention { heads: 1, key_value_heads: 1, head_dim: 8, causal, window };
+        let x = activation(&gpu, shape.query_layout(), &[0.0; 40], Dtype::F32);
+        let spans = Spans { list: &list, branching: true };
+        let mut recorder = recording.recorder(&gpu);
+        let result = shape.forward(&mut recorder, tokens, spans, &x, &x, &x, &x, &stats);
+        assert_eq!(result.is_ok(), accepted, "{shape:?}");
+    }
 }
 
 #[test]

@@ -172,6 +172,33 @@ fn a_reference_gives_the_bits_of_the_policy_and_pytorchs_numbers() {
 }
 
 #[test]
+fn sharing_prompts_changes_nothing_but_the_work() {
+    let gpu = open(Mode::Trusted, None);
+    for name in MODELS {
+        let golden = Golden::read(name);
+        let settings = settings(&golden, Holding::Training, Checkpointing::None, narrow(&golden));
+        let apart = micro_batches(&golden, 3);
+        let shared = PackedCompletions::sharing_prompts(&completions(&golden)).unwrap();
+        assert_eq!(shared.tokens.len(), apart[0].completions.tokens.len() - (7 + 1 + 4));
+        let shared = [MicroBatch { completions: shared, references: apart[0].references.clone() }];
+        let mut stepper = stepper(&gpu, name, &settings, PreferenceLoss::Sigmoid);
+        let outcome = step(&gpu, &mut stepper, &shared, 0, 0.0);
+        for (parameter, gradient) in gradients(&gpu, &stepper) {
+            let expected = golden.floats(&format!("grad.{parameter}"));
+            assert_close(&format!("{name} {parameter}"), &gradient, expected, TOLERANCE);
+        }
+        let expected = step(&gpu, &mut stepper, &apart, 0, 0.0);
+        assert!(outcome.flops < 0.9 * expected.flops, "{} of {}", outcome.flops, expected.flops);
+        let of = |outcome: &Outcome| -> Vec<f32> {
+            outcome.pairs.iter().flatten().flat_map(|of| [of.policy.log_prob, of.policy.entropy]).collect()
+        };
+        assert_close(&format!("{name} log-probabilities"), &of(&outcome), &of(&expected), TOLERANCE);
+        // And back, with the recording of the other shape.
+        assert_eq!(of(&step(&gpu, &mut stepper, &shared, 0, 0.0)), of(&outcome));
+    }
+}
+
+#[test]
 fn recomputed_activations_give_the_same_bits_in_a_dpo_step() {
     let gpu = open(Mode::Trusted, None);
     for name in MODELS {
