@@ -70,7 +70,7 @@ impl<'a> Asked<'a> {
 ///
 /// A run that fails leaves the others; a stop on request leaves a checkpoint of the run it met. In both cases the comparison
 /// is written and marked as partial. Runs that have a result in the output are not repeated: nor with
-/// [`resume`](crate::train::TrainConfig::resume), nor where two studies share a cell.
+/// [`resume`](crate::train::TrainerConfig::resume), nor where two studies share a cell.
 ///
 /// # Errors
 /// Bad settings, rows or suites, before anything is written; an output that holds a study; a study that has nothing to
