@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::dpo::DpoConfig;
 use crate::generate::Sampling;
 use crate::objective::PreferenceLoss;
-use crate::train::TrainerConfig;
 use crate::train::validate::{check, given, learning_rate};
+use crate::train::{Precision, TrainerConfig};
+use crate::{Error, Result};
 
 /// Settings of online DPO.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -140,6 +140,10 @@ impl OnlineConfig {
         if let Some(kl) = self.max_kl {
             check("--max-kl", kl.is_finite() && kl > 0.0, kl, "take a number above 0, or leave it out")?;
         }
+        if self.trainer.precision == Precision::Mixed {
+            let problem = "would give the policy log-probabilities of another precision than the reference";
+            return Err(Error::input("--precision mixed", problem, "online DPO takes f32"));
+        }
         self.dpo().validate_loss()?;
         learning_rate(self.lr)?;
         self.trainer.validate()
@@ -184,12 +188,13 @@ mod tests {
             ("--beta", |c| c.beta = 0.0),
             ("--lr", |c| c.lr = 0.0),
             ("--batch-size", |c| c.trainer.batch_size = 0),
+            ("--precision mixed", |c| c.trainer.precision = Precision::Mixed),
         ];
         for (flag, spoil) in cases {
             let mut config = whole();
             spoil(&mut config);
             let error = config.validate().expect_err(flag);
-            assert!(error.to_string().starts_with(&format!("{flag}: ")), "{flag}: {error}");
+            assert!(error.to_string().starts_with(flag), "{flag}: {error}");
             assert_eq!(error.exit_code(), 2);
         }
     }

@@ -14,8 +14,10 @@ use crate::report::number::short;
 
 /// The page, within the output.
 pub const PAGE: &str = "report.html";
-/// Weight of the past in smoothed lines.
+/// Largest weight of the past in smoothed lines.
 const SMOOTHING: f64 = 0.9;
+/// Steps that a smoothed line of a short run looks back, as a share of all.
+const WINDOW: f64 = 0.2;
 /// Pairs shown of the first and of the last step.
 const SHOWN: usize = 3;
 
@@ -34,11 +36,12 @@ pub fn write(directory: &Path, summary: &OnlineSummary) -> Result<()> {
         page.note(warning);
     }
     page.section("Curves");
+    let smoothing = (1.0 - 1.0 / (WINDOW * summary.steps as f64)).clamp(0.0, SMOOTHING);
     let curve = |page: &mut Page, caption: &str, axis: &str, name: &str| {
         let held_out = points(&format!("{EVALUATION}{name}"));
         let mut series = vec![
             Series::new("each step", points(name), Style::Faint),
-            Series::new("smoothed", smooth(&points(name), SMOOTHING), Style::Line),
+            Series::new("smoothed", smooth(&points(name), smoothing), Style::Line),
         ];
         if !held_out.is_empty() {
             series.push(Series::new("held out", held_out, Style::Points));
@@ -48,11 +51,13 @@ pub fn write(directory: &Path, summary: &OnlineSummary) -> Result<()> {
             page.svg(caption, &svg);
         }
     };
-    curve(&mut page, "Mean reward of the completions of a step", "reward", "objective/scores");
-    curve(&mut page, "Divergence from the reference, in nats a completion", "KL", "objective/kl");
-    curve(&mut page, "Mean length of a completion", "tokens", "completions/mean_length");
-    curve(&mut page, "Share of four-token phrases that repeat earlier ones", "share", "completions/repetition");
-    curve(&mut page, "Share of completions that come to an end by themselves", "share", "val/contain_eos_token");
+    page.columns(|page| {
+        curve(page, "Mean reward of the completions of a step", "reward", "objective/scores");
+        curve(page, "Divergence from the reference, in nats a completion", "KL", "objective/kl");
+        curve(page, "Mean length of a completion", "tokens", "completions/mean_length");
+        curve(page, "Share of four-token phrases that repeat earlier ones", "share", "completions/repetition");
+        curve(page, "Share of completions that come to an end by themselves", "share", "val/contain_eos_token");
+    });
     numbers(&mut page, &history.iter().filter_map(Sampled::from_row).collect::<Vec<_>>());
     rollouts(&mut page, &read(directory, ROLLOUTS)?);
     page.write(&directory.join(PAGE))

@@ -174,6 +174,20 @@ fn a_resumed_run_comes_to_the_same_bits() {
     assert!(kl[0].abs() < 1e-5 && kl[3] != 0.0, "policy and reference begin alike: {kl:?}");
 }
 
+/// The temperature of sampling touches the log-probabilities of neither, which are computed alike: before the first update
+/// policy and reference agree to the last bit.
+#[test]
+fn policy_and_reference_are_rated_alike() {
+    for temperature in [0.5, 1.0, 3.0] {
+        let place = Place::new();
+        let config = OnlineConfig { temperature, ..place.config(3, 1) };
+        pollster::block_on(train_with(&GPU, &config, Share, &mut Silent)).unwrap();
+        let rollouts = read(&config.trainer.output, ROLLOUTS).unwrap();
+        assert!(rollouts.iter().all(|rollout| rollout.log_prob == rollout.reference_log_prob), "{temperature}");
+        assert!(rollouts.iter().all(|rollout| rollout.log_prob < -1.0), "{temperature}");
+    }
+}
+
 /// A reward model in process says of a completion what it says of the same exchange as a row.
 #[test]
 fn a_reward_model_can_be_the_judge() {

@@ -129,12 +129,15 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
                 observer.note(&format!("stopped on request; --resume goes on from {}", directory.display()));
             }
             // What the last whole step led to is worth keeping, unless it was read from there a moment ago.
-            Err(Error::Run { problem, hint }) if self.progress.step > begun => {
+            Err(error @ (Error::Run { .. } | Error::Input { .. })) if self.progress.step > begun => {
                 let directory = self.learner.save_checkpoint(self.progress).await?;
                 curves::write(&self.config.trainer.output, &summary)?;
-                let step = self.progress.step;
-                let problem = format!("{problem}; the state after step {step} is in {}", directory.display());
-                return Err(Error::Run { problem, hint });
+                let kept = format!("; the state after step {} is in {}", self.progress.step, directory.display());
+                return Err(match error {
+                    Error::Run { problem, hint } => Error::Run { problem: problem + &kept, hint },
+                    Error::Input { at, problem, hint } => Error::Input { at, problem: problem + &kept, hint },
+                    other => other,
+                });
             }
             Err(error) => return Err(error),
         }

