@@ -56,6 +56,7 @@ fn dpo(criterion: &mut Criterion) {
     let causal = Causal::load(&gpu, &checkpoint, Holding::Training, 1).expect("a small model fits everywhere");
     let tokens = 2 * HALF * SEQUENCES;
     let settings = Settings {
+        adapters: None,
         holding: Holding::Training,
         checkpointing: Checkpointing::None,
         capacity: Capacity { tokens, sequences: SEQUENCES, length: 2 * HALF },

@@ -46,6 +46,7 @@ fn step(criterion: &mut Criterion) {
         checkpointing: Checkpointing::None,
         logits: 3,
         biases: vec![],
+        lora: None,
         seed: 1,
         capacity: Capacity { tokens, sequences: SEQUENCES as usize, length: LENGTH as usize },
     };

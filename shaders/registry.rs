@@ -44,6 +44,8 @@ const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
     ("swiglu", "backward", &[&["", "x_bf16"]]),
     ("gelu", "forward", &[&["erf", "tanh"], &["", "x_bf16"]]),
     ("gelu", "backward", &[&["erf", "tanh"], &["", "x_bf16"]]),
+    ("dropout", "forward", &[&["", "x_bf16"]]),
+    ("dropout", "backward", &[&[""]]),
     ("pooling", "forward", &[&["first", "last", "mean"]]),
     ("pooling", "backward", &[&["first", "last", "mean"]]),
     ("cast", "main", &[&["x_f32"], &["y_bf16", "y_f16"]]),

@@ -9,7 +9,7 @@ use wgr::{Error, Result};
 use crate::print;
 use crate::settings::OutputArgs;
 use wgr::model::Dtype;
-use wgr::model::convert::{Format, convert};
+use wgr::model::convert::{Format, convert, merge};
 use wgr::model::weights::quantized::GgmlType;
 
 /// Flags of `wgr convert`.
@@ -27,6 +27,9 @@ pub struct Args {
     /// Layout to write; gguf when absent and the output ends in .gguf, else hf
     #[arg(long)]
     format: Option<FormatName>,
+    /// Merge an adapter into the model it is for
+    #[arg(long)]
+    merge: bool,
     /// Replace an existing output
     #[arg(long)]
     force: bool,
@@ -71,7 +74,8 @@ pub fn run(args: &Args) -> Result<()> {
         FormatName::Hf => Format::HuggingFace,
         FormatName::Gguf => Format::Gguf,
     };
-    convert(model, output, args.dtype.map(Dtype::from), format)?;
+    let write = if args.merge { merge } else { convert };
+    write(model, output, args.dtype.map(Dtype::from), format)?;
     if args.show.json {
         print::json(&json!({ "model": model, "output": output }))?;
     } else if !args.show.quiet {

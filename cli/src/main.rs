@@ -8,6 +8,7 @@ mod eval;
 mod extract;
 mod generate;
 mod inspect;
+mod lora;
 mod print;
 mod progress;
 mod score;

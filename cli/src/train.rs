@@ -7,6 +7,7 @@ use wgr::kernels::{self, Passes};
 use wgr::train::TrainConfig;
 use wgr::{Error, Result};
 
+use crate::lora::LoraArgs;
 use crate::print;
 use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
@@ -41,6 +42,9 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     trainer: TrainerArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    lora: LoraArgs,
     #[command(flatten)]
     #[serde(flatten)]
     device: DeviceArgs,
@@ -103,13 +107,14 @@ mod tests {
         let flags = "--model m --data a b --output o --eval-data e --objective corn --levels 5 --epochs 2 --max-steps 3 \
                      --batch-size 6 --grad-accum 7 --lr 0.5 --schedule cosine --warmup-ratio 0.25 --weight-decay 0.75 \
                      --max-grad-norm 2 --max-length 8 --precision mixed --checkpointing layer --template t --no-shuffle \
-                     --save-every 9 --eval-every 10 --resume --force --seed 11 --adapter 0 --backend vulkan";
+                     --save-every 9 --eval-every 10 --resume --force --seed 11 --lora-rank 8 --lora-alpha 32 \
+                     --lora-dropout 0.25 --lora-targets q_proj,v_proj --lora-rslora --base-dtype bf16 --adapter 0 --backend vulkan";
         let config = toml::Table::try_from(resolve(&flags.split_whitespace().collect::<Vec<_>>())).unwrap();
         let defaults = toml::Table::try_from(TrainConfig::default()).unwrap();
         for (name, value) in &config {
             assert_ne!(Some(value), defaults.get(name), "{name}");
         }
-        assert_eq!(config.len(), 25, "a setting that is absent without its flag is still absent");
+        assert_eq!(config.len(), 31, "a setting that is absent without its flag is still absent");
     }
 
     #[test]
@@ -121,7 +126,7 @@ mod tests {
     #[test]
     fn every_choice_that_a_flag_offers_exists() {
         let command = <Command as clap::CommandFactory>::command();
-        for name in ["objective", "schedule", "precision", "checkpointing"] {
+        for name in ["objective", "schedule", "precision", "checkpointing", "base-dtype"] {
             let flag = command.get_arguments().find(|arg| arg.get_id() == name).unwrap();
             for choice in flag.get_possible_values() {
                 resolve(&[&format!("--{name}"), choice.get_name()]);

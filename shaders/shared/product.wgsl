@@ -26,6 +26,8 @@ struct Params {
     c_offset4: u32,
     /// 1: add to C, 0: overwrite it.
     accumulate: u32,
+    /// What the product alone is multiplied by.
+    scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -44,13 +46,13 @@ fn load_b(row: u32, column4: u32) -> vec4<f32> {
     return widen_b(b[row * params.b_stride4 + column4]);
 }
 
-/// Adds what the product adds to and stores four columns of one row of C; does nothing outside C.
+/// Scales the product, adds what it adds to and stores four columns of one row of C; does nothing outside C.
 fn store_c(row: u32, column4: u32, product: vec4<f32>) {
     if (row >= params.m || column4 >= params.n4) {
         return;
     }
     let at = row * params.c_stride4 + params.c_offset4 + column4;
-    var value = product;
+    var value = params.scale * product;
     @if(bias) {
         value += bias[params.c_offset4 + column4];
     }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use crate::data::PackedCompletions;
 use crate::gpu::Gpu;
 use crate::model::Checkpoint;
+use crate::model::activations::AdapterRoom;
 use crate::model::causal::Causal;
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
-use crate::model::policy::{LogProb, Policy};
+use crate::model::policy::{LogProb, Policy, Settings};
 use crate::train::{Checkpointing, Observer, Precision, ScoreProgress};
 use crate::{Error, Result};
 
@@ -107,7 +108,8 @@ impl<'a> Reference<'a> {
     /// The model does not fit the device, or the device fails; the observer asks to stop.
     pub async fn compute(&mut self, gpu: &Gpu, room: &Room, observer: &mut dyn Observer) -> Result<()> {
         let Some(model) = self.model.take_if(|_| !self.found.iter().all(Option::is_some)) else { return Ok(()) };
-        let settings = room.settings(Holding::Inference, Checkpointing::None);
+        let adapters = model.adapter().map(|adapter| AdapterRoom::of(&adapter.config));
+        let settings = Settings { adapters, ..room.settings(Holding::Inference, Checkpointing::None) };
         let mut plan = MemoryPlan { tokens: room.tokens, ..MemoryPlan::default() };
         Causal::add_to(&mut plan, &model, Holding::Inference);
         settings.add_to(&mut plan, model.config());

@@ -55,6 +55,7 @@ impl Room {
         Settings {
             holding,
             checkpointing,
+            adapters: None,
             capacity: Capacity { tokens: self.tokens, sequences: 2 * self.pairs, length: self.length },
             predictions: self.predictions,
             logit_bytes: LOGIT_BYTES,

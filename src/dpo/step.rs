@@ -81,7 +81,7 @@ impl Stepper {
     ) -> Result<Self> {
         let sequences = settings.capacity.sequences;
         let list = |label, len| Tensor::workspace(gpu, label, len, Dtype::F32);
-        let update = Update::new(gpu, causal.parameters(), optimizer)?;
+        let update = Update::new(gpu, causal.trained(), optimizer)?;
         let results = || {
             Ok(Results {
                 sums: list("log-probabilities", 2 * sequences)?,

@@ -118,6 +118,7 @@ pub(super) fn open_policy(config: &DpoConfig, resumed: Option<&Path>) -> Result<
         Some(directory) => Aim::of(config).check(directory)?,
         None => output::check_source(&config.trainer.output, &source, &config.policy)?,
     }
+    source.adapters_to_train(None)?;
     if source.config().num_labels.is_some() {
         let problem = "is a classifier, which gives no token a probability";
         return Err(Error::input(format!("--policy {}", config.policy), problem, "name a causal model"));

@@ -6,7 +6,7 @@ use crate::kernels::cached_attention::Places;
 use crate::kernels::pooling::{self, Pooling};
 use crate::kernels::product::{self, Epilogue};
 use crate::kernels::rms_norm;
-use crate::model::activations::{self, Activations, Keeping, RowCounts, Rows, Slot};
+use crate::model::activations::{self, Activations, AdapterRoom, Keeping, RowCounts, Rows, Slot};
 use crate::model::batch::Batch;
 use crate::model::cache::KeyValueCache;
 use crate::model::causal::Causal;
@@ -18,7 +18,7 @@ use crate::train::Checkpointing;
 use super::scheduler::{Capacity, Step};
 
 /// The table of activations, with what follows the decoder for tokens after which one is drawn.
-fn table(config: &ModelConfig) -> Vec<Slot> {
+fn table(config: &ModelConfig, adapters: Option<AdapterRoom>) -> Vec<Slot> {
     let hidden = Layout::plain(config.hidden_size);
     let single = |name, columns| Slot::single(name, Rows::Sequences, columns);
     let head = [
@@ -27,7 +27,8 @@ fn table(config: &ModelConfig) -> Vec<Slot> {
         single("pooled_rstd", Layout::plain(1)),
         single("logits", Layout::plain(config.vocab_size)),
     ];
-    [activations::table(config, Keeping::of(Holding::Inference, Checkpointing::None)), head.to_vec()].concat()
+    let keeping = Keeping { adapters, ..Keeping::of(Holding::Inference, Checkpointing::None) };
+    [activations::table(config, keeping), head.to_vec()].concat()
 }
 
 fn counts(capacity: Capacity) -> RowCounts {
@@ -50,9 +51,10 @@ pub struct Engine {
 }
 
 /// Bytes of activations and of lists beside the cache, for the plan.
-pub fn bytes(config: &ModelConfig, capacity: Capacity) -> [u64; 2] {
+pub fn bytes(config: &ModelConfig, adapters: Option<AdapterRoom>, capacity: Capacity) -> [u64; 2] {
     let Capacity { sequences, tokens, length, .. } = capacity;
-    let activations = activations::bytes(&table(config), counts(capacity)) + Batch::angle_bytes(config, length);
+    let activations =
+        activations::bytes(&table(config, adapters), counts(capacity)) + Batch::angle_bytes(config, length);
     let lists = 4 * (3 * tokens + sequences * capacity.pages_a_sequence()) as u64;
     [activations, Batch::list_bytes(tokens, sequences) + lists]
 }
@@ -66,9 +68,9 @@ impl Engine {
         let Capacity { sequences, tokens, length, pages } = capacity;
         let list = |label, len| Tensor::workspace(gpu, label, len, Dtype::U32);
         Ok(Self {
-            causal,
             cache: KeyValueCache::new(gpu, config, pages, cache)?,
-            activations: Activations::allocate(gpu, &table(config), counts(capacity))?,
+            activations: Activations::allocate(gpu, &table(config, causal.adapters()), counts(capacity))?,
+            causal,
             batch: Batch::new(gpu, config, tokens, sequences, length)?,
             rows: list("cache rows", tokens)?,
             seen: list("keys seen", 2 * tokens)?,
@@ -132,7 +134,7 @@ impl Engine {
     /// Most sequences, tokens and pages that an adapter can bind for a model; no more of each than asked for.
     pub fn fitting(gpu: &Gpu, config: &ModelConfig, wanted: Capacity, cache: Dtype) -> Capacity {
         let limit = |bytes: usize| (gpu.limits().binding_bytes / (4 * bytes.max(1) as u64)) as usize;
-        let table = table(config);
+        let table = table(config, None);
         let most = |rows: Rows| {
             let slots = table.iter().filter(|slot| slot.rows == rows);
             limit(slots.map(|slot| slot.columns.padded()).max().unwrap_or(1)).max(1)

@@ -11,6 +11,7 @@ use super::engine::{self, Engine};
 use super::scheduler::{Capacity, Request, Scheduler};
 use super::text::{Finish, Text};
 use crate::gpu::{Dtype, Gpu, Recording};
+use crate::model::activations::AdapterRoom;
 use crate::model::cache::KeyValueCache;
 use crate::model::causal::Causal;
 use crate::model::config::ModelConfig;
@@ -87,8 +88,14 @@ pub fn capacity(gpu: &Gpu, config: &ModelConfig, sequences: usize, length: usize
 }
 
 /// Adds what a generator holds beside the weights to a plan.
-pub fn add_to(plan: &mut MemoryPlan, config: &ModelConfig, capacity: Capacity, cache: Dtype) {
-    let [activations, lists] = engine::bytes(config, capacity);
+pub fn add_to(
+    plan: &mut MemoryPlan,
+    config: &ModelConfig,
+    adapters: Option<AdapterRoom>,
+    capacity: Capacity,
+    cache: Dtype,
+) {
+    let [activations, lists] = engine::bytes(config, adapters, capacity);
     plan.activations += activations + KeyValueCache::bytes(config, capacity.pages, cache);
     plan.workspace += lists;
     plan.tokens = plan.tokens.max(capacity.tokens);

@@ -15,6 +15,7 @@ use super::scheduler::{Capacity, Request};
 use crate::data::prompts::{self, Ask, Prompt};
 use crate::gpu::Gpu;
 use crate::model::Checkpoint;
+use crate::model::activations::AdapterRoom;
 use crate::model::causal::Causal;
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
@@ -177,7 +178,8 @@ fn load(
     let capacity: Capacity = generator::capacity(gpu, model, config.batch_size.min(requests), length, cache)?;
     let mut plan = MemoryPlan::default();
     Causal::add_to(&mut plan, checkpoint, Holding::Inference);
-    generator::add_to(&mut plan, model, capacity, cache);
+    let adapters = checkpoint.adapter().map(|adapter| AdapterRoom::of(&adapter.config));
+    generator::add_to(&mut plan, model, adapters, capacity, cache);
     observer.planned(&plan);
     plan.check_or(gpu, "use a smaller --batch-size or --max-new-tokens, or --cache-dtype f16")?;
     let causal = Causal::load(gpu, checkpoint, Holding::Inference, 0)?;

@@ -11,6 +11,7 @@ pub mod bench;
 pub mod cached_attention;
 pub mod cast;
 pub mod column_sum;
+pub mod dropout;
 mod elementwise;
 pub mod embedding;
 pub mod gather;

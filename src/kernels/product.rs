@@ -18,15 +18,26 @@ struct Params {
     c_stride4: u32,
     c_offset4: u32,
     accumulate: u32,
+    scale: f32,
 }
 
-/// What a forward product adds to its result.
-#[derive(Default, Clone, Copy)]
+/// What a forward product does with its result before it stores it.
+#[derive(Clone, Copy)]
 pub struct Epilogue<'a> {
-    /// One value a column.
+    /// What the product alone is multiplied by.
+    pub scale: f32,
+    /// One value a column, added.
     pub bias: Option<&'a Tensor>,
-    /// A tensor of the result's shape, other than the result.
+    /// A tensor of the result's shape, other than the result, added.
     pub residual: Option<&'a Tensor>,
+    /// Whether to add to what the result held.
+    pub accumulate: bool,
+}
+
+impl Default for Epilogue<'_> {
+    fn default() -> Self {
+        Self { scale: 1.0, bias: None, residual: None, accumulate: false }
+    }
 }
 
 fn operand(prefix: char, dtype: Dtype) -> Result<&'static str> {
@@ -82,7 +93,7 @@ fn record(
     recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(params.m, params.n4 * 4, params.k, dtypes))
 }
 
-/// `y[rows, out] = x[rows, in] · w[out, in]ᵀ` plus the epilogue: the forward pass of a linear layer.
+/// `y[rows, out] = scale · x[rows, in] · w[out, in]ᵀ` plus what the epilogue adds: the forward pass of a linear layer.
 pub fn nt(recorder: &mut Recorder, rows: usize, x: &Tensor, w: &Tensor, y: &Tensor, epilogue: Epilogue) -> Result<()> {
     if x.columns().padded() != w.columns().padded() || w.rows().padded() != y.columns().padded() {
         return Err(refuse("product nt", mismatch(x, w, y)));
@@ -98,7 +109,8 @@ pub fn nt(recorder: &mut Recorder, rows: usize, x: &Tensor, w: &Tensor, y: &Tens
             b_stride4: w.columns4(),
             c_stride4: y.columns4(),
             c_offset4: (shard.first_row / 4) as u32,
-            accumulate: 0,
+            accumulate: u32::from(epilogue.accumulate),
+            scale: epilogue.scale,
         };
         record(recorder, "nt", [x.dtype(), w.dtype(), y.dtype()], epilogue, params, [x.whole(), shard, y.whole()])?;
     }
@@ -107,6 +119,19 @@ pub fn nt(recorder: &mut Recorder, rows: usize, x: &Tensor, w: &Tensor, y: &Tens
 
 /// `dx[rows, in] (+)= dy[rows, out] · w[out, in]`: the gradient of the input of a linear layer.
 pub fn nn(recorder: &mut Recorder, rows: usize, dy: &Tensor, w: &Tensor, dx: &Tensor, accumulate: bool) -> Result<()> {
+    nn_scaled(recorder, rows, dy, w, dx, 1.0, accumulate)
+}
+
+/// [`nn`] with the product, not what it is added to, multiplied by `scale`.
+pub fn nn_scaled(
+    recorder: &mut Recorder,
+    rows: usize,
+    dy: &Tensor,
+    w: &Tensor,
+    dx: &Tensor,
+    scale: f32,
+    accumulate: bool,
+) -> Result<()> {
     if dy.columns().padded() != w.rows().padded() || w.columns().padded() != dx.columns().padded() {
         return Err(refuse("product nn", mismatch(dy, w, dx)));
     }
@@ -122,6 +147,7 @@ pub fn nn(recorder: &mut Recorder, rows: usize, dy: &Tensor, w: &Tensor, dx: &Te
             c_stride4: dx.columns4(),
             c_offset4: 0,
             accumulate: u32::from(accumulate || shard.first_row > 0),
+            scale,
         };
         let dtypes = [dy.dtype(), w.dtype(), dx.dtype()];
         record(recorder, "nn", dtypes, Epilogue::default(), params, [dy.whole(), shard, dx.whole()])?;
@@ -149,6 +175,7 @@ pub fn tn(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Tensor, dw: &Te
             c_stride4: dw.columns4(),
             c_offset4: 0,
             accumulate: 1,
+            scale: 1.0,
         };
         let dtypes = [dy.dtype(), x.dtype(), dw.dtype()];
         record(recorder, "tn", dtypes, Epilogue::default(), params, [dy.whole(), x.whole(), shard])?;

@@ -8,6 +8,7 @@ use crate::gpu::{Dtype, Gpu, Layout, Tensor};
 use crate::train::Checkpointing;
 
 use super::config::ModelConfig;
+use super::lora::LoraConfig;
 use super::parameter::Holding;
 
 /// What a buffer has one row for.
@@ -57,19 +58,37 @@ pub struct Keeping {
     pub dtype: Dtype,
     /// What the backward pass computes again.
     pub checkpointing: Checkpointing,
+    /// Room for adapters, where there are any.
+    pub adapters: Option<AdapterRoom>,
+}
+
+/// The room that adapters share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdapterRoom {
+    /// Rank of the adapters.
+    pub rank: usize,
+    /// Whether training drops a share of their inputs.
+    pub dropout: bool,
+}
+
+impl AdapterRoom {
+    /// The room for adapters.
+    pub fn of(config: &LoraConfig) -> Self {
+        Self { rank: config.rank, dropout: config.dropout > 0.0 }
+    }
 }
 
 impl Keeping {
-    /// What a model kept in some way has to keep.
+    /// What a model kept in some way has to keep; `holding` says how what is trained of it is held.
     pub fn of(holding: Holding, checkpointing: Checkpointing) -> Self {
         let dtype = if holding == Holding::MixedTraining { Dtype::Bf16 } else { Dtype::F32 };
-        Self { training: holding != Holding::Inference, dtype, checkpointing }
+        Self { training: holding.trains(), dtype, checkpointing, adapters: None }
     }
 }
 
 /// The table for a decoder; its head has lines of its own.
 pub fn table(config: &ModelConfig, keeping: Keeping) -> Vec<Slot> {
-    let Keeping { training, dtype, checkpointing } = keeping;
+    let Keeping { training, dtype, checkpointing, adapters } = keeping;
     let hidden = Layout::plain(config.hidden_size);
     let inner = Layout::plain(config.intermediate_size);
     let queries = Layout::heads(config.num_attention_heads, config.head_dim);
@@ -120,6 +139,16 @@ pub fn table(config: &ModelConfig, keeping: Keeping) -> Vec<Slot> {
         ]);
         if config.qk_norm {
             slots.extend([gradient("d_raw_query", queries), gradient("d_raw_key", keys)]);
+        }
+    }
+    if let Some(AdapterRoom { rank, dropout }) = adapters {
+        slots.push(tokens("adapter", Layout::plain(rank), Dtype::F32, 1));
+        if training {
+            slots.push(tokens("d_adapter", Layout::plain(rank), Dtype::F32, 1));
+        }
+        if training && dropout {
+            let widest = [hidden, inner, queries].map(Layout::padded).into_iter().max().unwrap_or(0);
+            slots.push(tokens("dropped", Layout::plain(widest), Dtype::F32, 1));
         }
     }
     slots

@@ -6,8 +6,10 @@
 use crate::Result;
 use crate::gpu::{Gpu, Layout};
 
+use super::activations::AdapterRoom;
 use super::config::{ModelConfig, TensorSpec};
 use super::decoder::Decoder;
+use super::lora::{DropoutKey, Lora, LoraConfig};
 use super::parameter::{Holding, Parameter, load_parameters, stored};
 use super::plan::MemoryPlan;
 use super::weights::Checkpoint;
@@ -22,16 +24,40 @@ pub struct Causal {
     pub decoder: Decoder,
     /// `None` where it is the token embedding.
     output: Option<Parameter>,
+    adapters: Option<AdapterRoom>,
 }
 
 impl Causal {
-    /// Loads a checkpoint, or draws new weights where it has none.
+    /// Loads a checkpoint with the adapters it may have, or draws new weights where it has none.
     ///
     /// # Errors
     /// A tensor that cannot be read or is not finite; no room on the device.
     pub fn load(gpu: &Gpu, checkpoint: &Checkpoint, holding: Holding, seed: u64) -> Result<Self> {
+        let adapter = checkpoint.adapter().map(|adapter| &adapter.config);
+        Self::load_with(gpu, checkpoint, holding, adapter.map(|config| (config, Holding::Inference)), seed)
+    }
+
+    /// Loads a checkpoint whose weights stay as they are, with adapters to train: those of the checkpoint, or new ones.
+    /// All but the adapters is frozen.
+    ///
+    /// # Errors
+    /// As for [`Self::load`].
+    pub fn load_adapted(gpu: &Gpu, checkpoint: &Checkpoint, lora: &Lora, seed: u64) -> Result<Self> {
+        Self::load_with(gpu, checkpoint, Holding::Frozen(lora.base), Some((&lora.config, Holding::Training)), seed)
+    }
+
+    fn load_with(
+        gpu: &Gpu,
+        checkpoint: &Checkpoint,
+        holding: Holding,
+        adapters: Option<(&LoraConfig, Holding)>,
+        seed: u64,
+    ) -> Result<Self> {
         let config = checkpoint.config();
-        let decoder = Decoder::new(gpu, config, holding, &|name| stored(checkpoint, name))?;
+        let mut decoder = Decoder::new(gpu, config, holding, &|name| stored(checkpoint, name))?;
+        if let Some((lora, holding)) = adapters {
+            decoder.adapt(gpu, lora, holding)?;
+        }
         let (vocabulary, hidden) = (Layout::plain(config.vocab_size), Layout::plain(config.hidden_size));
         let output = match config.tie_word_embeddings {
             true => None,
@@ -40,7 +66,7 @@ impl Causal {
                 Some(Parameter::matrix(gpu, OUTPUT.into(), vocabulary, hidden, holding, dtype)?)
             }
         };
-        let causal = Self { decoder, output };
+        let causal = Self { decoder, output, adapters: adapters.map(|(lora, _)| AdapterRoom::of(lora)) };
         load_parameters(gpu, checkpoint, causal.parameters(), seed)?;
         Ok(causal)
     }
@@ -50,13 +76,46 @@ impl Causal {
         self.decoder.parameters().chain(&self.output)
     }
 
+    /// Those that are trained.
+    pub fn trained(&self) -> impl Iterator<Item = &Parameter> {
+        self.parameters().filter(|parameter| !parameter.frozen)
+    }
+
+    /// The room that passes need for its adapters, where it has any.
+    pub fn adapters(&self) -> Option<AdapterRoom> {
+        self.adapters
+    }
+
+    /// The same model with its adapters off; the tensors are shared.
+    pub fn without_adapters(&self) -> Self {
+        Self { decoder: self.decoder.without_adapters(), adapters: None, ..self.clone() }
+    }
+
+    /// The same model in passes that drop a share of the adapters' inputs; the tensors are shared.
+    pub fn with_dropout(&self, probability: f32, key: &DropoutKey) -> Self {
+        Self { decoder: self.decoder.with_dropout(probability, key), ..self.clone() }
+    }
+
     /// `[vocabulary, hidden]`: the output matrix.
     pub fn output(&self) -> &Parameter {
         self.output.as_ref().unwrap_or_else(|| self.decoder.embedding())
     }
 
-    /// Adds the weights, and what training holds for them, to a plan.
+    /// Adds what [`Self::load`] holds, and training for it, to a plan.
     pub fn add_to(plan: &mut MemoryPlan, checkpoint: &Checkpoint, holding: Holding) {
+        Self::add_weights_to(plan, checkpoint, holding);
+        if let Some(adapter) = checkpoint.adapter() {
+            plan.add_adapters(checkpoint.config(), &adapter.config, false);
+        }
+    }
+
+    /// Adds what [`Self::load_adapted`] holds, and training for it, to a plan.
+    pub fn add_adapted_to(plan: &mut MemoryPlan, checkpoint: &Checkpoint, lora: &Lora) {
+        Self::add_weights_to(plan, checkpoint, Holding::Frozen(lora.base));
+        plan.add_adapters(checkpoint.config(), &lora.config, true);
+    }
+
+    fn add_weights_to(plan: &mut MemoryPlan, checkpoint: &Checkpoint, holding: Holding) {
         for spec in tensors(checkpoint.config()) {
             plan.add_parameter(checkpoint, &spec, holding);
         }

@@ -7,11 +7,12 @@ use crate::kernels::product::{self, Epilogue};
 use crate::kernels::rms_norm;
 use crate::train::Checkpointing;
 
-use super::activations::{Keeping, RowCounts, Rows, Slot};
+use super::activations::{AdapterRoom, Keeping, RowCounts, Rows, Slot};
 use super::batch::Batch;
 use super::config::{ModelConfig, TensorSpec};
 use super::decoder::{Decoder, norm_backward};
 use super::linear::Linear;
+use super::lora::{DropoutKey, Lora, LoraConfig};
 use super::parameter::{Holding, Parameter, load_parameters, stored};
 use super::plan::MemoryPlan;
 use super::weights::Checkpoint;
@@ -51,6 +52,8 @@ pub struct Loading {
     pub logits: usize,
     /// CORAL's biases, one a threshold; empty for other heads.
     pub biases: Vec<f32>,
+    /// Adapters to train instead of the weights; those of the checkpoint are there for inference anyway.
+    pub lora: Option<Lora>,
     /// Seed of what the checkpoint does not have.
     pub seed: u64,
     /// Largest batch.
@@ -58,8 +61,28 @@ pub struct Loading {
 }
 
 impl Loading {
-    fn keeping(&self) -> Keeping {
-        Keeping::of(self.holding, self.checkpointing)
+    fn keeping(&self, checkpoint: &Checkpoint) -> Keeping {
+        let adapters = self.adapters(checkpoint).map(AdapterRoom::of);
+        Keeping { adapters, ..Keeping::of(self.holding, self.checkpointing) }
+    }
+
+    /// The adapters, trained or not.
+    fn adapters<'a>(&'a self, checkpoint: &'a Checkpoint) -> Option<&'a LoraConfig> {
+        let trained = self.lora.as_ref().map(|lora| &lora.config);
+        trained.or_else(|| checkpoint.adapter().map(|adapter| &adapter.config))
+    }
+
+    /// How the weights under adapters are held.
+    fn base(&self) -> Holding {
+        match &self.lora {
+            Some(lora) if self.holding.trains() => Holding::Frozen(lora.base),
+            _ => self.holding,
+        }
+    }
+
+    /// How the head is held, which is trained with adapters, too: in f32, as it is small.
+    fn head(&self) -> Holding {
+        if self.lora.is_some() && self.holding.trains() { Holding::Training } else { self.holding }
     }
 
     fn room(&self) -> Room {
@@ -77,7 +100,7 @@ fn head_slots(config: &ModelConfig, loading: &Loading) -> Vec<Slot> {
         line("pooled_rstd", Layout::plain(1)),
         line("logits", logits),
     ];
-    if loading.keeping().training {
+    if loading.holding.trains() {
         slots.extend([line("d_logits", logits), line("d_pooled_norm", hidden), line("d_pooled", hidden)]);
     }
     slots
@@ -86,6 +109,10 @@ fn head_slots(config: &ModelConfig, loading: &Loading) -> Vec<Slot> {
 /// A reward model on the device, with room for its batches.
 pub struct Classifier {
     decoder: Decoder,
+    /// The same weights as passes before a backward pass use them: with dropout, where there is some.
+    trained: Decoder,
+    dropout: Option<DropoutKey>,
+    lora: Option<LoraConfig>,
     head: Linear,
     biases: Option<Parameter>,
     /// The batch that the next replay works on, and what the passes leave.
@@ -96,10 +123,14 @@ pub struct Classifier {
 pub fn plan(config: &ModelConfig, checkpoint: &Checkpoint, loading: &Loading) -> MemoryPlan {
     let mut plan = MemoryPlan::default();
     let head = TensorSpec { name: HEAD.to_owned(), shape: vec![loading.logits, config.hidden_size] };
-    for spec in config.tensors().iter().chain([&head]) {
-        plan.add_parameter(checkpoint, spec, loading.holding);
+    for spec in &config.tensors() {
+        plan.add_parameter(checkpoint, spec, loading.base());
     }
-    Workspace::add_to(&mut plan, config, loading.keeping(), head_slots(config, loading), loading.room());
+    plan.add_parameter(checkpoint, &head, loading.head());
+    if let Some(adapters) = loading.adapters(checkpoint) {
+        plan.add_adapters(config, adapters, loading.holding.trains());
+    }
+    Workspace::add_to(&mut plan, config, loading.keeping(checkpoint), head_slots(config, loading), loading.room());
     plan
 }
 
@@ -108,8 +139,13 @@ impl Classifier {
     /// replaced by a new one.
     pub fn load(gpu: &Gpu, checkpoint: &Checkpoint, loading: &Loading) -> Result<Self> {
         let config = checkpoint.config();
-        let Loading { holding, logits, seed, .. } = *loading;
-        let decoder = Decoder::new(gpu, config, holding, &|name| stored(checkpoint, name))?;
+        let Loading { logits, seed, .. } = *loading;
+        let mut decoder = Decoder::new(gpu, config, loading.base(), &|name| stored(checkpoint, name))?;
+        let adapters = loading.adapters(checkpoint);
+        if let Some(adapters) = adapters {
+            decoder.adapt(gpu, adapters, loading.holding)?;
+        }
+        let holding = loading.head();
         let name = HEAD.trim_end_matches(".weight");
         let hidden = Layout::plain(config.hidden_size);
         let head = Linear::new(gpu, name, Layout::plain(logits), hidden, false, holding, stored(checkpoint, HEAD))?;
@@ -123,8 +159,15 @@ impl Classifier {
             biases.write(gpu, &loading.biases)?;
         }
         let slots = head_slots(config, loading);
-        let workspace = Workspace::new(gpu, config, loading.keeping(), slots, loading.room())?;
-        Ok(Self { decoder, head, biases, workspace })
+        let workspace = Workspace::new(gpu, config, loading.keeping(checkpoint), slots, loading.room())?;
+        let probability = adapters.filter(|_| loading.holding.trains()).map_or(0.0, |adapters| adapters.dropout as f32);
+        let dropout = (probability > 0.0).then(|| DropoutKey::new(gpu, seed)).transpose()?;
+        let trained = match &dropout {
+            Some(key) => decoder.with_dropout(probability, key),
+            None => decoder.clone(),
+        };
+        let lora = loading.lora.as_ref().map(|lora| lora.config.clone());
+        Ok(Self { decoder, trained, dropout, lora, head, biases, workspace })
     }
 
     /// Every parameter, the head last.
@@ -132,9 +175,19 @@ impl Classifier {
         self.checkpoint_parameters().chain(&self.biases)
     }
 
+    /// Those that are trained.
+    pub fn trained_parameters(&self) -> impl Iterator<Item = &Parameter> {
+        self.parameters().filter(|parameter| !parameter.frozen)
+    }
+
     /// The parameters that a Hugging Face checkpoint has a place for: all but CORAL's biases.
     pub fn checkpoint_parameters(&self) -> impl Iterator<Item = &Parameter> {
         self.decoder.parameters().chain(self.head.parameters())
+    }
+
+    /// The adapters that are trained.
+    pub fn lora(&self) -> Option<&LoraConfig> {
+        self.lora.as_ref()
     }
 
     /// CORAL's biases.
@@ -154,10 +207,27 @@ impl Classifier {
 
     /// Token ids to logits.
     pub fn forward(&self, recorder: &mut Recorder) -> Result<()> {
-        self.workspace.forward(recorder, &self.decoder)?;
+        self.forward_through(recorder, &self.decoder)
+    }
+
+    /// As [`Self::forward`], before a backward pass: with dropout, where there is some.
+    pub fn training_forward(&self, recorder: &mut Recorder) -> Result<()> {
+        self.forward_through(recorder, &self.trained)
+    }
+
+    /// Draws the dropout masks of the next pass: those of a micro-batch of a step.
+    pub fn draw_dropout(&self, gpu: &Gpu, step: u64, micro_batch: u64) {
+        if let Some(key) = &self.dropout {
+            key.draw(gpu, step, micro_batch);
+        }
+    }
+
+    fn forward_through(&self, recorder: &mut Recorder, decoder: &Decoder) -> Result<()> {
+        self.workspace.forward(recorder, decoder)?;
         self.pool(recorder)?;
         let get = |name| self.workspace.get(name);
-        self.head.forward(recorder, self.workspace.batch.sequences, get("pooled_norm"), get("logits"), None)
+        let (sequences, room) = (self.workspace.batch.sequences, self.workspace.activations());
+        self.head.forward(recorder, sequences, get("pooled_norm"), get("logits"), None, room)
     }
 
     /// Last token of each sequence, normalised. The norm works on rows, so pooling first saves most of it.
@@ -186,7 +256,8 @@ impl Classifier {
         Ok(logits)
     }
 
-    /// From the gradient of the logits to the gradients of all parameters, which are added to.
+    /// From the gradient of the logits, after [`Self::training_forward`], to the gradients of all parameters that are
+    /// trained, which are added to.
     pub fn backward(&self, recorder: &mut Recorder) -> Result<()> {
         let get = |name| self.workspace.get(name);
         let Batch { tokens, sequences, offsets, .. } = &self.workspace.batch;
@@ -199,6 +270,7 @@ impl Classifier {
             d_norm,
             false,
             self.workspace.chunks(),
+            self.workspace.activations(),
         )?;
         let (norm, _) = self.decoder.norm();
         let (rstd, d_pooled) = (get("pooled_rstd"), get("d_pooled"));
@@ -215,7 +287,7 @@ impl Classifier {
         )?;
         let d_residual = get("d_residual");
         pooling::backward(recorder, *tokens, *sequences, Pooling::Last, offsets, d_pooled, d_residual)?;
-        self.workspace.backward(recorder, &self.decoder)
+        self.workspace.backward(recorder, &self.trained)
     }
 
     /// Sets all gradients to zero.

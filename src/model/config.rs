@@ -190,6 +190,15 @@ impl ModelConfig {
         self.windows.get(layer).copied().flatten()
     }
 
+    /// The same with a score head of so many outputs and another field that is not part of the architecture.
+    pub(super) fn set_head(&mut self, outputs: usize, field: &str, value: Option<&Value>) {
+        self.num_labels = Some(outputs);
+        match value {
+            Some(value) => drop(self.json.insert(field.into(), value.clone())),
+            None => drop(self.json.remove(field)),
+        }
+    }
+
     /// A field of `config.json` that is not part of the architecture.
     pub fn extra(&self, field: &str) -> Option<&Value> {
         self.json.get(field)

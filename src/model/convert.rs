@@ -31,6 +31,26 @@ pub enum Format {
 /// with, and what GGUF cannot express, named by field.
 pub fn convert(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<()> {
     let checkpoint = Checkpoint::open(source)?;
+    if checkpoint.adapter().is_some() {
+        return Err(Error::input(source, "is an adapter", "pass --merge to write its base model with it added"));
+    }
+    write(&checkpoint, source, output, dtype, format)
+}
+
+/// As [`convert`], for an adapter directory: writes the base model with what the adapters add, summed in f32, as a model
+/// of its own.
+///
+/// # Errors
+/// Those of [`convert`]; a source that is no adapter.
+pub fn merge(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<()> {
+    let checkpoint = Checkpoint::open(source)?;
+    if checkpoint.adapter().is_none() {
+        return Err(Error::input(source, "is no adapter that could be merged", "leave --merge out"));
+    }
+    write(&checkpoint, source, output, dtype, format)
+}
+
+fn write(checkpoint: &Checkpoint, source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<()> {
     if checkpoint.is_new() {
         return Err(Error::input(source, "has no weights to convert", ""));
     }
@@ -41,8 +61,8 @@ pub fn convert(source: &str, output: &Path, dtype: Option<Dtype>, format: Format
         (Format::Gguf, Some(Dtype::Quantized(kind))) if kind != GgmlType::Q8_0 => {
             Err(Error::input("--dtype", format!("{kind:?} can only be read"), "take f32, f16, bf16 or q8_0"))
         }
-        (Format::HuggingFace, dtype) => to_directory(&checkpoint, output, dtype),
-        (Format::Gguf, dtype) => to_gguf(&checkpoint, output, dtype),
+        (Format::HuggingFace, dtype) => to_directory(checkpoint, output, dtype),
+        (Format::Gguf, dtype) => to_gguf(checkpoint, output, dtype),
     }
 }
 
@@ -66,9 +86,13 @@ fn widened(dtype: Dtype) -> Dtype {
 
 fn to_directory(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Result<()> {
     let tensors = kept(checkpoint, |_, stored| dtype.unwrap_or(widened(stored)));
-    let config = checkpoint.config().to_json(tensors[0].dtype);
+    let config = match (checkpoint.adapter(), checkpoint.config().num_labels) {
+        // The head is the adapter's; the base model may have none.
+        (Some(_), Some(labels)) => checkpoint.config().to_classifier_json(labels, tensors[0].dtype),
+        _ => checkpoint.config().to_json(tensors[0].dtype),
+    };
     let files = [checkpoint.tokenizer_files()?, checkpoint.companions()?].concat();
-    write_model(output, &config, &tensors, |tensor| checkpoint.read_f32(&tensor.name), &files)
+    write_model(output, &config, &tensors, |tensor| checkpoint.read_merged(&tensor.name), &files)
 }
 
 fn to_gguf(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Result<()> {

@@ -16,6 +16,7 @@ use super::batch::Batch;
 use super::cache::KeyValueCache;
 use super::config::ModelConfig;
 use super::linear::{Linear, gradient};
+use super::lora::{DropoutKey, LoraConfig};
 use super::parameter::{Holding, Parameter};
 
 /// One transformer layer.
@@ -104,7 +105,30 @@ impl Decoder {
         })
     }
 
-    /// Every parameter, in the order of computation.
+    /// Gives the linear layers that `config` names an adapter each.
+    pub fn adapt(&mut self, gpu: &Gpu, config: &LoraConfig, holding: Holding) -> Result<()> {
+        self.layers.iter_mut().flat_map(Layer::linears_mut).try_for_each(|linear| linear.adapt(gpu, config, holding))
+    }
+
+    /// The same weights without adapters; the tensors are shared.
+    pub fn without_adapters(&self) -> Self {
+        self.with_linears(Linear::without_adapter)
+    }
+
+    /// The same weights in passes that drop a share of the adapters' inputs; the tensors are shared.
+    pub fn with_dropout(&self, probability: f32, key: &DropoutKey) -> Self {
+        self.with_linears(|linear| linear.with_dropout(probability, key))
+    }
+
+    fn with_linears(&self, change: impl Fn(&Linear) -> Linear) -> Self {
+        let mut changed = self.clone();
+        for linear in changed.layers.iter_mut().flat_map(Layer::linears_mut) {
+            *linear = change(linear);
+        }
+        changed
+    }
+
+    /// Every parameter, in the order of computation, adapters beside the weights they add to.
     pub fn parameters(&self) -> impl Iterator<Item = &Parameter> {
         let layers = self.layers.iter().flat_map(Layer::parameters);
         std::iter::once(&self.embedding).chain(layers).chain(std::iter::once(&self.norm))
@@ -170,6 +194,7 @@ impl Decoder {
                 activations.of("product", index),
                 activations.of("inputs", index + 1),
                 residual,
+                activations,
             )?;
         }
         Ok(())
@@ -190,6 +215,9 @@ impl Decoder {
             layer.mlp_backward(recorder, pass, index)?;
             layer.attention_backward(recorder, pass, index)?;
         }
+        if self.embedding.frozen {
+            return Ok(());
+        }
         let d_residual = activations.get("d_residual");
         embedding::backward(
             recorder,
@@ -203,6 +231,11 @@ impl Decoder {
 }
 
 impl Layer {
+    fn linears_mut(&mut self) -> [&mut Linear; 7] {
+        let Self { query, key, value, output, gate, up, down, .. } = self;
+        [query, key, value, output, gate, up, down]
+    }
+
     fn parameters(&self) -> impl Iterator<Item = &Parameter> {
         let attention = [&self.query, &self.key, &self.value, &self.output].into_iter().flat_map(Linear::parameters);
         let mlp = [&self.gate, &self.up, &self.down].into_iter().flat_map(Linear::parameters);
@@ -239,8 +272,8 @@ impl Layer {
         )?;
         match (&self.query_norm, &self.key_norm) {
             (Some(query_norm), Some(key_norm)) => {
-                self.query.forward(recorder, rows, of("attention_norm"), of("raw_query"), None)?;
-                self.key.forward(recorder, rows, of("attention_norm"), of("raw_key"), None)?;
+                self.query.forward(recorder, rows, of("attention_norm"), of("raw_query"), None, pass.activations)?;
+                self.key.forward(recorder, rows, of("attention_norm"), of("raw_key"), None, pass.activations)?;
                 rms_norm::forward(
                     recorder,
                     rows,
@@ -253,11 +286,11 @@ impl Layer {
                 rms_norm::forward(recorder, rows, of("raw_key"), key_norm.used(), of("key"), of("key_rstd"), eps)?;
             }
             _ => {
-                self.query.forward(recorder, rows, of("attention_norm"), of("query"), None)?;
-                self.key.forward(recorder, rows, of("attention_norm"), of("key"), None)?;
+                self.query.forward(recorder, rows, of("attention_norm"), of("query"), None, pass.activations)?;
+                self.key.forward(recorder, rows, of("attention_norm"), of("key"), None, pass.activations)?;
             }
         }
-        self.value.forward(recorder, rows, of("attention_norm"), of("value"), None)?;
+        self.value.forward(recorder, rows, of("attention_norm"), of("value"), None, pass.activations)?;
         rope::forward(recorder, rows, of("query"), &batch.angles, batch.origins())?;
         rope::forward(recorder, rows, of("key"), &batch.angles, batch.origins())
     }
@@ -265,7 +298,14 @@ impl Layer {
     /// The block's result: the residual stream in the middle of the layer.
     fn attention_output(&self, recorder: &mut Recorder, pass: Pass, index: usize) -> Result<()> {
         let of = |name| pass.activations.of(name, index);
-        self.output.forward(recorder, pass.batch.tokens, of("attention"), of("middles"), Some(of("inputs")))
+        self.output.forward(
+            recorder,
+            pass.batch.tokens,
+            of("attention"),
+            of("middles"),
+            Some(of("inputs")),
+            pass.activations,
+        )
     }
 
     /// Everything of the gated MLP but its last projection.
@@ -273,8 +313,8 @@ impl Layer {
         let of = |name| pass.activations.of(name, index);
         let rows = pass.batch.tokens;
         rms_norm::forward(recorder, rows, of("middles"), self.mlp_norm.used(), of("mlp_norm"), of("mlp_rstd"), eps)?;
-        self.gate.forward(recorder, rows, of("mlp_norm"), of("gate"), None)?;
-        self.up.forward(recorder, rows, of("mlp_norm"), of("up"), None)?;
+        self.gate.forward(recorder, rows, of("mlp_norm"), of("gate"), None, pass.activations)?;
+        self.up.forward(recorder, rows, of("mlp_norm"), of("up"), None, pass.activations)?;
         swiglu::forward(recorder, rows, of("gate"), of("up"), of("product"))
     }
 
@@ -283,10 +323,10 @@ impl Layer {
         let of = |name| activations.of(name, index);
         let rows = batch.tokens;
         let (d_residual, d_norm) = (of("d_residual"), of("d_norm"));
-        self.down.backward(recorder, rows, d_residual, of("product"), of("d_product"), false, chunks)?;
+        self.down.backward(recorder, rows, d_residual, of("product"), of("d_product"), false, chunks, activations)?;
         swiglu::backward(recorder, rows, of("d_product"), of("gate"), of("up"), of("d_gate"), of("d_up"))?;
-        self.gate.backward(recorder, rows, of("d_gate"), of("mlp_norm"), d_norm, false, chunks)?;
-        self.up.backward(recorder, rows, of("d_up"), of("mlp_norm"), d_norm, true, chunks)?;
+        self.gate.backward(recorder, rows, of("d_gate"), of("mlp_norm"), d_norm, false, chunks, activations)?;
+        self.up.backward(recorder, rows, of("d_up"), of("mlp_norm"), d_norm, true, chunks, activations)?;
         norm_backward(recorder, rows, d_norm, of("middles"), &self.mlp_norm, of("mlp_rstd"), d_residual, true, chunks)
     }
 
@@ -296,7 +336,16 @@ impl Layer {
         let rows = batch.tokens;
         let (d_residual, d_norm) = (of("d_residual"), of("d_norm"));
         let (d_query, d_key, d_value) = (of("d_query"), of("d_key"), of("d_value"));
-        self.output.backward(recorder, rows, d_residual, of("attention"), of("d_attention"), false, chunks)?;
+        self.output.backward(
+            recorder,
+            rows,
+            d_residual,
+            of("attention"),
+            of("d_attention"),
+            false,
+            chunks,
+            activations,
+        )?;
         let inputs = [of("query"), of("key"), of("value"), of("attention")];
         let d_inputs = [d_query, d_key, d_value];
         self.shape.backward(
@@ -329,15 +378,15 @@ impl Layer {
             }
             _ => (d_query, d_key),
         };
-        self.query.backward(recorder, rows, d_query, of("attention_norm"), d_norm, false, chunks)?;
-        self.key.backward(recorder, rows, d_key, of("attention_norm"), d_norm, true, chunks)?;
-        self.value.backward(recorder, rows, d_value, of("attention_norm"), d_norm, true, chunks)?;
+        self.query.backward(recorder, rows, d_query, of("attention_norm"), d_norm, false, chunks, activations)?;
+        self.key.backward(recorder, rows, d_key, of("attention_norm"), d_norm, true, chunks, activations)?;
+        self.value.backward(recorder, rows, d_value, of("attention_norm"), d_norm, true, chunks, activations)?;
         let rstd = of("attention_rstd");
         norm_backward(recorder, rows, d_norm, of("inputs"), &self.attention_norm, rstd, d_residual, true, chunks)
     }
 }
 
-/// Both gradients of a norm.
+/// Both gradients of a norm; that of the weight only if it is trained.
 #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
 pub(super) fn norm_backward(
     recorder: &mut Recorder,
@@ -350,6 +399,8 @@ pub(super) fn norm_backward(
     accumulate: bool,
     chunks: &Tensor,
 ) -> Result<()> {
-    rms_norm::backward_weight(recorder, rows, dy, x, rstd, gradient(norm)?, chunks)?;
+    if !norm.frozen {
+        rms_norm::backward_weight(recorder, rows, dy, x, rstd, gradient(norm)?, chunks)?;
+    }
     rms_norm::backward(recorder, rows, dy, x, norm.used(), rstd, dx, accumulate)
 }

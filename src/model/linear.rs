@@ -1,19 +1,22 @@
-//! A linear layer: weight, optional bias, and both passes.
+//! A linear layer: weight, optional bias, optional adapter, and both passes.
 
 use crate::Result;
 use crate::gpu::{Gpu, Layout, Recorder, Tensor, refuse};
 use crate::kernels::column_sum;
 use crate::kernels::product::{self, Epilogue};
 
+use super::activations::Activations;
+use super::lora::{Adapter, DropoutKey, LoraConfig};
 use super::parameter::{Holding, Parameter};
 
-/// `y = x Wᵀ + b`.
+/// `y = x Wᵀ + b`, and what its adapter adds.
 #[derive(Debug, Clone)]
 pub struct Linear {
     /// `[out, in]`.
     pub weight: Parameter,
     /// `[out]`.
     pub bias: Option<Parameter>,
+    adapter: Option<Adapter>,
 }
 
 impl Linear {
@@ -29,15 +32,38 @@ impl Linear {
     ) -> Result<Self> {
         let weight = Parameter::matrix(gpu, format!("{name}.weight"), out, inner, holding, stored)?;
         let bias = with_bias.then(|| Parameter::vector(gpu, format!("{name}.bias"), out, holding)).transpose()?;
-        Ok(Self { weight, bias })
+        Ok(Self { weight, bias, adapter: None })
     }
 
-    /// Weight, then bias.
+    /// Weight, then bias, then those of the adapter.
     pub fn parameters(&self) -> impl Iterator<Item = &Parameter> {
-        std::iter::once(&self.weight).chain(&self.bias)
+        let adapter = self.adapter.iter().flat_map(Adapter::parameters);
+        std::iter::once(&self.weight).chain(&self.bias).chain(adapter)
     }
 
-    /// `y = x Wᵀ + b`, plus a residual where one is given.
+    /// Gives the layer an adapter if `config` has one for it.
+    pub fn adapt(&mut self, gpu: &Gpu, config: &LoraConfig, holding: Holding) -> Result<()> {
+        let name = self.weight.name.trim_end_matches(".weight");
+        if config.adapts(name) {
+            let (out, inner) = (self.weight.weight.rows(), self.weight.weight.columns());
+            self.adapter = Some(Adapter::new(gpu, name, out, inner, config, holding)?);
+        }
+        Ok(())
+    }
+
+    /// The same layer without its adapter.
+    pub fn without_adapter(&self) -> Self {
+        Self { adapter: None, ..self.clone() }
+    }
+
+    /// The same layer, its adapter dropping a share of the inputs.
+    pub fn with_dropout(&self, probability: f32, key: &DropoutKey) -> Self {
+        let adapter = self.adapter.as_ref().map(|adapter| adapter.with_dropout(probability, key));
+        Self { adapter, ..self.clone() }
+    }
+
+    /// `y = x Wᵀ + b`, plus a residual where one is given, plus what the adapter adds. `activations` has the room that
+    /// adapters share.
     pub fn forward(
         &self,
         recorder: &mut Recorder,
@@ -45,12 +71,18 @@ impl Linear {
         x: &Tensor,
         y: &Tensor,
         residual: Option<&Tensor>,
+        activations: &Activations,
     ) -> Result<()> {
-        let epilogue = Epilogue { bias: self.bias.as_ref().map(Parameter::used), residual };
-        product::nt(recorder, rows, x, self.weight.used(), y, epilogue)
+        let epilogue = Epilogue { bias: self.bias.as_ref().map(Parameter::used), residual, ..Epilogue::default() };
+        product::nt(recorder, rows, x, self.weight.used(), y, epilogue)?;
+        match &self.adapter {
+            Some(adapter) => adapter.forward(recorder, rows, x, y, activations),
+            None => Ok(()),
+        }
     }
 
-    /// Gradients: of the input into `dx`, of weight and bias onto their own. `chunks` is scratch for the bias.
+    /// Gradients: of the input into `dx`, of weight, bias and adapter onto their own, but for those that are frozen.
+    /// `chunks` is scratch for the bias, `activations` has the room that adapters share.
     #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
     pub fn backward(
         &self,
@@ -61,11 +93,17 @@ impl Linear {
         dx: &Tensor,
         accumulate: bool,
         chunks: &Tensor,
+        activations: &Activations,
     ) -> Result<()> {
         product::nn(recorder, rows, dy, self.weight.used(), dx, accumulate)?;
-        product::tn(recorder, rows, dy, x, gradient(&self.weight)?)?;
-        match &self.bias {
-            Some(bias) => column_sum::forward(recorder, rows, dy, gradient(bias)?, chunks),
+        if !self.weight.frozen {
+            product::tn(recorder, rows, dy, x, gradient(&self.weight)?)?;
+        }
+        if let Some(bias) = self.bias.as_ref().filter(|bias| !bias.frozen) {
+            column_sum::forward(recorder, rows, dy, gradient(bias)?, chunks)?;
+        }
+        match &self.adapter {
+            Some(adapter) => adapter.backward(recorder, rows, dy, x, dx, activations),
             None => Ok(()),
         }
     }

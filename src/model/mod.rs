@@ -13,6 +13,7 @@ pub mod encoder;
 mod fields;
 pub mod gguf_tokenizer;
 pub mod linear;
+pub mod lora;
 pub mod parameter;
 pub mod plan;
 pub mod policy;

@@ -22,6 +22,8 @@ pub struct Parameter {
     pub compute: Option<Tensor>,
     /// f32 gradient, while training.
     pub gradient: Option<Tensor>,
+    /// Whether training leaves it as it is on purpose, so that backward passes skip its gradient.
+    pub frozen: bool,
 }
 
 /// How the parameters of a model are held.
@@ -29,10 +31,28 @@ pub struct Parameter {
 pub enum Holding {
     /// For scoring, as stored.
     Inference,
+    /// Under adapters that are trained: matrices as stored or in the storage given, no gradients.
+    Frozen(Option<Dtype>),
     /// f32 weights and gradients.
     Training,
     /// f32 weights and gradients, and bf16 copies of matrices.
     MixedTraining,
+}
+
+impl Holding {
+    /// Whether there are gradients.
+    pub fn trains(self) -> bool {
+        matches!(self, Self::Training | Self::MixedTraining)
+    }
+
+    /// How a matrix is stored that a checkpoint stores as `stored`.
+    pub fn storage(self, stored: Dtype) -> Dtype {
+        match self {
+            Self::Inference => stored,
+            Self::Frozen(dtype) => dtype.unwrap_or(stored),
+            Self::Training | Self::MixedTraining => Dtype::F32,
+        }
+    }
 }
 
 impl Parameter {
@@ -45,14 +65,13 @@ impl Parameter {
         holding: Holding,
         stored: Dtype,
     ) -> Result<Self> {
-        let dtype = if holding == Holding::Inference { stored } else { Dtype::F32 };
         let tensor = |memory, dtype| Tensor::new(gpu, memory, &name, rows, columns, dtype);
-        let weight = tensor(Memory::Weights, dtype)?;
-        let training = holding != Holding::Inference;
+        let weight = tensor(Memory::Weights, holding.storage(stored))?;
         Ok(Self {
             shape: vec![rows.len(), columns.len()],
             compute: (holding == Holding::MixedTraining).then(|| tensor(Memory::Weights, Dtype::Bf16)).transpose()?,
-            gradient: training.then(|| tensor(Memory::Gradients, Dtype::F32)).transpose()?,
+            gradient: holding.trains().then(|| tensor(Memory::Gradients, Dtype::F32)).transpose()?,
+            frozen: matches!(holding, Holding::Frozen(_)),
             weight,
             name,
         })
@@ -65,7 +84,8 @@ impl Parameter {
             shape: vec![columns.len()],
             weight: tensor(Memory::Weights)?,
             compute: None,
-            gradient: (holding != Holding::Inference).then(|| tensor(Memory::Gradients)).transpose()?,
+            gradient: holding.trains().then(|| tensor(Memory::Gradients)).transpose()?,
+            frozen: matches!(holding, Holding::Frozen(_)),
             name,
         })
     }
@@ -89,11 +109,18 @@ impl Parameter {
     }
 
     /// Values of a new parameter, the same for a seed and name whatever else the model holds: matrices normal with
-    /// the given deviation, biases zero, norms one.
+    /// the given deviation, biases zero, norms one; of an adapter A as PyTorch draws a linear layer (Kaiming-uniform,
+    /// a = √5), B zero.
     pub fn initial(&self, seed: u64, deviation: f32) -> Vec<f32> {
         let count = self.shape.iter().product();
         if !self.decays() {
             return vec![if self.name.ends_with("bias") { 0.0 } else { 1.0 }; count];
+        }
+        if self.name.ends_with(".lora_B.weight") {
+            return vec![0.0; count];
+        }
+        if self.name.ends_with(".lora_A.weight") {
+            return uniform(&self.name, seed, 1.0 / (self.shape[1] as f64).sqrt(), count);
         }
         normal(&self.name, seed, deviation, count)
     }
@@ -133,9 +160,7 @@ pub fn load_parameters<'a>(
 
 /// Normal values by Box and Muller's transform, seeded by name.
 fn normal(name: &str, seed: u64, deviation: f32, count: usize) -> Vec<f32> {
-    // FNV-1a: any fixed hash does, and the standard library's may change.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ hash);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ name_hash(name));
     let mut uniform = || (f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0;
     let mut values = Vec::with_capacity(count + 1);
     while values.len() < count {
@@ -146,6 +171,18 @@ fn normal(name: &str, seed: u64, deviation: f32, count: usize) -> Vec<f32> {
     }
     values.truncate(count);
     values
+}
+
+/// Uniform values from −bound to bound, seeded by name.
+fn uniform(name: &str, seed: u64, bound: f64, count: usize) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ name_hash(name));
+    let mut value = || ((f64::from(rng.next_u32()) + 0.5) / 2_147_483_648.0 - 1.0) * bound;
+    (0..count).map(|_| value() as f32).collect()
+}
+
+/// FNV-1a: any fixed hash does, and the standard library's may change.
+pub(super) fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

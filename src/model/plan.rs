@@ -6,6 +6,7 @@ use crate::gpu::{Dtype, Gpu, Layout};
 use crate::{Error, Result};
 
 use super::config::{ModelConfig, TensorSpec};
+use super::lora::LoraConfig;
 use super::parameter::{Holding, stored};
 use super::weights::Checkpoint;
 
@@ -37,8 +38,8 @@ impl MemoryPlan {
         let values = padded_values(checkpoint.config(), spec) as u64;
         let matrix = spec.shape.len() > 1;
         match holding {
-            Holding::Inference => {
-                let dtype = if matrix { stored(checkpoint, &spec.name) } else { Dtype::F32 };
+            Holding::Inference | Holding::Frozen(_) => {
+                let dtype = if matrix { holding.storage(stored(checkpoint, &spec.name)) } else { Dtype::F32 };
                 self.weights += values * dtype.bytes();
             }
             Holding::Training | Holding::MixedTraining => {
@@ -47,6 +48,16 @@ impl MemoryPlan {
                 self.gradients += values * 4;
                 self.optimizer += values * 8;
             }
+        }
+    }
+
+    /// Adds what is held for the adapters of a model.
+    pub fn add_adapters(&mut self, config: &ModelConfig, lora: &LoraConfig, trains: bool) {
+        let values = lora.padded_values(config) as u64;
+        self.weights += values * 4;
+        if trains {
+            self.gradients += values * 4;
+            self.optimizer += values * 8;
         }
     }
 

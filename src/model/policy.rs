@@ -12,7 +12,7 @@ use crate::kernels::product::{self, Epilogue};
 use crate::kernels::{gather, rms_norm};
 use crate::train::Checkpointing;
 
-use super::activations::{self, Keeping, Slot};
+use super::activations::{self, AdapterRoom, Keeping, Slot};
 use super::causal::Causal;
 use super::classifier::Capacity;
 use super::config::ModelConfig;
@@ -34,6 +34,8 @@ pub struct Settings {
     pub holding: Holding,
     /// What the backward pass computes again.
     pub checkpointing: Checkpointing,
+    /// Room for adapters, where the model has any.
+    pub adapters: Option<AdapterRoom>,
     /// Largest batch.
     pub capacity: Capacity,
     /// Most tokens of completions in a batch.
@@ -46,7 +48,7 @@ pub struct Settings {
 
 impl Settings {
     fn keeping(&self) -> Keeping {
-        Keeping::of(self.holding, self.checkpointing)
+        Keeping { adapters: self.adapters, ..Keeping::of(self.holding, self.checkpointing) }
     }
 
     fn room(&self) -> Room {
@@ -181,17 +183,23 @@ impl Policy {
         let get = |name| self.workspace.get(name);
         let (tokens, count) = (self.workspace.batch.tokens, self.predictions.count);
         let (normed, d_norm) = (get("predicting_norm"), get("d_predicting_norm"));
-        let gradients = self.chunks(gradient(self.causal.output())?)?;
+        let output = self.causal.output();
+        let gradients = match output.frozen {
+            true => vec![],
+            false => self.chunks(gradient(output)?)?,
+        };
         let chunks = self.chunks(self.causal.output().used())?;
         // From the last chunk, whose logits the forward pass has left.
         let last = chunks.len().saturating_sub(1);
-        for (index, (chunk, gradient)) in chunks.iter().zip(&gradients).enumerate().rev() {
+        for (index, chunk) in chunks.iter().enumerate().rev() {
             if index < last {
                 product::nt(recorder, count, normed, &chunk.weight, &chunk.logits, Epilogue::default())?;
             }
             log_prob::backward(recorder, &self.rows(), chunk.first, coefficients, &chunk.logits)?;
             product::nn(recorder, count, &chunk.logits, &chunk.weight, d_norm, index < last)?;
-            product::tn(recorder, count, &chunk.logits, normed, &gradient.weight)?;
+            if let Some(gradient) = gradients.get(index) {
+                product::tn(recorder, count, &chunk.logits, normed, &gradient.weight)?;
+            }
         }
         let (norm, _) = self.causal.decoder.norm();
         let (rstd, d_predicting) = (get("predicting_rstd"), get("d_predicting"));

@@ -6,6 +6,7 @@ use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, CacheRepo, Repo};
 
 use super::companions;
+use super::lora::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_FILE};
 use crate::{Error, Result};
 
 /// Files of a model, on disk.
@@ -74,6 +75,9 @@ fn is_wanted(file: &str) -> bool {
         "config_sentence_transformers.json",
         companions::TEMPLATE,
         companions::CALIBRATION,
+        ADAPTER_CONFIG,
+        ADAPTER_WEIGHTS,
+        HEAD_FILE,
     ];
     let lengths = file.starts_with("sentence_") && file.ends_with("_config.json");
     names.contains(&file)
@@ -104,8 +108,12 @@ fn is_offline() -> bool {
 
 /// The cached revision of a model; one whose weights never arrived does not count.
 fn cached_snapshot(cached: &CacheRepo) -> Option<PathBuf> {
-    let has_weights = ["model.safetensors", "model.safetensors.index.json"].iter().any(|f| cached.get(f).is_some());
-    Some(cached.get("config.json")?.parent()?.to_owned()).filter(|_| has_weights)
+    let has = |files: &[&str]| files.iter().any(|file| cached.get(file).is_some());
+    let (config, has_weights) = match has(&["model.safetensors", "model.safetensors.index.json"]) {
+        false if has(&[ADAPTER_CONFIG]) => (ADAPTER_CONFIG, has(&[ADAPTER_WEIGHTS])),
+        has_model => ("config.json", has_model),
+    };
+    Some(cached.get(config)?.parent()?.to_owned()).filter(|_| has_weights)
 }
 
 fn download(name: &str, cached: &CacheRepo) -> Result<PathBuf, ApiError> {

@@ -48,6 +48,11 @@ impl Workspace {
         self.activations.get(name)
     }
 
+    /// Every buffer of the table.
+    pub fn activations(&self) -> &Activations {
+        &self.activations
+    }
+
     /// Scratch for sums over rows.
     pub fn chunks(&self) -> &Tensor {
         &self.chunks

@@ -9,6 +9,7 @@ pub mod attention;
 pub mod cached_attention;
 pub mod cast;
 pub mod column_sum;
+pub mod dropout;
 pub mod embedding;
 pub mod gather;
 pub mod gelu;

@@ -13,6 +13,8 @@ pub enum Kind {
         objective: String,
         /// Number of levels K.
         levels: u32,
+        /// Whether the directory holds an adapter of the base model and not a model.
+        is_adapter: bool,
     },
     /// It responds.
     Policy {
@@ -85,6 +87,7 @@ impl ModelCard {
 
     fn front_matter(&self, out: &mut String) {
         let (library, task, tags): (_, _, &[&str]) = match &self.kind {
+            Kind::RewardModel { is_adapter: true, .. } => ("peft", "text-classification", &["reward-model", "lora"]),
             Kind::RewardModel { .. } if self.is_ordinal() => {
                 ("transformers", "text-classification", &["reward-model", "ordinal-regression"])
             }
@@ -146,7 +149,9 @@ impl ModelCard {
 
     fn usage(&self, out: &mut String) {
         let code = match &self.kind {
-            Kind::RewardModel { objective, .. } => self.usage_of_reward_model(objective),
+            Kind::RewardModel { objective, is_adapter, levels } => {
+                self.usage_of_reward_model(objective, is_adapter.then_some(*levels))
+            }
             Kind::Policy { is_adapter, .. } => {
                 let class = if *is_adapter { "AutoPeftModelForCausalLM" } else { "AutoModelForCausalLM" };
                 let import = match is_adapter {
@@ -168,7 +173,13 @@ impl ModelCard {
         section(out, "Use", &fenced("python", &code));
     }
 
-    fn usage_of_reward_model(&self, objective: &str) -> String {
+    /// `adapter` has the levels of an adapter, which does not state the outputs of its head as a model does.
+    fn usage_of_reward_model(&self, objective: &str, adapter: Option<u32>) -> String {
+        let outputs = if self.is_ordinal() { adapter.unwrap_or(2).saturating_sub(1) } else { 1 };
+        let (import, class, labels) = match adapter {
+            Some(_) => ("from peft", "AutoPeftModelForSequenceClassification", format!(", num_labels={outputs}")),
+            None => ("from transformers", "AutoModelForSequenceClassification", String::new()),
+        };
         let score = match objective {
             "ordinal" | "coral" => "1 + torch.sigmoid(logits).sum()",
             "corn" => "1 + torch.sigmoid(logits).cumprod(-1).sum()",
@@ -176,10 +187,10 @@ impl ModelCard {
         };
         let rendered = if self.template.is_empty() { "" } else { "  # rendered by the template below" };
         format!(
-            "import torch\nfrom transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n\
+            "import torch\n{import} import {class}\nfrom transformers import AutoTokenizer\n\n\
              path = \".\"  # this directory\n\
              tokenizer = AutoTokenizer.from_pretrained(path)\n\
-             model = AutoModelForSequenceClassification.from_pretrained(path)\n\n\
+             model = {class}.from_pretrained(path{labels})\n\n\
              text = \"…\"{rendered}\n\
              with torch.no_grad():\n    logits = model(**tokenizer(text, return_tensors=\"pt\")).logits[0].float()\n\
              score = {score}\n"
@@ -230,7 +241,7 @@ mod tests {
             tokens: 90_000,
             settings: "lr = 0.002\n".into(),
             metrics: vec![("roc_auc".into(), 0.91234)],
-            ..ModelCard::new(Kind::RewardModel { objective: objective.into(), levels: 4 })
+            ..ModelCard::new(Kind::RewardModel { objective: objective.into(), levels: 4, is_adapter: false })
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::lora::LoraSettings;
 use crate::model::parameter::Holding;
 use crate::objective::Objective;
 use crate::optimizer::{AdamWConfig, Schedule};
@@ -147,6 +148,9 @@ pub struct TrainConfig {
     /// What it has in common with other trainers.
     #[serde(flatten)]
     pub trainer: TrainerConfig,
+    /// Adapters to train instead of all weights.
+    #[serde(flatten)]
+    pub lora: LoraSettings,
 }
 
 impl Default for TrainConfig {
@@ -159,6 +163,7 @@ impl Default for TrainConfig {
             template: None,
             lr: 1e-5,
             trainer: TrainerConfig::default(),
+            lora: LoraSettings::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::Checkpoint;
 use crate::model::companions::CALIBRATION;
+use crate::model::lora::{ADAPTER_CONFIG, HEAD_FILE};
 use crate::{Error, Result};
 
 use super::config::{TrainConfig, TrainerConfig};
@@ -16,7 +17,7 @@ const CHECKPOINTS: &str = "checkpoints";
 pub fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
     let output = &config.output;
     let latest = if config.resume { latest_checkpoint(output)? } else { None };
-    let occupied = output.join(CONFIG).exists() || output.join(CHECKPOINTS).exists();
+    let occupied = [CONFIG, ADAPTER_CONFIG, CHECKPOINTS].iter().any(|name| output.join(name).exists());
     let replaces = config.force && !config.resume;
     if occupied && latest.is_none() && !replaces {
         let hint = if config.resume {
@@ -56,14 +57,14 @@ pub fn check_source(output: &Path, source: &Checkpoint, name: &str) -> Result<()
     Ok(())
 }
 
-/// Makes the directory. Where a run starts, what an old one left goes, its `config.json` and calibration too: until the
+/// Makes the directory. Where a run starts, what an old one left goes, its configuration and calibration too: until the
 /// new run is done, the directory is no model.
 pub fn open(output: &Path, goes_on: bool) -> Result<()> {
     std::fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
     if goes_on {
         return Ok(());
     }
-    for file in [CONFIG, CALIBRATION].map(|name| output.join(name)) {
+    for file in [CONFIG, ADAPTER_CONFIG, CALIBRATION, HEAD_FILE].map(|name| output.join(name)) {
         if file.exists() {
             std::fs::remove_file(&file).map_err(|e| Error::io(file, e))?;
         }

@@ -122,6 +122,7 @@ impl RewardModel {
             checkpointing: Checkpointing::None,
             logits: self.outputs,
             biases: self.head.biases.clone(),
+            lora: None,
             seed: 0,
             capacity,
         };

@@ -13,9 +13,10 @@ use crate::data::Template;
 use crate::files::replace_file;
 use crate::gpu::Gpu;
 use crate::model::companions::TEMPLATE;
+use crate::model::lora::{HEAD_FILE, LoraConfig, NewAdapter, write_adapter};
 use crate::model::parameter::Parameter;
 use crate::model::weights::{self, NewTensor, write_model};
-use crate::model::{Checkpoint, ModelConfig};
+use crate::model::{Checkpoint, ModelConfig, TensorSpec};
 use crate::objective::Objective;
 use crate::optimizer::AdamW;
 use crate::{Error, Result};
@@ -67,7 +68,8 @@ pub struct Parts<'a> {
     pub template: &'a Template,
 }
 
-/// Writes the model as a Hugging Face directory, complete or not at all. `extra` are more files for it.
+/// Writes the model as a Hugging Face directory, or its adapters as PEFT's, complete or not at all. `extra` are more
+/// files for it.
 pub async fn save_model(
     gpu: &Gpu,
     stepper: &Stepper,
@@ -78,6 +80,13 @@ pub async fn save_model(
     let mut head = parts.head.clone();
     if let Some(biases) = stepper.classifier.biases() {
         head.biases = biases.weight.read(gpu).await?;
+    }
+    extra.extend(parts.source.tokenizer_files()?);
+    extra.push((TEMPLATE.to_owned(), parts.template.source().as_bytes().to_vec()));
+    if let Some(lora) = stepper.classifier.lora() {
+        extra.push((HEAD_FILE.to_owned(), serde_json::to_vec_pretty(&head).expect("a head serializes")));
+        let trained = stepper.classifier.checkpoint_parameters().filter(|parameter| !parameter.frozen);
+        return save_adapter(gpu, trained, lora, parts.source, directory, extra).await;
     }
     let logits = head.objective.logits(head.levels as usize);
     let mut config = parts.source.config().to_classifier_json(logits, weights::Dtype::F32);
@@ -92,11 +101,27 @@ pub async fn save_model(
             dtype: weights::Dtype::F32,
         });
     }
-    extra.extend(parts.source.tokenizer_files()?);
-    extra.push((TEMPLATE.to_owned(), parts.template.source().as_bytes().to_vec()));
     // Every tensor was read above and is given away once, so that memory shrinks as the file grows.
     let read = |tensor: &NewTensor| Ok(values.remove(&tensor.name).unwrap_or_default());
     write_model(directory, &config, &tensors, read, &extra)
+}
+
+/// Writes adapters, and the head where `trained` has one, as a directory that PEFT reads.
+pub async fn save_adapter<'a>(
+    gpu: &Gpu,
+    trained: impl Iterator<Item = &'a Parameter>,
+    config: &LoraConfig,
+    source: &Checkpoint,
+    directory: &Path,
+    files: Vec<(String, Vec<u8>)>,
+) -> Result<()> {
+    let (mut tensors, mut values) = (vec![], HashMap::new());
+    for parameter in trained {
+        values.insert(parameter.name.clone(), parameter.weight.read(gpu).await?);
+        tensors.push(TensorSpec { name: parameter.name.clone(), shape: parameter.shape.clone() });
+    }
+    let adapter = NewAdapter { config, base: source.base_name(), tensors, files };
+    write_adapter(directory, &adapter, |name| Ok(values.remove(name).unwrap_or_default()))
 }
 
 /// Where a checkpoint goes.

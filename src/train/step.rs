@@ -58,7 +58,7 @@ impl Stepper {
         micro_batches: usize,
     ) -> Result<Self> {
         let classifier = Classifier::load(gpu, checkpoint, loading)?;
-        let update = Update::new(gpu, classifier.parameters(), settings)?;
+        let update = Update::new(gpu, classifier.trained_parameters(), settings)?;
         let sequences = loading.capacity.sequences;
         let list = |label| Tensor::workspace(gpu, label, sequences, Dtype::F32);
         let coral = (objective == Objective::Coral).then(|| {
@@ -93,6 +93,7 @@ impl Stepper {
         self.classifier.clear_gradients(gpu);
         let mut flops = 0.0;
         for (index, batch) in batches.iter().enumerate() {
+            self.classifier.draw_dropout(gpu, step, index as u64);
             self.replay_micro_batch(gpu, batch, index)?;
             flops += self.micro_batch.cost().flops;
         }
@@ -119,7 +120,7 @@ impl Stepper {
             self.micro_batch.clear();
             self.recorded = None;
             let mut recorder = self.micro_batch.recorder(gpu);
-            self.classifier.forward(&mut recorder)?;
+            self.classifier.training_forward(&mut recorder)?;
             let rows = Rows {
                 sequences: batch.sequences(),
                 labels: &self.labels,

@@ -9,6 +9,7 @@ use crate::gpu::Gpu;
 use crate::model::Checkpoint;
 use crate::model::classifier::{self, Capacity, Loading};
 use crate::model::companions::CALIBRATION;
+use crate::model::lora::Lora;
 use crate::objective::{Objective, initial_biases};
 use crate::report::card::{Kind, ModelCard};
 use crate::{Error, Result};
@@ -40,6 +41,7 @@ pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer)
         Some(_) => output::check_head(config, &source)?,
         None => output::check_source(&config.trainer.output, &source, &config.model)?,
     }
+    let lora = source.adapters_to_train(config.lora.resolve()?)?;
     let template = inputs::template(config.template.as_deref(), &source)?;
     let encoder = inputs::encoder(&source, template.clone(), config.trainer.max_length)?;
     let purpose = inputs::purpose(config.objective, config.levels);
@@ -50,10 +52,15 @@ pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer)
     };
     let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
     let course = Course::new(&lengths, config.lr, &config.trainer)?;
-    let mut run = Run::prepare(gpu, config, source, template, examples, held_out, &course, observer)?;
+    let mut run = Run::prepare(gpu, config, source, lora, template, examples, held_out, &course, observer)?;
     let mut progress = Progress::default();
     if let Some(directory) = &resumed {
-        progress = saving::restore(gpu, run.stepper.classifier.parameters(), &run.stepper.update.optimizer, directory)?;
+        progress = saving::restore(
+            gpu,
+            run.stepper.classifier.trained_parameters(),
+            &run.stepper.update.optimizer,
+            directory,
+        )?;
         observer.note(&format!("resumed after step {} from {}", progress.step, directory.display()));
     }
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
@@ -84,6 +91,7 @@ impl<'a> Run<'a> {
         gpu: &Gpu,
         config: &'a TrainConfig,
         source: Checkpoint,
+        lora: Option<Lora>,
         template: Template,
         examples: Vec<Example>,
         held_out: Vec<Example>,
@@ -101,6 +109,7 @@ impl<'a> Run<'a> {
             checkpointing: config.trainer.checkpointing,
             logits: config.objective.logits(config.levels as usize),
             biases: if fresh { initial_biases(config.levels as usize) } else { biases },
+            lora,
             seed: config.trainer.seed,
             capacity,
         };
@@ -136,6 +145,7 @@ impl<'a> Run<'a> {
             ..ModelCard::new(Kind::RewardModel {
                 objective: self.config.objective.to_string(),
                 levels: self.config.levels,
+                is_adapter: self.config.lora.lora_rank.is_some(),
             })
         };
         let output = &self.config.trainer.output;
@@ -179,7 +189,7 @@ impl Method for Run<'_> {
     async fn save_checkpoint(&self, gpu: &Gpu, progress: Progress) -> Result<PathBuf> {
         let directory = saving::checkpoint_directory(&self.config.trainer.output, progress);
         saving::save_model(gpu, &self.stepper, &self.parts(), &directory, vec![]).await?;
-        let parameters = self.stepper.classifier.parameters();
+        let parameters = self.stepper.classifier.trained_parameters();
         saving::save_state(gpu, parameters, &self.stepper.update.optimizer, &directory, progress).await?;
         Ok(directory)
     }

@@ -22,6 +22,7 @@ impl TrainConfig {
             "labels run from 1 to a number between 2 and 256",
         )?;
         learning_rate(self.lr)?;
+        self.lora.resolve()?;
         self.trainer.validate()
     }
 }

@@ -24,8 +24,9 @@ fn nt(
     let y = activation(gpu, Layout::plain(out), &vec![0.5; rows * out], c);
     let bias_tensor = vector(gpu, Layout::plain(out), &bias);
     let residual_tensor = activation(gpu, Layout::plain(out), &residual, Dtype::F32);
-    let epilogue =
-        Epilogue { bias: with_bias.then_some(&bias_tensor), residual: with_residual.then_some(&residual_tensor) };
+    let (bias_operand, residual_operand) =
+        (with_bias.then_some(&bias_tensor), with_residual.then_some(&residual_tensor));
+    let epilogue = Epilogue { bias: bias_operand, residual: residual_operand, ..Epilogue::default() };
     run(gpu, |recorder| {
         let x = activation(gpu, Layout::plain(inner), &x, a);
         let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, b);
@@ -80,6 +81,47 @@ fn a_row_gets_the_same_bits_whatever_the_rows_beside_it() {
         let many = y(64);
         for rows in [1, 2, 4, 9, 16, 17] {
             assert!(y(rows) == many[..rows * out], "{rows} rows");
+        }
+    });
+}
+
+#[test]
+fn nt_scales_the_product_and_adds_to_what_was_there() {
+    everywhere(|gpu| {
+        for (rows, inner, out) in SHAPES {
+            let (x, w, before) = (random(rows * inner, 1), random(out * inner, 2), random(rows * out, 3));
+            let (bias, scale) = (random(out, 4), -0.75);
+            let y = activation(gpu, Layout::plain(out), &before, Dtype::F32);
+            let bias_tensor = vector(gpu, Layout::plain(out), &bias);
+            run(gpu, |recorder| {
+                let x = activation(gpu, Layout::plain(inner), &x, Dtype::F32);
+                let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, Dtype::F32);
+                let epilogue = Epilogue { scale, bias: Some(&bias_tensor), residual: None, accumulate: true };
+                product::nt(recorder, rows, &x, &w, &y, epilogue)
+            });
+            let mut expected = reference::product::nt(rows, inner, out, &wide(&x), &wide(&w));
+            for (i, value) in expected.iter_mut().enumerate() {
+                *value = f64::from(scale) * *value + f64::from(bias[i % out]) + f64::from(before[i]);
+            }
+            assert_close(&format!("nt scaled {rows}x{inner}x{out}"), &read(gpu, &y), &expected, F32);
+        }
+    });
+}
+
+#[test]
+fn nn_scales_the_product_alone() {
+    everywhere(|gpu| {
+        for (rows, out, inner) in SHAPES {
+            let (dy, w, before) = (random(rows * out, 1), random(out * inner, 2), random(rows * inner, 3));
+            let dx = activation(gpu, Layout::plain(inner), &before, Dtype::F32);
+            run(gpu, |recorder| {
+                let dy = activation(gpu, Layout::plain(out), &dy, Dtype::F32);
+                let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, Dtype::F32);
+                product::nn_scaled(recorder, rows, &dy, &w, &dx, 2.5, true)
+            });
+            let mut expected = reference::product::nn(rows, out, inner, &wide(&dy), &wide(&w));
+            expected.iter_mut().zip(&before).for_each(|(e, b)| *e = 2.5 * *e + f64::from(*b));
+            assert_close(&format!("nn scaled {rows}x{out}x{inner}"), &read(gpu, &dx), &expected, F32);
         }
     });
 }

@@ -47,7 +47,7 @@ fn settings(golden: &Golden, holding: Holding, checkpointing: Checkpointing, log
     let length = completions.iter().map(|of| of.tokens.len()).max().unwrap();
     let capacity = Capacity { tokens: golden.integers("tokens").len(), sequences: completions.len(), length };
     let predictions = completions.iter().map(|of| of.tokens.len() - of.prompt).sum();
-    Settings { holding, checkpointing, capacity, predictions, logit_bytes, temperature: 1.0 }
+    Settings { holding, checkpointing, adapters: None, capacity, predictions, logit_bytes, temperature: 1.0 }
 }
 
 fn causal(gpu: &Gpu, name: &str, holding: Holding) -> (Checkpoint, Causal) {

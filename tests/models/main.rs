@@ -6,4 +6,5 @@ mod encoders;
 mod generation;
 mod golden;
 mod harness;
+mod lora;
 mod smollm2;

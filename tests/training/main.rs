@@ -4,6 +4,7 @@ mod calibration;
 mod evaluating;
 mod faults;
 mod harness;
+mod lora;
 mod memory;
 mod preferences;
 mod refusals;

@@ -1,12 +1,19 @@
-use wgr::gpu::{Limits, Memory};
+use wgr::gpu::{Dtype, Limits, Memory};
 use wgr::model::Checkpoint;
 use wgr::model::classifier::{self, Capacity, Classifier, Loading};
+use wgr::model::lora::{Lora, LoraSettings};
 use wgr::model::parameter::Holding;
 use wgr::objective::Objective;
 use wgr::optimizer::AdamWConfig;
 use wgr::train::{Checkpointing, Stepper};
 
 use crate::harness::*;
+
+/// Adapters of an odd rank on every linear layer.
+fn adapters(dropout: f64, base: Option<Dtype>) -> Option<Lora> {
+    let settings = LoraSettings { lora_rank: Some(3), lora_dropout: dropout, ..LoraSettings::default() };
+    settings.resolve().unwrap().map(|lora| Lora { base, ..lora })
+}
 
 #[test]
 fn the_plan_says_what_is_held() {
@@ -15,10 +22,19 @@ fn the_plan_says_what_is_held() {
         for name in ["llama", "qwen2", "qwen3", "mistral"] {
             let place = Place::new();
             let checkpoint = Checkpoint::open(&place.model(name).display().to_string()).unwrap();
-            for holding in [Holding::Inference, Holding::Training, Holding::MixedTraining] {
+            for (holding, adapted) in [
+                (Holding::Inference, None),
+                (Holding::Training, None),
+                (Holding::MixedTraining, None),
+                (Holding::Training, adapters(0.0, None)),
+                (Holding::Training, adapters(0.1, Some(Dtype::F16))),
+                (Holding::MixedTraining, adapters(0.1, Some(Dtype::Bf16))),
+            ] {
                 for checkpointing in [Checkpointing::None, Checkpointing::Attention, Checkpointing::Layer] {
                     let gpu = open(limits);
-                    let loading = Loading { holding, checkpointing, logits: 3, biases: vec![], seed: 1, capacity };
+                    let lora = adapted.clone();
+                    let loading =
+                        Loading { holding, checkpointing, logits: 3, biases: vec![], lora, seed: 1, capacity };
                     let plan = classifier::plan(checkpoint.config(), &checkpoint, &loading);
                     let kept: Box<dyn std::any::Any> = match holding {
                         Holding::Inference => Box::new(Classifier::load(&gpu, &checkpoint, &loading).unwrap()),
@@ -31,7 +47,7 @@ fn the_plan_says_what_is_held() {
                     };
                     let ledger = gpu.ledger();
                     drop(kept);
-                    let what = format!("{name} {holding:?} {checkpointing:?} {limits:?}");
+                    let what = format!("{name} {holding:?} {adapted:?} {checkpointing:?} {limits:?}");
                     for (memory, planned) in [
                         (Memory::Weights, plan.weights),
                         (Memory::Gradients, plan.gradients),

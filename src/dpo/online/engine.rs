@@ -14,6 +14,7 @@ use crate::generate::generator::{self, Generator};
 use crate::generate::{self, Finish};
 use crate::gpu::{Dtype, Gpu};
 use crate::model::Checkpoint;
+use crate::model::activations::AdapterRoom;
 use crate::model::causal::Causal;
 use crate::model::classifier::Capacity;
 use crate::model::parameter::Holding;
@@ -62,7 +63,8 @@ impl<'a> Engine<'a> {
         // A micro-batch of pairs; rollouts are rated in batches of the same size.
         let sequences = 2 * trainer.batch_size;
         let capacity = Capacity { tokens: sequences * room.length, sequences, length: room.length };
-        let settings = |holding, checkpointing| Settings {
+        let settings = |source: &Checkpoint, holding, checkpointing| Settings {
+            adapters: source.adapter().map(|adapter| AdapterRoom::of(&adapter.config)),
             holding,
             checkpointing,
             capacity,
@@ -71,8 +73,8 @@ impl<'a> Engine<'a> {
             // Of both, whatever the temperature of sampling.
             temperature: 1.0,
         };
-        let learning = settings(holding, trainer.checkpointing);
-        let rating = settings(Holding::Inference, Checkpointing::None);
+        let learning = settings(&source, holding, trainer.checkpointing);
+        let rating = settings(reference, Holding::Inference, Checkpointing::None);
         let model = source.config();
         let cache = generator::capacity(gpu, model, AT_ONCE.min(room.requests), room.length, Dtype::F32)?;
 
@@ -81,7 +83,7 @@ impl<'a> Engine<'a> {
         learning.add_to(&mut plan, model);
         Causal::add_to(&mut plan, reference, Holding::Inference);
         rating.add_to(&mut plan, reference.config());
-        generator::add_to(&mut plan, model, cache, Dtype::F32);
+        generator::add_to(&mut plan, model, learning.adapters, cache, Dtype::F32);
         observer.planned(&plan);
         plan.check(gpu)?;
 

@@ -209,15 +209,15 @@ impl Layer {
         let get = |name| activations.get(name);
         let (rows, hidden, middle, sum) = (batch.tokens, get("hidden"), get("middle"), get("sum"));
         for (linear, name) in [(&self.query, "query"), (&self.key, "key"), (&self.value, "value")] {
-            linear.forward(recorder, rows, hidden, get(name), None)?;
+            linear.forward(recorder, rows, hidden, get(name), None, activations)?;
         }
         let (q, k, v, o) = (get("query"), get("key"), get("value"), get("attention"));
         self.shape.forward(recorder, rows, &batch.spans, q, k, v, o, get("attention_stats"))?;
-        self.output.forward(recorder, rows, o, sum, Some(hidden))?;
+        self.output.forward(recorder, rows, o, sum, Some(hidden), activations)?;
         self.attention_norm.forward(recorder, rows, activations, middle)?;
-        self.up.forward(recorder, rows, middle, get("inner"), None)?;
+        self.up.forward(recorder, rows, middle, get("inner"), None, activations)?;
         gelu::forward(recorder, rows, self.gelu, get("inner"), get("activated"))?;
-        self.down.forward(recorder, rows, get("activated"), sum, Some(middle))?;
+        self.down.forward(recorder, rows, get("activated"), sum, Some(middle), activations)?;
         self.mlp_norm.forward(recorder, rows, activations, hidden)
     }
 }

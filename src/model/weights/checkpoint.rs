@@ -20,6 +20,7 @@ use crate::model::companions;
 use crate::model::config::{ModelConfig, TensorSpec};
 use crate::model::fields::{read_json, read_json_if_there};
 use crate::model::gguf_tokenizer;
+use crate::model::lora::{ADAPTER_CONFIG, AdapterFiles, Lora, LoraConfig};
 use crate::model::source::{self, Source};
 use crate::{Error, Result};
 
@@ -46,6 +47,10 @@ pub struct Checkpoint {
     tensors: Tensors,
     /// The metadata of a GGUF file, which holds its tokenizer; `None` for directories.
     metadata: Option<Metadata>,
+    /// Adapters on the model, whose tensors are among the others.
+    adapter: Option<AdapterFiles>,
+    /// What the model, without adapters, is found by again.
+    base_name: String,
 }
 
 impl Checkpoint {
@@ -57,14 +62,33 @@ impl Checkpoint {
     /// support, tensors that are missing, unknown or of another shape than the configuration asks for.
     pub fn open(source: &str) -> Result<Self> {
         match source::resolve(source)? {
-            Source::Gguf(path) => Self::open_gguf(&path),
-            Source::Directory(path) => Self::open_directory(&path),
-            Source::Config(path) => Ok(Self::without_weights(&path, read_config(&path)?)),
+            Source::Directory(path) if AdapterFiles::are_in(&path) => Self::open_adapter(&path),
+            found => Self::open_model(source, found),
         }
     }
 
+    /// Opens a model that is no adapter, found by the name `source`.
+    fn open_model(source: &str, found: Source) -> Result<Self> {
+        let mut checkpoint = match found {
+            Source::Gguf(path) => Self::open_gguf(&path)?,
+            Source::Directory(path) => Self::open_directory(&path)?,
+            Source::Config(path) => Self::without_weights(&path, read_config(&path)?),
+        };
+        // Paths in full, since an adapter that names them may be opened from anywhere.
+        let path = Path::new(source).canonicalize().ok();
+        checkpoint.base_name = path.map_or_else(|| source.to_owned(), |path| path.display().to_string());
+        Ok(checkpoint)
+    }
+
     fn without_weights(path: &Path, config: ModelConfig) -> Self {
-        Self { path: path.to_owned(), config, tensors: Tensors::none(path), metadata: None }
+        Self {
+            path: path.to_owned(),
+            config,
+            tensors: Tensors::none(path),
+            metadata: None,
+            adapter: None,
+            base_name: String::new(),
+        }
     }
 
     fn open_directory(path: &Path) -> Result<Self> {
@@ -81,6 +105,30 @@ impl Checkpoint {
             })?;
         }
         checkpoint.checked()
+    }
+
+    /// Opens the base model of an adapter directory and lays the adapters over it.
+    fn open_adapter(path: &Path) -> Result<Self> {
+        let adapter = AdapterFiles::open(path)?;
+        let base = adapter.base_source();
+        let no_weights = || adapter.base_error(format!("{base:?} is not a model with weights of its own"));
+        let opened = source::resolve(&base).and_then(|found| match found {
+            // An adapter on an adapter, or on itself, would have to be merged first.
+            Source::Directory(path) if AdapterFiles::are_in(&path) => Err(no_weights()),
+            found => Self::open_model(&base, found),
+        });
+        let mut checkpoint = opened.map_err(|error| adapter.base_error(error.to_string()))?;
+        if checkpoint.is_new() {
+            return Err(no_weights());
+        }
+        let tensors = adapter.tensors(&checkpoint.config)?;
+        let outputs = tensors.info("score.weight").map(|info| info.shape[0]);
+        checkpoint.tensors.overlay(tensors);
+        if let Some(outputs) = outputs {
+            checkpoint.config.set_head(outputs, "wgr", adapter.head.as_ref());
+        }
+        checkpoint.adapter = Some(adapter);
+        Ok(checkpoint)
     }
 
     fn open_gguf(path: &Path) -> Result<Self> {
@@ -138,7 +186,54 @@ impl Checkpoint {
 
     /// Where the checkpoint was found: a directory or file, in the cache for models of the hub.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.adapter.as_ref().map_or(&self.path, |adapter| &adapter.path)
+    }
+
+    /// The adapters on the model, where it was opened by their directory.
+    pub fn adapter(&self) -> Option<&AdapterFiles> {
+        self.adapter.as_ref()
+    }
+
+    /// The name by which the model, or that under its adapters, is opened again: a path in full or a hub name.
+    pub fn base_name(&self) -> &str {
+        &self.base_name
+    }
+
+    /// The adapters that a run trains on this model, all weights where there are none: those that it has, or those that
+    /// the run wants.
+    ///
+    /// # Errors
+    /// The model has adapters of another kind, or adapters where none are wanted, or has no weights to adapt.
+    pub fn adapters_to_train(&self, wanted: Option<Lora>) -> Result<Option<Lora>> {
+        let at = self.path().display().to_string();
+        match (wanted, &self.adapter) {
+            (None, Some(adapter)) => {
+                let rank = adapter.config.rank;
+                let hint = format!("go on training it with --lora-rank {rank}, or merge it with `wgr convert --merge`");
+                Err(Error::input(at, "is an adapter", hint))
+            }
+            (Some(_), None) if self.is_new() => {
+                let hint = "leave --lora-rank out to train all weights of a new model";
+                Err(Error::input(at, "has no weights to put adapters on", hint))
+            }
+            (Some(wanted), Some(adapter)) => {
+                adapter.config.check_same(&wanted.config, &at)?;
+                let config = LoraConfig { dropout: wanted.config.dropout, ..adapter.config.clone() };
+                Ok(Some(Lora { config, ..wanted }))
+            }
+            (wanted, _) => Ok(wanted),
+        }
+    }
+
+    /// The values of a tensor with what its adapter adds, summed in f32.
+    pub fn read_merged(&self, name: &str) -> Result<Vec<f32>> {
+        let mut values = self.read_f32(name)?;
+        let layer = name.trim_end_matches(".weight");
+        if let Some(adapter) = self.adapter.as_ref().filter(|adapter| adapter.config.adapts(layer)) {
+            let [a, b] = ["lora_A", "lora_B"].map(|which| self.read_finite(&format!("{layer}.{which}.weight")));
+            adapter.config.merge(&mut values, &a?, &b?);
+        }
+        Ok(values)
     }
 
     /// The configuration.
@@ -191,7 +286,10 @@ impl Checkpoint {
     pub fn fingerprint(&self) -> Result<u128> {
         let mut hashes: Vec<u128> = self.tensors.files().map(XxHash3_128::oneshot).collect();
         // A GGUF file holds the others too.
-        if self.metadata.is_none() {
+        if let Some(adapter) = &self.adapter {
+            hashes.push(XxHash3_128::oneshot(&adapter.file(ADAPTER_CONFIG)?.unwrap_or_default()));
+        }
+        if self.metadata().is_none() {
             for name in [CONFIG, "tokenizer.json"] {
                 hashes.push(XxHash3_128::oneshot(&read_if_there(&self.directory().join(name))?.unwrap_or_default()));
             }
@@ -202,7 +300,7 @@ impl Checkpoint {
 
     /// The tokenizer.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
-        let (at, bytes) = match &self.metadata {
+        let (at, bytes) = match self.metadata() {
             Some(metadata) => (metadata.at().to_owned(), gguf_tokenizer::tokenizer_json(metadata)?.to_string().into()),
             None => {
                 let path = self.directory().join("tokenizer.json");
@@ -214,7 +312,7 @@ impl Checkpoint {
 
     /// The chat template, a Jinja program, if the model has one.
     pub fn chat_template(&self) -> Result<Option<String>> {
-        if let Some(metadata) = &self.metadata {
+        if let Some(metadata) = self.metadata() {
             return Ok(metadata.text("tokenizer.chat_template")?.map(str::to_owned));
         }
         let file = self.directory().join("chat_template.jinja");
@@ -276,7 +374,7 @@ impl Checkpoint {
 
     /// Names and contents of the tokenizer files to put beside a saved model; generated where the source is GGUF.
     pub fn tokenizer_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
-        if let Some(metadata) = &self.metadata {
+        if let Some(metadata) = self.metadata() {
             return gguf_tokenizer::files(metadata);
         }
         let mut files = Vec::new();
@@ -293,6 +391,9 @@ impl Checkpoint {
     /// # Errors
     /// It cannot be read.
     pub fn companion(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        if let Some(adapter) = &self.adapter {
+            return adapter.file(name);
+        }
         let Some(metadata) = &self.metadata else { return read_if_there(&self.directory().join(name)) };
         match companions::KEYS.iter().find(|(file, _)| *file == name) {
             Some((_, key)) => Ok(metadata.text(key)?.map(|text| text.as_bytes().to_vec())),
@@ -309,8 +410,21 @@ impl Checkpoint {
         Ok(found)
     }
 
+    /// The metadata that holds the tokenizer, where that is in a GGUF file.
+    fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_ref().filter(|_| self.tokenizer_of_adapter().is_none())
+    }
+
+    /// The directory of an adapter that came with a tokenizer.
+    fn tokenizer_of_adapter(&self) -> Option<&Path> {
+        self.adapter.as_ref().map(|adapter| adapter.path.as_path()).filter(|path| path.join("tokenizer.json").is_file())
+    }
+
     /// Where the tokenizer files of a model that is not a GGUF file are.
     fn directory(&self) -> &Path {
+        if let Some(directory) = self.tokenizer_of_adapter() {
+            return directory;
+        }
         match self.path.parent() {
             Some(parent) if self.path.is_file() => parent,
             _ => &self.path,

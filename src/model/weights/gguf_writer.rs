@@ -50,7 +50,7 @@ impl Checkpoint {
         }
         write_file(path, &metadata, &listed, |i| {
             let Some(tensor) = tensors.get(i) else { return Ok(rope_factors.clone().unwrap_or_default()) };
-            let values = self.read_f32(&tensor.name)?;
+            let values = self.read_merged(&tensor.name)?;
             Ok(match rotary_rows(&tensor.name, config) {
                 Some(rows) => rows.join_pairs(&values),
                 None => values,

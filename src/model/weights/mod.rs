@@ -19,6 +19,7 @@ use std::ops::Range;
 pub use checkpoint::Checkpoint;
 use half::{bf16, f16};
 use quantized::GgmlType;
+pub(in crate::model) use writer::write_directory;
 pub use writer::{NewTensor, write_model};
 
 /// How the values of a tensor are stored.

@@ -35,13 +35,19 @@ impl Staging {
     }
 
     /// Moves a staged directory to `destination`. Where that exists, its files are replaced one by one,
-    /// `config.json` last, and those that `stale` knows by name and are not replaced go.
-    pub fn replace_directory(&self, staged: &Path, destination: &Path, stale: impl Fn(&str) -> bool) -> Result<()> {
+    /// that called `last` last, and those that `stale` knows by name and are not replaced go.
+    pub fn replace_directory(
+        &self,
+        staged: &Path,
+        destination: &Path,
+        last: &str,
+        stale: impl Fn(&str) -> bool,
+    ) -> Result<()> {
         if !destination.exists() {
             return fs::rename(staged, destination).map_err(|source| Error::io(destination, source));
         }
         let mut written = names(staged)?;
-        written.sort_by_key(|name| name == "config.json");
+        written.sort_by_key(|name| name == last);
         for name in &written {
             self.replace_file(&staged.join(name), &destination.join(name))?;
         }

@@ -65,6 +65,26 @@ impl Tensors {
         Ok(tensors)
     }
 
+    /// The tensors of one safetensors file.
+    ///
+    /// # Errors
+    /// An unreadable or damaged file; weights in a format that is not read.
+    pub fn of_file(path: &Path) -> Result<Self> {
+        let file = Mapped::open(path)?;
+        let entries = safetensors::entries(&file, &path.display().to_string())?;
+        let mut tensors = Self::none(path);
+        tensors.add(file, entries)?;
+        Ok(tensors)
+    }
+
+    /// Adds the tensors of other files, which take the place of those of the same name.
+    pub fn overlay(&mut self, other: Self) {
+        let first = self.files.len();
+        self.files.extend(other.files);
+        let moved = |(name, stored): (String, Stored)| (name, Stored { file: first + stored.file, ..stored });
+        self.tensors.extend(other.tensors.into_iter().map(moved));
+    }
+
     /// Adds a file and the tensors in it.
     pub(super) fn add(&mut self, file: Mapped, entries: Vec<Entry>) -> Result<()> {
         for entry in entries {
@@ -199,7 +219,7 @@ fn read_index(path: &Path) -> Result<(Vec<String>, Vec<String>)> {
 }
 
 fn refuse_other_formats(directory: &Path) -> Result<()> {
-    for name in ["pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.safetensors"] {
+    for name in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
         let path = directory.join(name);
         if path.exists() {
             let hint = "wgr reads model.safetensors and GGUF";

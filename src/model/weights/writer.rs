@@ -65,11 +65,24 @@ pub fn write_model(
     read: impl FnMut(&NewTensor) -> Result<Vec<f32>>,
     files: &[(String, Vec<u8>)],
 ) -> Result<()> {
-    write_sharded(directory, config, tensors, read, files, SHARD_BYTES)
+    write_directory(directory, (CONFIG, "model"), config, tensors, read, files)
+}
+
+/// As [`write_model`], with other names of the configuration and, without `.safetensors`, the weights.
+pub(in crate::model) fn write_directory(
+    directory: &Path,
+    names: (&str, &str),
+    config: &Value,
+    tensors: &[NewTensor],
+    read: impl FnMut(&NewTensor) -> Result<Vec<f32>>,
+    files: &[(String, Vec<u8>)],
+) -> Result<()> {
+    write_sharded(directory, names, config, tensors, read, files, SHARD_BYTES)
 }
 
 fn write_sharded(
     directory: &Path,
+    (config_name, weights): (&str, &str),
     config: &Value,
     tensors: &[NewTensor],
     mut read: impl FnMut(&NewTensor) -> Result<Vec<f32>>,
@@ -90,8 +103,8 @@ fn write_sharded(
     let mut weight_map = Map::new();
     for (i, shard) in shards.iter().enumerate() {
         let name = match shards.len() {
-            1 => "model.safetensors".to_owned(),
-            count => format!("model-{:05}-of-{count:05}.safetensors", i + 1),
+            1 => format!("{weights}.safetensors"),
+            count => format!("{weights}-{:05}-of-{count:05}.safetensors", i + 1),
         };
         write_safetensors(&staged.join(&name), &directory.join(&name), shard, &mut read)?;
         weight_map.extend(shard.iter().map(|tensor| (tensor.name.clone(), json!(name))));
@@ -100,9 +113,9 @@ fn write_sharded(
         let total: usize = tensors.iter().filter_map(NewTensor::size).sum();
         write(INDEX, &pretty(&json!({"metadata": {"total_size": total}, "weight_map": weight_map})))?;
     }
-    write(CONFIG, &pretty(config))?;
-    staging.replace_directory(&staged, directory, |name| {
-        name == INDEX || name.starts_with("model") && name.ends_with(".safetensors")
+    write(config_name, &pretty(config))?;
+    staging.replace_directory(&staged, directory, config_name, |name| {
+        name == INDEX || name.starts_with(weights) && name.ends_with(".safetensors")
     })
 }
 
@@ -213,7 +226,7 @@ mod tests {
         let (_parent, directory) = place();
         write_model(&directory, &json!({}), &tensors(), values, &[]).unwrap();
         fs::write(directory.join("metrics.jsonl"), "kept").unwrap();
-        write_sharded(&directory, &json!({}), &tensors(), values, &[], 24).unwrap();
+        write_sharded(&directory, (CONFIG, "model"), &json!({}), &tensors(), values, &[], 24).unwrap();
         let shard = |i| format!("model-0000{i}-of-00002.safetensors");
         assert_eq!(names(&directory), ["config.json", "metrics.jsonl", &shard(1), &shard(2), INDEX]);
         let index: Value = serde_json::from_slice(&fs::read(directory.join(INDEX)).unwrap()).unwrap();

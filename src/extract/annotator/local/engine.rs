@@ -34,6 +34,7 @@ impl<'a> Engine<'a> {
             checkpointing: Checkpointing::None,
             logits: outputs.len(),
             biases: vec![],
+            lora: None,
             seed: 0,
             capacity: Capacity { tokens: max_tokens, sequences: MAX_SEQUENCES, length },
         };

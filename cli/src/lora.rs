@@ -1,0 +1,36 @@
+//! Flags about adapters that all trainers have.
+
+use std::ops::Not;
+
+use serde::Serialize;
+
+/// Flags of [`wgr::model::lora::LoraSettings`]; what is not given stays out of the serialized form, so that the file or
+/// the default holds.
+#[derive(Debug, clap::Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LoraArgs {
+    /// Train adapters of this rank and leave the weights of the model as they are
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lora_rank: Option<usize>,
+    /// Scale adapters by this over the rank
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lora_alpha: Option<f64>,
+    /// Drop this share of the inputs of adapters in training
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lora_dropout: Option<f64>,
+    /// Linear layers that get adapters: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, or all-linear
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lora_targets: Vec<String>,
+    /// Scale adapters by alpha over the square root of the rank
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    lora_rslora: bool,
+    /// How the weights under adapters are stored; as in the model when absent
+    #[arg(long, value_parser = ["f32", "f16", "bf16"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_dtype: Option<String>,
+}

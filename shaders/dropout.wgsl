@@ -1,0 +1,66 @@
+// Dropout whose mask is a hash of key, layer and place, so that forward and backward draw the same without storing it.
+
+import package::shared::grid::linear;
+@if(!x_bf16) import package::shared::f32::{Packed, widen};
+@if(x_bf16) import package::shared::bf16::{Packed, widen};
+
+struct Params {
+    /// Groups of four values.
+    count: u32,
+    /// Tells the layers of one pass apart.
+    salt: u32,
+    /// A value is dropped where its hash is below this: the probability times 2^32.
+    threshold: u32,
+    /// What is kept is multiplied by this: 1 / (1 - probability).
+    scale: f32,
+}
+
+const WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+/// Two words that the host draws for every micro-batch.
+@group(0) @binding(1) var<storage, read> key: array<u32>;
+
+/// Every bit of the result depends on every bit of x.
+fn mix(x: u32) -> u32 {
+    var h = (x ^ (x >> 16u)) * 0x7feb352du;
+    h = (h ^ (h >> 15u)) * 0x846ca68bu;
+    return h ^ (h >> 16u);
+}
+
+fn mask(index: u32) -> vec4<f32> {
+    let start = mix(mix(mix(key[0]) ^ key[1]) ^ params.salt);
+    let at = index * 4u;
+    let hash = vec4<u32>(mix(start ^ at), mix(start ^ (at + 1u)), mix(start ^ (at + 2u)), mix(start ^ (at + 3u)));
+    return select(vec4<f32>(0.0), vec4<f32>(params.scale), hash >= vec4<u32>(params.threshold));
+}
+
+@group(0) @binding(2) var<storage, read> x: array<Packed>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn forward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    if (index < params.count) {
+        y[index] = widen(x[index]) * mask(index);
+    }
+}
+
+@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn backward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+    if (index < params.count) {
+        dx[index] += dy[index] * mask(index);
+    }
+}

@@ -1,0 +1,97 @@
+//! Dropout whose mask is a hash of key, layer and place: forward and backward draw the same without storing it.
+
+use bytemuck::NoUninit;
+
+use super::guard::{check_columns, check_dtype, check_list, stored_as_bf16};
+use super::product::check_rows;
+use crate::Result;
+use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid};
+
+#[repr(C)]
+#[derive(Clone, Copy, NoUninit)]
+struct Params {
+    count: u32,
+    salt: u32,
+    threshold: u32,
+    scale: f32,
+}
+
+const WORKGROUP: u32 = 64;
+
+/// Words of a key.
+pub const KEY: usize = 2;
+
+/// What decides a mask, but for the key.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dropout {
+    /// Share of the values that is dropped, below 1.
+    pub probability: f32,
+    /// Tells the layers of one pass apart.
+    pub salt: u32,
+}
+
+impl Dropout {
+    fn params(self, rows: usize, columns4: u32) -> Params {
+        Params {
+            count: rows as u32 * columns4,
+            salt: self.salt,
+            threshold: threshold(self.probability),
+            scale: 1.0 / (1.0 - self.probability),
+        }
+    }
+}
+
+/// A value is dropped where its hash is below this.
+pub(crate) fn threshold(probability: f32) -> u32 {
+    (f64::from(probability) * 4_294_967_296.0) as u32
+}
+
+/// `y = x · mask / (1 − probability)`; `x` is f32 or bf16, `y` f32.
+pub fn forward(
+    recorder: &mut Recorder,
+    rows: usize,
+    dropout: Dropout,
+    key: &Tensor,
+    x: &Tensor,
+    y: &Tensor,
+) -> Result<()> {
+    const NAME: &str = "dropout forward";
+    let bf16 = stored_as_bf16(NAME, &[x])?;
+    check_dtype(NAME, Dtype::F32, &[y])?;
+    record(recorder, NAME, &Kernel::new("dropout/forward").feature_if(bf16, "x_bf16"), rows, dropout, [key, x, y])
+}
+
+/// `dx += dy · mask / (1 − probability)`; both are f32.
+pub fn backward(
+    recorder: &mut Recorder,
+    rows: usize,
+    dropout: Dropout,
+    key: &Tensor,
+    dy: &Tensor,
+    dx: &Tensor,
+) -> Result<()> {
+    const NAME: &str = "dropout backward";
+    check_dtype(NAME, Dtype::F32, &[dy, dx])?;
+    record(recorder, NAME, &Kernel::new("dropout/backward"), rows, dropout, [key, dy, dx])
+}
+
+fn record(
+    recorder: &mut Recorder,
+    name: &str,
+    kernel: &Kernel,
+    rows: usize,
+    dropout: Dropout,
+    [key, from, to]: [&Tensor; 3],
+) -> Result<()> {
+    check_list(name, key, KEY)?;
+    check_columns(name, &[from, to])?;
+    check_rows(name, rows, &[from, to])?;
+    let params = dropout.params(rows, from.columns4());
+    let bindings = [key.whole(), from.whole(), to.whole()];
+    recorder.dispatch(kernel, &params, &bindings, grid(params.count.div_ceil(WORKGROUP)), cost(rows, from))
+}
+
+fn cost(rows: usize, x: &Tensor) -> Cost {
+    let values = rows as f64 * x.columns().len() as f64;
+    Cost { flops: 8.0 * values, bytes: (4.0 + x.dtype().bytes() as f64) * values }
+}
