@@ -22,9 +22,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Extract rated rows from made-up chats, train a small reward model on them, score rows it has not seen
+    /// Extract rated rows from made-up chats, train and evaluate a small reward model, improve a small policy against it
     Demo {
-        /// Folder for the data, the model and the report
+        /// Folder for the data, the models and the reports
         #[arg(long, default_value = "target/demo")]
         output: PathBuf,
         /// Name the command that installs a missing software GPU driver instead of running it
