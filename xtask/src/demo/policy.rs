@@ -12,26 +12,12 @@ use super::models::{Kind, new_model};
 
 /// With so large a term of plain likelihood, learning from pairs is mostly learning to talk.
 const TALK_FLAGS: &[&str] =
-    &["--sft-weight", "1", "--epochs", "3", "--batch-size", "8", "--lr", "3e-3", "--max-length", "128", "--force"];
-const ONLINE_FLAGS: &[&str] = &[
-    "--online",
-    "--rollouts",
-    "4",
-    "--max-new-tokens",
-    "40",
-    "--beta",
-    "0.1",
-    "--batch-size",
-    "16",
-    "--max-steps",
-    "24",
-    "--lr",
-    "3e-4",
-    "--max-length",
-    "128",
-    "--force",
-];
+    &["--sft-weight", "1", "--batch-size", "8", "--lr", "3e-3", "--max-length", "128", "--force"];
+const ONLINE_FLAGS: &[&str] = &["--online", "--rollouts", "4", "--max-new-tokens", "40", "--batch-size", "16"];
+const ONLINE_RATES: &[&str] = &["--lr", "3e-4", "--max-steps", "20", "--max-length", "128", "--force"];
 const SAMPLE_FLAGS: &[&str] = &["--n", "2", "--max-new-tokens", "40", "--seed", "5", "--force"];
+/// Pairs to learn to talk from.
+const PAIRS: usize = 2400;
 /// Prompts to learn from, and to compare on.
 const PROMPTS: usize = 400;
 const HELD_OUT: usize = 60;
@@ -58,13 +44,13 @@ impl Policy {
         let (pairs, prompts, held_out) = (file("pairs.jsonl"), file("prompts.jsonl"), file("held-out-prompts.jsonl"));
 
         new_model(&new_policy, train, Kind::Policy)?;
-        write_rows(&pairs, train.iter().enumerate().map(|(place, row)| pair(row, &train[(place + 1) % train.len()])))?;
+        write_rows(&pairs, train.windows(2).take(PAIRS).map(|rows| pair(&rows[0], &rows[1])))?;
         write_rows(&prompts, train.iter().take(PROMPTS).map(prompt))?;
         write_rows(&held_out, test.iter().take(HELD_OUT).map(prompt))?;
         wgr("dpo", &[("--policy", &new_policy), ("--data", &pairs), ("--output", &talking)], TALK_FLAGS)?;
         let paths: [(&str, &Path); 4] =
             [("--policy", &talking), ("--prompts", &prompts), ("--reward", reward), ("--output", &improved)];
-        wgr("dpo", &paths, ONLINE_FLAGS)?;
+        wgr("dpo", &paths, &[ONLINE_FLAGS, ONLINE_RATES].concat())?;
 
         let before = sample(&talking, reward, &held_out, test, &file("before"))?;
         let after = sample(&improved, reward, &held_out, test, &file("after"))?;
