@@ -127,7 +127,7 @@ mod tests {
     fn every_choice_that_a_flag_offers_exists() {
         let command = <Command as clap::CommandFactory>::command();
         for name in ["objective", "schedule", "precision", "checkpointing", "base-dtype"] {
-            let flag = command.get_arguments().find(|arg| arg.get_id() == name).unwrap();
+            let flag = command.get_arguments().find(|arg| arg.get_long() == Some(name)).unwrap();
             for choice in flag.get_possible_values() {
                 resolve(&[&format!("--{name}"), choice.get_name()]);
             }

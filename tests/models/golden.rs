@@ -93,10 +93,10 @@ fn batches_of_one_shape_share_a_recording_and_many_shapes_need_no_more_memory() 
     assert_eq!(prepared, dispatches);
     // Other text, cut elsewhere, but as many tokens and sequences.
     assert_eq!(take(&[packed(&[3, 9], 2)]), (prepared, dispatches, bind_groups));
-    // Shapes differ in parameters only, so every bind group serves again.
-    for tokens in 1..CAPACITY.tokens as u32 {
-        assert_eq!(take(&[packed(&[tokens], 3)]).2, bind_groups, "{tokens} tokens");
-    }
+    // Shapes differ in parameters only, so every bind group serves again, but where the kernels for few rows take over
+    // from those for many, and back: for one recording the others' are still held.
+    let held: Vec<usize> = (1..CAPACITY.tokens as u32).map(|tokens| take(&[packed(&[tokens], 3)]).2).collect();
+    assert!(held.iter().filter(|count| **count != bind_groups).count() <= 2, "{held:?} instead of {bind_groups}");
     // Each micro-batch of a step has losses of its own, in one bind group.
     for step in 0..4 {
         let micro_batches: Vec<Packed> = (0..4).map(|index| packed(&[4 + index, step + 1], 4)).collect();

@@ -99,6 +99,6 @@ fn scored(rows: Vec<Value>, scores: &[Value]) -> Result<Vec<Scored>> {
 fn exchange(row: &Value) -> [&str; 2] {
     ["user", "assistant"].map(|role| {
         let messages = row["messages"].as_array().into_iter().flatten();
-        messages.filter(|message| message["role"] == role).filter_map(|m| m["content"].as_str()).last().unwrap_or("")
+        messages.rev().find(|message| message["role"] == role).and_then(|m| m["content"].as_str()).unwrap_or("")
     })
 }
