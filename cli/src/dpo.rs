@@ -9,6 +9,7 @@ use wgr::dpo::{DpoConfig, dpo};
 use wgr::kernels::{self, Passes};
 use wgr::{Error, Result};
 
+use crate::lora::LoraArgs;
 use crate::print;
 use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
@@ -61,6 +62,9 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     trainer: TrainerArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    lora: LoraArgs,
     #[command(flatten)]
     #[serde(flatten)]
     device: DeviceArgs,
@@ -270,13 +274,14 @@ mod tests {
                      --sft-weight 1 --simpo-gamma 2 --output o --eval-data e --epochs 2 --max-steps 3 --batch-size 6 \
                      --grad-accum 7 --lr 0.5 --schedule cosine --warmup-ratio 0.25 --weight-decay 0.75 --max-grad-norm 2 \
                      --max-length 8 --precision mixed --checkpointing layer --no-shuffle --save-every 9 --eval-every 10 \
-                     --resume --force --seed 11 --adapter 0 --backend vulkan";
+                     --resume --force --seed 11 --lora-rank 8 --lora-alpha 32 --lora-dropout 0.25 \
+                     --lora-targets q_proj,v_proj --lora-rslora --base-dtype bf16 --adapter 0 --backend vulkan";
         let config = toml::Table::try_from(resolve(&flags.split_whitespace().collect::<Vec<_>>())).unwrap();
         let defaults = toml::Table::try_from(DpoConfig::default()).unwrap();
         for (name, value) in &config {
             assert_ne!(Some(value), defaults.get(name), "{name}");
         }
-        assert_eq!(config.len(), 29, "a setting that is absent without its flag is still absent");
+        assert_eq!(config.len(), 35, "a setting that is absent without its flag is still absent");
     }
 
     #[test]
@@ -289,8 +294,9 @@ mod tests {
         let config = Settings::<OnlineConfig>::resolve(None, &command.args).unwrap().config;
         let (config, defaults) =
             (toml::Table::try_from(config).unwrap(), toml::Table::try_from(OnlineConfig::default()).unwrap());
-        let trainer = toml::Table::try_from(DpoConfig::default().trainer).unwrap();
-        for (name, value) in config.iter().filter(|(name, _)| !trainer.contains_key(*name) && *name != "online") {
+        let mut shared = toml::Table::try_from(DpoConfig::default().trainer).unwrap();
+        shared.extend(toml::Table::try_from(DpoConfig::default().lora).unwrap());
+        for (name, value) in config.iter().filter(|(name, _)| !shared.contains_key(*name) && *name != "online") {
             assert_ne!(Some(value), defaults.get(name), "{name}");
         }
         for name in online_only() {
@@ -313,8 +319,8 @@ mod tests {
     #[test]
     fn every_choice_that_a_flag_offers_exists() {
         let command = <Command as clap::CommandFactory>::command();
-        for name in ["loss", "schedule", "precision", "checkpointing"] {
-            let flag = command.get_arguments().find(|arg| arg.get_id() == name).unwrap();
+        for name in ["loss", "schedule", "precision", "checkpointing", "base-dtype"] {
+            let flag = command.get_arguments().find(|arg| arg.get_long() == Some(name)).unwrap();
             for choice in flag.get_possible_values() {
                 resolve(&[&format!("--{name}"), choice.get_name()]);
             }

@@ -10,7 +10,6 @@ use crate::files::{read_if_there, replace_file};
 use crate::{Error, Result};
 
 use super::encode::TokenPair;
-use crate::train::Precision;
 
 /// What reference log-probabilities depend on; β and the loss are not among it. Hashes are hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,8 +17,8 @@ use crate::train::Precision;
 pub struct Key {
     /// Weights, configuration and tokenizer of the reference.
     pub model: String,
-    /// How the reference computes: in f32, or in mixed precision as the policy.
-    pub precision: Precision,
+    /// How the reference computes: in f32, or in mixed precision or on narrower weights as the policy.
+    pub precision: String,
     /// The rows as they were given.
     pub data: String,
     /// The policy's tokenizer.
@@ -162,7 +161,7 @@ mod tests {
         let hash = |n: u8| super::hash(&[n]);
         Key {
             model: hash(1),
-            precision: Precision::F32,
+            precision: "f32".into(),
             data: hash(2),
             tokenizer: hash(3),
             template: hash(4),
@@ -199,7 +198,7 @@ mod tests {
         type Change = fn(&mut Key);
         let cases: [(&str, Change); 7] = [
             ("another reference model", |k| k.model.push('0')),
-            ("--precision f32", |k| k.precision = Precision::Mixed),
+            ("--precision f32", |k| k.precision = "mixed".into()),
             ("other rows", |k| k.data.push('0')),
             ("another tokenizer", |k| k.tokenizer.push('0')),
             ("another chat template", |k| k.template.push('0')),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::preference::Weights;
+use crate::model::lora::LoraSettings;
 use crate::objective::PreferenceLoss;
 use crate::train::TrainerConfig;
 
@@ -35,6 +36,9 @@ pub struct DpoConfig {
     /// What it has in common with other trainers.
     #[serde(flatten)]
     pub trainer: TrainerConfig,
+    /// Adapters to train instead of all weights.
+    #[serde(flatten)]
+    pub lora: LoraSettings,
 }
 
 impl Default for DpoConfig {
@@ -51,6 +55,7 @@ impl Default for DpoConfig {
             simpo_gamma: 0.5,
             lr: 1e-6,
             trainer: TrainerConfig::default(),
+            lora: LoraSettings::default(),
         }
     }
 }

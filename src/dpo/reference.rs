@@ -70,11 +70,15 @@ impl<'a> Reference<'a> {
         let fingerprint = fingerprint(source, config.trainer.seed)?;
         let [tokenizer, template] = encoder.sources().map(|source| hash(source.as_bytes()));
         // A second model computes in f32 whatever the policy does.
-        let precision = if model.is_some() { Precision::F32 } else { config.trainer.precision };
+        let precision = match (&model, config.lora.base_dtype) {
+            (Some(_), _) => Precision::F32.to_string(),
+            (None, None) => config.trainer.precision.to_string(),
+            (None, Some(base)) => format!("{} on {base}", config.trainer.precision),
+        };
         let key = |set: &Set| {
             Ok(Key {
                 model: fingerprint.clone(),
-                precision,
+                precision: precision.clone(),
                 data: hash_of_files(set.files)?,
                 tokenizer: tokenizer.clone(),
                 template: template.clone(),
@@ -109,7 +113,7 @@ impl<'a> Reference<'a> {
     pub async fn compute(&mut self, gpu: &Gpu, room: &Room, observer: &mut dyn Observer) -> Result<()> {
         let Some(model) = self.model.take_if(|_| !self.found.iter().all(Option::is_some)) else { return Ok(()) };
         let adapters = model.adapter().map(|adapter| AdapterRoom::of(&adapter.config));
-        let settings = Settings { adapters, ..room.settings(Holding::Inference, Checkpointing::None) };
+        let settings = room.settings(Holding::Inference, Checkpointing::None, adapters);
         let mut plan = MemoryPlan { tokens: room.tokens, ..MemoryPlan::default() };
         Causal::add_to(&mut plan, &model, Holding::Inference);
         settings.add_to(&mut plan, model.config());

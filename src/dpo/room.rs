@@ -1,6 +1,7 @@
 //! How large the batches of a run get, and which batches a pass without training takes.
 
 use crate::data::scoring_batches;
+use crate::model::activations::AdapterRoom;
 use crate::model::classifier::Capacity;
 use crate::model::parameter::Holding;
 use crate::model::policy::{LOGIT_BYTES, Settings};
@@ -50,12 +51,12 @@ impl Room {
         scoring_batches(&lengths, self.pairs, self.tokens)
     }
 
-    /// The settings of a policy with this room.
-    pub fn settings(&self, holding: Holding, checkpointing: Checkpointing) -> Settings {
+    /// The settings of a policy with this room; `adapters` where it has some.
+    pub fn settings(&self, holding: Holding, checkpointing: Checkpointing, adapters: Option<AdapterRoom>) -> Settings {
         Settings {
             holding,
             checkpointing,
-            adapters: None,
+            adapters,
             capacity: Capacity { tokens: self.tokens, sequences: 2 * self.pairs, length: self.length },
             predictions: self.predictions,
             logit_bytes: LOGIT_BYTES,

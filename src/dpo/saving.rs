@@ -9,8 +9,10 @@ use crate::files::read_if_there;
 use crate::gpu::Gpu;
 use crate::model::Checkpoint;
 use crate::model::causal::Causal;
+use crate::model::lora::LoraConfig;
 use crate::model::weights::{Dtype, NewTensor, write_model};
 use crate::objective::PreferenceLoss;
+use crate::train::saving::save_adapter;
 use crate::{Error, Result};
 
 use super::config::DpoConfig;
@@ -18,17 +20,23 @@ use super::config::DpoConfig;
 /// Where a checkpoint says what its run is after.
 const AIM: &str = "dpo.json";
 
-/// Writes a policy as a Hugging Face directory, complete or not at all. `files` are more files for it.
+/// Writes a policy as a Hugging Face directory, or its adapters as PEFT's, complete or not at all. `files` are more files
+/// for it.
 ///
 /// # Errors
 /// The device or the disk fails.
 pub async fn save_policy(
     gpu: &Gpu,
     causal: &Causal,
+    lora: Option<&LoraConfig>,
     source: &Checkpoint,
     directory: &Path,
     mut files: Vec<(String, Vec<u8>)>,
 ) -> Result<()> {
+    files.extend(source.tokenizer_files()?);
+    if let Some(lora) = lora {
+        return save_adapter(gpu, causal.trained(), lora, source, directory, files).await;
+    }
     let mut config = source.config().to_json(Dtype::F32);
     config["architectures"] = vec![format!("{}ForCausalLM", source.config().family.class_prefix())].into();
     let (mut tensors, mut values) = (vec![], HashMap::new());
@@ -36,7 +44,6 @@ pub async fn save_policy(
         values.insert(parameter.name.clone(), parameter.weight.read(gpu).await?);
         tensors.push(NewTensor { name: parameter.name.clone(), shape: parameter.shape.clone(), dtype: Dtype::F32 });
     }
-    files.extend(source.tokenizer_files()?);
     // Every tensor was read above and is given away once, so that memory shrinks as the file grows.
     let read = |tensor: &NewTensor| Ok(values.remove(&tensor.name).unwrap_or_default());
     write_model(directory, &config, &tensors, read, &files)

@@ -8,9 +8,11 @@ use serde_json::{Map, Value};
 use crate::data::{PackedCompletions, Purpose, read_rows};
 use crate::gpu::Gpu;
 use crate::model::Checkpoint;
+use crate::model::activations::AdapterRoom;
 use crate::model::causal::Causal;
+use crate::model::lora::Lora;
 use crate::model::plan::MemoryPlan;
-use crate::model::policy::LogProb;
+use crate::model::policy::{LogProb, Settings};
 use crate::reference::preference::{self, Pair, Weights};
 use crate::report::card::{Kind, ModelCard};
 use crate::train::course::{self, Course, Method, Taken};
@@ -55,10 +57,11 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         true => vec![],
         false => read_pairs(&config.trainer.eval_data, &encoder, observer)?.0,
     };
+    let lora = source.adapters_to_train(config.adapters()?)?;
     let lengths: Vec<usize> = pairs.iter().map(TokenPair::tokens).collect();
     let course = Course::new(&lengths, config.lr, &config.trainer)?;
     let room = Room::new(&course, &pairs, &held_out);
-    plan(config, &source, &room, observer).check(gpu)?;
+    plan(config, &source, lora.as_ref(), &room, observer).check(gpu)?;
 
     // The reference speaks before the first step: its log-probabilities never change.
     let mut sets = vec![Set { files: &config.data, pairs: &pairs, cache: "reference.jsonl" }];
@@ -72,14 +75,14 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
     if let Some(reference) = &mut reference {
         reference.compute(gpu, &room, observer).await?;
     }
-    let mut stepper = load(gpu, config, &source, &room, course.micro_batches())?;
+    let mut stepper = load(gpu, config, &source, lora.as_ref(), &room, course.micro_batches())?;
     if let Some(reference) = &mut reference {
-        // Without a second model it is the policy as it begins.
+        // Without a second model it is the policy as it begins: new adapters change nothing yet.
         reference.compute_with(gpu, &mut stepper.policy, &room, observer).await?;
     }
     let mut progress = Progress::default();
     if let Some(directory) = &resumed {
-        progress = saving::restore(gpu, stepper.policy.causal.parameters(), &stepper.update.optimizer, directory)?;
+        progress = saving::restore(gpu, stepper.policy.causal.trained(), &stepper.update.optimizer, directory)?;
         observer.note(&format!("resumed after step {} from {}", progress.step, directory.display()));
     }
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
@@ -94,6 +97,7 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
     let mut run = Run {
         config,
         source,
+        lora,
         pairs: Paired { pairs, references },
         held_out: Paired { pairs: held_out, references: held_out_references },
         room,
@@ -118,7 +122,6 @@ pub(super) fn open_policy(config: &DpoConfig, resumed: Option<&Path>) -> Result<
         Some(directory) => Aim::of(config).check(directory)?,
         None => output::check_source(&config.trainer.output, &source, &config.policy)?,
     }
-    source.adapters_to_train(None)?;
     if source.config().num_labels.is_some() {
         let problem = "is a classifier, which gives no token a probability";
         return Err(Error::input(format!("--policy {}", config.policy), problem, "name a causal model"));
@@ -139,19 +142,41 @@ fn read_pairs(
 }
 
 /// What the run will hold on the device.
-fn plan(config: &DpoConfig, source: &Checkpoint, room: &Room, observer: &mut dyn Observer) -> MemoryPlan {
-    let holding = config.trainer.precision.holding();
+fn plan(
+    config: &DpoConfig,
+    source: &Checkpoint,
+    lora: Option<&Lora>,
+    room: &Room,
+    observer: &mut dyn Observer,
+) -> MemoryPlan {
     let mut plan = MemoryPlan { tokens: room.tokens, ..MemoryPlan::default() };
-    Causal::add_to(&mut plan, source, holding);
-    room.settings(holding, config.trainer.checkpointing).add_to(&mut plan, source.config());
+    match lora {
+        Some(lora) => Causal::add_adapted_to(&mut plan, source, lora),
+        None => Causal::add_to(&mut plan, source, config.trainer.precision.holding()),
+    }
+    settings(config, lora, room).add_to(&mut plan, source.config());
     observer.planned(&plan);
     plan
 }
 
-fn load(gpu: &Gpu, config: &DpoConfig, source: &Checkpoint, room: &Room, micro_batches: usize) -> Result<Stepper> {
-    let holding = config.trainer.precision.holding();
-    let causal = Causal::load(gpu, source, holding, config.trainer.seed)?;
-    let settings = room.settings(holding, config.trainer.checkpointing);
+fn settings(config: &DpoConfig, lora: Option<&Lora>, room: &Room) -> Settings {
+    let adapters = lora.map(|lora| AdapterRoom::of(&lora.config));
+    room.settings(config.trainer.precision.holding(), config.trainer.checkpointing, adapters)
+}
+
+fn load(
+    gpu: &Gpu,
+    config: &DpoConfig,
+    source: &Checkpoint,
+    lora: Option<&Lora>,
+    room: &Room,
+    micro_batches: usize,
+) -> Result<Stepper> {
+    let causal = match lora {
+        Some(lora) => Causal::load_adapted(gpu, source, lora, config.trainer.seed)?,
+        None => Causal::load(gpu, source, config.trainer.precision.holding(), config.trainer.seed)?,
+    };
+    let settings = settings(config, lora, room);
     let loss = (config.loss, config.weights());
     Stepper::new(gpu, source.config(), causal, &settings, loss, config.trainer.optimizer(), micro_batches)
 }
@@ -166,6 +191,7 @@ struct Paired {
 struct Run<'a> {
     config: &'a DpoConfig,
     source: Checkpoint,
+    lora: Option<Lora>,
     pairs: Paired,
     held_out: Paired,
     room: Room,
@@ -189,11 +215,16 @@ impl Run<'_> {
         let card = ModelCard {
             base_model: records::hub_name(&self.config.policy),
             training_rows: self.pairs.pairs.len() as u64,
-            ..ModelCard::new(Kind::Policy { loss: self.config.loss.to_string(), is_adapter: false })
+            ..ModelCard::new(Kind::Policy { loss: self.config.loss.to_string(), is_adapter: self.lora.is_some() })
         };
         let output = &self.config.trainer.output;
         let files = records::finish(output, self.config, card, progress, &summary.evaluation)?;
-        save_policy(gpu, &self.stepper.policy.causal, &self.source, output, files).await
+        self.save(gpu, output, files).await
+    }
+
+    async fn save(&self, gpu: &Gpu, directory: &Path, files: Vec<(String, Vec<u8>)>) -> Result<()> {
+        let lora = self.lora.as_ref().map(|lora| &lora.config);
+        save_policy(gpu, &self.stepper.policy.causal, lora, &self.source, directory, files).await
     }
 }
 
@@ -243,9 +274,9 @@ impl Method for Run<'_> {
 
     async fn save_checkpoint(&self, gpu: &Gpu, progress: Progress) -> Result<PathBuf> {
         let directory = saving::checkpoint_directory(&self.config.trainer.output, progress);
-        let causal = &self.stepper.policy.causal;
-        save_policy(gpu, causal, &self.source, &directory, vec![Aim::of(self.config).file()]).await?;
-        saving::save_state(gpu, causal.parameters(), &self.stepper.update.optimizer, &directory, progress).await?;
+        self.save(gpu, &directory, vec![Aim::of(self.config).file()]).await?;
+        let trained = self.stepper.policy.causal.trained();
+        saving::save_state(gpu, trained, &self.stepper.update.optimizer, &directory, progress).await?;
         Ok(directory)
     }
 }

@@ -1,5 +1,6 @@
 //! What the settings of a run must satisfy, checked before anything is read or allocated.
 
+use crate::model::lora::Lora;
 use crate::objective::PreferenceLoss;
 use crate::train::validate::{check, given, is_weight, learning_rate};
 use crate::{Error, Result};
@@ -15,7 +16,21 @@ impl DpoConfig {
         given("--policy", !self.policy.is_empty())?;
         given("--data", !self.data.is_empty())?;
         self.validate_loss()?;
+        self.adapters()?;
         self.trainer.validate()
+    }
+
+    /// The adapters to train; `None` where all weights are trained.
+    ///
+    /// # Errors
+    /// As [`Self::validate`].
+    pub(super) fn adapters(&self) -> Result<Option<Lora>> {
+        let lora = self.lora.resolve()?;
+        if self.lora.lora_dropout != 0.0 {
+            let problem = "would make a policy differ from itself as its reference";
+            return Err(Error::input("--lora-dropout", problem, "leave it out; it is for `wgr train`"));
+        }
+        Ok(lora)
     }
 
     /// Checks what is minimised, and at which rate.
@@ -89,6 +104,8 @@ mod tests {
             ("--lr", |c| c.lr = 0.0),
             ("--reference", |c| (c.loss, c.reference) = (PreferenceLoss::Simpo, Some("m".into()))),
             ("--reference-cache", |c| (c.loss, c.reference_cache) = (PreferenceLoss::Orpo, Some("c".into()))),
+            ("--lora-rank", |c| c.lora.lora_rank = Some(0)),
+            ("--lora-dropout", |c| (c.lora.lora_rank, c.lora.lora_dropout) = (Some(4), 0.1)),
             ("--epochs", |c| c.trainer.epochs = 0),
         ];
         for (flag, spoil) in cases {

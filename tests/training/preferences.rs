@@ -276,3 +276,40 @@ fn a_run_that_diverges_keeps_the_last_good_state() {
     assert!(config.trainer.output.join("checkpoints/step-1/dpo.json").exists());
     assert!(!config.trainer.output.join("config.json").exists(), "no model is left behind");
 }
+
+#[test]
+fn a_policy_learns_with_adapters_and_goes_on_to_the_same_bits() {
+    let place = Place::new();
+    let at = |name: &str| {
+        run(&place, 32).with(|c| {
+            c.trainer.output = place.path(name);
+            c.trainer.epochs = 3;
+            c.lr = 1e-2;
+            c.lora.lora_rank = Some(4);
+        })
+    };
+    let (whole, parts) = (at("whole"), at("parts"));
+    train(&whole, &mut Watch::default()).unwrap();
+    let rows = metrics(&whole.trainer.output);
+    let (first, last) = (&rows[0], rows.iter().rfind(|row| row["loss"].is_f64()).unwrap());
+    // New adapters change nothing, so the policy begins as its own reference.
+    assert!((first["loss"].as_f64().unwrap() - 2f64.ln()).abs() < 1e-5, "{first}");
+    assert!(last["loss"].as_f64().unwrap() < 0.6 && last["rewards/accuracies"] == 1.0, "{last}");
+    assert!(!whole.trainer.output.join("model.safetensors").exists());
+    let mut watch = Watch { stop_after: Some(9), ..Watch::default() };
+    assert!(train(&parts, &mut watch).unwrap().training.interrupted);
+    train(&parts.with(|c| c.trainer.resume = true), &mut Watch::default()).unwrap();
+    for file in ["adapter_model.safetensors", "adapter_config.json"] {
+        let bytes = |config: &DpoConfig| std::fs::read(config.trainer.output.join(file)).unwrap();
+        assert!(bytes(&parts) == bytes(&whole), "{file}");
+    }
+    assert_eq!(metrics(&parts.trainer.output), metrics(&whole.trainer.output));
+    // An adapter is a policy, too, and begins as its own reference.
+    let again = at("again").with(|c| {
+        c.policy = whole.trainer.output.display().to_string();
+        c.trainer.max_steps = Some(1);
+    });
+    train(&again, &mut Watch::default()).unwrap();
+    let first = &metrics(&again.trainer.output)[0];
+    assert!((first["loss"].as_f64().unwrap() - 2f64.ln()).abs() < 1e-5, "{first}");
+}

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dpo::DpoConfig;
 use crate::generate::Sampling;
+use crate::model::lora::LoraSettings;
 use crate::objective::PreferenceLoss;
 use crate::train::validate::{check, given, learning_rate};
 use crate::train::{Precision, TrainerConfig};
@@ -58,6 +59,9 @@ pub struct OnlineConfig {
     /// What it has in common with other trainers. A micro-batch is one of prompts; held-out rows are prompts, too.
     #[serde(flatten)]
     pub trainer: TrainerConfig,
+    /// Adapters to train instead of all weights.
+    #[serde(flatten)]
+    pub lora: LoraSettings,
 }
 
 impl Default for OnlineConfig {
@@ -84,6 +88,7 @@ impl Default for OnlineConfig {
             simpo_gamma: 0.5,
             lr: 5e-7,
             trainer: TrainerConfig::default(),
+            lora: LoraSettings::default(),
         }
     }
 }
@@ -113,6 +118,7 @@ impl OnlineConfig {
             simpo_gamma,
             lr,
             trainer: self.trainer.clone(),
+            lora: self.lora.clone(),
             ..DpoConfig::default()
         }
     }
@@ -145,6 +151,7 @@ impl OnlineConfig {
             return Err(Error::input("--precision mixed", problem, "online DPO takes f32"));
         }
         self.dpo().validate_loss()?;
+        self.dpo().adapters()?;
         learning_rate(self.lr)?;
         self.trainer.validate()
     }
@@ -187,6 +194,7 @@ mod tests {
             ("--max-kl", |c| c.max_kl = Some(0.0)),
             ("--beta", |c| c.beta = 0.0),
             ("--lr", |c| c.lr = 0.0),
+            ("--lora-rank", |c| c.lora.lora_rank = Some(0)),
             ("--batch-size", |c| c.trainer.batch_size = 0),
             ("--precision mixed", |c| c.trainer.precision = Precision::Mixed),
         ];

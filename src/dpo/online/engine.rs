@@ -17,6 +17,7 @@ use crate::model::Checkpoint;
 use crate::model::activations::AdapterRoom;
 use crate::model::causal::Causal;
 use crate::model::classifier::Capacity;
+use crate::model::lora::{Lora, LoraConfig};
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
 use crate::model::policy::{LOGIT_BYTES, LogProb, Policy, Settings};
@@ -39,6 +40,7 @@ pub struct Engine<'a> {
     gpu: &'a Gpu,
     config: &'a OnlineConfig,
     source: Checkpoint,
+    lora: Option<Lora>,
     stepper: Stepper,
     reference: Policy,
     generator: Generator,
@@ -59,12 +61,15 @@ impl<'a> Engine<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Self> {
         let trainer = &config.trainer;
+        let lora = source.adapters_to_train(config.dpo().adapters()?)?;
+        // Frozen weights are held once: the reference is the policy with its new adapters off.
+        let is_shared = lora.is_some() && config.reference.is_none() && reference.adapter().is_none();
         let holding = trainer.precision.holding();
         // A micro-batch of pairs; rollouts are rated in batches of the same size.
         let sequences = 2 * trainer.batch_size;
         let capacity = Capacity { tokens: sequences * room.length, sequences, length: room.length };
-        let settings = |source: &Checkpoint, holding, checkpointing| Settings {
-            adapters: source.adapter().map(|adapter| AdapterRoom::of(&adapter.config)),
+        let settings = |adapters: Option<&LoraConfig>, holding, checkpointing| Settings {
+            adapters: adapters.map(AdapterRoom::of),
             holding,
             checkpointing,
             capacity,
@@ -73,29 +78,41 @@ impl<'a> Engine<'a> {
             // Of both, whatever the temperature of sampling.
             temperature: 1.0,
         };
-        let learning = settings(&source, holding, trainer.checkpointing);
-        let rating = settings(reference, Holding::Inference, Checkpointing::None);
+        let learning = settings(lora.as_ref().map(|lora| &lora.config), holding, trainer.checkpointing);
+        let of_reference = reference.adapter().map(|adapter| &adapter.config);
+        let rating = settings(of_reference, Holding::Inference, Checkpointing::None);
         let model = source.config();
         let cache = generator::capacity(gpu, model, AT_ONCE.min(room.requests), room.length, Dtype::F32)?;
 
         let mut plan = MemoryPlan { tokens: capacity.tokens, ..MemoryPlan::default() };
-        Causal::add_to(&mut plan, &source, holding);
+        match &lora {
+            Some(lora) => Causal::add_adapted_to(&mut plan, &source, lora),
+            None => Causal::add_to(&mut plan, &source, holding),
+        }
         learning.add_to(&mut plan, model);
-        Causal::add_to(&mut plan, reference, Holding::Inference);
+        if !is_shared {
+            Causal::add_to(&mut plan, reference, Holding::Inference);
+        }
         rating.add_to(&mut plan, reference.config());
         generator::add_to(&mut plan, model, learning.adapters, cache, Dtype::F32);
         observer.planned(&plan);
         plan.check(gpu)?;
 
-        let causal = Causal::load(gpu, &source, holding, trainer.seed)?;
+        let causal = match &lora {
+            Some(lora) => Causal::load_adapted(gpu, &source, lora, trainer.seed)?,
+            None => Causal::load(gpu, &source, holding, trainer.seed)?,
+        };
+        let kept = match is_shared {
+            true => causal.without_adapters(),
+            false => Causal::load(gpu, reference, Holding::Inference, trainer.seed)?,
+        };
         let ends = source.end_tokens()?;
         let tokenizer = source.tokenizer()?;
         let generator = Generator::new(gpu, causal.clone(), model, tokenizer, ends, cache, Dtype::F32)?;
         let loss = (config.loss, config.dpo().weights());
         let stepper = Stepper::new(gpu, model, causal, &learning, loss, trainer.optimizer(), trainer.grad_accum)?;
-        let causal = Causal::load(gpu, reference, Holding::Inference, trainer.seed)?;
-        let reference = Policy::new(gpu, reference.config(), causal, &rating)?;
-        Ok(Self { gpu, config, source, stepper, reference, generator, capacity })
+        let reference = Policy::new(gpu, reference.config(), kept, &rating)?;
+        Ok(Self { gpu, config, source, lora, stepper, reference, generator, capacity })
     }
 
     /// Puts the moments of a checkpoint back, whose weights were loaded with the model, and says how far it had come.
@@ -103,7 +120,7 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// A file of the checkpoint is missing or damaged.
     pub fn restore(&mut self, directory: &std::path::Path) -> Result<Progress> {
-        let parameters = self.stepper.policy.causal.parameters();
+        let parameters = self.stepper.policy.causal.trained();
         saving::restore(self.gpu, parameters, &self.stepper.update.optimizer, directory)?;
         Progress::read(directory)
     }
@@ -113,7 +130,8 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// The device or the disk fails.
     pub async fn save(&self, directory: &std::path::Path, files: Vec<(String, Vec<u8>)>) -> Result<()> {
-        save_policy(self.gpu, &self.stepper.policy.causal, &self.source, directory, files).await
+        let lora = self.lora.as_ref().map(|lora| &lora.config);
+        save_policy(self.gpu, &self.stepper.policy.causal, lora, &self.source, directory, files).await
     }
 
     /// What policy and reference say of the completions of a batch.
@@ -177,7 +195,7 @@ impl Learner for Engine<'_> {
         let trained = saving::Progress { step: progress.step, tokens: progress.tokens };
         let directory = saving::checkpoint_directory(&self.config.trainer.output, trained);
         self.save(&directory, vec![Aim::of(&self.config.dpo()).file(), progress.file()]).await?;
-        let parameters = self.stepper.policy.causal.parameters();
+        let parameters = self.stepper.policy.causal.trained();
         saving::save_state(self.gpu, parameters, &self.stepper.update.optimizer, &directory, trained).await?;
         Ok(directory)
     }

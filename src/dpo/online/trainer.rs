@@ -144,7 +144,7 @@ async fn finish<R: Rewards>(
     let card = ModelCard {
         base_model: records::hub_name(&config.policy),
         training_rows: run.prompts() as u64,
-        ..ModelCard::new(Kind::Policy { loss: config.loss.to_string(), is_adapter: false })
+        ..ModelCard::new(Kind::Policy { loss: config.loss.to_string(), is_adapter: config.lora.lora_rank.is_some() })
     };
     let trained = saving::Progress { step: run.progress.step, tokens: run.progress.tokens };
     let scores = [("before", summary.held_out_before), ("after", summary.held_out_after)];

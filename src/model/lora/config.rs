@@ -1,5 +1,7 @@
 //! Settings of adapters, as users give them and as the model reads them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::gpu::{Dtype, Layout};
@@ -23,6 +25,16 @@ pub enum BaseDtype {
     F16,
     /// bfloat16.
     Bf16,
+}
+
+impl fmt::Display for BaseDtype {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        })
+    }
 }
 
 impl From<BaseDtype> for Dtype {
