@@ -9,7 +9,7 @@ use crate::model::activations::AdapterRoom;
 use crate::model::causal::Causal;
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
-use crate::model::policy::{LogProb, Policy, Settings};
+use crate::model::policy::{LogProb, Policy};
 use crate::train::{Checkpointing, Observer, Precision, ScoreProgress};
 use crate::{Error, Result};
 
