@@ -14,7 +14,7 @@ use super::models::{Kind, new_model};
 const TALK_FLAGS: &[&str] =
     &["--sft-weight", "1", "--batch-size", "8", "--lr", "3e-3", "--max-length", "128", "--force"];
 const ONLINE_FLAGS: &[&str] = &["--online", "--rollouts", "4", "--max-new-tokens", "40", "--batch-size", "16"];
-const ONLINE_RATES: &[&str] = &["--lr", "3e-4", "--max-steps", "20", "--max-length", "128", "--force"];
+const ONLINE_RATES: &[&str] = &["--lr", "2e-3", "--max-steps", "24", "--max-length", "128", "--force"];
 const SAMPLE_FLAGS: &[&str] = &["--n", "2", "--max-new-tokens", "40", "--seed", "5", "--force"];
 /// Pairs to learn to talk from.
 const PAIRS: usize = 2400;
@@ -22,7 +22,7 @@ const PAIRS: usize = 2400;
 const PROMPTS: usize = 400;
 const HELD_OUT: usize = 60;
 /// How much the mean reward of fresh samples must rise, on a scale of 1 to 4.
-const LEAST_GAIN: f64 = 0.1;
+const LEAST_GAIN: f64 = 0.3;
 
 /// What came of it.
 pub struct Policy {
