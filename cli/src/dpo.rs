@@ -10,7 +10,6 @@ use wgr::kernels::{self, Passes};
 use wgr::{Error, Result};
 
 use crate::lora::LoraArgs;
-use crate::print;
 use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
 use crate::trainer::{self, TrainerArgs};
@@ -187,16 +186,7 @@ async fn run_online(args: &Args) -> Result<()> {
     progress.finish();
     let summary = summary?;
     let output = &settings.config.trainer.output;
-    settings.save(&output.join("wgr.toml"))?;
-    if args.show.json {
-        print::json(&summary)?;
-    } else if !args.show.quiet {
-        print::line(&describe(&summary, output))?;
-    }
-    if summary.interrupted {
-        return Err(Error::Interrupted(trainer::goes_on(output)));
-    }
-    Ok(())
+    trainer::conclude(&settings, output, &args.show, &summary, &describe(&summary, output), summary.interrupted)
 }
 
 fn describe(summary: &OnlineSummary, output: &Path) -> String {
@@ -234,16 +224,14 @@ async fn run_offline(args: &Args) -> Result<()> {
     progress.finish();
     let summary = summary?;
     let output = &settings.config.trainer.output;
-    settings.save(&output.join("wgr.toml"))?;
-    if args.show.json {
-        print::json(&summary)?;
-    } else if !args.show.quiet {
-        print::line(&trainer::describe(&summary.training, output))?;
-    }
-    if summary.training.interrupted {
-        return Err(Error::Interrupted(trainer::goes_on(output)));
-    }
-    Ok(())
+    trainer::conclude(
+        &settings,
+        output,
+        &args.show,
+        &summary,
+        &trainer::describe(&summary.training, output),
+        summary.training.interrupted,
+    )
 }
 
 #[cfg(test)]

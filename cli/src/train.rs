@@ -3,16 +3,14 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use wgr::Result;
 use wgr::kernels::{self, Passes};
-use wgr::train::TrainConfig;
-use wgr::{Error, Result};
+use wgr::train::{TrainConfig, train};
 
 use crate::lora::LoraArgs;
-use crate::print;
 use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
 use crate::trainer::{self, TrainerArgs};
-use wgr::train::train;
 
 /// Flags of `wgr train`; what is not given stays out of the serialized form, so that the file or the default holds.
 #[derive(Debug, clap::Args, Serialize)]
@@ -68,16 +66,14 @@ pub async fn run(args: &Args) -> Result<()> {
     progress.finish();
     let summary = summary?;
     let output = &settings.config.trainer.output;
-    settings.save(&output.join("wgr.toml"))?;
-    if args.show.json {
-        print::json(&summary)?;
-    } else if !args.show.quiet {
-        print::line(&trainer::describe(&summary, output))?;
-    }
-    if summary.interrupted {
-        return Err(Error::Interrupted(trainer::goes_on(output)));
-    }
-    Ok(())
+    trainer::conclude(
+        &settings,
+        output,
+        &args.show,
+        &summary,
+        &trainer::describe(&summary, output),
+        summary.interrupted,
+    )
 }
 
 #[cfg(test)]

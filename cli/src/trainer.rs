@@ -3,8 +3,13 @@
 use std::ops::Not;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use wgr::train::TrainSummary;
+use wgr::{Error, Result};
+
+use crate::print;
+use crate::settings::{OutputArgs, Settings};
 
 /// Flags of [`wgr::train::TrainerConfig`] and the learning rate, whose default differs among trainers; what is not given
 /// stays out of the serialized form, so that the file or the default holds.
@@ -118,7 +123,27 @@ pub fn describe(summary: &TrainSummary, output: &Path) -> String {
     text
 }
 
-/// What to do about a run that was stopped on request.
-pub fn goes_on(output: &Path) -> String {
-    format!("a checkpoint is in {}; the same command with --resume goes on", output.display())
+/// Saves the settings of a run beside its output and prints what it came to: `summary`, or its `text` for people.
+///
+/// # Errors
+/// A file that cannot be written; a run that was stopped on request, with how it goes on.
+pub fn conclude<C: DeserializeOwned + Serialize>(
+    settings: &Settings<C>,
+    output: &Path,
+    show: &OutputArgs,
+    summary: &impl Serialize,
+    text: &str,
+    interrupted: bool,
+) -> Result<()> {
+    settings.save(&output.join("wgr.toml"))?;
+    if show.json {
+        print::json(summary)?;
+    } else if !show.quiet {
+        print::line(text)?;
+    }
+    if interrupted {
+        let place = output.display();
+        return Err(Error::Interrupted(format!("a checkpoint is in {place}; the same command with --resume goes on")));
+    }
+    Ok(())
 }
