@@ -58,9 +58,9 @@ impl<'a> Reference<'a> {
         goes_on: bool,
         sets: &'a [Set<'a>],
     ) -> Result<Self> {
-        let model = config.reference.as_deref().map(Checkpoint::open).transpose()?;
-        if let Some(model) = &model {
-            check_vocabulary(config, model, encoder, sets)?;
+        let model = config.reference.as_deref().map(|name| open_reference(name, encoder)).transpose()?;
+        if let (Some(name), Some(model)) = (&config.reference, &model) {
+            check_pairs(name, model, sets)?;
         }
         let begins = match goes_on && model.is_none() {
             true => Some(Checkpoint::open(&config.policy)?),
@@ -201,26 +201,37 @@ pub async fn log_probs(
     Ok(all)
 }
 
-/// Policy and reference must mean the same by every token.
-fn check_vocabulary(config: &DpoConfig, model: &Checkpoint, encoder: &PairEncoder, sets: &[Set]) -> Result<()> {
-    let flag = format!("--reference {}", config.reference.as_deref().unwrap_or_default());
-    let refuse = |problem: String| {
-        Err(Error::input(&flag, problem, "policy and reference must share one vocabulary, token by token"))
-    };
-    if model.is_new() {
-        return Err(Error::input(flag, "has no weights", "name a trained model"));
-    }
-    if let Some(token) = encoder.difference(&model.tokenizer()?) {
-        return refuse(format!("has another vocabulary than the policy: token {token}"));
-    }
+/// Refuses a reference whose embedding has no row for a token of the pairs.
+fn check_pairs(name: &str, model: &Checkpoint, sets: &[Set]) -> Result<()> {
     let rows = model.config().vocab_size;
     let tokens = sets.iter().flat_map(|set| set.pairs).flat_map(TokenPair::sides).flat_map(|side| &side.tokens);
     match tokens.max() {
         Some(largest) if *largest as usize >= rows => {
-            refuse(format!("has {rows} tokens, but the pairs hold token {largest}"))
+            Err(other_vocabulary(name, format!("has {rows} tokens, but the pairs hold token {largest}")))
         }
         _ => Ok(()),
     }
+}
+
+/// Opens the model that `--reference` names, for a policy whose texts `encoder` reads.
+///
+/// # Errors
+/// It cannot be read, has no weights, or spells a token otherwise than the policy.
+pub(super) fn open_reference(name: &str, encoder: &PairEncoder) -> Result<Checkpoint> {
+    let model = Checkpoint::open(name)?;
+    if model.is_new() {
+        return Err(Error::input(format!("--reference {name}"), "has no weights", "name a trained model"));
+    }
+    match encoder.difference(&model.tokenizer()?) {
+        Some(token) => Err(other_vocabulary(name, format!("has another vocabulary than the policy: token {token}"))),
+        None => Ok(model),
+    }
+}
+
+/// The error of a reference whose tokens are not those of the policy.
+pub(super) fn other_vocabulary(name: &str, problem: String) -> Error {
+    let hint = "policy and reference must share one vocabulary, token by token";
+    Error::input(format!("--reference {name}"), problem, hint)
 }
 
 /// A hash of what decides what a model says; a model without weights is drawn from a seed.

@@ -10,6 +10,7 @@ use super::run::{OnlineSummary, Run};
 use super::state::Progress;
 use crate::data::prompts::{self, Ask, Prompt};
 use crate::dpo::encode::PairEncoder;
+use crate::dpo::reference;
 use crate::dpo::trainer::open_policy;
 use crate::generate::Prompter;
 use crate::gpu::Gpu;
@@ -88,20 +89,15 @@ pub fn open<'a, R: Rewards>(
 /// What is kept near to: the model named, or the policy as it began.
 fn open_reference(config: &OnlineConfig, policy: &Checkpoint) -> Result<Checkpoint> {
     let Some(name) = &config.reference else { return Checkpoint::open(&config.policy) };
-    let reference = Checkpoint::open(name)?;
-    let at = format!("--reference {name}");
-    if reference.is_new() {
-        return Err(Error::input(at, "has no weights", "name a trained model"));
-    }
-    let encoder = PairEncoder::new(policy, config.trainer.max_length)?;
+    let reference = reference::open_reference(name, &PairEncoder::new(policy, config.trainer.max_length)?)?;
     let (had, has) = (policy.config().vocab_size, reference.config().vocab_size);
-    let difference = match encoder.difference(&reference.tokenizer()?) {
-        Some(token) => format!("token {token}"),
-        None if had != has => format!("{has} tokens instead of {had}"),
-        None => return Ok(reference),
-    };
-    let problem = format!("has another vocabulary than the policy: {difference}");
-    Err(Error::input(at, problem, "policy and reference must share one vocabulary, token by token"))
+    match had == has {
+        true => Ok(reference),
+        false => {
+            let problem = format!("has another vocabulary than the policy: {has} tokens instead of {had}");
+            Err(reference::other_vocabulary(name, problem))
+        }
+    }
 }
 
 /// Reads prompts and tokenizes them: texts as they stand, with the tokenizer's special tokens, and conversations through the
