@@ -150,10 +150,7 @@ fn plan(
     observer: &mut dyn Observer,
 ) -> MemoryPlan {
     let mut plan = MemoryPlan { tokens: room.tokens, ..MemoryPlan::default() };
-    match lora {
-        Some(lora) => Causal::add_adapted_to(&mut plan, source, lora),
-        None => Causal::add_to(&mut plan, source, config.trainer.precision.holding()),
-    }
+    Causal::add_to_train(&mut plan, source, lora, config.trainer.precision.holding());
     settings(config, lora, room).add_to(&mut plan, source.config());
     observer.planned(&plan);
     plan
@@ -172,10 +169,8 @@ fn load(
     room: &Room,
     micro_batches: usize,
 ) -> Result<Stepper> {
-    let causal = match lora {
-        Some(lora) => Causal::load_adapted(gpu, source, lora, config.trainer.seed)?,
-        None => Causal::load(gpu, source, config.trainer.precision.holding(), config.trainer.seed)?,
-    };
+    let holding = config.trainer.precision.holding();
+    let causal = Causal::load_to_train(gpu, source, lora, holding, config.trainer.seed)?;
     let settings = settings(config, lora, room);
     let loss = (config.loss, config.weights());
     Stepper::new(gpu, source.config(), causal, &settings, loss, config.trainer.optimizer(), micro_batches)

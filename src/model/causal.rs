@@ -37,12 +37,19 @@ impl Causal {
         Self::load_with(gpu, checkpoint, holding, adapter.map(|config| (config, Holding::Inference)), seed)
     }
 
-    /// Loads a checkpoint whose weights stay as they are, with adapters to train: those of the checkpoint, or new ones.
-    /// All but the adapters is frozen.
+    /// Loads a checkpoint to train: adapters alone, those of the checkpoint or new ones, on weights that stay as they are; or
+    /// all weights, in `holding`, where there is no `lora`.
     ///
     /// # Errors
     /// As for [`Self::load`].
-    pub fn load_adapted(gpu: &Gpu, checkpoint: &Checkpoint, lora: &Lora, seed: u64) -> Result<Self> {
+    pub fn load_to_train(
+        gpu: &Gpu,
+        checkpoint: &Checkpoint,
+        lora: Option<&Lora>,
+        holding: Holding,
+        seed: u64,
+    ) -> Result<Self> {
+        let Some(lora) = lora else { return Self::load(gpu, checkpoint, holding, seed) };
         Self::load_with(gpu, checkpoint, Holding::Frozen(lora.base), Some((&lora.config, Holding::Training)), seed)
     }
 
@@ -109,8 +116,9 @@ impl Causal {
         }
     }
 
-    /// Adds what [`Self::load_adapted`] holds, and training for it, to a plan.
-    pub fn add_adapted_to(plan: &mut MemoryPlan, checkpoint: &Checkpoint, lora: &Lora) {
+    /// Adds what [`Self::load_to_train`] holds, and training for it, to a plan.
+    pub fn add_to_train(plan: &mut MemoryPlan, checkpoint: &Checkpoint, lora: Option<&Lora>, holding: Holding) {
+        let Some(lora) = lora else { return Self::add_to(plan, checkpoint, holding) };
         Self::add_weights_to(plan, checkpoint, Holding::Frozen(lora.base));
         plan.add_adapters(checkpoint.config(), &lora.config, true);
     }

@@ -85,10 +85,7 @@ impl<'a> Engine<'a> {
         let cache = generator::capacity(gpu, model, AT_ONCE.min(room.requests), room.length, Dtype::F32)?;
 
         let mut plan = MemoryPlan { tokens: capacity.tokens, ..MemoryPlan::default() };
-        match &lora {
-            Some(lora) => Causal::add_adapted_to(&mut plan, &source, lora),
-            None => Causal::add_to(&mut plan, &source, holding),
-        }
+        Causal::add_to_train(&mut plan, &source, lora.as_ref(), holding);
         learning.add_to(&mut plan, model);
         if !is_shared {
             Causal::add_to(&mut plan, reference, Holding::Inference);
@@ -98,10 +95,7 @@ impl<'a> Engine<'a> {
         observer.planned(&plan);
         plan.check(gpu)?;
 
-        let causal = match &lora {
-            Some(lora) => Causal::load_adapted(gpu, &source, lora, trainer.seed)?,
-            None => Causal::load(gpu, &source, holding, trainer.seed)?,
-        };
+        let causal = Causal::load_to_train(gpu, &source, lora.as_ref(), holding, trainer.seed)?;
         let kept = match is_shared {
             true => causal.without_adapters(),
             false => Causal::load(gpu, reference, Holding::Inference, trainer.seed)?,
