@@ -2,9 +2,10 @@
 // a dispatch sees one shard and leaves the ids of other shards to theirs.
 
 import package::shared::grid::linear;
-@if(!w_bf16 && !w_f16) import package::shared::f32::{Packed, widen};
+@if(!w_bf16 && !w_f16 && !w_q8) import package::shared::f32::{Packed, widen};
 @if(w_bf16) import package::shared::bf16::{Packed, widen};
 @if(w_f16) import package::shared::f16::{Packed, widen};
+@if(w_q8) import package::shared::q8::{Packed, scale_place, stride, widen};
 
 struct Params {
     tokens: u32,
@@ -39,7 +40,14 @@ fn forward(
     // Ids before the shard wrap around and so lie past its end too.
     let row = ids[token] - params.first_row;
     if (row < params.shard_rows) {
-        y[index] = widen(table[row * params.columns4 + index % params.columns4]);
+        let column4 = index % params.columns4;
+        @if(w_q8) {
+            let first = row * stride(params.columns4);
+            y[index] = widen(table[first + column4], table[first + scale_place(params.columns4, column4)]);
+        }
+        @if(!w_q8) {
+            y[index] = widen(table[row * params.columns4 + column4]);
+        }
     }
 }
 

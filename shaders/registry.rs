@@ -3,7 +3,7 @@
 // permutation that does not compile cannot be shipped; `wgr::gpu::shader` looks them up by name and features.
 //
 // Features:
-//   a_, b_, c_, x_, y_, w_   storage of one operand: f32, bf16 or f16, packed two to a u32
+//   a_, b_, c_, x_, y_, w_   storage of one operand: f32; bf16 or f16, two to a word; q8, four to a word with scales
 //   nt nn tn                 which operand of a product is transposed
 //   few rows_1 rows_4 rows_16  for products of at most 16 rows, or so many
 //   bias residual            what a product adds to its result
@@ -14,14 +14,14 @@
 //   subgroup                 share loads among the lanes of a subgroup instead of through workgroup memory
 
 const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
-    ("product_tiled", "main", &[&["nt"], &["a_f32", "a_bf16"], &["b_f32", "b_bf16", "b_f16"], &["c_f32", "c_bf16"], &["", "bias"], &["", "residual"]]),
-    ("product_tiled", "main", &[&["nt"], &["few"], &["a_f32"], &["b_f32", "b_bf16", "b_f16"], &["c_f32"], &["", "bias"], &["", "residual"]]),
-    ("product_tiled", "main", &[&["nn"], &["a_f32"], &["b_f32", "b_bf16", "b_f16"], &["c_f32"]]),
+    ("product_tiled", "main", &[&["nt"], &["a_f32", "a_bf16"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32", "c_bf16"], &["", "bias"], &["", "residual"]]),
+    ("product_tiled", "main", &[&["nt"], &["few"], &["a_f32"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32"], &["", "bias"], &["", "residual"]]),
+    ("product_tiled", "main", &[&["nn"], &["a_f32"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32"]]),
     ("product_tiled", "main", &[&["tn"], &["a_f32"], &["b_f32", "b_bf16"], &["c_f32"]]),
-    ("product_register", "main", &[&["nt"], &["a_f32", "a_bf16"], &["b_f32", "b_bf16", "b_f16"], &["c_f32", "c_bf16"], &["", "bias"], &["", "residual"]]),
-    ("product_register", "main", &[&["nn"], &["a_f32"], &["b_f32", "b_bf16", "b_f16"], &["c_f32"]]),
+    ("product_register", "main", &[&["nt"], &["a_f32", "a_bf16"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32", "c_bf16"], &["", "bias"], &["", "residual"]]),
+    ("product_register", "main", &[&["nn"], &["a_f32"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32"]]),
     ("product_register", "main", &[&["tn"], &["a_f32"], &["b_f32", "b_bf16"], &["c_f32"]]),
-    ("product_skinny", "main", &[&["rows_1", "rows_4", "rows_16"], &["a_f32"], &["b_f32", "b_bf16", "b_f16"], &["c_f32"], &["", "bias"], &["", "residual"]]),
+    ("product_skinny", "main", &[&["rows_1", "rows_4", "rows_16"], &["a_f32"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32"], &["", "bias"], &["", "residual"]]),
     ("attention", "forward", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "x_bf16"]]),
     ("attention", "backward_dot", &[&["", "x_bf16"]]),
     ("attention", "backward_query", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "x_bf16"]]),
@@ -37,7 +37,7 @@ const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
     ("layer_norm", "backward", &[&[""]]),
     ("layer_norm", "backward_weight", &[&[""]]),
     ("l2_norm", "forward", &[&[""]]),
-    ("embedding", "forward", &[&["", "w_bf16", "w_f16"]]),
+    ("embedding", "forward", &[&["", "w_bf16", "w_f16", "w_q8"]]),
     ("embedding", "backward", &[&[""]]),
     ("rope", "main", &[&["", "x_bf16"]]),
     ("swiglu", "forward", &[&["", "x_bf16"]]),

@@ -30,7 +30,7 @@ pub struct LoraArgs {
     #[serde(skip_serializing_if = "Not::not")]
     lora_rslora: bool,
     /// How the weights under adapters are stored; as in the model when absent
-    #[arg(long, value_parser = ["f32", "f16", "bf16"])]
+    #[arg(long, value_parser = ["f32", "f16", "bf16", "q8"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     base_dtype: Option<String>,
 }

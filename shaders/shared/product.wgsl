@@ -10,6 +10,7 @@
 @if(b_f32) import package::shared::f32::{Packed as B, widen as widen_b};
 @if(b_bf16) import package::shared::bf16::{Packed as B, widen as widen_b};
 @if(b_f16) import package::shared::f16::{Packed as B, widen as widen_b};
+@if(b_q8) import package::shared::q8::{Packed as B, stride as stride_b, scale_place as scale_place_b, widen as widen_b};
 @if(c_f32) import package::shared::f32::{Packed as C, widen as widen_c, narrow as narrow_c};
 @if(c_bf16) import package::shared::bf16::{Packed as C, widen as widen_c, narrow as narrow_c};
 
@@ -43,7 +44,13 @@ fn load_a(row: u32, column4: u32) -> vec4<f32> {
 }
 
 fn load_b(row: u32, column4: u32) -> vec4<f32> {
-    return widen_b(b[row * params.b_stride4 + column4]);
+    @if(b_q8) {
+        let first = row * stride_b(params.b_stride4);
+        return widen_b(b[first + column4], b[first + scale_place_b(params.b_stride4, column4)]);
+    }
+    @if(!b_q8) {
+        return widen_b(b[row * params.b_stride4 + column4]);
+    }
 }
 
 /// Scales the product, adds what it adds to and stores four columns of one row of C; does nothing outside C.

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::data::PackedCompletions;
 use crate::gpu::Gpu;
 use crate::model::Checkpoint;
 use crate::model::activations::AdapterRoom;
@@ -189,7 +188,7 @@ pub async fn log_probs(
     let mut all = vec![[nothing; 2]; pairs.len()];
     let mut progress = ScoreProgress { rows: 0, total: pairs.len(), tokens: 0 };
     for batch in room.passes(pairs) {
-        let packed = PackedCompletions::new(batch.iter().flat_map(|index| pairs[*index].sides()))?;
+        let packed = policy.pack(batch.iter().flat_map(|index| pairs[*index].sides()))?;
         let said = policy.log_probs(gpu, &packed).await?;
         for (index, sides) in batch.iter().zip(said.chunks_exact(2)) {
             all[*index] = [sides[0], sides[1]];

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::data::{PackedCompletions, Purpose, read_rows};
+use crate::data::{Purpose, read_rows};
 use crate::gpu::Gpu;
 use crate::model::Checkpoint;
 use crate::model::activations::AdapterRoom;
@@ -200,7 +200,7 @@ impl Run<'_> {
     fn micro_batch(&self, batch: &[usize]) -> Result<MicroBatch> {
         let Paired { pairs, references } = &self.pairs;
         Ok(MicroBatch {
-            completions: PackedCompletions::new(batch.iter().flat_map(|index| pairs[*index].sides()))?,
+            completions: self.stepper.policy.pack(batch.iter().flat_map(|index| pairs[*index].sides()))?,
             references: batch.iter().flat_map(|index| references[*index]).collect(),
         })
     }

@@ -7,6 +7,7 @@ mod adapter;
 mod device;
 mod memory;
 mod profile;
+mod quantized;
 mod recording;
 mod shader;
 mod tensor;

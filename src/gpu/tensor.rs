@@ -6,6 +6,7 @@ use half::{bf16, f16};
 
 use super::device::Gpu;
 use super::memory::{Memory, Pooled};
+use super::quantized;
 use super::recording::refuse;
 use crate::{Error, Result};
 
@@ -19,16 +20,27 @@ pub enum Dtype {
     F16,
     /// bfloat16, two to a word.
     Bf16,
+    /// Signed bytes, four to a word, with an f32 scale for each 32 of a row: weights that are read and never written.
+    Q8,
     /// Unsigned integers: token ids, offsets, tables.
     U32,
 }
 
 impl Dtype {
-    /// Bytes of one value.
+    /// Bytes of one value, without its share of a scale.
     pub fn bytes(self) -> u64 {
         match self {
             Self::F32 | Self::U32 => 4,
             Self::F16 | Self::Bf16 => 2,
+            Self::Q8 => 1,
+        }
+    }
+
+    /// Bytes of a row of so many values, which are a multiple of four where they are stored in 8 bits.
+    pub fn row_bytes(self, columns: usize) -> u64 {
+        match self {
+            Self::Q8 => 4 * quantized::row_words(columns) as u64,
+            _ => columns as u64 * self.bytes(),
         }
     }
 }
@@ -124,7 +136,7 @@ impl Tensor {
     /// A matrix, zeroed unless it is of the workspace, whose buffers are used again. It is cut into shards of whole
     /// groups of four rows where it exceeds the binding limit.
     pub fn new(gpu: &Gpu, memory: Memory, label: &str, rows: Layout, columns: Layout, dtype: Dtype) -> Result<Self> {
-        let row_bytes = columns.padded() as u64 * dtype.bytes();
+        let row_bytes = dtype.row_bytes(columns.padded());
         let limit = gpu.limits().binding_bytes;
         let padded_rows = rows.padded();
         let per_shard = if row_bytes * padded_rows as u64 <= limit {
@@ -156,7 +168,7 @@ impl Tensor {
     /// # Errors
     /// If it exceeds the binding limit: activations are never sharded.
     pub fn activation(gpu: &Gpu, label: &str, rows: usize, columns: Layout, dtype: Dtype) -> Result<Self> {
-        let bytes = columns.padded() as u64 * dtype.bytes() * rows as u64;
+        let bytes = dtype.row_bytes(columns.padded()) * rows as u64;
         if bytes > gpu.limits().binding_bytes {
             return Err(Error::device(
                 format!("allocating {label}"),
@@ -190,7 +202,7 @@ impl Tensor {
         if self.rows != Layout::plain(self.rows.len()) || first > end || end > self.rows.len() {
             return Err(refused());
         }
-        let row_bytes = self.columns.padded() as u64 * self.dtype.bytes();
+        let row_bytes = self.dtype.row_bytes(self.columns.padded());
         // The padding of the last rows goes with them, as products read whole groups of four.
         let padded_end = end.next_multiple_of(4);
         let overlapping = self.shards.iter().filter(|s| s.first_row < padded_end && s.first_row + s.rows > first);
@@ -218,7 +230,7 @@ impl Tensor {
     /// # Errors
     /// If it has no room for that, or is sharded.
     pub fn reshaped(&self, rows: usize, columns: Layout) -> Result<Self> {
-        let bytes = (rows * columns.padded()) as u64 * self.dtype.bytes();
+        let bytes = rows as u64 * self.dtype.row_bytes(columns.padded());
         match &self.shards[..] {
             [shard] if bytes <= shard.bytes => {
                 let shards = vec![Shard { first_row: 0, rows, ..shard.clone() }];
@@ -296,7 +308,7 @@ impl Tensor {
                     out[place] = *value;
                 }
             }
-            gpu.queue.write_buffer(shard.buffer(), shard.offset, &encode(&padded, self.dtype));
+            gpu.queue.write_buffer(shard.buffer(), shard.offset, &encode(&padded, stride, self.dtype));
         }
         Ok(())
     }
@@ -323,9 +335,9 @@ impl Tensor {
         let end = self.rows.places().take(rows).last().map_or(0, |last| last + 1);
         let mut wanted = self.rows.places().take(rows).peekable();
         for shard in self.shards.iter().filter(|shard| shard.first_row < end) {
-            let bytes = (shard.rows.min(end - shard.first_row) * stride) as u64 * self.dtype.bytes();
-            let values =
-                decode(&gpu.read_bytes(shard.buffer(), shard.offset, bytes.next_multiple_of(4)).await?, self.dtype);
+            let bytes = shard.rows.min(end - shard.first_row) as u64 * self.dtype.row_bytes(stride);
+            let bytes = gpu.read_bytes(shard.buffer(), shard.offset, bytes.next_multiple_of(4)).await?;
+            let values = decode(&bytes, stride, self.dtype);
             while let Some(row) = wanted.next_if(|row| *row < shard.first_row + shard.rows) {
                 let line = &values[(row - shard.first_row) * stride..][..stride];
                 out.extend(self.columns.places().map(|place| line[place]));
@@ -346,21 +358,23 @@ impl Gpu {
     }
 }
 
-/// Bytes of f32 values in a storage type.
-fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
+/// Bytes of rows of f32 values in a storage type.
+fn encode(values: &[f32], columns: usize, dtype: Dtype) -> Vec<u8> {
     match dtype {
         Dtype::F32 => bytemuck::cast_slice(values).to_vec(),
         Dtype::Bf16 => bytemuck::cast_slice(&values.iter().map(|v| bf16::from_f32(*v)).collect::<Vec<_>>()).to_vec(),
         Dtype::F16 => bytemuck::cast_slice(&values.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()).to_vec(),
+        Dtype::Q8 => bytemuck::cast_slice(&quantized::encode(values, columns)).to_vec(),
         Dtype::U32 => bytemuck::cast_slice(&values.iter().map(|v| *v as u32).collect::<Vec<_>>()).to_vec(),
     }
 }
 
-fn decode(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
+fn decode(bytes: &[u8], columns: usize, dtype: Dtype) -> Vec<f32> {
     match dtype {
         Dtype::F32 => bytemuck::pod_collect_to_vec(bytes),
         Dtype::Bf16 => bytemuck::pod_collect_to_vec::<u8, bf16>(bytes).into_iter().map(bf16::to_f32).collect(),
         Dtype::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(bytes).into_iter().map(f16::to_f32).collect(),
+        Dtype::Q8 => quantized::decode(&bytemuck::pod_collect_to_vec::<u8, u32>(bytes), columns),
         Dtype::U32 => bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(|v| v as f32).collect(),
     }
 }

@@ -77,7 +77,7 @@ fn params(rows: usize, groups: usize, table: &Tensor, shard: &Shard) -> Params {
     }
 }
 
-/// `y[rows, columns] = table[ids]`: `y` is f32, the table f32, bf16 or f16. Every id must be below the table's rows;
+/// `y[rows, columns] = table[ids]`: `y` is f32, the table f32, bf16, f16 or q8. Every id must be below the table's rows;
 /// a row of `y` whose id is not keeps what it held.
 pub fn forward(recorder: &mut Recorder, rows: usize, ids: &Tensor, table: &Tensor, y: &Tensor) -> Result<()> {
     const NAME: &str = "embedding forward";
@@ -89,6 +89,7 @@ pub fn forward(recorder: &mut Recorder, rows: usize, ids: &Tensor, table: &Tenso
         Dtype::F32 => Kernel::new("embedding/forward"),
         Dtype::Bf16 => Kernel::new("embedding/forward").feature("w_bf16"),
         Dtype::F16 => Kernel::new("embedding/forward").feature("w_f16"),
+        Dtype::Q8 => Kernel::new("embedding/forward").feature("w_q8"),
         other => return Err(refuse(NAME, format!("{} is {other:?}", table.label()))),
     };
     let workgroups = grid((rows as u32 * table.columns4()).div_ceil(WORKGROUP));

@@ -1,5 +1,5 @@
 //! Matrix products with f32 accumulation: `y = x Wᵀ (+ bias) (+ residual)`, its two backward products, and sharded
-//! weights. Weights may be f32, bf16 or f16; activations f32 or bf16.
+//! weights. Weights may be f32, bf16, f16 or, if they are only read, q8; activations f32 or bf16.
 
 use bytemuck::NoUninit;
 
@@ -47,6 +47,7 @@ fn operand(prefix: char, dtype: Dtype) -> Result<&'static str> {
         ('b', Dtype::F32) => "b_f32",
         ('b', Dtype::Bf16) => "b_bf16",
         ('b', Dtype::F16) => "b_f16",
+        ('b', Dtype::Q8) => "b_q8",
         ('c', Dtype::F32) => "c_f32",
         ('c', Dtype::Bf16) => "c_bf16",
         _ => return Err(refuse("product", format!("operand {prefix} cannot be {dtype:?}"))),
@@ -199,7 +200,8 @@ pub(super) fn check_rows(kernel: &str, rows: usize, tensors: &[&Tensor]) -> Resu
 }
 
 fn cost(m: u32, n: u32, k: u32, [a, b, c]: [Dtype; 3]) -> Cost {
+    let bytes = |rows: u32, columns: u32, dtype: Dtype| dtype.row_bytes(rows as usize * columns as usize) as f64;
+    let bytes = bytes(m, k, a) + bytes(n, k, b) + bytes(m, n, c);
     let [m, n, k] = [m, n, k].map(f64::from);
-    let bytes = m * k * a.bytes() as f64 + n * k * b.bytes() as f64 + m * n * c.bytes() as f64;
     Cost { flops: 2.0 * m * n * k, bytes }
 }

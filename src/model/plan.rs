@@ -35,12 +35,13 @@ impl MemoryPlan {
 
     /// Adds what is held for one parameter.
     pub fn add_parameter(&mut self, checkpoint: &Checkpoint, spec: &TensorSpec, holding: Holding) {
-        let values = padded_values(checkpoint.config(), spec) as u64;
+        let (rows, columns) = padded_shape(checkpoint.config(), spec);
+        let values = (rows * columns) as u64;
         let matrix = spec.shape.len() > 1;
         match holding {
             Holding::Inference | Holding::Frozen(_) => {
                 let dtype = if matrix { holding.storage(stored(checkpoint, &spec.name)) } else { Dtype::F32 };
-                self.weights += values * dtype.bytes();
+                self.weights += rows as u64 * dtype.row_bytes(columns);
             }
             Holding::Training | Holding::MixedTraining => {
                 let copy = u64::from(matrix && holding == Holding::MixedTraining) * Dtype::Bf16.bytes();
@@ -84,15 +85,18 @@ impl MemoryPlan {
     }
 }
 
-/// Values of a parameter with padding: attention heads are padded by halves, other dimensions to groups of four.
-fn padded_values(config: &ModelConfig, spec: &TensorSpec) -> usize {
+/// Rows and columns of a parameter with padding: attention heads are padded by halves, other dimensions to groups of
+/// four. A vector is one row.
+fn padded_shape(config: &ModelConfig, spec: &TensorSpec) -> (usize, usize) {
     let plain = |n: usize| Layout::plain(n).padded();
     let heads = |n: usize| Layout::heads(n / config.head_dim, config.head_dim).padded();
     let (attention, output) = (spec.name.contains(".self_attn."), spec.name.contains(".o_proj."));
     match spec.shape[..] {
-        [rows, columns] if output => plain(rows) * heads(columns),
-        [rows, columns] if attention => heads(rows) * plain(columns),
-        [columns] if attention && !output => heads(columns),
-        _ => spec.shape.iter().map(|n| plain(*n)).product(),
+        [rows, columns] if output => (plain(rows), heads(columns)),
+        [rows, columns] if attention => (heads(rows), plain(columns)),
+        [rows, columns] => (plain(rows), plain(columns)),
+        [columns] if attention && !output => (1, heads(columns)),
+        [columns] => (1, plain(columns)),
+        _ => (1, spec.shape.iter().product()),
     }
 }

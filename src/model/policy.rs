@@ -5,7 +5,7 @@
 //! the last one, which is still there.
 
 use crate::Result;
-use crate::data::PackedCompletions;
+use crate::data::{Completion, PackedCompletions};
 use crate::gpu::{Dtype, Gpu, Layout, Recorder, Recording, Tensor, VIEW_ROWS};
 use crate::kernels::log_prob::{self, Rows};
 use crate::kernels::product::{self, Epilogue};
@@ -105,6 +105,7 @@ pub struct Policy {
     predictions: Predictions,
     chunk: usize,
     scale: f32,
+    shares_prompts: bool,
     sums: Tensor,
     evaluation: Recording,
     evaluated: Option<Shape>,
@@ -140,10 +141,23 @@ impl Policy {
             predictions: Predictions::new(gpu, tokens, sequences, settings.predictions)?,
             chunk: settings.chunk(config),
             scale: 1.0 / settings.temperature,
+            shares_prompts: config.shares_prompts(),
             sums: Tensor::workspace(gpu, "log-probabilities", 2 * sequences, Dtype::F32)?,
             evaluation: Recording::new(),
             evaluated: None,
         })
+    }
+
+    /// Packs completions for this model: those that follow one with the same prompt share its tokens, unless the model has
+    /// sliding windows.
+    ///
+    /// # Errors
+    /// A prompt or a completion is empty.
+    pub fn pack<'a>(&self, completions: impl IntoIterator<Item = &'a Completion>) -> Result<PackedCompletions> {
+        match self.shares_prompts {
+            true => PackedCompletions::sharing_prompts(completions),
+            false => PackedCompletions::new(completions),
+        }
     }
 
     /// Uploads the batch that the next replay works on, and returns its shape: batches of one shape share a recording.

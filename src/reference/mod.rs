@@ -23,6 +23,7 @@ pub mod objective;
 pub mod pooling;
 pub mod preference;
 pub mod product;
+pub mod quantized;
 pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;

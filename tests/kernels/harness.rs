@@ -3,6 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wgr::gpu::{AdapterChoice, Dtype, Gpu, Layout, Limits, Memory, Mode, Options, Preset, Recorder, Recording, Tensor};
+use wgr::reference;
 
 /// Normalised mean squared error that f32 kernels stay under: Σ(a − e)² / Σe².
 pub const F32: f64 = 1e-11;
@@ -49,6 +50,14 @@ pub fn stored(values: &[f32], dtype: Dtype) -> Vec<f32> {
         Dtype::Bf16 => values.iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect(),
         Dtype::F16 => values.iter().map(|v| half::f16::from_f32(*v).to_f32()).collect(),
         _ => values.to_vec(),
+    }
+}
+
+/// As [`stored`], of weights in rows of so many values, which may be kept in 8 bits.
+pub fn stored_rows(columns: usize, values: &[f32], dtype: Dtype) -> Vec<f32> {
+    match dtype {
+        Dtype::Q8 => reference::quantized::stored(columns, values),
+        _ => stored(values, dtype),
     }
 }
 

@@ -32,7 +32,7 @@ fn check(gpu: &Gpu, case: &Case) {
     let (rows, sequences) = (45, OFFSETS.len() - 1);
     let what = |part| format!("log_prob {part}, {vocabulary} by {chunk}, {dtype:?}, scale {scale}, size {size}");
     let hidden: Vec<f32> = random(rows * HIDDEN, 1).iter().map(|v| v * size).collect();
-    let weight = stored(&random(vocabulary * HIDDEN, 2), dtype);
+    let weight = stored_rows(HIDDEN, &random(vocabulary * HIDDEN, 2), dtype);
     // First and last tokens of the vocabulary, and tokens on both sides of every border between chunks.
     let targets: Vec<usize> =
         (0..rows).map(|row| [0, vocabulary - 1, chunk - 1, chunk, row * 7][row % 5] % vocabulary).collect();
@@ -98,6 +98,7 @@ fn log_probs_entropies_and_gradients_agree_over_chunks_of_the_vocabulary() {
             (5, 32, Dtype::F32),
             (64, 32, Dtype::F16),
             (101, 128, Dtype::Bf16),
+            (101, 32, Dtype::Q8),
             // Sharded where bindings are small, with chunks that lie across the shards.
             (601, 224, Dtype::F32),
         ] {

@@ -32,7 +32,8 @@ fn nt(
         let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, b);
         product::nt(recorder, rows, &x, &w, &y, epilogue)
     });
-    let mut expected = reference::product::nt(rows, inner, out, &wide(&stored(&x, a)), &wide(&stored(&w, b)));
+    let mut expected =
+        reference::product::nt(rows, inner, out, &wide(&stored(&x, a)), &wide(&stored_rows(inner, &w, b)));
     for (i, value) in expected.iter_mut().enumerate() {
         *value += if with_bias { f64::from(bias[i % out]) } else { 0.0 };
         *value += if with_residual { f64::from(residual[i]) } else { 0.0 };
@@ -45,7 +46,7 @@ fn nt(
 fn nt_agrees_in_every_storage_type() {
     everywhere(|gpu| {
         for shape in SHAPES {
-            for b in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
+            for b in [Dtype::F32, Dtype::Bf16, Dtype::F16, Dtype::Q8] {
                 nt(gpu, shape, [Dtype::F32, b, Dtype::F32], false, false);
                 nt(gpu, shape, [Dtype::Bf16, b, Dtype::Bf16], false, false);
             }
@@ -69,18 +70,20 @@ fn a_row_gets_the_same_bits_whatever_the_rows_beside_it() {
     let (inner, out) = (100, 70);
     let (x, w) = (random(64 * inner, 1), random(out * inner, 2));
     everywhere(|gpu| {
-        let y = |rows: usize| {
+        let y = |rows: usize, dtype: Dtype| {
             let y = activation(gpu, Layout::plain(out), &vec![0.5; rows * out], Dtype::F32);
             run(gpu, |recorder| {
                 let x = activation(gpu, Layout::plain(inner), &x[..rows * inner], Dtype::F32);
-                let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, Dtype::F32);
+                let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, dtype);
                 product::nt(recorder, rows, &x, &w, &y, Epilogue::default())
             });
             read(gpu, &y)
         };
-        let many = y(64);
-        for rows in [1, 2, 4, 9, 16, 17] {
-            assert!(y(rows) == many[..rows * out], "{rows} rows");
+        for dtype in [Dtype::F32, Dtype::Q8] {
+            let many = y(64, dtype);
+            for rows in [1, 2, 4, 9, 16, 17] {
+                assert!(y(rows, dtype) == many[..rows * out], "{rows} rows, {dtype:?}");
+            }
         }
     });
 }
@@ -130,7 +133,7 @@ fn nn_scales_the_product_alone() {
 fn nn_agrees_and_accumulates() {
     everywhere(|gpu| {
         for (rows, out, inner) in SHAPES {
-            for b in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
+            for b in [Dtype::F32, Dtype::Bf16, Dtype::F16, Dtype::Q8] {
                 let (dy, w, before) = (random(rows * out, 1), random(out * inner, 2), random(rows * inner, 3));
                 let dx = activation(gpu, Layout::plain(inner), &before, Dtype::F32);
                 run(gpu, |recorder| {
@@ -138,7 +141,8 @@ fn nn_agrees_and_accumulates() {
                     let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, b);
                     product::nn(recorder, rows, &dy, &w, &dx, true)
                 });
-                let mut expected = reference::product::nn(rows, out, inner, &wide(&dy), &wide(&stored(&w, b)));
+                let mut expected =
+                    reference::product::nn(rows, out, inner, &wide(&dy), &wide(&stored_rows(inner, &w, b)));
                 expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
                 assert_close(&format!("nn {b:?} {rows}x{out}x{inner}"), &read(gpu, &dx), &expected, F32);
             }

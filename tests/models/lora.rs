@@ -1,6 +1,6 @@
 //! Adapters that PEFT made on the tiny Llama: logits, loss, every gradient, ten losses; what stays frozen; dropout.
 
-use wgr::gpu::{Gpu, Limits, Mode, Options, Preset};
+use wgr::gpu::{Dtype, Gpu, Limits, Mode, Options, Preset};
 use wgr::model::Checkpoint;
 use wgr::model::lora::{Lora, LoraConfig};
 use wgr::model::parameter::{Holding, Parameter};
@@ -19,13 +19,18 @@ fn checkpoint() -> Checkpoint {
 
 /// The adapters in training, with dropout and checkpointing as given, and the batch of the base model.
 fn adapted(gpu: &Gpu, dropout: f64, checkpointing: Checkpointing) -> (Stepper, Golden) {
-    let base = Golden::read("llama");
+    adapted_on(gpu, None, dropout, checkpointing)
+}
+
+/// As [`adapted`], with the frozen matrices in some storage.
+fn adapted_on(gpu: &Gpu, base: Option<Dtype>, dropout: f64, checkpointing: Checkpointing) -> (Stepper, Golden) {
+    let golden = Golden::read("llama");
     let checkpoint = checkpoint();
     let config = LoraConfig { dropout, ..checkpoint.adapter().unwrap().config.clone() };
-    let mut loading = loading(base.capacity(), Holding::Training, checkpointing);
-    loading.lora = Some(Lora { config, base: None });
+    let mut loading = loading(golden.capacity(), Holding::Training, checkpointing);
+    loading.lora = Some(Lora { config, base });
     let stepper = Stepper::new(gpu, &checkpoint, &loading, Objective::Ordinal, 4, AdamWConfig::default(), 4).unwrap();
-    (stepper, base)
+    (stepper, golden)
 }
 
 fn take(gpu: &Gpu, stepper: &mut Stepper, batch: &Golden, step: u64, lr: f64) -> wgr::train::Outcome {
@@ -89,6 +94,34 @@ fn ten_training_losses_and_norms_agree_with_peft_and_nothing_else_moves() {
     assert_close("norms", &norms, &column("grad_norms"), 5e-5);
     assert_eq!(before.len(), 1 + 2 * 9 + 1, "embedding, weights and norms of two layers, the last norm");
     assert!(before == frozen(&stepper), "frozen weights keep every bit");
+}
+
+#[test]
+fn a_base_in_8_bits_trains_adapters_as_the_values_it_keeps() {
+    let small = Some(Limits { binding_bytes: 16 << 10 });
+    for (limits, preset) in [(None, None), (small, None), (small, Some(Preset::Gpu))] {
+        let gpu = open_with(Options { mode: Mode::Trusted, limits, preset });
+        let (mut in_8_bits, batch) = adapted_on(&gpu, Some(Dtype::Q8), 0.0, Checkpointing::Layer);
+        let (mut in_f32, _) = adapted_on(&gpu, Some(Dtype::F32), 0.0, Checkpointing::Layer);
+        let mut quantized = 0;
+        for (kept, plain) in in_8_bits.classifier.parameters().zip(in_f32.classifier.parameters()) {
+            if kept.frozen && kept.decays() {
+                assert_eq!(kept.weight.dtype(), Dtype::Q8, "{}", kept.name);
+                assert_ne!(values(&gpu, kept), values(&gpu, plain), "{}", kept.name);
+                plain.write(&gpu, &values(&gpu, kept)).unwrap();
+                quantized += 1;
+            }
+        }
+        assert_eq!(quantized, 1 + 2 * 7, "embedding and seven linear layers of two layers");
+        for step in 0..3 {
+            let [a, b] = [&mut in_8_bits, &mut in_f32].map(|stepper| take(&gpu, stepper, &batch, step, 1e-3));
+            assert_eq!((a.loss, a.grad_norm.norm), (b.loss, b.grad_norm.norm), "step {step}");
+        }
+        let trained = |stepper: &Stepper| -> Vec<Vec<f32>> {
+            stepper.classifier.trained_parameters().map(|parameter| values(&gpu, parameter)).collect()
+        };
+        assert!(trained(&in_8_bits) == trained(&in_f32));
+    }
 }
 
 #[test]

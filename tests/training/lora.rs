@@ -68,14 +68,16 @@ fn a_trained_adapter_scores_as_the_model_it_is_merged_into() {
 
 #[test]
 fn a_run_with_dropout_goes_on_to_the_same_bits() {
-    for precision in [Precision::F32, Precision::Mixed] {
+    for (precision, base) in
+        [(Precision::F32, BaseDtype::Q8), (Precision::Mixed, BaseDtype::Bf16), (Precision::Mixed, BaseDtype::Q8)]
+    {
         let place = Place::new();
         let at = |name: &str| {
             run(&place, name, Objective::Ordinal).with(|c| {
                 c.trainer.precision = precision;
                 c.trainer.eval_every = Some(2);
                 c.trainer.eval_data = vec![place.write("held-out.jsonl", &labelled(3))];
-                c.lora.base_dtype = Some(BaseDtype::Bf16);
+                c.lora.base_dtype = Some(base);
             })
         };
         let (whole, parts) = (at("whole"), at("parts"));
@@ -95,7 +97,7 @@ fn a_run_with_dropout_goes_on_to_the_same_bits() {
         }
         train(&parts.with(|c| c.trainer.resume = true), &mut Watch::default()).unwrap();
         let weights = |config: &TrainConfig| tensors(&config.trainer.output.join("adapter_model.safetensors"));
-        assert!(weights(&whole) == weights(&parts), "{precision:?}");
+        assert!(weights(&whole) == weights(&parts), "{precision:?} on {base}");
     }
 }
 

@@ -29,6 +29,7 @@ fn the_plan_says_what_is_held() {
                 (Holding::Training, adapters(0.0, None)),
                 (Holding::Training, adapters(0.1, Some(Dtype::F16))),
                 (Holding::MixedTraining, adapters(0.1, Some(Dtype::Bf16))),
+                (Holding::Training, adapters(0.0, Some(Dtype::Q8))),
             ] {
                 for checkpointing in [Checkpointing::None, Checkpointing::Attention, Checkpointing::Layer] {
                     let gpu = open(limits);

@@ -4,6 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use wgr::dpo::{DpoConfig, DpoSummary, dpo};
+use wgr::generate::{GenerateConfig, generate};
+use wgr::model::convert::{self, Format};
+use wgr::model::lora::BaseDtype;
+use wgr::model::weights::Dtype;
 use wgr::objective::PreferenceLoss;
 use wgr::optimizer::Schedule;
 use wgr::train::{Precision, TrainerConfig};
@@ -313,3 +317,36 @@ fn a_policy_learns_with_adapters_and_goes_on_to_the_same_bits() {
     let first = &metrics(&again.trainer.output)[0];
     assert!((first["loss"].as_f64().unwrap() - 2f64.ln()).abs() < 1e-5, "{first}");
 }
+
+#[test]
+fn an_adapter_generates_as_the_policy_it_is_merged_into() {
+    let place = Place::new();
+    let config = run(&place, 32).with(|c| {
+        c.lr = 1e-2;
+        c.lora.lora_rank = Some(4);
+        c.lora.base_dtype = Some(BaseDtype::Q8);
+    });
+    train(&config, &mut Watch::default()).unwrap();
+    let (adapter, merged) = (config.trainer.output.display().to_string(), place.path("merged"));
+    convert::merge(&adapter, &merged, Some(Dtype::F32), Format::HuggingFace).unwrap();
+    let greedy = |model: &str| {
+        let config = GenerateConfig {
+            model: model.into(),
+            prompt: Some(text(3)),
+            raw: true,
+            temperature: 0.0,
+            max_new_tokens: 12,
+            ..GenerateConfig::default()
+        };
+        let summary = pollster::block_on(generate(&GPU, &config, &mut Unwatched)).unwrap();
+        summary.rows[0].text.clone()
+    };
+    let with_adapter = greedy(&adapter);
+    assert_eq!(with_adapter, greedy(&merged.display().to_string()));
+    assert_ne!(with_adapter, greedy(&config.policy), "it learned");
+}
+
+/// Watches no generation.
+struct Unwatched;
+
+impl wgr::generate::Observer for Unwatched {}

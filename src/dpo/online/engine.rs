@@ -7,7 +7,7 @@ use super::config::OnlineConfig;
 use super::learner::{Draw, Learned, Learner, LogProbs, Outcome, Request};
 use super::state::Progress;
 use crate::Result;
-use crate::data::{Completion, PackedCompletions, scoring_batches};
+use crate::data::{Completion, scoring_batches};
 use crate::dpo::saving::{Aim, save_policy};
 use crate::dpo::step::{MicroBatch, Stepper};
 use crate::generate::generator::{self, Generator};
@@ -130,8 +130,9 @@ impl<'a> Engine<'a> {
 
     /// What policy and reference say of the completions of a batch.
     async fn rate(&mut self, batch: &[&Completion]) -> Result<Vec<LogProbs>> {
-        let packed = PackedCompletions::new(batch.iter().copied())?;
+        let packed = self.stepper.policy.pack(batch.iter().copied())?;
         let policy = self.stepper.policy.log_probs(self.gpu, &packed).await?;
+        let packed = self.reference.pack(batch.iter().copied())?;
         let reference = self.reference.log_probs(self.gpu, &packed).await?;
         let both = |(policy, reference): (LogProb, LogProb)| LogProbs {
             policy: f64::from(policy.log_prob),
@@ -162,7 +163,9 @@ impl Learner for Engine<'_> {
     async fn log_probs(&mut self, completions: &[Completion]) -> Result<Vec<LogProbs>> {
         let lengths: Vec<usize> = completions.iter().map(|completion| completion.tokens.len()).collect();
         let mut found = vec![None; completions.len()];
-        for batch in scoring_batches(&lengths, self.capacity.sequences, self.capacity.tokens) {
+        for mut batch in scoring_batches(&lengths, self.capacity.sequences, self.capacity.tokens) {
+            // Completions of one prompt came together, and share it where they stay so.
+            batch.sort_unstable();
             let of_batch: Vec<&Completion> = batch.iter().map(|&place| &completions[place]).collect();
             for (place, said) in batch.iter().zip(self.rate(&of_batch).await?) {
                 found[*place] = Some(said);
@@ -175,7 +178,7 @@ impl Learner for Engine<'_> {
         let micro_batch = |pairs: &[[Learned; 2]]| {
             let sides = || pairs.iter().flatten();
             Ok(MicroBatch {
-                completions: PackedCompletions::new(sides().map(|side| &side.completion))?,
+                completions: self.stepper.policy.pack(sides().map(|side| &side.completion))?,
                 references: sides().map(|side| side.reference as f32).collect(),
             })
         };

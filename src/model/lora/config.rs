@@ -25,6 +25,8 @@ pub enum BaseDtype {
     F16,
     /// bfloat16.
     Bf16,
+    /// 8 bits with a scale for every 32 values.
+    Q8,
 }
 
 impl fmt::Display for BaseDtype {
@@ -33,6 +35,7 @@ impl fmt::Display for BaseDtype {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
+            Self::Q8 => "q8",
         })
     }
 }
@@ -43,6 +46,7 @@ impl From<BaseDtype> for Dtype {
             BaseDtype::F32 => Self::F32,
             BaseDtype::F16 => Self::F16,
             BaseDtype::Bf16 => Self::Bf16,
+            BaseDtype::Q8 => Self::Q8,
         }
     }
 }
