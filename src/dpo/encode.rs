@@ -40,6 +40,11 @@ impl TokenPair {
         self.chosen.tokens.len() + self.rejected.tokens.len()
     }
 
+    /// Tokens that the pair has in a batch, in which both sides may share the prompt.
+    pub fn packed_tokens(&self, shares_prompt: bool) -> usize {
+        self.tokens() - if shares_prompt { self.chosen.prompt } else { 0 }
+    }
+
     /// Tokens of both completions.
     pub fn predictions(&self) -> usize {
         self.tokens() - 2 * self.chosen.prompt

@@ -105,6 +105,11 @@ impl<'a> Reference<'a> {
         Ok(Self { sets, keys, caches, cached: found.iter().map(Option::is_some).collect(), found, model })
     }
 
+    /// Whether completions may share a prompt in the second model, if there is one.
+    pub fn shares_prompts(&self) -> bool {
+        self.model.as_ref().is_none_or(|model| model.config().shares_prompts())
+    }
+
     /// Computes what is not cached with the second model, and gives its memory back; does nothing without one.
     ///
     /// # Errors

@@ -21,20 +21,21 @@ pub struct Room {
     pub length: usize,
     /// Tokens of completions.
     pub predictions: usize,
+    /// Whether the sides of a pair share their prompt in every model that reads them.
+    pub shares_prompts: bool,
 }
 
 impl Room {
     /// Room for the micro-batches of a course over `pairs`, and for passes over them and over `held_out`.
-    pub fn new(course: &Course, pairs: &[TokenPair], held_out: &[TokenPair]) -> Self {
-        let sum = |batch: &[usize], of: fn(&TokenPair) -> usize| batch.iter().map(|i| of(&pairs[*i])).sum::<usize>();
-        let mut room = Self { tokens: 1, pairs: 1, length: 1, predictions: 1 };
+    pub fn new(course: &Course, pairs: &[TokenPair], held_out: &[TokenPair], shares_prompts: bool) -> Self {
+        let mut room = Self { tokens: 1, pairs: 1, length: 1, predictions: 1, shares_prompts };
         for batch in course.all_batches() {
-            room.tokens = room.tokens.max(sum(&batch, TokenPair::tokens));
-            room.predictions = room.predictions.max(sum(&batch, TokenPair::predictions));
+            room.tokens = room.tokens.max(batch.iter().map(|i| pairs[*i].packed_tokens(shares_prompts)).sum());
+            room.predictions = room.predictions.max(batch.iter().map(|i| pairs[*i].predictions()).sum());
             room.pairs = room.pairs.max(batch.len());
         }
         for pair in pairs.iter().chain(held_out) {
-            room.tokens = room.tokens.max(pair.tokens());
+            room.tokens = room.tokens.max(pair.packed_tokens(shares_prompts));
             room.length = room.length.max(pair.longest());
         }
         for set in [pairs, held_out] {
@@ -47,7 +48,7 @@ impl Room {
 
     /// Batches in which all pairs pass once, alike lengths together.
     pub fn passes(&self, pairs: &[TokenPair]) -> Vec<Vec<usize>> {
-        let lengths: Vec<usize> = pairs.iter().map(TokenPair::tokens).collect();
+        let lengths: Vec<usize> = pairs.iter().map(|pair| pair.packed_tokens(self.shares_prompts)).collect();
         scoring_batches(&lengths, self.pairs, self.tokens)
     }
 
@@ -68,6 +69,7 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::PackedCompletions;
     use crate::train::TrainerConfig;
 
     #[test]
@@ -81,19 +83,28 @@ mod tests {
         let lengths: Vec<usize> = pairs.iter().map(TokenPair::tokens).collect();
         let config = TrainerConfig { batch_size: 3, epochs: 2, ..TrainerConfig::default() };
         let course = Course::new(&lengths, 1e-6, &config).unwrap();
-        let room = Room::new(&course, &pairs, &held_out);
-        let fits = |set: &[TokenPair], batch: &[usize]| {
-            let sum = |of: fn(&TokenPair) -> usize| batch.iter().map(|i| of(&set[*i])).sum::<usize>();
-            batch.len() <= room.pairs
-                && sum(TokenPair::tokens) <= room.tokens
-                && sum(TokenPair::predictions) <= room.predictions
-                && batch.iter().all(|i| set[*i].longest() <= room.length)
-        };
-        assert!(course.all_batches().all(|batch| fits(&pairs, &batch)));
-        for set in [&pairs, &held_out] {
-            let passes = room.passes(set);
-            assert!(passes.iter().all(|batch| fits(set, batch)));
-            assert_eq!(passes.concat().len(), set.len());
+        let [apart, sharing] =
+            [false, true].map(|shares_prompts| Room::new(&course, &pairs, &held_out, shares_prompts));
+        assert!(sharing.tokens < apart.tokens && sharing.predictions <= apart.predictions);
+        for room in [apart, sharing] {
+            let fits = |set: &[TokenPair], batch: &[usize]| {
+                let sides = batch.iter().flat_map(|i| set[*i].sides());
+                let packed = match room.shares_prompts {
+                    true => PackedCompletions::sharing_prompts(sides),
+                    false => PackedCompletions::new(sides),
+                };
+                let packed = packed.unwrap();
+                batch.len() <= room.pairs
+                    && packed.tokens.len() <= room.tokens
+                    && packed.predictions() <= room.predictions
+                    && batch.iter().all(|i| set[*i].longest() <= room.length)
+            };
+            assert!(course.all_batches().all(|batch| fits(&pairs, &batch)));
+            for set in [&pairs, &held_out] {
+                let passes = room.passes(set);
+                assert!(passes.iter().all(|batch| fits(set, batch)));
+                assert_eq!(passes.concat().len(), set.len());
+            }
         }
     }
 }

@@ -58,12 +58,6 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         false => read_pairs(&config.trainer.eval_data, &encoder, observer)?.0,
     };
     let lora = source.adapters_to_train(config.adapters()?)?;
-    let lengths: Vec<usize> = pairs.iter().map(TokenPair::tokens).collect();
-    let course = Course::new(&lengths, config.lr, &config.trainer)?;
-    let room = Room::new(&course, &pairs, &held_out);
-    plan(config, &source, lora.as_ref(), &room, observer).check(gpu)?;
-
-    // The reference speaks before the first step: its log-probabilities never change.
     let mut sets = vec![Set { files: &config.data, pairs: &pairs, cache: "reference.jsonl" }];
     if !held_out.is_empty() {
         sets.push(Set { files: &config.trainer.eval_data, pairs: &held_out, cache: "reference-eval.jsonl" });
@@ -72,6 +66,12 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         true => Some(Reference::open(config, &encoder, &source, resumed.is_some(), &sets)?),
         false => None,
     };
+    let shares_prompts = source.config().shares_prompts() && reference.as_ref().is_none_or(Reference::shares_prompts);
+    let lengths: Vec<usize> = pairs.iter().map(|pair| pair.packed_tokens(shares_prompts)).collect();
+    let course = Course::new(&lengths, config.lr, &config.trainer)?;
+    let room = Room::new(&course, &pairs, &held_out, shares_prompts);
+    plan(config, &source, lora.as_ref(), &room, observer).check(gpu)?;
+    // The reference speaks before the first step: its log-probabilities never change.
     if let Some(reference) = &mut reference {
         reference.compute(gpu, &room, observer).await?;
     }
