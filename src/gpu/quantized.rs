@@ -48,7 +48,7 @@ fn scale(block: &[f32]) -> f32 {
 }
 
 fn quantize(value: f32, scale: f32) -> i8 {
-    // The cast keeps to −127..127 but for blocks so small that their scale has lost bits, which it cuts off; 0/0 is 0.
+    // The scale of a vanishing block has lost bits, and a value may be more than 127 of it; an empty block gives 0/0, and 0.
     (value / scale).round().clamp(-127.0, 127.0) as i8
 }
 
