@@ -58,7 +58,9 @@ fn compose(file: &str, entry: &str, features: &[&str]) -> Result<String, String>
 fn validate(source: &str) -> Result<Vec<bool>, String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     // What an adapter must offer is decided at run time; here every language feature the engine may use is allowed.
-    let capabilities = naga::valid::Capabilities::SUBGROUP | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let capabilities = naga::valid::Capabilities::SUBGROUP
+        | naga::valid::Capabilities::SHADER_INT64
+        | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())

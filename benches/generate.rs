@@ -1,7 +1,8 @@
 //! Greedy decoding of SmolLM2-135M, one sequence and sixteen at once; `generate_transformers.py` does the same with PyTorch.
 //!
 //! `cargo bench --bench generate [-- MODEL]`; MODEL is what `--model` takes, else the GGUF file among the assets. Every
-//! sequence gets the same number of tokens, whatever ends it. The time of a prompt is not part of the rates.
+//! sequence gets the same number of tokens, whatever ends it. The time of a prompt is not part of the rates. The last step
+//! is then profiled.
 
 use std::time::Instant;
 
@@ -14,6 +15,8 @@ use wgr::model::parameter::Holding;
 const PROMPT: usize = 32;
 const NEW: usize = 64;
 const ROUNDS: usize = 3;
+/// Kernels of a step to name, slowest first.
+const KERNELS: usize = 5;
 
 /// When each step was done, and how many tokens had been drawn.
 struct Steps(Vec<(Instant, u64)>);
@@ -57,6 +60,11 @@ fn main() -> wgr::Result<()> {
             "batch {batch:2}: {rate:7.1} tokens/s, {:6.1} ms a step (median of {ROUNDS})",
             1e3 * batch as f64 / rate
         );
+        let profile = pollster::block_on(generator.profile(&gpu))?;
+        for row in profile.rows.iter().take(KERNELS) {
+            println!("  {:28} {:4} dispatches {:7.1} ms", row.kernel, row.dispatches, 1e3 * row.seconds);
+        }
+        println!("  {:28} {:26.1} ms", "all kernels", 1e3 * profile.seconds());
     }
     Ok(())
 }

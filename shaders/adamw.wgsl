@@ -1,10 +1,13 @@
-// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) on f32 master weights, one lane a group of four values, in
-// PyTorch's order: decay, moments, step. The copy that the model computes with is rounded in the same pass.
+// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) on f32 master weights, in PyTorch's order: decay, moments, step. The
+// copy that the model computes with is rounded in the same pass. A lane updates a few groups of four values, so that what
+// all of them share is loaded once.
 
+@if(!wide) import package::shared::f32::{Packed, narrow, widen};
+@if(wide) import package::shared::f32_wide::{Packed, narrow, widen};
 import package::shared::grid::linear;
 import package::shared::step::{Clip, Step};
-@if(copy_bf16) import package::shared::bf16::{Packed, narrow};
-@if(copy_f16) import package::shared::f16::{Packed, narrow};
+@if(copy_bf16) import package::shared::bf16::{Packed as Copy, narrow as narrow_copy};
+@if(copy_f16) import package::shared::f16::{Packed as Copy, narrow as narrow_copy};
 
 struct Params {
     groups: u32,
@@ -16,15 +19,17 @@ struct Params {
 }
 
 const WORKGROUP: u32 = 64u;
+/// Groups of four values a lane updates.
+const RUN: u32 = 4u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_in: Step;
 @group(0) @binding(2) var<storage, read> clip: Clip;
-@group(0) @binding(3) var<storage, read> gradient: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> weight: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> first_moment: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> second_moment: array<vec4<f32>>;
-@if(copy_bf16 || copy_f16) @group(0) @binding(7) var<storage, read_write> low: array<Packed>;
+@group(0) @binding(3) var<storage, read> gradient: array<Packed>;
+@group(0) @binding(4) var<storage, read_write> weight: array<Packed>;
+@group(0) @binding(5) var<storage, read_write> first_moment: array<Packed>;
+@group(0) @binding(6) var<storage, read_write> second_moment: array<Packed>;
+@if(copy_bf16 || copy_f16) @group(0) @binding(7) var<storage, read_write> low: array<Copy>;
 
 @compute @workgroup_size(WORKGROUP)
 fn update(
@@ -32,21 +37,29 @@ fn update(
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let group = linear(workgroup, workgroups) * WORKGROUP + local;
-    if (group >= params.groups || clip.finite == 0.0) {
+    if (clip.finite == 0.0) {
         return;
     }
-    let at = params.first + group;
-    let g = gradient[at] * clip.coefficient;
-    let m = mix(first_moment[at], g, step_in.rate1);
-    let v = second_moment[at] * step_in.beta2 + g * g * step_in.rate2;
-    let before = weight[at];
-    let decayed = before - before * (step_in.decay * params.decays);
-    let w = decayed - step_in.step_size * m / (sqrt(v) * step_in.correction2 + step_in.eps);
-    first_moment[at] = m;
-    second_moment[at] = v;
-    weight[at] = w;
-    @if(copy_bf16 || copy_f16) {
-        low[params.copy_first + group] = narrow(w);
+    let coefficient = clip.coefficient;
+    let step = step_in;
+    let first = linear(workgroup, workgroups) * WORKGROUP * RUN + local;
+    for (var i = 0u; i < RUN; i++) {
+        let group = first + i * WORKGROUP;
+        if (group >= params.groups) {
+            return;
+        }
+        let at = params.first + group;
+        let g = widen(gradient[at]) * coefficient;
+        let m = mix(widen(first_moment[at]), g, step.rate1);
+        let v = widen(second_moment[at]) * step.beta2 + g * g * step.rate2;
+        let before = widen(weight[at]);
+        let decayed = before - before * (step.decay * params.decays);
+        let w = decayed - step.step_size * m / (sqrt(v) * step.correction2 + step.eps);
+        first_moment[at] = narrow(m);
+        second_moment[at] = narrow(v);
+        weight[at] = narrow(w);
+        @if(copy_bf16 || copy_f16) {
+            low[params.copy_first + group] = narrow_copy(w);
+        }
     }
 }

@@ -2,6 +2,8 @@
 // of each tensor, `finish` adds the tensors and decides how much to clip. No sum is longer than a few thousand terms,
 // so f32 is enough.
 
+@if(!wide) import package::shared::f32::{Packed, widen};
+@if(wide) import package::shared::f32_wide::{Packed, widen};
 import package::shared::grid::linear;
 import package::shared::step::{Clip, Step};
 
@@ -39,7 +41,7 @@ fn lanes_sum(lane: u32, local: u32, value: f32) -> f32 {
     return partial[local];
 }
 
-@group(0) @binding(1) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> gradient: array<Packed>;
 @group(0) @binding(2) var<storage, read_write> slots_out: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -53,7 +55,7 @@ fn slots(
     let first = slot * RUN;
     var squares = vec4<f32>(0.0);
     for (var i = first + lane; i < min(first + RUN, params.groups); i += LANES) {
-        let value = gradient[i];
+        let value = widen(gradient[i]);
         squares += value * value;
     }
     let sum = lanes_sum(lane, local, dot(squares, vec4<f32>(1.0)));

@@ -1,7 +1,7 @@
 //! One step on the device: new tokens of many sequences in, the logits after the last of each out.
 
 use crate::Result;
-use crate::gpu::{Dtype, Gpu, Layout, Recording, Tensor};
+use crate::gpu::{Dtype, Gpu, Layout, Profile, Recording, Tensor};
 use crate::kernels::cached_attention::Places;
 use crate::kernels::pooling::{self, Pooling};
 use crate::kernels::product::{self, Epilogue};
@@ -124,6 +124,11 @@ impl Engine {
         rms_norm::forward(&mut recorder, sequences, get("pooled"), norm.used(), normalised, get("pooled_rstd"), eps)?;
         let output = self.causal.output().used();
         product::nt(&mut recorder, sequences, normalised, output, get("logits"), Epilogue::default())
+    }
+
+    /// As [`super::Generator::profile`]; the cache is left as it is, since the step writes what it wrote before.
+    pub async fn profile(&mut self, gpu: &Gpu) -> Result<Profile> {
+        self.recording.profile(gpu).await
     }
 
     /// Steps recorded so far, dispatch by dispatch; replaying records none.

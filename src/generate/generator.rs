@@ -10,7 +10,7 @@ use super::config::Settings;
 use super::engine::{self, Engine};
 use super::scheduler::{Capacity, Request, Scheduler};
 use super::text::{Finish, Text};
-use crate::gpu::{Dtype, Gpu, Recording};
+use crate::gpu::{Dtype, Gpu, Profile, Recording};
 use crate::model::activations::AdapterRoom;
 use crate::model::cache::KeyValueCache;
 use crate::model::causal::Causal;
@@ -128,6 +128,14 @@ impl Generator {
     /// The step recorded last.
     pub fn recording(&self) -> &Recording {
         self.engine.recording()
+    }
+
+    /// Computes the last step once more and tells where its time went.
+    ///
+    /// # Errors
+    /// As [`Recording::profile`].
+    pub async fn profile(&mut self, gpu: &Gpu) -> Result<Profile> {
+        self.engine.profile(gpu).await
     }
 
     /// `n` completions of each prompt, those of one prompt together, in the order of the prompts. The same seed gives the

@@ -87,13 +87,18 @@ impl Gpu {
         let adapter = adapter::choose(choice).await?;
         let info = adapter.get_info();
         let offered = adapter.limits();
-        let wanted =
-            wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+        let wanted = wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_INT64
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
         let features = adapter.features() & wanted;
         let preset = options.preset.unwrap_or_else(|| adapter::preset(&info, features));
-        if preset == Preset::Software && !adapter::has_fixed_subgroups(&info, features) {
+        if preset == Preset::Software && !adapter::runs_software_preset(&info, features) {
             return Err(Error::NoAdapter {
-                reason: format!("{} has no subgroups of one size, which the software preset needs", info.name),
+                reason: format!(
+                    "{} lacks subgroups of one size or 64-bit integers, which the software preset needs",
+                    info.name
+                ),
                 hint: "leave the choice of the preset to the engine".into(),
             });
         }

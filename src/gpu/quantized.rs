@@ -48,7 +48,8 @@ fn scale(block: &[f32]) -> f32 {
 }
 
 fn quantize(value: f32, scale: f32) -> i8 {
-    // The scale of a vanishing block has lost bits, and a value may be more than 127 of it; an empty block gives 0/0, and 0.
+    // The scale of a vanishing block has lost bits, and a value may be more than 127 of it; a block of zeros gives 0/0,
+    // which becomes 0.
     (value / scale).round().clamp(-127.0, 127.0) as i8
 }
 

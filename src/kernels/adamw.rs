@@ -3,7 +3,7 @@
 use bytemuck::NoUninit;
 
 use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Recorder, Shard, Tensor, grid, refuse};
+use crate::gpu::{Cost, Dtype, Kernel, Preset, Recorder, Shard, Tensor, grid, refuse};
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
@@ -14,7 +14,8 @@ struct Params {
     decays: f32,
 }
 
-const WORKGROUP: u32 = 64;
+/// Groups of four values that a workgroup updates: 64 lanes, four each.
+const WORKGROUP_GROUPS: u32 = 256;
 
 /// Length of the step tensor.
 pub const STEP: usize = 8;
@@ -75,7 +76,7 @@ pub struct State<'a> {
 /// Updates one parameter in place, shard by shard. `step` holds [`Step::values`], `clip` what the global norm decided;
 /// where that is not finite nothing changes.
 pub fn update(recorder: &mut Recorder, step: &Tensor, clip: &Tensor, state: &State) -> Result<()> {
-    let kernel = Kernel::new("adamw/update");
+    let kernel = Kernel::new("adamw/update").feature_if(recorder.gpu.preset() == Preset::Software, "wide");
     let kernel = match state.copy.map(Tensor::dtype) {
         None => kernel,
         Some(Dtype::Bf16) => kernel.feature("copy_bf16"),
@@ -114,7 +115,7 @@ pub fn update(recorder: &mut Recorder, step: &Tensor, clip: &Tensor, state: &Sta
                 &kernel,
                 &params,
                 &bindings,
-                grid(params.groups.div_ceil(WORKGROUP)),
+                grid(params.groups.div_ceil(WORKGROUP_GROUPS)),
                 cost(params.groups),
             )?;
         }

@@ -41,6 +41,12 @@ type Benchmark = (&'static str, fn(&Gpu) -> Result<Recording>);
 
 /// In the gradient of a weight (tn) it is the activation whose storage varies.
 const BENCHMARKS: &[Benchmark] = &[
+    ("product nt 1 row of 2048 f32", |gpu| decoding_product(gpu, 1, Dtype::F32)),
+    ("product nt 1 row of 2048 bf16 weights", |gpu| decoding_product(gpu, 1, Dtype::Bf16)),
+    ("product nt 1 row of 2048 q8 weights", |gpu| decoding_product(gpu, 1, Dtype::Q8)),
+    ("product nt 16 rows of 2048 f32", |gpu| decoding_product(gpu, 16, Dtype::F32)),
+    ("product nt 16 rows of 2048 bf16 weights", |gpu| decoding_product(gpu, 16, Dtype::Bf16)),
+    ("product nt 16 rows of 2048 q8 weights", |gpu| decoding_product(gpu, 16, Dtype::Q8)),
     ("product nt 512 f32", |gpu| forward_product(gpu, 512, Dtype::F32)),
     ("product nt 512 bf16 weights", |gpu| forward_product(gpu, 512, Dtype::Bf16)),
     ("product nt 512 f16 weights", |gpu| forward_product(gpu, 512, Dtype::F16)),
@@ -123,6 +129,14 @@ pub fn forward_product(gpu: &Gpu, size: usize, weights: Dtype) -> Result<Recordi
     let square = || filled(gpu, size, Layout::plain(size), Dtype::F32);
     let (x, w, y) = (square()?, weight(gpu, size, weights)?, square()?);
     recorded(gpu, |recorder| product::nt(recorder, size, &x, &w, &y, Epilogue::default()))
+}
+
+/// `y = x wᵀ` of few rows of 2048 values and a square weight, as a step of decoding has it.
+fn decoding_product(gpu: &Gpu, rows: usize, weights: Dtype) -> Result<Recording> {
+    const SIZE: usize = 2048;
+    let few = || filled(gpu, rows, Layout::plain(SIZE), Dtype::F32);
+    let (x, w, y) = (few()?, weight(gpu, SIZE, weights)?, few()?);
+    recorded(gpu, |recorder| product::nt(recorder, rows, &x, &w, &y, Epilogue::default()))
 }
 
 /// `dx = dy w` of square matrices, weights in a storage type.
