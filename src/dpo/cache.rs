@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
 use crate::files::{read_if_there, replace_file};
+use crate::store::Store;
 use crate::{Error, Result};
 
 use super::encode::TokenPair;
@@ -112,7 +113,29 @@ impl Cache {
         Ok(Some(lines.into_iter().map(|line| [line.chosen, line.rejected]).collect()))
     }
 
-    /// Writes the log-probabilities of pairs, complete or not at all.
+    /// Where the log-probabilities of batches are kept until those of all pairs are there.
+    ///
+    /// # Errors
+    /// The disk fails, or another run computes them.
+    pub fn unfinished(&self, key: &Key) -> Result<Unfinished> {
+        self.make_folder()?;
+        let path = self.unfinished_path();
+        let key = serde_json::to_vec(key).map_err(|e| Error::io(&path, e.into()))?;
+        Ok(Unfinished { store: Store::open(&path)?, key })
+    }
+
+    fn unfinished_path(&self) -> PathBuf {
+        self.path.with_extension("part.jsonl")
+    }
+
+    fn make_folder(&self) -> Result<()> {
+        match self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            Some(folder) => std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the log-probabilities of pairs, complete or not at all; those of batches are no longer needed then.
     ///
     /// # Errors
     /// The disk fails.
@@ -127,10 +150,43 @@ impl Cache {
         let mut file = serde_json::to_vec(&Header { key: key.clone(), rows: hash(&rows) }).map_err(failed)?;
         file.push(b'\n');
         file.extend(rows);
-        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        self.make_folder()?;
+        replace_file(&self.path, &file)?;
+        let unfinished = self.unfinished_path();
+        if unfinished.exists() {
+            std::fs::remove_file(&unfinished).map_err(|e| Error::io(unfinished, e))?;
         }
-        replace_file(&self.path, &file)
+        Ok(())
+    }
+}
+
+/// Log-probabilities of batches of pairs, kept as they come.
+pub struct Unfinished {
+    store: Store<Vec<[f32; 2]>>,
+    key: Vec<u8>,
+}
+
+impl Unfinished {
+    /// The log-probabilities of a batch, given by the places of its pairs, where an earlier run computed them. Whole
+    /// batches, since other company may round otherwise.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn get(&mut self, batch: &[usize]) -> Result<Option<Vec<[f32; 2]>>> {
+        self.store.get(self.key_of(batch))
+    }
+
+    /// Keeps the log-probabilities of a batch; `id` is that of its first pair.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn keep(&mut self, batch: &[usize], id: &str, log_probs: Vec<[f32; 2]>) -> Result<()> {
+        self.store.append(&[(self.key_of(batch), id.to_owned(), log_probs)])
+    }
+
+    fn key_of(&self, batch: &[usize]) -> u128 {
+        let places = batch.iter().flat_map(|place| (*place as u64).to_le_bytes());
+        XxHash3_128::oneshot(&self.key.iter().copied().chain(places).collect::<Vec<u8>>())
     }
 }
 
@@ -188,6 +244,21 @@ mod tests {
             read.concat().iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
             VALUES.concat().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn batches_are_kept_until_all_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = cache(&folder);
+        let other = Key { data: "0".into(), ..key() };
+        cache.unfinished(&key()).unwrap().keep(&[2, 0], "a", VALUES[..2].to_vec()).unwrap();
+        let get = |key: &Key, batch: &[usize]| cache.unfinished(key).unwrap().get(batch).unwrap();
+        assert_eq!(get(&key(), &[2, 0]), Some(VALUES[..2].to_vec()));
+        for (key, batch) in [(&key(), [0, 2]), (&key(), [2, 1]), (&other, [2, 0])] {
+            assert_eq!(get(key, &batch), None);
+        }
+        cache.write(&key(), &pairs(), &VALUES).unwrap();
+        assert_eq!(get(&key(), &[2, 0]), None);
     }
 
     #[test]

@@ -127,10 +127,11 @@ impl<'a> Reference<'a> {
         self.compute_with(gpu, &mut policy, room, observer).await
     }
 
-    /// Computes what is not cached with a policy on the device.
+    /// Computes what is not cached with a policy on the device. Each batch is kept as it comes, so that an interrupted run
+    /// that starts again computes only what is missing.
     ///
     /// # Errors
-    /// The device fails, or the observer asks to stop.
+    /// The device or the disk fails, or the observer asks to stop.
     pub async fn compute_with(
         &mut self,
         gpu: &Gpu,
@@ -138,17 +139,37 @@ impl<'a> Reference<'a> {
         room: &Room,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        for (set, found) in self.sets.iter().zip(&mut self.found).filter(|(_, found)| found.is_none()) {
+        for (index, set) in self.sets.iter().enumerate() {
+            if self.found[index].is_some() {
+                continue;
+            }
             observer.note(&format!("computing reference log-probabilities of {} pairs", set.pairs.len()));
-            let advanced = |progress| {
-                observer.scored(progress);
-                match observer.stop_requested() {
-                    true => Err(Error::Interrupted("reference log-probabilities were not all computed".into())),
-                    false => Ok(()),
+            let mut unfinished = self.caches[index].unfinished(&self.keys[index])?;
+            let mut references = vec![[0.0; 2]; set.pairs.len()];
+            let mut progress = ScoreProgress { rows: 0, total: set.pairs.len(), tokens: 0 };
+            for batch in room.passes(set.pairs) {
+                let known = unfinished.get(&batch)?.filter(|known| known.len() == batch.len());
+                let said = match known {
+                    Some(known) => known,
+                    None => {
+                        let (said, tokens) = pass(gpu, policy, set.pairs, &batch).await?;
+                        let said: Vec<[f32; 2]> = said.iter().map(|sides| sides.map(|side| side.log_prob)).collect();
+                        unfinished.keep(&batch, &set.pairs[batch[0]].id, said.clone())?;
+                        progress.tokens += tokens;
+                        said
+                    }
+                };
+                for (place, sides) in batch.iter().zip(said) {
+                    references[*place] = sides;
                 }
-            };
-            let said = log_probs(gpu, policy, set.pairs, room, advanced).await?;
-            *found = Some(said.into_iter().map(|sides| sides.map(|side| side.log_prob)).collect());
+                progress.rows += batch.len();
+                observer.scored(progress);
+                if observer.stop_requested() {
+                    let kept = "the reference log-probabilities so far are kept; start again with the same settings";
+                    return Err(Error::Interrupted(kept.into()));
+                }
+            }
+            self.found[index] = Some(references);
         }
         Ok(())
     }
@@ -178,31 +199,32 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// What a policy says of chosen and rejected, pair by pair. `advanced` hears of every batch and may end it.
+/// What a policy says of chosen and rejected, pair by pair.
 ///
 /// # Errors
-/// Those of the device and of `advanced`.
-pub async fn log_probs(
+/// The device fails.
+pub async fn log_probs(gpu: &Gpu, policy: &mut Policy, pairs: &[TokenPair], room: &Room) -> Result<Vec<[LogProb; 2]>> {
+    let nothing = LogProb { log_prob: 0.0, entropy: 0.0, tokens: 0 };
+    let mut all = vec![[nothing; 2]; pairs.len()];
+    for batch in room.passes(pairs) {
+        let (said, _) = pass(gpu, policy, pairs, &batch).await?;
+        for (place, sides) in batch.iter().zip(said) {
+            all[*place] = sides;
+        }
+    }
+    Ok(all)
+}
+
+/// What a policy says of the pairs of a batch, and the tokens that were computed for it.
+async fn pass(
     gpu: &Gpu,
     policy: &mut Policy,
     pairs: &[TokenPair],
-    room: &Room,
-    mut advanced: impl FnMut(ScoreProgress) -> Result<()>,
-) -> Result<Vec<[LogProb; 2]>> {
-    let nothing = LogProb { log_prob: 0.0, entropy: 0.0, tokens: 0 };
-    let mut all = vec![[nothing; 2]; pairs.len()];
-    let mut progress = ScoreProgress { rows: 0, total: pairs.len(), tokens: 0 };
-    for batch in room.passes(pairs) {
-        let packed = policy.pack(batch.iter().flat_map(|index| pairs[*index].sides()))?;
-        let said = policy.log_probs(gpu, &packed).await?;
-        for (index, sides) in batch.iter().zip(said.chunks_exact(2)) {
-            all[*index] = [sides[0], sides[1]];
-        }
-        progress.rows += batch.len();
-        progress.tokens += packed.tokens.len() as u64;
-        advanced(progress)?;
-    }
-    Ok(all)
+    batch: &[usize],
+) -> Result<(Vec<[LogProb; 2]>, u64)> {
+    let packed = policy.pack(batch.iter().flat_map(|place| pairs[*place].sides()))?;
+    let said = policy.log_probs(gpu, &packed).await?;
+    Ok((said.chunks_exact(2).map(|sides| [sides[0], sides[1]]).collect(), packed.tokens.len() as u64))
 }
 
 /// Refuses a reference whose embedding has no row for a token of the pairs.

@@ -253,7 +253,7 @@ impl Method for Run<'_> {
         if pairs.is_empty() {
             return Ok(None);
         }
-        let said = log_probs(gpu, &mut self.stepper.policy, pairs, &self.room, |_| Ok(())).await?;
+        let said = log_probs(gpu, &mut self.stepper.policy, pairs, &self.room).await?;
         let rate = |([chosen, rejected], references): ([LogProb; 2], &[f32; 2])| {
             [self.stepper.rate(chosen, references[0]), self.stepper.rate(rejected, references[1])]
         };

@@ -10,7 +10,7 @@ use wgr::model::lora::BaseDtype;
 use wgr::model::weights::Dtype;
 use wgr::objective::PreferenceLoss;
 use wgr::optimizer::Schedule;
-use wgr::train::{Precision, TrainerConfig};
+use wgr::train::{Observer, Precision, ScoreProgress, TrainerConfig};
 
 use crate::harness::*;
 
@@ -148,6 +148,61 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
             assert!(bytes(&parts) == bytes(&whole), "{loss}: {file}");
         }
         assert_eq!(parts.trainer.output.join("reference.jsonl").exists(), loss.needs_reference());
+    }
+}
+
+/// Counts what the reference computes, and may stop it after some batches.
+#[derive(Default)]
+struct Passes {
+    batches: usize,
+    tokens: u64,
+    stop_after: Option<usize>,
+}
+
+impl Observer for Passes {
+    fn scored(&mut self, progress: ScoreProgress) {
+        self.batches += 1;
+        self.tokens = progress.tokens;
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.stop_after.is_some_and(|batches| self.batches >= batches)
+    }
+}
+
+#[test]
+fn an_interrupted_reference_computes_only_what_is_missing() {
+    let place = Place::new();
+    let policy = run(&place, 11).policy;
+    for (name, reference) in [("own", None), ("second", Some(policy))] {
+        let at = |part: &str| {
+            run(&place, 11).with(|c| {
+                c.reference = reference.clone();
+                c.trainer.output = place.path(&format!("{name}-{part}"));
+                c.trainer.batch_size = 2;
+                c.trainer.max_steps = Some(1);
+            })
+        };
+        let (whole, parts) = (at("whole"), at("parts"));
+        let compute = |config: &DpoConfig, stop_after: Option<usize>| {
+            let mut passes = Passes { stop_after, ..Passes::default() };
+            (pollster::block_on(dpo(&GPU, config, &mut passes)), passes)
+        };
+        let (done, all) = compute(&whole, None);
+        done.unwrap();
+        assert!(all.batches > 3);
+        let (stopped, some) = compute(&parts, Some(2));
+        let error = stopped.unwrap_err();
+        assert!(matches!(&error, wgr::Error::Interrupted(what) if what.contains("are kept")), "{error}");
+        let (done, rest) = compute(&parts, None);
+        done.unwrap();
+        assert_eq!((some.tokens + rest.tokens, rest.batches), (all.tokens, all.batches), "{name}");
+        assert!(some.tokens > 0 && rest.tokens > 0);
+        for file in ["reference.jsonl", "model.safetensors"] {
+            let bytes = |config: &DpoConfig| std::fs::read(config.trainer.output.join(file)).unwrap();
+            assert!(bytes(&parts) == bytes(&whole), "{name}: {file}");
+        }
+        assert!(!parts.trainer.output.join("reference.part.jsonl").exists());
     }
 }
 
