@@ -4,7 +4,7 @@
 //
 // Features:
 //   a_, b_, c_, x_, y_, w_   storage of one operand: f32; bf16 or f16, two to a word; q8, four to a word with scales
-//   wide                     operands are loaded in words of 64 bits
+//   wide                     operands are loaded in words of 64 bits, which standard WGSL does not have
 //   nt nn tn                 which operand of a product is transposed
 //   few rows_1 rows_4 rows_16  for products of at most 16 rows, or so many
 //   bias residual            what a product adds to its result
@@ -19,16 +19,17 @@ const PROGRAMS: &[(&str, &str, &[&[&str]])] = &[
     ("product_tiled", "main", &[&["nt"], &["few"], &["a_f32"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32"], &["", "bias"], &["", "residual"]]),
     ("product_tiled", "main", &[&["nn"], &["a_f32"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32"]]),
     ("product_tiled", "main", &[&["tn"], &["a_f32"], &["b_f32", "b_bf16"], &["c_f32"]]),
-    ("product_register", "main", &[&["wide"], &["nt"], &["a_f32", "a_bf16"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32", "c_bf16"], &["", "bias"], &["", "residual"]]),
-    ("product_register", "main", &[&["wide"], &["nn"], &["a_f32"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32"]]),
-    ("product_register", "main", &[&["wide"], &["tn"], &["a_f32"], &["b_f32", "b_bf16"], &["c_f32"]]),
-    ("product_skinny", "main", &[&["wide"], &["rows_1", "rows_4", "rows_16"], &["a_f32"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32"], &["", "bias"], &["", "residual"]]),
+    ("product_register", "main", &[&["", "wide"], &["nt"], &["a_f32", "a_bf16"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32", "c_bf16"], &["", "bias"], &["", "residual"]]),
+    ("product_register", "main", &[&["", "wide"], &["nn"], &["a_f32"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32"]]),
+    ("product_register", "main", &[&["", "wide"], &["tn"], &["a_f32"], &["b_f32", "b_bf16"], &["c_f32"]]),
+    ("product_skinny", "main", &[&["", "wide"], &["rows_1", "rows_4", "rows_16"], &["a_f32"], &["b_f32", "b_bf16", "b_f16", "b_q8"], &["c_f32"], &["", "bias"], &["", "residual"]]),
     ("attention", "forward", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "x_bf16"]]),
     ("attention", "backward_dot", &[&["", "x_bf16"]]),
     ("attention", "backward_query", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "x_bf16"]]),
     ("attention", "backward_key_value", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "x_bf16"]]),
     ("cached_attention", "write", &[&["", "cache_f16"]]),
-    ("cached_attention", "forward", &[&["", "subgroup"], &["head_32", "head_64", "head_128"], &["", "cache_f16"]]),
+    ("cached_attention", "forward", &[&["head_32", "head_64", "head_128"], &["", "cache_f16"]]),
+    ("cached_attention", "forward", &[&["subgroup"], &["", "wide"], &["head_32", "head_64", "head_128"], &["", "cache_f16"]]),
     ("column_sum", "chunks", &[&[""]]),
     ("column_sum", "total", &[&[""]]),
     ("rms_norm", "forward", &[&["", "y_bf16"]]),

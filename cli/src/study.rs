@@ -21,15 +21,15 @@ use crate::train;
 pub struct Args {
     /// What to study, one or more: users (few against many), mining (with and without), refusals (with and without their
     /// validation), heads
-    #[arg(long, num_args = 1.., value_name = "NAME")]
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "NAME")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     study: Vec<StudyName>,
     /// For `users`: numbers of users, one cell each; each cell has as many rows as the others
-    #[arg(long, num_args = 1.., value_name = "N")]
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "N")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     users: Vec<usize>,
     /// For `heads`: objectives, one cell each [default: all]
-    #[arg(long, num_args = 1.., value_parser = ["ordinal", "coral", "corn", "pairwise", "regression"])]
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_parser = ["ordinal", "coral", "corn", "pairwise", "regression"])]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     heads: Vec<String>,
     /// Rows that each cell is trained on [default: as many as all cells of a study can have]
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn every_setting_has_a_flag_that_reaches_it() {
-        let flags = "--study users heads --users 1 20 --heads corn coral --size 7 --seeds 2 --suite pairs=a wildfb=b \
+        let flags = "--study users heads --users 1 20 --heads corn,coral --size 7 --seeds 2 --suite pairs=a wildfb=b \
                      --bootstrap 9 --keep-models --lr 0.5 --seed 8";
         let found = resolve(&flags.split_whitespace().collect::<Vec<_>>());
         let (grid, defaults) =

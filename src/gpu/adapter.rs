@@ -133,15 +133,14 @@ fn named(wanted: &str, names: &[String]) -> Option<usize> {
 
 pub(super) fn preset(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Preset {
     let software = info.device_type == wgpu::DeviceType::Cpu;
-    if software && runs_software_preset(info, features) { Preset::Software } else { Preset::Gpu }
+    if software && has_fixed_subgroups(info, features) { Preset::Software } else { Preset::Gpu }
 }
 
-/// The register tiles exchange values within a subgroup, so its size must be known when the pipeline is built; and they
-/// load words of 64 bits, since software adapters take as long for one of 32.
-pub(super) fn runs_software_preset(info: &wgpu::AdapterInfo, features: wgpu::Features) -> bool {
+/// The register tiles exchange values within a subgroup, so its size must be known when the pipeline is built.
+pub(super) fn has_fixed_subgroups(info: &wgpu::AdapterInfo, features: wgpu::Features) -> bool {
     info.subgroup_min_size == info.subgroup_max_size
         && matches!(info.subgroup_min_size, 4 | 8 | 16)
-        && features.contains(wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64)
+        && features.contains(wgpu::Features::SUBGROUP)
 }
 
 fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {

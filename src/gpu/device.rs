@@ -35,6 +35,8 @@ pub struct Options {
     pub limits: Option<Limits>,
     /// Another preset than the one that suits the adapter.
     pub preset: Option<Preset>,
+    /// Loads words of 32 bits where the adapter has larger ones: for tests.
+    pub narrow: bool,
 }
 
 /// A compiled shader permutation with its constants.
@@ -87,18 +89,16 @@ impl Gpu {
         let adapter = adapter::choose(choice).await?;
         let info = adapter.get_info();
         let offered = adapter.limits();
-        let wanted = wgpu::Features::SUBGROUP
-            | wgpu::Features::SHADER_INT64
-            | wgpu::Features::TIMESTAMP_QUERY
-            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+        let mut wanted =
+            wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+        let preset = options.preset.unwrap_or_else(|| adapter::preset(&info, adapter.features()));
+        if preset == Preset::Software && !options.narrow {
+            wanted |= wgpu::Features::SHADER_INT64;
+        }
         let features = adapter.features() & wanted;
-        let preset = options.preset.unwrap_or_else(|| adapter::preset(&info, features));
-        if preset == Preset::Software && !adapter::runs_software_preset(&info, features) {
+        if preset == Preset::Software && !adapter::has_fixed_subgroups(&info, features) {
             return Err(Error::NoAdapter {
-                reason: format!(
-                    "{} lacks subgroups of one size or 64-bit integers, which the software preset needs",
-                    info.name
-                ),
+                reason: format!("{} has no subgroups of one size, which the software preset needs", info.name),
                 hint: "leave the choice of the preset to the engine".into(),
             });
         }
@@ -161,6 +161,12 @@ impl Gpu {
     /// The kernel family in use.
     pub fn preset(&self) -> Preset {
         self.preset
+    }
+
+    /// Whether kernels load words of 64 bits: those of the software preset do where the adapter has them, since Mesa
+    /// fetches one word at a time for every lane, whatever its size.
+    pub fn loads_wide(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_INT64)
     }
 
     /// Lanes of a subgroup; meaningful where smallest and largest agree, as the software preset demands.

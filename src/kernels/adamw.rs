@@ -3,7 +3,7 @@
 use bytemuck::NoUninit;
 
 use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Preset, Recorder, Shard, Tensor, grid, refuse};
+use crate::gpu::{Cost, Dtype, Kernel, Recorder, Shard, Tensor, grid, refuse};
 
 #[repr(C)]
 #[derive(Clone, Copy, NoUninit)]
@@ -76,7 +76,7 @@ pub struct State<'a> {
 /// Updates one parameter in place, shard by shard. `step` holds [`Step::values`], `clip` what the global norm decided;
 /// where that is not finite nothing changes.
 pub fn update(recorder: &mut Recorder, step: &Tensor, clip: &Tensor, state: &State) -> Result<()> {
-    let kernel = Kernel::new("adamw/update").feature_if(recorder.gpu.preset() == Preset::Software, "wide");
+    let kernel = Kernel::new("adamw/update").feature_if(recorder.gpu.loads_wide(), "wide");
     let kernel = match state.copy.map(Tensor::dtype) {
         None => kernel,
         Some(Dtype::Bf16) => kernel.feature("copy_bf16"),

@@ -141,6 +141,7 @@ pub fn forward(
             _ => "head_128",
         })
         .feature_if(subgroup, "subgroup")
+        .feature_if(recorder.gpu.loads_wide(), "wide")
         .feature_if(stored_as_f16(NAME, cache)?, "cache_f16")
         .constant("LANES", lanes)
         .constant("HEAD4", head4(shape));

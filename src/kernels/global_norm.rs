@@ -35,9 +35,12 @@ pub fn partial_sums(recorder: &mut Recorder, gradient: &Tensor, slots: &Tensor, 
     if gradient.dtype() != Dtype::F32 || slots.columns().len() < first_slot + slots_for(gradient) {
         return Err(refuse("global_norm", format!("{} does not fit {}", gradient.label(), slots.label())));
     }
-    let software = recorder.gpu.preset() == Preset::Software;
-    let lanes = if software { 1 } else { WORKGROUP };
-    let kernel = Kernel::new("global_norm/slots").feature_if(software, "wide").constant("LANES", lanes);
+    let lanes = match recorder.gpu.preset() {
+        Preset::Software => 1,
+        Preset::Gpu => WORKGROUP,
+    };
+    let kernel =
+        Kernel::new("global_norm/slots").feature_if(recorder.gpu.loads_wide(), "wide").constant("LANES", lanes);
     let mut first_slot = first_slot as u32;
     for shard in gradient.shards() {
         let count = slots_of_shard(shard.rows, gradient.columns4()) as u32;

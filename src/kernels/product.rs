@@ -85,7 +85,7 @@ fn record(
         .feature_if(epilogue.bias.is_some(), "bias")
         .feature_if(epilogue.residual.is_some(), "residual");
     if software {
-        kernel = kernel.feature("wide").constant("LANES", columns4);
+        kernel = kernel.feature_if(recorder.gpu.loads_wide(), "wide").constant("LANES", columns4);
     }
     let mut bindings = vec![a, b, c];
     bindings.extend(epilogue.bias.map(Tensor::whole));

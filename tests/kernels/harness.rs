@@ -11,23 +11,25 @@ pub const F32: f64 = 1e-11;
 pub const BF16: f64 = 1e-5;
 
 /// Runs a case with the adapter's own preset and with that of ordinary GPUs, each on checked and on trusted shaders and
-/// with bindings of at most 40 KiB, so that weights are sharded.
+/// with bindings of at most 40 KiB, so that weights are sharded; and with words of 32 bits where the adapter has larger
+/// ones.
 pub fn everywhere(case: impl Fn(&Gpu)) {
     let small = Some(Limits { binding_bytes: 40 << 10 });
-    for (mode, limits, preset) in [
-        (Mode::Checked, None, None),
-        (Mode::Trusted, None, None),
-        (Mode::Trusted, small, None),
-        (Mode::Checked, None, Some(Preset::Gpu)),
-        (Mode::Trusted, small, Some(Preset::Gpu)),
+    for (mode, limits, preset, narrow) in [
+        (Mode::Checked, None, None, false),
+        (Mode::Trusted, None, None, false),
+        (Mode::Trusted, small, None, false),
+        (Mode::Checked, None, None, true),
+        (Mode::Checked, None, Some(Preset::Gpu), false),
+        (Mode::Trusted, small, Some(Preset::Gpu), false),
     ] {
-        case(&open_with(Options { mode, limits, preset }));
+        case(&open_with(Options { mode, limits, preset, narrow }));
     }
 }
 
 /// The adapter the tests run on.
 pub fn open(mode: Mode, limits: Option<Limits>) -> Gpu {
-    open_with(Options { mode, limits, preset: None })
+    open_with(Options { mode, limits, ..Options::default() })
 }
 
 fn open_with(options: Options) -> Gpu {

@@ -83,7 +83,7 @@ fn every_gradient_of_a_dpo_step_agrees_with_pytorch() {
     for (mode, limits, preset) in
         [(Mode::Checked, None, None), (Mode::Trusted, small, None), (Mode::Trusted, None, Some(Preset::Gpu))]
     {
-        let gpu = open_with(Options { mode, limits, preset });
+        let gpu = open_with(Options { mode, limits, preset, ..Options::default() });
         for name in MODELS {
             let golden = Golden::read(name);
             for logit_bytes in [LOGIT_BYTES, narrow(&golden)] {

@@ -32,7 +32,7 @@ fn load(gpu: &Gpu, name: &str, golden: &Golden) -> Encoder {
 #[test]
 fn hidden_states_and_pooled_rows_agree_with_pytorch() {
     for (mode, preset) in [(Mode::Checked, None), (Mode::Trusted, None), (Mode::Trusted, Some(Preset::Gpu))] {
-        let gpu = open_with(Options { mode, limits: None, preset });
+        let gpu = open_with(Options { mode, preset, ..Options::default() });
         for name in ENCODERS {
             let golden = Golden::read(name);
             let encoder = load(&gpu, name, &golden);

@@ -25,7 +25,7 @@ fn logits_loss_and_every_gradient_agree_with_pytorch() {
         (Mode::Trusted, small, None),
         (Mode::Trusted, None, Some(Preset::Gpu)),
     ] {
-        let gpu = open_with(Options { mode, limits, preset });
+        let gpu = open_with(Options { mode, limits, preset, ..Options::default() });
         for name in MODELS {
             let golden = Golden::read(name);
             let (stepper, loss) = first_step(&gpu, name, &golden, Checkpointing::None);

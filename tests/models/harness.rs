@@ -32,7 +32,7 @@ pub fn asset(name: &str) -> Option<PathBuf> {
 }
 
 pub fn open(mode: Mode, limits: Option<Limits>) -> Gpu {
-    open_with(Options { mode, limits, preset: None })
+    open_with(Options { mode, limits, ..Options::default() })
 }
 
 pub fn open_with(options: Options) -> Gpu {

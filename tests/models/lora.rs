@@ -51,7 +51,7 @@ fn logits_loss_and_every_gradient_agree_with_peft() {
     for (mode, limits, preset) in
         [(Mode::Checked, None, None), (Mode::Trusted, small, None), (Mode::Trusted, None, Some(Preset::Gpu))]
     {
-        let gpu = open_with(Options { mode, limits, preset });
+        let gpu = open_with(Options { mode, limits, preset, ..Options::default() });
         for checkpointing in [Checkpointing::None, Checkpointing::Layer] {
             let golden = Golden::read("lora");
             let (mut stepper, batch) = adapted(&gpu, 0.0, checkpointing);
@@ -100,7 +100,7 @@ fn ten_training_losses_and_norms_agree_with_peft_and_nothing_else_moves() {
 fn a_base_in_8_bits_trains_adapters_as_the_values_it_keeps() {
     let small = Some(Limits { binding_bytes: 16 << 10 });
     for (limits, preset) in [(None, None), (small, None), (small, Some(Preset::Gpu))] {
-        let gpu = open_with(Options { mode: Mode::Trusted, limits, preset });
+        let gpu = open_with(Options { mode: Mode::Trusted, limits, preset, ..Options::default() });
         let (mut in_8_bits, batch) = adapted_on(&gpu, Some(Dtype::Q8), 0.0, Checkpointing::Layer);
         let (mut in_f32, _) = adapted_on(&gpu, Some(Dtype::F32), 0.0, Checkpointing::Layer);
         let mut quantized = 0;
