@@ -2,8 +2,7 @@
 // copy that the model computes with is rounded in the same pass. A lane updates a few groups of four values, so that what
 // all of them share is loaded once.
 
-@if(!wide) import package::shared::f32::{Packed, narrow, widen};
-@if(wide) import package::shared::f32_wide::{Packed, narrow, widen};
+import package::shared::f32::{Packed, narrow, widen};
 import package::shared::grid::linear;
 import package::shared::step::{Clip, Step};
 @if(copy_bf16) import package::shared::bf16::{Packed as Copy, narrow as narrow_copy};

@@ -9,10 +9,8 @@
 // elsewhere.
 
 import package::shared::grid::linear;
-@if(!cache_f16 && !wide) import package::shared::f32::{Packed, narrow, widen};
-@if(!cache_f16 && wide) import package::shared::f32_wide::{Packed, widen};
-@if(cache_f16 && !wide) import package::shared::f16::{Packed, narrow, widen};
-@if(cache_f16 && wide) import package::shared::f16_wide::{Packed, widen};
+@if(!cache_f16) import package::shared::f32::{Packed, narrow, widen};
+@if(cache_f16) import package::shared::f16::{Packed, narrow, widen};
 
 struct Params {
     tokens: u32,
@@ -48,8 +46,6 @@ const WORKGROUP: u32 = 64u;
 @group(0) @binding(4) var<storage, read_write> key_cache: array<Packed>;
 @group(0) @binding(5) var<storage, read_write> value_cache: array<Packed>;
 
-// It has no `wide` permutation: it is a copy of few values.
-@if(!wide)
 @compute @workgroup_size(WORKGROUP)
 fn write(
     @builtin(workgroup_id) workgroup: vec3<u32>,

@@ -2,8 +2,7 @@
 // of each tensor, `finish` adds the tensors and decides how much to clip. No sum is longer than a few thousand terms,
 // so f32 is enough.
 
-@if(!wide) import package::shared::f32::{Packed, widen};
-@if(wide) import package::shared::f32_wide::{Packed, widen};
+import package::shared::f32::{Packed, widen};
 import package::shared::grid::linear;
 import package::shared::step::{Clip, Step};
 

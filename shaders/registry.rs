@@ -4,7 +4,7 @@
 //
 // Features:
 //   a_, b_, c_, x_, y_, w_   storage of one operand: f32; bf16 or f16, two to a word; q8, four to a word with scales
-//   wide                     operands are loaded in words of 64 bits, which standard WGSL does not have
+//   wide                     operands are words of 64 bits (shared/f32, halves), which standard WGSL does not have
 //   nt nn tn                 which operand of a product is transposed
 //   few rows_1 rows_4 rows_16  for products of at most 16 rows, or so many
 //   bias residual            what a product adds to its result

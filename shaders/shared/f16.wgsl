@@ -1,10 +1,13 @@
-// Four consecutive IEEE half values in two words, through the packing builtins that need no feature.
-alias Packed = vec2<u32>;
+// Four consecutive IEEE half values, through the packing builtins that need no feature.
+import package::shared::halves::{Packed as Words, joined, words};
+
+alias Packed = Words;
 
 fn widen(packed: Packed) -> vec4<f32> {
-    return vec4<f32>(unpack2x16float(packed.x), unpack2x16float(packed.y));
+    let pairs = words(packed);
+    return vec4<f32>(unpack2x16float(pairs.x), unpack2x16float(pairs.y));
 }
 
 fn narrow(values: vec4<f32>) -> Packed {
-    return vec2<u32>(pack2x16float(values.xy), pack2x16float(values.zw));
+    return joined(pack2x16float(values.xy), pack2x16float(values.zw));
 }

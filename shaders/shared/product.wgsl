@@ -5,16 +5,11 @@
 //   nn   C[m, n] = A[m, k]  * B[k, n]
 //   tn   C[m, n] = A[k, m]^T * B[k, n]      (k is a number of tokens and need not be a multiple of four)
 
-@if(a_f32 && !wide) import package::shared::f32::{Packed as A, widen as widen_a};
-@if(a_f32 && wide) import package::shared::f32_wide::{Packed as A, widen as widen_a};
-@if(a_bf16 && !wide) import package::shared::bf16::{Packed as A, widen as widen_a};
-@if(a_bf16 && wide) import package::shared::bf16_wide::{Packed as A, widen as widen_a};
-@if(b_f32 && !wide) import package::shared::f32::{Packed as B, widen as widen_b};
-@if(b_f32 && wide) import package::shared::f32_wide::{Packed as B, widen as widen_b};
-@if(b_bf16 && !wide) import package::shared::bf16::{Packed as B, widen as widen_b};
-@if(b_bf16 && wide) import package::shared::bf16_wide::{Packed as B, widen as widen_b};
-@if(b_f16 && !wide) import package::shared::f16::{Packed as B, widen as widen_b};
-@if(b_f16 && wide) import package::shared::f16_wide::{Packed as B, widen as widen_b};
+@if(a_f32) import package::shared::f32::{Packed as A, widen as widen_a};
+@if(a_bf16) import package::shared::bf16::{Packed as A, widen as widen_a};
+@if(b_f32) import package::shared::f32::{Packed as B, widen as widen_b};
+@if(b_bf16) import package::shared::bf16::{Packed as B, widen as widen_b};
+@if(b_f16) import package::shared::f16::{Packed as B, widen as widen_b};
 @if(b_q8) import package::shared::q8::{Packed as B, stride as stride_b, scale_place as scale_place_b, widen as widen_b};
 @if(c_f32) import package::shared::f32::{Packed as C, widen as widen_c, narrow as narrow_c};
 @if(c_bf16) import package::shared::bf16::{Packed as C, widen as widen_c, narrow as narrow_c};
