@@ -45,6 +45,7 @@ fn step(criterion: &mut Criterion) {
         holding: Holding::Training,
         checkpointing: Checkpointing::None,
         logits: 3,
+        new_head: false,
         biases: vec![],
         lora: None,
         seed: 1,

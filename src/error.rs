@@ -64,6 +64,14 @@ impl Error {
         Self::Input { at: at.into(), problem: problem.into(), hint: hint.into() }
     }
 
+    /// The same error of bad input, at a place within another: `row "a": template.jinja:3`.
+    pub fn within(self, outer: &str) -> Self {
+        match self {
+            Self::Input { at, problem, hint } => Self::Input { at: format!("{outer}: {at}"), problem, hint },
+            other => other,
+        }
+    }
+
     /// A file that could not be read or written.
     pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
         Self::Io { path: path.as_ref().to_owned(), source }

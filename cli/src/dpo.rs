@@ -96,6 +96,10 @@ struct OnlineArgs {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<PathBuf>,
+    /// What the outputs of the reward model's head mean, where the model does not say
+    #[arg(long, value_parser = ["scalar", "ordinal"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<String>,
     /// Completions a prompt; the best and the worst of them make a pair
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,6 +161,7 @@ fn online_only() -> Vec<String> {
         prompts: vec![PathBuf::new()],
         reward: Some(String::new()),
         template: Some(PathBuf::new()),
+        head: Some(String::new()),
         rollouts: Some(0),
         temperature: Some(0.0),
         top_p: Some(0.0),
@@ -275,7 +280,7 @@ mod tests {
     #[test]
     fn online_settings_have_flags_of_their_own() {
         let flags = "--online --policy p --reference r --loss ipo --beta 0.5 --label-smoothing 0.25 --sft-weight 1 \
-                     --simpo-gamma 2 --prompts a b --reward m --template t --rollouts 4 --temperature 0.5 --top-p 0.5 --top-k 9 \
+                     --simpo-gamma 2 --prompts a b --reward m --template t --head scalar --rollouts 4 --temperature 0.5 --top-p 0.5 --top-k 9 \
                      --min-p 0.25 --max-new-tokens 7 --min-margin 0.5 --max-kl 3 --output o --lr 0.5";
         let command = Command::try_parse_from(std::iter::once("dpo").chain(flags.split_whitespace())).unwrap();
         assert!(is_online(None, &command.args).unwrap());

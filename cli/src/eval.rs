@@ -44,6 +44,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<PathBuf>,
+    /// What the outputs of heads mean whose models do not say: one logit that is the score, or one per threshold
+    #[arg(long, value_parser = ["scalar", "ordinal"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<String>,
     /// Longest sequence in tokens; longer ones are truncated as in training
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,7 +147,7 @@ mod tests {
 
     #[test]
     fn every_setting_has_a_flag_that_reaches_it() {
-        let flags = "--model m n --scores s --suite pairs=a rmbench=b --suite wildfb=c --output o --template t \
+        let flags = "--model m n --scores s --suite pairs=a rmbench=b --suite wildfb=c --output o --template t --head scalar \
                      --max-length 8 --batch-size 9 --bins 11 --bootstrap 12 --seed 13 --resume --force --adapter 0";
         let found = resolve(&flags.split_whitespace().collect::<Vec<_>>());
         assert_eq!((found.model.len(), found.suite.len()), (2, 3));
@@ -152,7 +156,7 @@ mod tests {
         for (name, value) in &config {
             assert_ne!(Some(value), defaults.get(name), "{name}");
         }
-        assert_eq!(config.len(), 12, "a setting that is absent without its flag is still absent");
+        assert_eq!(config.len(), 13, "a setting that is absent without its flag is still absent");
     }
 
     #[test]

@@ -41,6 +41,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<PathBuf>,
+    /// What the outputs of the head mean, where the model does not say: one logit that is the score, or one per threshold
+    #[arg(long, value_parser = ["scalar", "ordinal"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<String>,
     /// Calibrate probabilities and score, with what `wgr train --eval-data` fitted and saved with the model
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]

@@ -1,5 +1,6 @@
 //! `wgr train`.
 
+use std::ops::Not;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -33,7 +34,15 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     levels: Option<u32>,
-    /// Prompt template instead of the built-in one
+    /// Highest rating of rows with `score_chosen` and `score_rejected`, which start at 1 and are put on the levels
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_rating: Option<f64>,
+    /// Draw a new head even where the model has one that fits
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    new_head: bool,
+    /// Prompt template instead of that of the model or the built-in one
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<PathBuf>,
@@ -100,7 +109,7 @@ mod tests {
 
     #[test]
     fn every_setting_has_a_flag_that_reaches_it() {
-        let flags = "--model m --data a b --output o --eval-data e --objective corn --levels 5 --epochs 2 --max-steps 3 \
+        let flags = "--model m --data a b --output o --eval-data e --objective corn --levels 5 --max-rating 10 --new-head --epochs 2 --max-steps 3 \
                      --batch-size 6 --grad-accum 7 --lr 0.5 --schedule cosine --warmup-ratio 0.25 --weight-decay 0.75 \
                      --max-grad-norm 2 --max-length 8 --precision mixed --checkpointing layer --template t --no-shuffle \
                      --save-every 9 --eval-every 10 --resume --force --seed 11 --lora-rank 8 --lora-alpha 32 \
@@ -110,7 +119,7 @@ mod tests {
         for (name, value) in &config {
             assert_ne!(Some(value), defaults.get(name), "{name}");
         }
-        assert_eq!(config.len(), 31, "a setting that is absent without its flag is still absent");
+        assert_eq!(config.len(), 33, "a setting that is absent without its flag is still absent");
     }
 
     #[test]

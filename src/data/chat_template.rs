@@ -1,94 +1,180 @@
-//! The model's own chat template, as `tokenizer_config.json` carries it.
+//! The model's own chat template, as it lies beside its tokenizer.
 //!
-//! What such templates may use is described in the Transformers documentation, "Writing a chat template".
+//! What such templates may use is described in the Transformers documentation, "Writing a chat template"; they are run
+//! and their values printed as Python does it.
 
-use super::message::Message;
-use super::template::{TEMPLATE, broken, environment, message_values};
-use crate::{Error, Result};
-use minijinja::value::{Kwargs, Value};
-use minijinja::{Environment, ErrorKind, context};
-use std::path::Path;
+use std::borrow::Cow;
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use minijinja::value::{Kwargs, Serde, Value, ValueKind};
+use minijinja::{Environment, ErrorKind, Output, State, context};
+use regex::Regex;
+use serde_json::Map;
+
+use super::message::{Message, TemplateInputs};
+use super::python::{self, JsonStyle};
+use super::template::{broken, environment};
+use crate::{Error, Result};
+
+/// The template that is used where nothing speaks for another.
+const DEFAULT: &str = "default";
+/// The template that is used where a row brings tools, if there is one of that name.
+const TOOL_USE: &str = "tool_use";
+
+/// The special tokens of a tokenizer by their names in its configuration (`bos_token`, `eos_token`, …), as templates see
+/// them; those that it does not have are absent.
+pub type SpecialTokens = Map<String, serde_json::Value>;
+
+/// The source of one of a model's chat templates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedTemplate {
+    /// Its name among those of the model: `default` where there is only one.
+    pub name: String,
+    /// Where it is found, for errors and for people.
+    pub at: String,
+    /// The jinja source.
+    pub source: String,
+}
+
+impl NamedTemplate {
+    /// The only template of a model.
+    pub fn only(at: impl Into<String>, source: impl Into<String>) -> Self {
+        Self { name: DEFAULT.into(), at: at.into(), source: source.into() }
+    }
+}
 
 /// Renders conversations into the text a chat model was trained on.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
-    name: String,
-    bos_token: String,
-    eos_token: String,
+    templates: Vec<NamedTemplate>,
+    tokens: SpecialTokens,
 }
 
 impl ChatTemplate {
-    /// Compiles a template; `name` stands for it in errors, absent tokens are empty.
+    /// Compiles the templates of a model.
     ///
     /// # Errors
-    /// The source is no jinja.
-    pub fn compile(name: &str, source: String, bos_token: &str, eos_token: &str) -> Result<Self> {
+    /// A source is no jinja; there are several, and none is called `default`.
+    pub fn compile(templates: Vec<NamedTemplate>, tokens: &SpecialTokens) -> Result<Self> {
         let mut environment = environment();
         environment.add_function("raise_exception", |message: String| -> Result<(), minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         });
         environment.add_function("strftime_now", |format: String| strftime(&format, seconds_now()));
         environment.add_filter("tojson", tojson);
-        environment.add_template_owned(TEMPLATE, source).map_err(|e| broken(name, &e))?;
-        Ok(Self { environment, name: name.into(), bos_token: bos_token.into(), eos_token: eos_token.into() })
+        environment.add_filter("string", |value: &Value| python_str(value));
+        environment.set_formatter(print);
+        for NamedTemplate { name, at, source } in &templates {
+            let source = without_generation_tags(source).into_owned();
+            environment.add_template_owned(name.clone(), source).map_err(|e| broken(at, &e))?;
+        }
+        if !templates.iter().any(|template| template.name == DEFAULT) {
+            let names: Vec<&str> = templates.iter().map(|template| template.name.as_str()).collect();
+            let at = templates.first().map_or("chat template", |template| template.at.as_str());
+            let problem = format!("has the chat templates {}, of which none is called `default`", names.join(", "));
+            return Err(Error::input(at, problem, "name the one to use `default`"));
+        }
+        Ok(Self { environment, templates, tokens: tokens.clone() })
     }
 
-    /// Reads the template and its tokens out of a model directory: `chat_template.jinja` where there is one, else
-    /// `chat_template` of `tokenizer_config.json` (of several named templates, `default`).
-    ///
-    /// # Errors
-    /// There is no template, or it or the configuration is broken.
-    pub fn from_directory(directory: &Path) -> Result<Self> {
-        let path = directory.join("tokenizer_config.json");
-        let name = path.display().to_string();
-        let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
-        let config: serde_json::Value =
-            serde_json::from_slice(&text).map_err(|e| Error::input(&name, format!("broken JSON: {e}"), ""))?;
-        // A special token is a string, or an object that describes it.
-        let token = |key: &str| config[key].as_str().or(config[key]["content"].as_str()).unwrap_or_default();
-        let (bos, eos) = (token("bos_token"), token("eos_token"));
+    /// Where it is found, for people.
+    pub fn place(&self) -> &str {
+        &self.named(DEFAULT).at
+    }
 
-        let file = directory.join("chat_template.jinja");
-        match std::fs::read_to_string(&file) {
-            Ok(source) => return Self::compile(&file.display().to_string(), source, bos, eos),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(Error::io(&file, e)),
-        }
-        let source = match &config["chat_template"] {
-            serde_json::Value::Array(named) => {
-                named.iter().find(|entry| entry["name"] == "default").and_then(|entry| entry["template"].as_str())
-            }
-            single => single.as_str(),
-        };
-        let source = source.ok_or_else(|| {
-            Error::input(&name, "has no chat template", "use an instruction-tuned model, or --raw prompts")
-        })?;
-        Self::compile(&name, source.into(), bos, eos)
+    /// The source of the default one.
+    pub fn source(&self) -> &str {
+        &self.named(DEFAULT).source
+    }
+
+    /// The sources of all its templates.
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        self.templates.iter().map(|template| template.source.as_str())
+    }
+
+    /// Whether a template mentions a field or variable at all; what it does not mention it cannot show.
+    pub fn mentions(&self, name: &str) -> bool {
+        self.sources().any(|source| source.contains(name))
+    }
+
+    fn named(&self, name: &str) -> &NamedTemplate {
+        let found = self.templates.iter().find(|template| template.name == name);
+        // `compile` has seen the default one.
+        found.unwrap_or(&self.templates[0])
     }
 
     /// The conversation as text, special tokens included: tokenize it without adding them again.
-    /// `add_generation_prompt` opens the assistant's next message.
+    /// `add_generation_prompt` opens the assistant's next message. Where there are tools and a template `tool_use`, that
+    /// one renders, as in `transformers`.
     ///
     /// # Errors
     /// The template fails or refuses the conversation.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let variables = context! {
-            messages => message_values(messages), add_generation_prompt,
-            bos_token => self.bos_token.as_str(), eos_token => self.eos_token.as_str(),
+    pub fn render<'a>(
+        &self,
+        messages: impl IntoIterator<Item = &'a Message>,
+        inputs: &TemplateInputs,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        let messages: Vec<_> = messages.into_iter().map(Message::to_json).collect();
+        let given = context! {
+            messages => Value::from(Serde(messages)), tools => Value::from(Serde(&inputs.tools)),
+            documents => Value::from(Serde(&inputs.documents)), add_generation_prompt,
         };
-        let template = self.environment.get_template(TEMPLATE);
-        template.and_then(|template| template.render(variables)).map_err(|e| broken(&self.name, &e))
+        // What the row brings stands above all, then the arguments, then the tokens.
+        let kwargs = Value::from(Serde(&inputs.kwargs));
+        let variables = context! { ..kwargs, ..context! { ..given, ..Value::from(Serde(&self.tokens)) } };
+        let wanted = if inputs.tools.is_some() { TOOL_USE } else { DEFAULT };
+        let name = if self.templates.iter().any(|template| template.name == wanted) { wanted } else { DEFAULT };
+        let template = self.environment.get_template(name);
+        template.and_then(|template| template.render(variables)).map_err(|e| broken(&self.named(name).at, &e))
     }
 }
 
-/// JSON as Python writes it: jinja's own filter escapes HTML, which would change what the model reads.
-/// Conversations hold nothing but strings; anything else is the template's own and keeps the usual filter.
+/// The tags `{% generation %}` and `{% endgeneration %}` mark what a trainer may learn from, and print nothing. A `with`
+/// block has the same white space and, as in `transformers`, a scope of its own.
+fn without_generation_tags(source: &str) -> Cow<'_, str> {
+    static TAG: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}").expect("a valid expression"));
+    TAG.replace_all(source, "{%$1 ${2}with $3%}")
+}
+
+/// JSON as `json.dumps` writes it in the filter that `transformers` puts in place of jinja's own, which escapes HTML.
 fn tojson(value: &Value, options: Kwargs) -> Result<Value, minijinja::Error> {
+    let separators: Option<Vec<String>> = options.get("separators")?;
+    let style = JsonStyle {
+        ensure_ascii: options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
+        indent: options.get("indent")?,
+        separators: separators.and_then(|pair| <[String; 2]>::try_from(pair).ok()).map(|[item, key]| (item, key)),
+        sort_keys: options.get::<Option<bool>>("sort_keys")?.unwrap_or(false),
+    };
+    options.assert_all_used()?;
+    if value.is_undefined() {
+        return Err(minijinja::Error::new(ErrorKind::UndefinedError, "tojson of an undefined value"));
+    }
+    Ok(Value::from(python::json(&as_json(value)?, &style)))
+}
+
+fn as_json(value: &Value) -> Result<serde_json::Value, minijinja::Error> {
+    serde_json::to_value(value).map_err(|e| minijinja::Error::new(ErrorKind::BadSerialization, e.to_string()))
+}
+
+/// Values as Python's jinja prints them: `None`, `True`, and the `repr` of lists and objects.
+fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), minijinja::Error> {
+    match value.kind() {
+        ValueKind::None | ValueKind::Bool | ValueKind::Number | ValueKind::Seq | ValueKind::Map => {
+            out.write_str(&python_str(value)?).map_err(Into::into)
+        }
+        _ => minijinja::escape_formatter(out, state, value),
+    }
+}
+
+fn python_str(value: &Value) -> Result<String, minijinja::Error> {
     match value.as_str() {
-        Some(text) => Ok(Value::from(serde_json::Value::from(text).to_string())),
-        None => minijinja::filters::tojson(value, None, options),
+        Some(text) => Ok(text.to_owned()),
+        None if value.is_undefined() => Ok(String::new()),
+        None => Ok(python::str(&as_json(value)?)),
     }
 }
 
@@ -159,6 +245,8 @@ fn civil_date(mut days: u64) -> (u64, usize, u64) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::message::Role;
     use super::*;
 
@@ -183,29 +271,108 @@ mod tests {
         vec![Message::new(Role::System, "Be brief."), Message::new(Role::User, " Hi <b> ")]
     }
 
+    fn compiled(source: &str, tokens: &[(&str, &str)]) -> ChatTemplate {
+        let tokens = tokens.iter().map(|(name, token)| ((*name).to_owned(), (*token).into())).collect();
+        ChatTemplate::compile(vec![NamedTemplate::only("t", source)], &tokens).unwrap()
+    }
+
+    fn rendered(template: &ChatTemplate, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        template.render(messages, &TemplateInputs::default(), add_generation_prompt)
+    }
+
+    fn message(value: serde_json::Value) -> Message {
+        let mut report = super::super::ReadReport::default();
+        super::super::message::parse_message("t", "message", value, &mut report).unwrap()
+    }
+
     #[test]
     fn chatml() {
-        let template = ChatTemplate::compile("t", CHATML.into(), "", "<|im_end|>").unwrap();
-        let text = template.render(&conversation(), true).unwrap();
+        let template = compiled(CHATML, &[("eos_token", "<|im_end|>")]);
+        let text = rendered(&template, &conversation(), true).unwrap();
         assert_eq!(
             text,
             "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi <b><|im_end|>\n<|im_start|>assistant\n"
         );
-        assert!(!template.render(&conversation(), false).unwrap().contains("assistant"));
+        assert!(!rendered(&template, &conversation(), false).unwrap().contains("assistant"));
     }
 
     #[test]
     fn llama3() {
-        let template = ChatTemplate::compile("t", LLAMA3.into(), "<|begin_of_text|>", "<|eot_id|>").unwrap();
+        let template = compiled(LLAMA3, &[("bos_token", "<|begin_of_text|>"), ("eos_token", "<|eot_id|>")]);
         assert_eq!(
-            template.render(&conversation(), true).unwrap(),
+            rendered(&template, &conversation(), true).unwrap(),
             "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>\
              <|start_header_id|>user<|end_header_id|>\n\nHi <b><|eot_id|>\
              <|start_header_id|>assistant<|end_header_id|>\n\n"
         );
         let refused = [conversation(), vec![Message::new(Role::Tool, "42")]].concat();
-        let error = template.render(&refused, true).unwrap_err().to_string();
-        assert!(error.contains("no tool"), "{error}");
+        let error = rendered(&template, &refused, true).unwrap_err().to_string();
+        assert!(error.starts_with("t:4: ") && error.contains("no tool"), "{error}");
+    }
+
+    #[test]
+    fn templates_see_everything_that_a_message_and_a_row_bring() {
+        let source = "{% for m in messages %}{{ m.role }}:{% if m.content is none %}none{% else %}{{ m.content }}{% endif %}\
+            {% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}\
+            {% for c in m.tool_calls or [] %}[{{ c.function.name }} {{ c.function.arguments | tojson }}]{% endfor %};{% endfor %}\
+            {% if tools %}{{ tools[0] | tojson }}{% endif %}{% if documents is none %}-{% endif %}{{ enable_thinking }}{{ thinking_budget }}";
+        let template = compiled(source, &[]);
+        let call =
+            json!({"type": "function", "function": {"name": "f", "arguments": {"z": 1, "a": [true, null, 0.5]}}});
+        let messages = [
+            message(json!({"role": "user", "content": "q"})),
+            message(json!({"role": "assistant", "content": null, "tool_calls": [call]})),
+            message(json!({"role": "tool", "content": "r", "tool_call_id": "1"})),
+            message(json!({"role": "assistant", "content": "a", "reasoning_content": "why", "name": null})),
+        ];
+        let mut row =
+            json!({"tools": "[{\"name\": \"f\", \"b\": {}}]", "chat_template_kwargs": {"enable_thinking": false}})
+                .as_object()
+                .cloned()
+                .unwrap();
+        let inputs = TemplateInputs::take("t", &mut row).unwrap();
+        let text = template.render(&messages, &inputs, false).unwrap();
+        assert_eq!(
+            text,
+            "user:q;assistant:none[f {\"z\": 1, \"a\": [true, null, 0.5]}];tool:r;assistant:a(why);\
+             {\"name\": \"f\", \"b\": {}}-False"
+        );
+        let unknown: Vec<&str> =
+            messages.iter().flat_map(Message::extra_fields).filter(|f| !template.mentions(f)).collect();
+        assert_eq!(unknown, ["tool_call_id"]);
+    }
+
+    #[test]
+    fn rows_with_tools_take_the_template_for_tools() {
+        let named =
+            |name: &str, source: &str| NamedTemplate { name: name.into(), at: name.into(), source: source.into() };
+        let both = vec![named("default", "d"), named("tool_use", "t")];
+        let template = ChatTemplate::compile(both, &SpecialTokens::new()).unwrap();
+        let inputs = TemplateInputs { tools: Some(json!([{}])), ..TemplateInputs::default() };
+        assert_eq!(template.render(&[], &inputs, false).unwrap(), "t");
+        assert_eq!(rendered(&template, &[], false).unwrap(), "d");
+        let error = ChatTemplate::compile(vec![named("rag", "")], &SpecialTokens::new()).unwrap_err().to_string();
+        assert!(error.contains("rag") && error.contains("`default`"), "{error}");
+    }
+
+    #[test]
+    fn generation_tags_print_nothing_and_keep_their_scope() {
+        for (source, expected) in [
+            ("a{% generation %}b{% endgeneration %}c", "abc"),
+            ("a \n  {%- generation -%}  b  {%- endgeneration %}\nc", "abc"),
+            ("{% generation %}\nb\n{% endgeneration %}\nc", "b\nc"),
+            ("{% set x = 1 %}{%generation%}{% set x = 2 %}{{ x }}{%endgeneration%}{{ x }}", "21"),
+        ] {
+            assert_eq!(rendered(&compiled(source, &[]), &[], false).unwrap(), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn values_print_as_in_python() {
+        let source = "{{ messages[0].x }}|{{ messages[0].y | string }}|{{ none }}{{ true }}|{{ bos_token is defined }}";
+        let template = compiled(source, &[]);
+        let message = message(json!({"role": "user", "content": "q", "x": [1.0, "a", false], "y": {"k": 1e-7}}));
+        assert_eq!(rendered(&template, &[message], false).unwrap(), "[1.0, 'a', False]|{'k': 1e-07}|NoneTrue|False");
     }
 
     #[test]
@@ -217,53 +384,8 @@ mod tests {
         assert_eq!(strftime("%Y-%m-%d", 0).unwrap(), "1970-01-01");
         assert_eq!(strftime("%Y-%m-%d", 4_102_444_799).unwrap(), "2099-12-31");
         assert!(strftime("%Q", 0).is_err());
-        let template = ChatTemplate::compile("t", "{{ messages[0].content | tojson }}".into(), "", "").unwrap();
-        let quoted = template.render(&[Message::new(Role::User, "<a> \"é\" & 'b'\n")], false).unwrap();
+        let template = compiled("{{ messages[0].content | tojson }}", &[]);
+        let quoted = rendered(&template, &[Message::new(Role::User, "<a> \"é\" & 'b'\n")], false).unwrap();
         assert_eq!(quoted, r#""<a> \"é\" & 'b'\n""#);
-    }
-
-    #[test]
-    fn a_directory_carries_template_and_tokens() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = dir.path().join("tokenizer_config.json");
-        let named =
-            r#"[{"name": "tool_use", "template": "no"}, {"name": "default", "template": "{{ bos_token }}yes"}]"#;
-        std::fs::write(&config, format!(r#"{{"bos_token": {{"content": "<s>"}}, "chat_template": {named}}}"#)).unwrap();
-        assert_eq!(ChatTemplate::from_directory(dir.path()).unwrap().render(&[], false).unwrap(), "<s>yes");
-        std::fs::write(dir.path().join("chat_template.jinja"), "{{ bos_token }}file").unwrap();
-        assert_eq!(ChatTemplate::from_directory(dir.path()).unwrap().render(&[], false).unwrap(), "<s>file");
-        std::fs::remove_file(dir.path().join("chat_template.jinja")).unwrap();
-        std::fs::write(&config, "{}").unwrap();
-        let error = ChatTemplate::from_directory(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("has no chat template"), "{error}");
-    }
-
-    #[test]
-    fn real_templates_render_as_transformers_renders_them() {
-        let Some(tokenizers) = super::super::test_assets("tokenizers") else { return };
-        let messages = [
-            Message::new(Role::System, "Be brief."),
-            Message::new(Role::User, "Hi <b>"),
-            Message::new(Role::Assistant, "Hello"),
-            Message::new(Role::User, "Why?"),
-        ];
-        for (name, expected) in [
-            (
-                "qwen3",
-                "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi <b><|im_end|>\n\
-                 <|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n",
-            ),
-            (
-                "llama3_1",
-                "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>\
-                 <|start_header_id|>user<|end_header_id|>\n\nHi <b><|eot_id|>\
-                 <|start_header_id|>assistant<|end_header_id|>\n\nHello<|eot_id|>\
-                 <|start_header_id|>user<|end_header_id|>\n\nWhy?<|eot_id|>\
-                 <|start_header_id|>assistant<|end_header_id|>\n\n",
-            ),
-        ] {
-            let template = ChatTemplate::from_directory(&tokenizers.join(name)).unwrap();
-            assert_eq!(template.render(&messages, true).unwrap(), expected, "{name}");
-        }
     }
 }

@@ -1,7 +1,10 @@
 //! Messages, and the exchange a reward model judges.
 
+use serde_json::{Map, Value};
+
+use super::json::{is_readable, kind};
+use super::read_report::ReadReport;
 use crate::{Error, Result};
-use serde_json::Value;
 
 /// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +19,35 @@ pub enum Role {
     Tool,
 }
 
+/// How logs spell roles, in lower case. Only names whose meaning is certain.
+const SPELLINGS: [(Role, &[&str]); 4] = [
+    (Role::System, &["system", "developer"]),
+    (Role::User, &["user", "human", "prompter"]),
+    (
+        Role::Assistant,
+        &[
+            "assistant",
+            "gpt",
+            "chatgpt",
+            "bing",
+            "bard",
+            "claude",
+            "gemini",
+            "model",
+            "bot",
+            "chatbot",
+            "ai",
+            FUNCTION_CALL,
+            TOOL_CALL,
+        ],
+    ),
+    (Role::Tool, &["tool", "observation", "function", "ipython", "tool_response", "function_response"]),
+];
+
+/// Messages in which the model calls a tool, as ShareGPT files spell their role: the content is the call.
+const FUNCTION_CALL: &str = "function_call";
+const TOOL_CALL: &str = "tool_call";
+
 impl Role {
     /// The name templates see: `system`, `user`, `assistant` or `tool`.
     pub fn as_str(self) -> &'static str {
@@ -27,15 +59,10 @@ impl Role {
         }
     }
 
-    /// Reads a role in the OpenAI or the ShareGPT spelling.
+    /// Reads a role in the spelling of a log, in whatever case.
     pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "system" | "developer" => Some(Self::System),
-            "user" | "human" => Some(Self::User),
-            "assistant" | "gpt" => Some(Self::Assistant),
-            "tool" | "observation" => Some(Self::Tool),
-            _ => None,
-        }
+        let name = name.trim().to_ascii_lowercase();
+        SPELLINGS.iter().find(|(_, spellings)| spellings.contains(&name.as_str())).map(|(role, _)| *role)
     }
 }
 
@@ -44,14 +71,99 @@ impl Role {
 pub struct Message {
     /// Who wrote it.
     pub role: Role,
-    /// What it says, verbatim.
+    /// What it says, verbatim; empty where it says nothing, as beside calls of tools.
     pub content: String,
+    /// The message as chat templates see it, where it carries more than role and content, or no content.
+    whole: Option<Box<Map<String, Value>>>,
 }
 
 impl Message {
     /// A message of `role`.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into() }
+        Self { role, content: content.into(), whole: None }
+    }
+
+    /// A message with everything that it carries: `fields` holds `role`, and `content` where there is some, in the order
+    /// in which templates see them.
+    pub(crate) fn with_fields(role: Role, content: String, fields: Map<String, Value>) -> Self {
+        let is_plain = fields.len() == 2 && fields.get("content").is_some_and(Value::is_string);
+        Self { role, content, whole: (!is_plain).then(|| Box::new(fields)) }
+    }
+
+    /// The message as chat templates see it, and as rows hold it: `role`, `content`, and whatever else it carries
+    /// (`reasoning_content`, `tool_calls`, `tool_call_id`, `name`, …).
+    pub fn to_json(&self) -> Map<String, Value> {
+        match &self.whole {
+            Some(whole) => (**whole).clone(),
+            None => {
+                let mut fields = Map::new();
+                fields.insert("role".into(), self.role.as_str().into());
+                fields.insert("content".into(), self.content.as_str().into());
+                fields
+            }
+        }
+    }
+
+    /// The names of what it carries beside role and content.
+    pub fn extra_fields(&self) -> impl Iterator<Item = &str> {
+        let names = self.whole.iter().flat_map(|whole| whole.keys());
+        names.map(String::as_str).filter(|name| !["role", "content"].contains(name))
+    }
+
+    /// The same with another text.
+    pub(super) fn saying(&self, content: String) -> Self {
+        let mut whole = self.whole.clone();
+        if let Some(whole) = &mut whole {
+            whole.insert("content".into(), content.as_str().into());
+        }
+        Self { role: self.role, content, whole }
+    }
+}
+
+/// What a row gives its chat template beside messages, under the names that `apply_chat_template` of `transformers` has
+/// for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TemplateInputs {
+    /// Tools that the model may call.
+    pub tools: Option<Value>,
+    /// Documents to answer from.
+    pub documents: Option<Value>,
+    /// Other variables of the template (`chat_template_kwargs`), such as `enable_thinking`.
+    pub kwargs: Map<String, Value>,
+}
+
+impl TemplateInputs {
+    /// Takes `tools`, `documents` and `chat_template_kwargs` out of a row. Tools may be a JSON text, as parquet has no
+    /// column for objects of several shapes.
+    pub(super) fn take(at: &str, fields: &mut Map<String, Value>) -> Result<Self> {
+        let mut list = |name: &str| match take(fields, name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+            Some(Value::String(text)) => match serde_json::from_str(&text) {
+                Ok(list @ Value::Array(_)) => Ok(Some(list)),
+                _ => Err(Error::input(at, format!("`{name}` is a text that is no JSON list"), "")),
+            },
+            Some(Value::Array(list)) if list.is_empty() => Ok(None),
+            Some(list @ Value::Array(_)) => Ok(Some(list)),
+            Some(other) => Err(Error::input(at, format!("`{name}` is {}, not a list", kind(&other)), "")),
+        };
+        let (tools, documents) = (list("tools")?, list("documents")?);
+        let kwargs = match take(fields, "chat_template_kwargs") {
+            None => Map::new(),
+            Some(Value::Object(kwargs)) => kwargs,
+            Some(other) => {
+                let problem = format!("`chat_template_kwargs` is {}, not an object", kind(&other));
+                return Err(Error::input(at, problem, "it holds variables of the chat template"));
+            }
+        };
+        Ok(Self { tools, documents, kwargs })
+    }
+
+    /// The names of what there is.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let lists = [("tools", &self.tools), ("documents", &self.documents)];
+        let given = lists.into_iter().filter(|(_, list)| list.is_some()).map(|(name, _)| name);
+        given.chain(self.kwargs.keys().map(String::as_str))
     }
 }
 
@@ -60,39 +172,83 @@ impl Message {
 pub struct Exchange {
     /// The conversation before the query, oldest first; often empty.
     pub history: Vec<Message>,
-    /// The user's message that the response answers.
-    pub query: String,
+    /// The message that the response answers: the user's, or the result of a tool.
+    pub query: Message,
     /// The assistant's response to judge.
-    pub response: String,
+    pub response: Message,
+    /// What the row gives its chat template beside messages.
+    pub inputs: TemplateInputs,
 }
 
 impl Exchange {
-    /// Splits a conversation that ends with a user query and its response; `at` names the row in errors.
+    /// A response to a query of the user.
+    pub fn new(history: Vec<Message>, query: impl Into<String>, response: impl Into<String>) -> Self {
+        Self {
+            history,
+            query: Message::new(Role::User, query),
+            response: Message::new(Role::Assistant, response),
+            inputs: TemplateInputs::default(),
+        }
+    }
+
+    /// Splits a conversation that ends with a query and its response; `at` names the row in errors.
     ///
     /// # Errors
-    /// The last message is not the assistant's, or the one before it is not the user's.
-    pub fn from_messages(at: &str, mut messages: Vec<Message>) -> Result<Self> {
-        let response = pop(at, &mut messages, Role::Assistant, "the last message, the response to judge,")?;
-        let query = pop(at, &mut messages, Role::User, "the message before the response")?;
-        Ok(Self { history: messages, query, response })
+    /// The last message is not the assistant's, or the one before it is neither the user's nor the result of a tool.
+    pub fn from_messages(at: &str, mut messages: Vec<Message>, inputs: TemplateInputs) -> Result<Self> {
+        let response =
+            pop(at, &mut messages, &[Role::Assistant], "the last message, the response to judge,", "`assistant`")?;
+        let asks = [Role::User, Role::Tool];
+        let query = pop(at, &mut messages, &asks, "the message before the response", "`user`")?;
+        Ok(Self { history: messages, query, response, inputs })
+    }
+
+    /// All messages, oldest first.
+    pub fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.history.iter().chain([&self.query, &self.response])
     }
 }
 
-fn pop(at: &str, messages: &mut Vec<Message>, role: Role, which: &str) -> Result<String> {
+fn pop(at: &str, messages: &mut Vec<Message>, roles: &[Role], which: &str, expected: &str) -> Result<Message> {
     const HINT: &str = "`messages` is a user query followed by the assistant's response";
     match messages.pop() {
-        Some(message) if message.role == role => Ok(message.content),
-        Some(message) => Err(Error::input(
-            at,
-            format!("{which} has role `{}`, not `{}`", message.role.as_str(), role.as_str()),
-            HINT,
-        )),
+        Some(message) if roles.contains(&message.role) => Ok(message),
+        Some(message) => {
+            let problem = format!("{which} has role `{}`, not {expected}", message.role.as_str());
+            Err(Error::input(at, problem, HINT))
+        }
         None => Err(Error::input(at, format!("{which} is missing"), HINT)),
     }
 }
 
+/// Removes a field; `null` counts as missing, as parquet has no other way to say so.
+pub(super) fn take(fields: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    fields.remove(name).filter(|value| !value.is_null())
+}
+
+/// Puts the text of a row's column `system` before its messages.
+///
+/// # Errors
+/// The column is not a text, or the messages begin with another system message.
+pub(super) fn with_system(at: &str, fields: &mut Map<String, Value>, messages: Vec<Message>) -> Result<Vec<Message>> {
+    let system = match take(fields, "system") {
+        None => return Ok(messages),
+        Some(Value::String(text)) if text.is_empty() => return Ok(messages),
+        Some(Value::String(text)) => Message::new(Role::System, text),
+        Some(other) => return Err(Error::input(at, format!("`system` is {}, not a string", kind(&other)), "")),
+    };
+    match messages.first() {
+        Some(first) if *first == system => Ok(messages),
+        Some(first) if first.role == Role::System => {
+            let problem = "`system` is another text than the system message of the conversation";
+            Err(Error::input(at, problem, "leave one of them out"))
+        }
+        _ => Ok([vec![system], messages].concat()),
+    }
+}
+
 /// Reads a list of messages out of `field`; a string is an error here, never a list of characters.
-pub(super) fn parse_messages(at: &str, field: &str, value: Value) -> Result<Vec<Message>> {
+pub(crate) fn parse_messages(at: &str, field: &str, value: Value, report: &mut ReadReport) -> Result<Vec<Message>> {
     let Value::Array(items) = value else {
         return Err(Error::input(
             at,
@@ -100,25 +256,32 @@ pub(super) fn parse_messages(at: &str, field: &str, value: Value) -> Result<Vec<
             r#"a list of messages is written [{"role": "user", "content": "…"}, …]"#,
         ));
     };
-    items.into_iter().enumerate().map(|(i, item)| parse_message(at, &format!("{field}[{i}]"), item)).collect()
+    let each = |(i, item)| parse_message(at, &format!("{field}[{i}]"), item, report);
+    items.into_iter().enumerate().map(each).collect()
 }
 
-/// Reads one message object: `role` and `content`, or ShareGPT's `from` and `value`.
-pub(super) fn parse_message(at: &str, field: &str, mut value: Value) -> Result<Message> {
-    if !value.is_object() {
+/// Reads one message object: `role` and `content`, or ShareGPT's `from` and `value`, and whatever else it carries. Fields
+/// that are `null` are left out, as parquet fills up messages of other shapes with them.
+pub(super) fn parse_message(at: &str, field: &str, value: Value, report: &mut ReadReport) -> Result<Message> {
+    let Value::Object(mut given) = value else {
         return Err(Error::input(
             at,
             format!("`{field}` is {}, not a message", kind(&value)),
             r#"a message is written {"role": "user", "content": "…"}"#,
         ));
-    }
-    let mut take = |name: &str| value.get_mut(name).map(Value::take);
-    let mut string = |names: [&str; 2]| match take(names[0]).or_else(|| take(names[1])) {
-        Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(Error::input(at, format!("`{field}.{}` is {}, not a string", names[0], kind(&other)), "")),
-        None => Err(Error::input(at, format!("`{field}` has no `{}`", names[0]), "")),
     };
-    let (name, content) = (string(["role", "from"])?, string(["content", "value"])?);
+    if !is_readable(&Value::Object(given.clone())) {
+        return Err(Error::input(at, format!("`{field}` is {}, not a message", kind(&Value::Object(given))), ""));
+    }
+    let sharegpt = !given.contains_key("role") && given.contains_key("from");
+    let [role_name, content_name] = if sharegpt { ["from", "value"] } else { ["role", "content"] };
+    let name = match given.get(role_name) {
+        Some(Value::String(name)) => name.clone(),
+        Some(other) => {
+            return Err(Error::input(at, format!("`{field}.{role_name}` is {}, not a string", kind(other)), ""));
+        }
+        None => return Err(Error::input(at, format!("`{field}` has no `role`"), "")),
+    };
     let role = Role::parse(&name).ok_or_else(|| {
         Error::input(
             at,
@@ -126,18 +289,84 @@ pub(super) fn parse_message(at: &str, field: &str, mut value: Value) -> Result<M
             "roles are system, user, assistant and tool; human and gpt are read as user and assistant",
         )
     })?;
-    Ok(Message { role, content })
+    report.role(&name, role);
+    // OpenAI's content may stand beside ShareGPT's role, and the other way round.
+    let content_name = if given.contains_key(content_name) || sharegpt { content_name } else { "content" };
+    let has_calls = ["tool_calls", "function_call"].iter().any(|name| given.get(*name).is_some_and(|v| !v.is_null()));
+    let content = match given.get_mut(content_name).map(Value::take) {
+        Some(Value::String(text)) => Some(text),
+        Some(Value::Array(parts)) => {
+            report.joined_contents += 1;
+            Some(joined(at, &format!("{field}.{content_name}"), parts)?)
+        }
+        None | Some(Value::Null) if has_calls => None,
+        Some(other) => {
+            let problem = format!("`{field}.{content_name}` is {}, not a string", kind(&other));
+            return Err(Error::input(at, problem, ""));
+        }
+        None => return Err(Error::input(at, format!("`{field}` has no `content`"), "")),
+    };
+    // Only here, so that the fields keep their places.
+    let mut fields = Map::new();
+    for (key, value) in given {
+        if key == role_name {
+            fields.insert("role".into(), role.as_str().into());
+        } else if key == content_name {
+            fields.insert("content".into(), content.as_deref().map_or(Value::Null, Value::from));
+        } else if !value.is_null() && is_readable(&value) {
+            fields.insert(key, value);
+        }
+    }
+    Ok(calling(&name, Message::with_fields(role, content.unwrap_or_default(), fields)))
 }
 
-/// What kind of JSON value this is, for error sentences.
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+/// A message logged with the role `name`. Where that says that the content is a call of a tool, as in ShareGPT files, the
+/// call gets the form that templates know; a content that is none stays a text.
+pub(super) fn calling(name: &str, message: Message) -> Message {
+    if ![FUNCTION_CALL, TOOL_CALL].contains(&name.trim().to_ascii_lowercase().as_str()) {
+        return message;
+    }
+    let call = |value: &Value| {
+        let (name, arguments) = (value.get("name")?.as_str()?, value.get("arguments").or(value.get("parameters"))?);
+        Some(serde_json::json!({"type": "function", "function": {"name": name, "arguments": arguments}}))
+    };
+    let calls: Option<Vec<Value>> = match serde_json::from_str(&message.content) {
+        Ok(Value::Array(list)) => list.iter().map(call).collect(),
+        Ok(value) => call(&value).map(|call| vec![call]),
+        Err(_) => None,
+    };
+    let Some(calls) = calls.filter(|calls| !calls.is_empty()) else { return message };
+    let mut fields = message.to_json();
+    fields.insert("content".into(), Value::Null);
+    fields.insert("tool_calls".into(), calls.into());
+    Message::with_fields(message.role, String::new(), fields)
+}
+
+/// The text of a content that comes in parts, of which all are texts. `field` names the content.
+pub(super) fn joined(at: &str, field: &str, parts: Vec<Value>) -> Result<String> {
+    let mut text = String::new();
+    for (index, part) in parts.into_iter().enumerate() {
+        match part_text(&part) {
+            Ok(piece) => text.push_str(piece),
+            Err(what) => {
+                let hint = "wgr reads text only; leave the row out";
+                return Err(Error::input(at, format!("`{field}[{index}]` is {what}, not text"), hint));
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// The text of one part of a content, or what else it is.
+pub(super) fn part_text(part: &Value) -> std::result::Result<&str, String> {
+    match part {
+        Value::String(text) => Ok(text),
+        Value::Object(fields) => match (fields.get("type").and_then(Value::as_str), fields.get("text")) {
+            (None | Some("text" | "input_text" | "output_text"), Some(Value::String(text))) => Ok(text),
+            (Some(kind), _) => Err(format!("a part of type {kind:?}")),
+            (None, _) => Err("a part without a type".into()),
+        },
+        other => Err(kind(other).to_owned()),
     }
 }
 
@@ -146,13 +375,19 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn parse(value: Value) -> Result<(Vec<Message>, ReadReport)> {
+        let mut report = ReadReport::default();
+        Ok((parse_messages("f.jsonl:3", "messages", value, &mut report)?, report))
+    }
+
     #[test]
     fn both_spellings_are_read() {
         let openai = json!([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]);
         let sharegpt = json!([{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]);
         let expected = vec![Message::new(Role::User, "q"), Message::new(Role::Assistant, "a")];
-        assert_eq!(parse_messages("t", "messages", openai).unwrap(), expected);
-        assert_eq!(parse_messages("t", "messages", sharegpt).unwrap(), expected);
+        assert_eq!(parse(openai).unwrap(), (expected.clone(), ReadReport::default()));
+        let (messages, report) = parse(sharegpt).unwrap();
+        assert_eq!((messages, report.translated_roles.len()), (expected, 2));
     }
 
     #[test]
@@ -162,24 +397,102 @@ mod tests {
             (json!(["hello"]), "`messages[0]` is a string, not a message"),
             (json!([{"role": "critic", "content": "x"}]), "unknown role \"critic\""),
             (json!([{"role": "user"}]), "`messages[0]` has no `content`"),
-            (json!([{"role": "user", "content": ["x"]}]), "`messages[0].content` is a list, not a string"),
+            (json!([{"role": "user", "content": null}]), "`messages[0].content` is null, not a string"),
+            (json!([{"role": "user", "content": 3}]), "`messages[0].content` is a number, not a string"),
+            (json!([{"role": "user", "content": [3]}]), "`messages[0].content[0]` is a number, not text"),
+            (
+                json!([{"role": "user", "content": ["x", {"type": "image_url", "image_url": {"url": "u"}}]}]),
+                "`messages[0].content[1]` is a part of type \"image_url\", not text",
+            ),
+            (json!([{"role": "user", "content": [{"type": "input_audio"}]}]), "a part of type \"input_audio\""),
         ] {
-            let error = parse_messages("f.jsonl:3", "messages", value).unwrap_err().to_string();
+            let error = parse(value).unwrap_err().to_string();
             assert!(error.starts_with("f.jsonl:3: ") && error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn contents_in_parts_are_joined_and_counted() {
+        let parts = json!([{"role": "user", "content": [{"type": "text", "text": "a"}, "b", {"text": "c"}]}]);
+        let (messages, report) = parse(parts).unwrap();
+        assert_eq!((messages, report.joined_contents), (vec![Message::new(Role::User, "abc")], 1));
+    }
+
+    #[test]
+    fn roles_of_logs_are_translated_and_counted() {
+        let named = |role: &str| json!({"role": role, "content": "x"});
+        let (messages, report) =
+            parse(json!(["User", "BING", "model", "developer", "ipython", "user"].map(named))).unwrap();
+        let roles: Vec<Role> = messages.iter().map(|message| message.role).collect();
+        assert_eq!(roles, [Role::User, Role::Assistant, Role::Assistant, Role::System, Role::Tool, Role::User]);
+        assert_eq!(
+            report.translated_roles.keys().collect::<Vec<_>>(),
+            ["BING", "User", "developer", "ipython", "model"]
+        );
+    }
+
+    #[test]
+    fn everything_a_message_carries_is_kept_in_its_place() {
+        let call = json!({"id": "1", "function": {"name": "f", "arguments": {"b": 1, "a": 2}}});
+        let given = json!([
+            {"name": "me", "role": "user", "content": "q", "weight": null},
+            {"role": "assistant", "content": null, "tool_calls": [call]},
+            {"role": "assistant", "tool_calls": [call]},
+        ]);
+        let (messages, _) = parse(given).unwrap();
+        let json: Vec<String> = messages.iter().map(|message| Value::from(message.to_json()).to_string()).collect();
+        let calls = r#""tool_calls":[{"id":"1","function":{"name":"f","arguments":{"b":1,"a":2}}}]}"#;
+        assert_eq!(json[0], r#"{"name":"me","role":"user","content":"q"}"#);
+        assert_eq!(json[1], format!(r#"{{"role":"assistant","content":null,{calls}"#));
+        assert_eq!(json[2], format!(r#"{{"role":"assistant",{calls}"#));
+        assert_eq!(messages[0].extra_fields().collect::<Vec<_>>(), ["name"]);
+        assert_eq!(
+            (messages[1].content.as_str(), messages[0].saying("r".into()).to_json()["content"].as_str()),
+            ("", Some("r"))
+        );
+    }
+
+    #[test]
+    fn a_function_call_of_sharegpt_is_a_call() {
+        let call = r#"{"name": "f", "arguments": {"x": 1}}"#;
+        let given = json!([{"from": "function_call", "value": call}, {"from": "function_call", "value": "no call"}]);
+        let (messages, _) = parse(given).unwrap();
+        let expected = json!({"role": "assistant", "content": null, "tool_calls": [
+            {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}]});
+        assert_eq!(Value::from(messages[0].to_json()), expected);
+        assert_eq!(messages[1], Message::new(Role::Assistant, "no call"));
     }
 
     #[test]
     fn an_exchange_ends_with_query_and_response() {
         let conversation = [Role::System, Role::User, Role::Assistant, Role::User, Role::Assistant];
         let messages: Vec<_> = conversation.iter().enumerate().map(|(i, r)| Message::new(*r, i.to_string())).collect();
-        let exchange = Exchange::from_messages("t", messages.clone()).unwrap();
-        assert_eq!((exchange.query.as_str(), exchange.response.as_str()), ("3", "4"));
+        let of = |messages: &[Message]| Exchange::from_messages("t", messages.to_vec(), TemplateInputs::default());
+        let exchange = of(&messages).unwrap();
+        assert_eq!((exchange.query.content.as_str(), exchange.response.content.as_str()), ("3", "4"));
         assert_eq!(exchange.history, messages[..3]);
+        assert_eq!(exchange.messages().cloned().collect::<Vec<_>>(), messages);
 
-        let error = Exchange::from_messages("t", messages[..4].to_vec()).unwrap_err().to_string();
+        let error = of(&messages[..4]).unwrap_err().to_string();
         assert!(error.contains("has role `user`, not `assistant`"), "{error}");
-        let error = Exchange::from_messages("t", messages[4..].to_vec()).unwrap_err().to_string();
+        let error = of(&messages[4..]).unwrap_err().to_string();
         assert!(error.contains("the message before the response is missing"), "{error}");
+        let after_tool = [&messages[..3], &[Message::new(Role::Tool, "r"), messages[4].clone()]].concat();
+        assert_eq!(of(&after_tool).unwrap().query.role, Role::Tool);
+    }
+
+    #[test]
+    fn a_column_of_its_own_may_hold_the_system_message() {
+        let user = Message::new(Role::User, "q");
+        let with = |value: Value, messages: Vec<Message>| {
+            with_system("t", &mut Map::from_iter([("system".to_owned(), value)]), messages)
+        };
+        let system = Message::new(Role::System, "s");
+        let expected = vec![system.clone(), user.clone()];
+        assert_eq!(with("s".into(), vec![user.clone()]).unwrap(), expected);
+        assert_eq!(with("s".into(), expected.clone()).unwrap(), expected);
+        assert_eq!(with("".into(), vec![user.clone()]).unwrap(), [user.clone()]);
+        assert!(with("other".into(), expected).unwrap_err().to_string().contains("another text"));
+        assert!(with(3.into(), vec![user]).unwrap_err().to_string().contains("`system` is a number"));
     }
 }

@@ -1,37 +1,48 @@
 //! From files to packed token batches: rows, templates, tokenization, the sampler and packing.
 //!
 //! In reading order: [`records`] opens JSONL, JSON and parquet files; [`rows`] makes typed, checked [`Row`]s of
-//! them, out of [`message`]s and [`preference`] pairs, or [`prompts`]; [`template`] turns a conversation into the one prompt that
-//! training, scoring and evaluation share ([`chat_template`] is the model's own, for generation); [`tokenize`]
-//! encodes and truncates; [`sampler`] orders rows into micro-batches; [`packing`] lays a batch end to end.
+//! them, out of [`message`]s, [`preference`] pairs and [`ratings`], or [`prompts`], and [`read_report`] counts what had to be
+//! mended; [`template`] turns a conversation into the one prompt that training, scoring and evaluation share
+//! ([`chat_template`] is the model's own, found in its [`tokenizer_files`]); [`tokenize`] encodes and truncates; [`sampler`]
+//! orders rows into micro-batches; [`packing`] lays a batch end to end.
 
 pub mod chat_template;
 mod columns;
 pub mod completions;
 pub mod conversations;
+mod elements;
+mod json;
 pub mod message;
+mod opened;
 pub mod packing;
 pub mod preference;
 pub mod prompts;
+mod python;
+pub mod ratings;
+pub mod read_report;
 pub mod records;
 pub mod rows;
 pub mod sampler;
 pub mod synthetic;
 pub mod template;
 pub mod tokenize;
+pub mod tokenizer_files;
 mod truncate;
 
-pub use chat_template::ChatTemplate;
+pub use chat_template::{ChatTemplate, NamedTemplate, SpecialTokens};
 pub use completions::{Completion, PackedCompletions};
 pub use conversations::Conversation;
-pub use message::{Exchange, Message, Role};
+pub use message::{Exchange, Message, Role, TemplateInputs};
 pub use packing::{Packed, scoring_batches};
 pub use preference::Preference;
+pub use ratings::RatingScale;
+pub use read_report::ReadReport;
 pub use records::{Record, Records};
-pub use rows::{Content, Purpose, Row, RowReader, read_rows};
+pub use rows::{Content, Purpose, Row, RowReader, read_rated_rows, read_rows};
 pub use sampler::Sampler;
 pub use template::Template;
-pub use tokenize::{Encoder, Example, TruncationReport};
+pub use tokenize::{Encoder, EncodingReport, Example, TruncationReport, Vocabulary};
+pub use tokenizer_files::TokenizerFiles;
 
 /// The folder of real data that some tests read, or `None`, said in a line, where there is none.
 #[cfg(test)]

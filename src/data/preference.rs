@@ -3,7 +3,9 @@
 //! The dataset formats follow TRL's documentation, "Dataset formats and types": standard (strings) or
 //! conversational (message lists), with an explicit prompt or one implied by what both completions share.
 
-use super::message::{Exchange, Message, Role, kind, parse_message, parse_messages};
+use super::json::kind;
+use super::message::{Exchange, Message, Role, TemplateInputs, parse_message, parse_messages, take, with_system};
+use super::read_report::ReadReport;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 
@@ -19,7 +21,7 @@ pub enum Preference {
         /// The other one.
         rejected: String,
     },
-    /// Messages: `prompt` ends with a user message, each completion with an assistant message.
+    /// Messages: `prompt` ends with what is to be answered, each completion with an assistant message.
     Chat {
         /// The conversation both completions continue.
         prompt: Vec<Message>,
@@ -27,83 +29,162 @@ pub enum Preference {
         chosen: Vec<Message>,
         /// The other one.
         rejected: Vec<Message>,
+        /// What the row gives its chat template beside messages.
+        inputs: TemplateInputs,
     },
+}
+
+/// The prompt that a row gives beside its completions.
+enum Given {
+    /// None: the completions hold it themselves.
+    Nothing,
+    /// A string, which may be the user's message or a rendering of the whole prompt.
+    Text(String),
+    /// Messages.
+    Messages(Vec<Message>),
 }
 
 impl Preference {
     /// Reads `prompt` (or ShareGPT's `conversations`), `chosen` and `rejected`; `at` names the row in errors.
-    pub(super) fn parse(at: &str, fields: &mut Map<String, Value>) -> Result<Self> {
-        let mut take = |name: &str| fields.remove(name).filter(|value| !value.is_null());
-        let prompt = take("prompt").or_else(|| take("conversations"));
+    pub(super) fn parse(at: &str, fields: &mut Map<String, Value>, report: &mut ReadReport) -> Result<Self> {
+        let prompt = take(fields, "prompt").or_else(|| take(fields, "conversations"));
         let mut completion = |name: &str| {
-            take(name).ok_or_else(|| {
+            take(fields, name).ok_or_else(|| {
                 Error::input(at, format!("the pair has no `{name}`"), "a pair holds `prompt`, `chosen` and `rejected`")
             })
         };
         let pair = match (prompt, completion("chosen")?, completion("rejected")?) {
             (None, Value::String(chosen), Value::String(rejected)) => Self::Text { prompt: None, chosen, rejected },
             (Some(Value::String(prompt)), Value::String(chosen), Value::String(rejected)) => {
+                let repeats = |side: &String| !prompt.is_empty() && side.starts_with(&prompt);
+                report.repeated_texts += usize::from(repeats(&chosen) && repeats(&rejected));
                 Self::Text { prompt: Some(prompt), chosen, rejected }
             }
             (prompt, chosen, rejected) => {
-                let prompt = prompt.map(|value| parse_side(at, "prompt", value, Role::User)).transpose()?;
-                let chosen = parse_side(at, "chosen", chosen, Role::Assistant)?;
-                let rejected = parse_side(at, "rejected", rejected, Role::Assistant)?;
-                Self::split_prompt(prompt, chosen, rejected)
+                let prompt = match prompt {
+                    None => Given::Nothing,
+                    Some(Value::String(text)) => Given::Text(text),
+                    Some(value) => Given::Messages(parse_side(at, "prompt", value, Role::User, report)?),
+                };
+                let chosen = parse_side(at, "chosen", chosen, Role::Assistant, report)?;
+                let rejected = parse_side(at, "rejected", rejected, Role::Assistant, report)?;
+                let (prompt, [chosen, rejected]) = divided(at, prompt, [chosen, rejected], report)?;
+                let prompt = with_system(at, fields, prompt)?;
+                Self::Chat { prompt, chosen, rejected, inputs: TemplateInputs::take(at, fields)? }
             }
         };
-        // Every later reader may rely on both sides being a complete exchange.
-        pair.exchanges(at)?;
+        pair.check(at)?;
         Ok(pair)
+    }
+
+    /// Every later reader may rely on a prompt that ends with something to answer, and on completions that end with an
+    /// answer.
+    fn check(&self, at: &str) -> Result<()> {
+        let Self::Chat { prompt, chosen, rejected, .. } = self else { return Ok(()) };
+        for side in [chosen, rejected] {
+            let whole = [&prompt[..], &side[..]].concat();
+            let ends = whole.iter().rposition(|message| message.role != Role::Assistant);
+            match whole.last() {
+                // Several messages of the assistant in a row answer what came before all of them.
+                Some(last) if last.role == Role::Assistant && ends.is_some() => {}
+                // The sentence for what is missing.
+                _ => drop(Exchange::from_messages(at, whole, TemplateInputs::default())?),
+            }
+        }
+        Ok(())
     }
 
     /// Chosen and rejected as exchanges to judge; a text pair's prompt is the query. `at` names the row in errors.
     ///
     /// # Errors
-    /// A conversational side does not end with a user query and a response, which no pair read from a file does.
+    /// A conversational side does not end with a query and a response.
     pub fn exchanges(&self, at: &str) -> Result<[Exchange; 2]> {
         match self {
-            Self::Text { prompt, chosen, rejected } => Ok([chosen, rejected].map(|response| Exchange {
-                history: Vec::new(),
-                query: prompt.clone().unwrap_or_default(),
-                response: response.clone(),
-            })),
-            Self::Chat { prompt, chosen, rejected } => {
-                let side = |completion: &[Message]| Exchange::from_messages(at, [prompt, completion].concat());
+            Self::Text { prompt, chosen, rejected } => Ok([chosen, rejected]
+                .map(|response| Exchange::new(Vec::new(), prompt.clone().unwrap_or_default(), response.clone()))),
+            Self::Chat { prompt, chosen, rejected, inputs } => {
+                let side =
+                    |completion: &[Message]| Exchange::from_messages(at, [prompt, completion].concat(), inputs.clone());
                 Ok([side(chosen)?, side(rejected)?])
             }
         }
     }
+}
 
-    /// Moves the messages that both completions begin with into the prompt: all they share where the prompt is
-    /// implicit, and the prompt itself where each completion repeats it.
-    fn split_prompt(prompt: Option<Vec<Message>>, mut chosen: Vec<Message>, mut rejected: Vec<Message>) -> Self {
-        let prompt = match prompt {
-            Some(prompt) => {
-                if chosen.starts_with(&prompt) && rejected.starts_with(&prompt) {
-                    chosen.drain(..prompt.len());
-                    rejected.drain(..prompt.len());
-                }
-                prompt
-            }
-            None => {
-                let same = chosen.iter().zip(&rejected).take_while(|(a, b)| a == b).count();
-                // Two equal completions still keep their last message each.
-                let shared = same.min(chosen.len().saturating_sub(1)).min(rejected.len().saturating_sub(1));
-                rejected.drain(..shared);
-                chosen.drain(..shared).collect()
-            }
-        };
-        Self::Chat { prompt, chosen, rejected }
+/// Finds where the prompt ends.
+///
+/// Completions that hold the conversation themselves share its messages, and all that both share is the prompt, as TRL
+/// computes it. What the row gives as its prompt must then say the same: those messages, some of them, or their text.
+/// Completions that begin with a response continue the given prompt.
+fn divided(
+    at: &str,
+    given: Given,
+    sides: [Vec<Message>; 2],
+    report: &mut ReadReport,
+) -> Result<(Vec<Message>, [Vec<Message>; 2])> {
+    let same = sides[0].iter().zip(&sides[1]).take_while(|(a, b)| a == b).count();
+    // Two equal completions still keep their last message each.
+    let shared = same.min(sides[0].len().saturating_sub(1)).min(sides[1].len().saturating_sub(1));
+    let split = |count: usize| {
+        let rest = [&sides[0], &sides[1]].map(|side| side[count..].to_vec());
+        (sides[0][..count].to_vec(), rest)
+    };
+    let given = match given {
+        Given::Nothing => return Ok(split(shared)),
+        Given::Text(text) if shared > 0 && renders(&text, &sides[0][..shared]) => {
+            report.repeated_prompts += 1;
+            return Ok(split(shared));
+        }
+        Given::Text(text) => vec![Message::new(Role::User, text)],
+        Given::Messages(messages) => messages,
+    };
+    if !given.is_empty() && sides[0][..shared].windows(given.len()).any(|window| window == given) {
+        report.repeated_prompts += 1;
+        return Ok(split(shared));
     }
+    // The last messages of the prompt may be the first of both completions.
+    let overlap = (1..=shared.min(given.len())).rev().find(|n| given[given.len() - n..] == sides[0][..*n]);
+    if let Some(overlap) = overlap {
+        report.repeated_prompts += 1;
+        let (rest, sides) = split(shared);
+        return Ok(([&given[..], &rest[overlap..]].concat(), sides));
+    }
+    let answers =
+        |side: &Vec<Message>| side.first().is_none_or(|first| matches!(first.role, Role::Assistant | Role::Tool));
+    if sides.iter().all(answers) {
+        return Ok((given, sides));
+    }
+    let asks = |side: &Vec<Message>| side.first().is_some_and(|first| first.role == Role::User);
+    let is_open = given.last().is_none_or(|last| last.role != Role::User && last.role != Role::Tool);
+    if is_open && sides.iter().all(asks) {
+        let (rest, sides) = split(shared);
+        return Ok(([given, rest].concat(), sides));
+    }
+    let problem = "`prompt` and the completions contradict each other: both begin a conversation, but not the same one";
+    Err(Error::input(at, problem, "leave `prompt` out, or the messages of the prompt in `chosen` and `rejected`"))
+}
+
+/// Whether a text is the question of a conversation, or a rendering of all its messages.
+fn renders(text: &str, messages: &[Message]) -> bool {
+    let is_query = |message: &Message| message.role == Role::User && message.content.trim() == text.trim();
+    let mut rest = text;
+    let mut follows = |message: &Message| match rest.split_once(message.content.trim()) {
+        Some((_, after)) => {
+            rest = after;
+            true
+        }
+        None => false,
+    };
+    messages.iter().any(is_query)
+        || messages.iter().any(|message| message.role == Role::User) && messages.iter().all(&mut follows)
 }
 
 /// A prompt or completion of a conversational pair: a list, one message, or a bare string of the implied role.
-fn parse_side(at: &str, field: &str, value: Value, role: Role) -> Result<Vec<Message>> {
+fn parse_side(at: &str, field: &str, value: Value, role: Role, report: &mut ReadReport) -> Result<Vec<Message>> {
     match value {
-        Value::String(content) => Ok(vec![Message { role, content }]),
-        Value::Object(_) => Ok(vec![parse_message(at, field, value)?]),
-        Value::Array(_) => parse_messages(at, field, value),
+        Value::String(content) => Ok(vec![Message::new(role, content)]),
+        Value::Object(_) => Ok(vec![parse_message(at, field, value, report)?]),
+        Value::Array(_) => parse_messages(at, field, value, report),
         other => Err(Error::input(at, format!("`{field}` is {}, not a string or messages", kind(&other)), "")),
     }
 }
@@ -115,7 +196,7 @@ mod tests {
 
     fn parse(value: Value) -> Result<Preference> {
         let Value::Object(mut fields) = value else { unreachable!() };
-        Preference::parse("t", &mut fields)
+        Preference::parse("t", &mut fields, &mut ReadReport::default())
     }
 
     fn chat() -> Preference {
@@ -123,6 +204,7 @@ mod tests {
             prompt: vec![Message::new(Role::User, "q")],
             chosen: vec![Message::new(Role::Assistant, "good")],
             rejected: vec![Message::new(Role::Assistant, "bad")],
+            inputs: TemplateInputs::default(),
         }
     }
 
@@ -158,7 +240,8 @@ mod tests {
     #[test]
     fn equal_completions_keep_a_response_each() {
         let side = json!([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]);
-        let Preference::Chat { prompt, chosen, rejected } = parse(json!({"chosen": side, "rejected": side})).unwrap()
+        let Preference::Chat { prompt, chosen, rejected, .. } =
+            parse(json!({"chosen": side, "rejected": side})).unwrap()
         else {
             unreachable!()
         };
@@ -176,5 +259,65 @@ mod tests {
             let error = parse(value).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn the_prompt_is_what_both_completions_share_however_it_is_given() {
+        let message = |role: &str, content: &str| json!({"role": role, "content": content});
+        let (system, user) = (message("system", "Be terse."), message("user", "q"));
+        let (good, bad) = (message("assistant", "good"), message("assistant", "bad"));
+        let (early, more) = (message("assistant", "a"), message("user", "more"));
+        let long = [&system, &user, &early, &more];
+        let sides = |prompt: Value, before: &[&Value]| {
+            let side = |last: &Value| before.iter().copied().chain([last]).cloned().collect::<Vec<_>>();
+            json!({"prompt": prompt, "chosen": side(&good), "rejected": side(&bad)})
+        };
+        for (row, before) in [
+            (sides(json!("q"), &[&system, &user]), &long[..2]),
+            (sides(json!(" q\n"), &[&system, &user]), &long[..2]),
+            (sides(json!("<|system|>Be terse.\n<|user|>q\n<|assistant|>"), &[&system, &user]), &long[..2]),
+            (sides(json!([user]), &[&system, &user]), &long[..2]),
+            (sides(json!([system]), &[&system, &user]), &long[..2]),
+            (sides(user.clone(), &[&system, &user]), &long[..2]),
+            (sides(json!([system, user]), &[&system, &user]), &long[..2]),
+            (sides(json!([system, user]), &[&user]), &long[..2]),
+            (sides(json!([system]), &[&user]), &long[..2]),
+            (sides(json!([system, user]), &[]), &long[..2]),
+            (sides(json!("q"), &long), &long[..]),
+            (sides(json!([system, user, early]), &[&more]), &long[..]),
+            (sides(Value::Null, &long), &long[..]),
+        ] {
+            let expected = parse(json!({"prompt": before, "chosen": [good], "rejected": [bad]})).unwrap();
+            assert_eq!(parse(row.clone()).unwrap(), expected, "{row}");
+        }
+        for row in [
+            sides(json!("another question"), &[&system, &user]),
+            sides(json!([message("user", "p")]), &[&user]),
+            sides(json!([user]), &[&system]),
+        ] {
+            let error = parse(row.clone()).unwrap_err().to_string();
+            assert!(error.contains("contradict each other"), "{row}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_row_brings_its_system_message_and_what_its_template_needs() {
+        let row = json!({
+            "system": "Be terse.", "prompt": "q", "chosen": "good", "rejected": "bad",
+            "tools": "[{\"name\": \"f\"}]", "chat_template_kwargs": {"x": 1},
+        });
+        let Value::Object(mut fields) = row else { unreachable!() };
+        // Strings need no chat template, so they leave such columns alone.
+        let strings = Preference::parse("t", &mut fields.clone(), &mut ReadReport::default()).unwrap();
+        assert!(matches!(strings, Preference::Text { .. }));
+        fields.insert("prompt".into(), json!([{"role": "user", "content": "q"}]));
+        let Preference::Chat { prompt, inputs, .. } =
+            Preference::parse("t", &mut fields, &mut ReadReport::default()).unwrap()
+        else {
+            unreachable!()
+        };
+        assert_eq!(prompt, [Message::new(Role::System, "Be terse."), Message::new(Role::User, "q")]);
+        assert_eq!(inputs.names().collect::<Vec<_>>(), ["tools", "x"]);
+        assert!(fields.is_empty());
     }
 }

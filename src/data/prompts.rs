@@ -1,16 +1,31 @@
 //! Prompts to sample from.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::message::{Exchange, Message, Role, kind, parse_messages};
+use super::json::kind;
+use super::message::{Exchange, Message, Role, TemplateInputs, parse_messages, take, with_system};
+use super::read_report::ReadReport;
 use super::records::{Record, records};
+use super::rows::Ids;
 use crate::{Error, Result};
 
 /// The columns prompts are made of.
-const COLUMNS: [&str; 3] = ["id", "prompt", "messages"];
+const COLUMNS: [&str; 9] = [
+    "id",
+    "prompt",
+    "messages",
+    "conversations",
+    "conversation",
+    "system",
+    "tools",
+    "documents",
+    "chat_template_kwargs",
+];
+
+/// Where a conversation stands, by its names in data sets.
+const CONVERSATION: [&str; 3] = ["messages", "conversations", "conversation"];
 
 /// What a prompt says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +43,8 @@ pub struct Prompt {
     pub id: String,
     /// What it says.
     pub ask: Ask,
+    /// What the row gives its chat template beside messages.
+    pub inputs: TemplateInputs,
 }
 
 impl Prompt {
@@ -37,10 +54,10 @@ impl Prompt {
     /// The conversation does not end with what the user says, which no prompt read from a file does.
     pub fn exchange(&self, response: &str) -> Result<Exchange> {
         match &self.ask {
-            Ask::Text(text) => Ok(Exchange { history: vec![], query: text.clone(), response: response.to_owned() }),
+            Ask::Text(text) => Ok(Exchange::new(vec![], text, response)),
             Ask::Chat(messages) => {
-                let response = Message::new(Role::Assistant, response);
-                Exchange::from_messages(&format!("prompt {:?}", self.id), [&messages[..], &[response]].concat())
+                let (at, response) = (format!("prompt {:?}", self.id), Message::new(Role::Assistant, response));
+                Exchange::from_messages(&at, [&messages[..], &[response]].concat(), self.inputs.clone())
             }
         }
     }
@@ -49,84 +66,84 @@ impl Prompt {
     pub fn to_json(&self) -> Value {
         match &self.ask {
             Ask::Text(text) => json!(text),
-            Ask::Chat(messages) => {
-                let message = |m: &Message| json!({"role": m.role.as_str(), "content": m.content});
-                messages.iter().map(message).collect()
-            }
+            Ask::Chat(messages) => messages.iter().map(|message| Value::from(message.to_json())).collect(),
         }
     }
 }
 
-/// All prompts of `paths`, in order: rows `{"id", "prompt"}`, a string or messages, or `{"id", "messages"}`, of which an
-/// assistant's messages at the end are left out.
+/// All prompts of `paths`, in order, and what became of their irregularities: rows `{"id", "prompt"}`, a string or messages,
+/// or `{"id", "messages"}`, of which an assistant's messages at the end are left out.
 ///
 /// # Errors
-/// A file is missing, empty or broken, a row has no prompt or one that does not end with the user, or an id is used twice;
-/// each names the file and line.
-pub fn read(paths: &[PathBuf]) -> Result<Vec<Prompt>> {
-    let mut prompts = vec![];
-    let mut places: HashMap<String, String> = HashMap::new();
+/// A file is missing, empty or broken, a row has no prompt or one that does not end with something to answer, or an id is
+/// used twice in a file; each names the file and line.
+pub fn read(paths: &[PathBuf]) -> Result<(Vec<Prompt>, ReadReport)> {
+    let (mut prompts, mut report, mut ids) = (vec![], ReadReport::default(), Ids::default());
     for path in paths {
         let before = prompts.len();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        for record in records(path, &COLUMNS)? {
-            let record = record?;
-            let place = record.place.clone();
+        let (file, records) = (path.display().to_string(), records(path, &COLUMNS)?);
+        report.unused_columns(&file, records.undecoded.iter().cloned());
+        for record in records {
+            let mut record = record?;
             let unnamed = format!("{stem}:{}", record.number);
-            let prompt = parse(record, unnamed)?;
-            if let Some(earlier) = places.insert(prompt.id.clone(), place.clone()) {
-                let problem = format!("the id {:?} was already used at {earlier}", prompt.id);
-                return Err(Error::input(place, problem, "ids must be unique over all files of a run"));
-            }
-            prompts.push(prompt);
+            let prompt = parse(&mut record, unnamed, &mut report)?;
+            report.unused(&file, &record.fields);
+            let id = ids.unique(path, &record.place, prompt.id, &mut report)?;
+            prompts.push(Prompt { id, ..prompt });
         }
         if prompts.len() == before {
-            return Err(Error::input(path.display().to_string(), "holds no prompts", ""));
+            return Err(Error::input(file, "holds no prompts", ""));
         }
     }
-    Ok(prompts)
+    Ok((prompts, report))
 }
 
-fn parse(record: Record, unnamed: String) -> Result<Prompt> {
-    let Record { place, mut fields, .. } = record;
-    let mut take = |name: &str| fields.remove(name).filter(|value| !value.is_null());
-    let id = match take("id") {
+fn parse(record: &mut Record, unnamed: String, report: &mut ReadReport) -> Result<Prompt> {
+    report.lone_surrogates += usize::from(record.mended);
+    let Record { place, fields, .. } = record;
+    let id = match take(fields, "id") {
         None => unnamed,
         Some(Value::String(id)) => id,
         Some(Value::Number(id)) => id.to_string(),
         Some(other) => {
-            return Err(Error::input(place, format!("`id` is {}, not a string or a number", kind(&other)), ""));
+            let problem = format!("`id` is {}, not a string or a number", kind(&other));
+            return Err(Error::input(place.as_str(), problem, ""));
         }
     };
     let at = format!("{place}: prompt {id:?}");
-    let ask = match (take("prompt"), take("messages")) {
-        (Some(Value::String(text)), _) if text.is_empty() => return Err(Error::input(at, "`prompt` is empty", "")),
-        (Some(Value::String(text)), _) => Ask::Text(text),
-        (Some(messages), _) => Ask::Chat(parse_messages(&at, "prompt", messages)?),
-        (None, Some(messages)) => {
-            let mut messages = parse_messages(&at, "messages", messages)?;
+    let conversation = |fields: &mut serde_json::Map<String, Value>| {
+        CONVERSATION.into_iter().find_map(|name| Some((name, take(fields, name)?)))
+    };
+    let messages = match take(fields, "prompt") {
+        Some(Value::String(text)) if text.is_empty() => return Err(Error::input(at, "`prompt` is empty", "")),
+        Some(Value::String(text)) => {
+            return Ok(Prompt { id, ask: Ask::Text(text), inputs: TemplateInputs::default() });
+        }
+        Some(messages) => parse_messages(&at, "prompt", messages, report)?,
+        None => {
+            let Some((name, messages)) = conversation(fields) else {
+                let hint = r#"write {"id", "prompt"}, a string or messages, or {"id", "messages"}"#;
+                return Err(Error::input(at, "the row has neither `prompt` nor `messages`", hint));
+            };
+            let mut messages = parse_messages(&at, name, messages, report)?;
             // Rows of whole conversations serve as prompts, too: what was answered is sampled anew.
             while messages.last().is_some_and(|message| message.role == Role::Assistant) {
                 messages.pop();
             }
-            Ask::Chat(messages)
-        }
-        (None, None) => {
-            let hint = r#"write {"id", "prompt"}, a string or messages, or {"id", "messages"}"#;
-            return Err(Error::input(at, "the row has neither `prompt` nor `messages`", hint));
+            messages
         }
     };
-    let prompt = Prompt { id, ask };
-    if let Ask::Chat(messages) = &prompt.ask
-        && messages.last().is_none_or(|message| message.role != Role::User)
-    {
+    if messages.last().is_none_or(|message| !matches!(message.role, Role::User | Role::Tool)) {
         return Err(Error::input(
             at,
             "the conversation does not end with the user",
             "a prompt is what is to be answered",
         ));
     }
-    Ok(prompt)
+    let messages = with_system(&at, fields, messages)?;
+    let inputs = TemplateInputs::take(&at, fields)?;
+    Ok(Prompt { id, ask: Ask::Chat(messages), inputs })
 }
 
 #[cfg(test)]
@@ -137,7 +154,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prompts.jsonl");
         std::fs::write(&path, lines).unwrap();
-        read(&[path])
+        Ok(read(&[path])?.0)
     }
 
     #[test]
@@ -159,10 +176,13 @@ mod tests {
             ("7", chat(&[(Role::User, "Why?")])),
             ("prompts:3", chat(&[(Role::System, "Be brief."), (Role::User, "Why?")])),
         ];
-        assert_eq!(prompts, asks.map(|(id, ask)| Prompt { id: id.into(), ask }));
+        assert_eq!(prompts, asks.map(|(id, ask)| Prompt { id: id.into(), ask, inputs: TemplateInputs::default() }));
         let exchange = prompts[2].exchange("Because.").unwrap();
-        assert_eq!((exchange.history.len(), &*exchange.query, &*exchange.response), (1, "Why?", "Because."));
-        assert_eq!(prompts[0].exchange("Because.").unwrap().query, "Why?");
+        assert_eq!(
+            (exchange.history.len(), &*exchange.query.content, &*exchange.response.content),
+            (1, "Why?", "Because.")
+        );
+        assert_eq!(prompts[0].exchange("Because.").unwrap().query.content, "Why?");
     }
 
     #[test]

@@ -1,22 +1,25 @@
 //! Typed rows of one or many files: read, checked against what the run needs, named when they are wrong.
 
-use super::message::{Exchange, Message, Role, kind, parse_messages};
+use super::json::{is_readable, kind};
+use super::message::{Exchange, Message, Role, TemplateInputs, parse_messages, take, with_system};
 use super::preference::Preference;
+use super::ratings::{self, RatingScale};
+use super::read_report::ReadReport;
 use super::records::{Record, Records, records};
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a row is read for: it decides which rows are welcome and what its label must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Texts and chats to score; labels are not looked at.
     Score,
-    /// Texts and chats with whole labels `1..=levels`.
+    /// Texts and chats with whole labels `1..=levels`, and pairs of rated responses.
     Levels(u32),
-    /// Texts and chats with any finite label.
+    /// Texts and chats with any finite label, and pairs of rated responses.
     Regression,
     /// Preference pairs.
     Preference,
@@ -44,17 +47,38 @@ pub enum Content {
     Pair(Preference),
 }
 
-/// The columns rows are made of.
-const COLUMNS: [&str; 9] =
-    ["id", "text", "label", "history", "messages", "prompt", "conversations", "chosen", "rejected"];
+/// The columns rows are made of, beside those of ratings.
+const COLUMNS: [&str; 14] = [
+    "id",
+    "text",
+    "label",
+    "history",
+    "messages",
+    "conversations",
+    "conversation",
+    "prompt",
+    "chosen",
+    "rejected",
+    "system",
+    "tools",
+    "documents",
+    "chat_template_kwargs",
+];
+
+/// Where a conversation stands, by its names in data sets.
+const CONVERSATION: [&str; 3] = ["messages", "conversations", "conversation"];
 
 /// Streams rows out of files; ends at the first error.
 pub struct RowReader {
     purpose: Purpose,
+    scale: RatingScale,
     waiting: VecDeque<PathBuf>,
     open: Option<OpenFile>,
-    /// Where each id was seen.
-    places: HashMap<String, String>,
+    /// Rows of a record that made several.
+    ready: VecDeque<Row>,
+    ids: Ids,
+    /// What became of irregularities so far.
+    pub report: ReadReport,
 }
 
 struct OpenFile {
@@ -63,27 +87,76 @@ struct OpenFile {
     is_empty: bool,
 }
 
+/// The ids of everything that is read together, so that each stands for one row.
+#[derive(Default)]
+pub(crate) struct Ids {
+    /// The file and the place in it of each id.
+    places: HashMap<String, (PathBuf, String)>,
+}
+
+impl Ids {
+    /// The id of a row at `place` in `file`, with the name of the file before it where another file has it, too.
+    ///
+    /// # Errors
+    /// The same file has it, too.
+    pub(crate) fn unique(&mut self, file: &Path, place: &str, id: String, report: &mut ReadReport) -> Result<String> {
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        // The second of two files of one name has its whole path before its ids.
+        for candidate in [id.clone(), format!("{stem}/{id}"), format!("{}/{id}", file.display())] {
+            match self.places.entry(candidate) {
+                Entry::Vacant(free) => {
+                    if *free.key() != id {
+                        *report.shared_ids.entry(file.display().to_string()).or_default() += 1;
+                    }
+                    let unique = free.key().clone();
+                    free.insert((file.to_owned(), place.to_owned()));
+                    return Ok(unique);
+                }
+                Entry::Occupied(taken) if taken.get().0 == file => {
+                    let problem = format!("the id {id:?} was already used at {}", taken.get().1);
+                    return Err(Error::input(place, problem, "ids must be unique within a file"));
+                }
+                Entry::Occupied(_) => {}
+            }
+        }
+        Err(Error::input(place, format!("the id {id:?} was already used"), "the same file is named twice"))
+    }
+}
+
 impl RowReader {
     /// A reader over `paths` in that order.
     ///
     /// # Errors
     /// No path is given. What is wrong with a file or a row is reported by the iterator.
-    pub fn new(paths: &[PathBuf], purpose: Purpose) -> Result<Self> {
+    pub fn new(paths: &[PathBuf], purpose: Purpose, scale: RatingScale) -> Result<Self> {
         if paths.is_empty() {
             return Err(Error::input("input", "no file is named", "name at least one JSONL or parquet file"));
         }
-        Ok(Self { purpose, waiting: paths.to_vec().into(), open: None, places: HashMap::new() })
+        Ok(Self {
+            purpose,
+            scale,
+            waiting: paths.to_vec().into(),
+            open: None,
+            ready: VecDeque::new(),
+            ids: Ids::default(),
+            report: ReadReport::default(),
+        })
     }
 
     fn next_row(&mut self) -> Result<Option<Row>> {
         loop {
+            if let Some(row) = self.ready.pop_front() {
+                return Ok(Some(row));
+            }
             let Some(file) = &mut self.open else {
                 let Some(path) = self.waiting.pop_front() else { return Ok(None) };
-                let records = records(&path, &COLUMNS)?;
+                let columns: Vec<&str> = COLUMNS.into_iter().chain(ratings::COLUMNS.into_iter().flatten()).collect();
+                let records = records(&path, &columns)?;
+                self.report.unused_columns(&path.display().to_string(), records.undecoded.iter().cloned());
                 self.open = Some(OpenFile { path, records, is_empty: true });
                 continue;
             };
-            let Some(record) = file.records.next().transpose()? else {
+            let Some(mut record) = file.records.next().transpose()? else {
                 if file.is_empty {
                     return Err(Error::input(file.path.display().to_string(), "holds no rows", ""));
                 }
@@ -93,19 +166,12 @@ impl RowReader {
             file.is_empty = false;
             let stem = file.path.file_stem().unwrap_or_default().to_string_lossy();
             let unnamed = format!("{stem}:{}", record.number);
-            let place = record.place.clone();
-            let row = parse_row(record, unnamed, self.purpose)?;
-            match self.places.entry(row.id.clone()) {
-                Entry::Vacant(free) => free.insert(place),
-                Entry::Occupied(taken) => {
-                    return Err(Error::input(
-                        place,
-                        format!("the id {:?} was already used at {}", row.id, taken.get()),
-                        "ids must be unique over all files of a run",
-                    ));
-                }
-            };
-            return Ok(Some(row));
+            let rows = parse_rows(&mut record, unnamed, self.purpose, self.scale, &mut self.report)?;
+            self.report.unused(&file.path.display().to_string(), &record.fields);
+            for row in rows {
+                let id = self.ids.unique(&file.path, &record.place, row.id, &mut self.report)?;
+                self.ready.push_back(Row { id, ..row });
+            }
         }
     }
 }
@@ -122,69 +188,129 @@ impl Iterator for RowReader {
     }
 }
 
-/// All rows of `paths`, in order.
+/// All rows of `paths`, in order, and what became of their irregularities. Ratings run from 1 to 5.
 ///
 /// # Errors
 /// A file is missing, empty or broken, a row is malformed or of the wrong kind for `purpose`, a label is missing or
-/// out of range, or an id is used twice; each names the file and line.
-pub fn read_rows(paths: &[PathBuf], purpose: Purpose) -> Result<Vec<Row>> {
-    RowReader::new(paths, purpose)?.collect()
+/// out of range, or an id is used twice in a file; each names the file and line.
+pub fn read_rows(paths: &[PathBuf], purpose: Purpose) -> Result<(Vec<Row>, ReadReport)> {
+    read_rated_rows(paths, purpose, RatingScale::default())
 }
 
-/// Reads and checks one record; `unnamed` is its id where it has none of its own.
+/// As [`read_rows`], with ratings of another scale.
 ///
 /// # Errors
-/// As [`read_rows`], for this row alone.
-pub(crate) fn parse_row(record: Record, unnamed: String, purpose: Purpose) -> Result<Row> {
-    let Record { place, mut fields, .. } = record;
-    let (id, at) = match take(&mut fields, "id") {
-        None => (unnamed, place),
+/// As [`read_rows`].
+pub fn read_rated_rows(paths: &[PathBuf], purpose: Purpose, scale: RatingScale) -> Result<(Vec<Row>, ReadReport)> {
+    let mut reader = RowReader::new(paths, purpose, scale)?;
+    let rows = reader.by_ref().collect::<Result<_>>()?;
+    Ok((rows, reader.report))
+}
+
+/// Reads and checks one record, and leaves in it the fields that nothing reads; `unnamed` is its id where it has none of
+/// its own.
+///
+/// # Errors
+/// As [`read_rows`], for this row alone; a record of two rated responses.
+pub(crate) fn parse_row(
+    record: &mut Record,
+    unnamed: String,
+    purpose: Purpose,
+    report: &mut ReadReport,
+) -> Result<Row> {
+    let place = record.place.clone();
+    let mut rows = parse_rows(record, unnamed, purpose, RatingScale::default(), report)?;
+    match (rows.pop(), rows.is_empty()) {
+        (Some(row), true) => Ok(row),
+        _ => Err(Error::input(place, "the row holds two responses, but one is needed", "")),
+    }
+}
+
+fn parse_rows(
+    record: &mut Record,
+    unnamed: String,
+    purpose: Purpose,
+    scale: RatingScale,
+    report: &mut ReadReport,
+) -> Result<Vec<Row>> {
+    report.lone_surrogates += usize::from(record.mended);
+    let Record { place, fields, .. } = record;
+    let (id, at) = match take(fields, "id") {
+        None => (unnamed, place.clone()),
         Some(Value::String(id)) => {
             let at = format!("{place}: row {id:?}");
             (id, at)
         }
         Some(Value::Number(id)) => (id.to_string(), format!("{place}: row \"{id}\"")),
         Some(other) => {
-            return Err(Error::input(place, format!("`id` is {}, not a string or a number", kind(&other)), ""));
+            let problem = format!("`id` is {}, not a string or a number", kind(&other));
+            return Err(Error::input(place.as_str(), problem, ""));
         }
     };
-    let content = parse_content(&at, &mut fields)?;
-    match (&content, purpose) {
-        (Content::Pair(_), Purpose::Preference) => {}
-        (Content::Pair(_), _) => {
-            return Err(Error::input(
-                at,
-                "the row is a preference pair, but this run needs texts or messages",
-                "preference pairs train with --objective pairwise",
-            ));
+    let content = parse_content(&at, fields, report)?;
+    let label = match (&content, purpose) {
+        (Content::Pair(_), Purpose::Preference) | (Content::Text(_) | Content::Chat(_), Purpose::Score) => None,
+        (Content::Pair(pair), Purpose::Levels(_) | Purpose::Regression) => {
+            if let Some(ratings) = scale.take(&at, fields)? {
+                report.rated_pairs += 1;
+                return rated(&at, &id, pair, ratings, purpose, scale);
+            }
+            return Err(refused_pair(&at, "or rate the responses in `score_chosen` and `score_rejected`"));
         }
+        (Content::Pair(_), Purpose::Score) => return Err(refused_pair(&at, "score each response in a row of its own")),
         (_, Purpose::Preference) => {
             return Err(Error::input(at, "the row has no `chosen` and `rejected`", "this run needs preference pairs"));
         }
-        _ => {}
-    }
-    let label = match purpose {
-        Purpose::Score | Purpose::Preference => None,
-        Purpose::Levels(levels) => Some(parse_level(&at, take(&mut fields, "label"), levels)?),
-        Purpose::Regression => Some(parse_number(&at, take(&mut fields, "label"))?),
+        (_, Purpose::Levels(levels)) => Some(parse_level(&at, take(fields, "label"), levels)?),
+        (_, Purpose::Regression) => Some(parse_number(&at, take(fields, "label"))?),
     };
-    Ok(Row { id, content, label })
+    Ok(vec![Row { id, content, label }])
 }
 
-/// Removes a field; `null` counts as missing, as parquet has no other way to say so.
-fn take(fields: &mut Map<String, Value>, name: &str) -> Option<Value> {
-    fields.remove(name).filter(|value| !value.is_null())
+fn refused_pair(at: &str, hint: &str) -> Error {
+    let problem = "the row is a preference pair, but this run needs texts or messages";
+    Error::input(at, problem, format!("preference pairs train with --objective pairwise; {hint}"))
+}
+
+/// The two rows of a rated pair.
+fn rated(
+    at: &str,
+    id: &str,
+    pair: &Preference,
+    ratings: [f64; 2],
+    purpose: Purpose,
+    scale: RatingScale,
+) -> Result<Vec<Row>> {
+    let contents = match pair {
+        Preference::Text { prompt: None, chosen, rejected } => {
+            [chosen, rejected].map(|text| Content::Text(text.clone()))
+        }
+        pair => pair.exchanges(at)?.map(Content::Chat),
+    };
+    let row = |((content, rating), side)| {
+        let label = match purpose {
+            Purpose::Levels(levels) => scale.level(rating, levels),
+            _ => rating,
+        };
+        Row { id: format!("{id}/{side}"), content, label: Some(label) }
+    };
+    Ok(contents.into_iter().zip(ratings).zip(ratings::SIDES).map(row).collect())
 }
 
 /// Messages win over `text`: rows that carry both hold the conversation and a rendering of it.
-fn parse_content(at: &str, fields: &mut Map<String, Value>) -> Result<Content> {
-    if ["chosen", "rejected"].iter().any(|name| fields.get(*name).is_some_and(|value| !value.is_null())) {
-        return Ok(Content::Pair(Preference::parse(at, fields)?));
+fn parse_content(at: &str, fields: &mut Map<String, Value>, report: &mut ReadReport) -> Result<Content> {
+    let is_given = |name: &&str| fields.get(*name).is_some_and(|value| !value.is_null());
+    if ["chosen", "rejected"].iter().any(|name| is_given(&name)) {
+        return Ok(Content::Pair(Preference::parse(at, fields, report)?));
     }
-    if let Some(messages) = take(fields, "messages") {
-        let mut conversation = parse_history(at, take(fields, "history"))?;
-        conversation.extend(parse_messages(at, "messages", messages)?);
-        return Ok(Content::Chat(Exchange::from_messages(at, conversation)?));
+    // A column of another name may hold an id of the conversation.
+    let holds_messages = |name: &&str| *name == CONVERSATION[0] || fields.get(*name).is_some_and(Value::is_array);
+    if let Some(name) = CONVERSATION.into_iter().filter(|name| is_given(&name)).find(holds_messages) {
+        let messages = take(fields, name).unwrap_or_default();
+        let mut conversation = parse_history(at, take(fields, "history"), report)?;
+        conversation.extend(parse_messages(at, name, messages, report)?);
+        let conversation = with_system(at, fields, conversation)?;
+        return Ok(Content::Chat(Exchange::from_messages(at, conversation, TemplateInputs::take(at, fields)?)?));
     }
     match take(fields, "text") {
         Some(Value::String(text)) if text.is_empty() => Err(Error::input(at, "`text` is empty", "")),
@@ -199,12 +325,12 @@ fn parse_content(at: &str, fields: &mut Map<String, Value>) -> Result<Content> {
 }
 
 /// Missing, `null`, `""` and `[]` all mean no history; any other string is a transcript, kept whole as one message.
-fn parse_history(at: &str, history: Option<Value>) -> Result<Vec<Message>> {
+fn parse_history(at: &str, history: Option<Value>, report: &mut ReadReport) -> Result<Vec<Message>> {
     match history {
         None => Ok(Vec::new()),
         Some(Value::String(transcript)) if transcript.trim().is_empty() => Ok(Vec::new()),
-        Some(Value::String(transcript)) => Ok(vec![Message { role: Role::User, content: transcript }]),
-        Some(value) => parse_messages(at, "history", value),
+        Some(Value::String(transcript)) => Ok(vec![Message::new(Role::User, transcript)]),
+        Some(value) => parse_messages(at, "history", value, report),
     }
 }
 
@@ -217,7 +343,10 @@ fn parse_number(at: &str, label: Option<Value>) -> Result<f64> {
             Some(label) if (label as f32).is_finite() => Ok(label),
             _ => Err(Error::input(at, format!("the label {number} is out of range"), "")),
         },
-        Some(other) => Err(Error::input(at, format!("the label is {}: {other}", kind(&other)), HINT)),
+        Some(other) => {
+            let shown = if is_readable(&other) { format!(": {other}") } else { String::new() };
+            Err(Error::input(at, format!("the label is {}{shown}", kind(&other)), HINT))
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! Rows to token ids, at most `max_length` of them, with a count of what was cut.
 
-use super::message::{Exchange, Message};
+use super::message::Exchange;
 use super::preference::Preference;
 use super::rows::{Content, Row};
 use super::template::Template;
 use super::truncate::fit_exchange;
 use crate::{Error, Result};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 use std::thread;
 use tokenizers::{PostProcessor, Tokenizer, TruncationDirection};
 
@@ -66,14 +66,65 @@ impl fmt::Display for TruncationReport {
     }
 }
 
-/// Reads a `tokenizer.json`.
-///
-/// # Errors
-/// The file is missing or not a tokenizer.
-pub fn load_tokenizer(path: &Path) -> Result<Tokenizer> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    Tokenizer::from_bytes(bytes)
-        .map_err(|e| Error::input(path.display().to_string(), format!("not a tokenizer: {e}"), ""))
+/// What became of rows on their way to tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct EncodingReport {
+    /// What `max_length` cost.
+    pub cut: TruncationReport,
+    /// Plain texts that bring the bos token which the tokenizer adds, too.
+    pub doubled_bos: usize,
+    /// Rows whose last token is the pad token of the model.
+    pub pad_at_end: usize,
+    /// What rows bring and the template does not mention, with the number of rows: fields of messages, columns.
+    pub hidden_fields: BTreeMap<String, usize>,
+}
+
+impl EncodingReport {
+    /// What there is to say of it beside what was cut, a line each.
+    pub fn notes(&self) -> Vec<String> {
+        let mut lines = vec![];
+        if self.doubled_bos > 0 {
+            lines.push(format!(
+                "warning: {} texts begin with two bos tokens: they bring the one that the tokenizer adds",
+                self.doubled_bos
+            ));
+        }
+        if self.pad_at_end > 0 {
+            lines.push(format!(
+                "warning: {} rows end with the model's pad token; their scores are read from it, while transformers passes \
+                 over it and reads them one token earlier",
+                self.pad_at_end
+            ));
+        }
+        if !self.hidden_fields.is_empty() {
+            let fields: Vec<String> =
+                self.hidden_fields.iter().map(|(name, rows)| format!("{name} (in {rows} rows)")).collect();
+            lines.push(format!("warning: the template does not show what the rows bring as {}", fields.join(", ")));
+        }
+        lines
+    }
+}
+
+impl std::ops::AddAssign for EncodingReport {
+    fn add_assign(&mut self, other: Self) {
+        self.cut += other.cut;
+        self.doubled_bos += other.doubled_bos;
+        self.pad_at_end += other.pad_at_end;
+        for (name, rows) in other.hidden_fields {
+            *self.hidden_fields.entry(name).or_default() += rows;
+        }
+    }
+}
+
+/// What an encoder must know of a model's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vocabulary {
+    /// Rows of the embedding.
+    pub size: usize,
+    /// The token that sequences begin with.
+    pub bos: Option<u32>,
+    /// The pad token by which other software finds the end of a sequence; `None` where that does not matter.
+    pub pad: Option<u32>,
 }
 
 /// Turns rows into [`Example`]s: the one place where training, scoring and evaluation tokenize.
@@ -82,12 +133,12 @@ pub struct Encoder {
     name: String,
     template: Template,
     max_length: usize,
-    vocab_size: usize,
+    vocabulary: Vocabulary,
 }
 
 impl Encoder {
-    /// An encoder that keeps to `max_length` tokens a sequence and to ids below `vocab_size`, the rows of the
-    /// embedding; `name` stands for the tokenizer in errors. Padding and truncation that the tokenizer's file asks
+    /// An encoder that keeps to `max_length` tokens per sequence and to ids that the embedding has; `name` stands for the
+    /// tokenizer in errors. Padding and truncation that the tokenizer's file asks
     /// for are switched off.
     ///
     /// # Errors
@@ -97,12 +148,12 @@ impl Encoder {
         name: impl Into<String>,
         template: Template,
         max_length: usize,
-        vocab_size: usize,
+        vocabulary: Vocabulary,
     ) -> Result<Self> {
         let name = name.into();
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| Error::input(&name, e.to_string(), ""))?;
-        let encoder = Self { tokenizer, name, template, max_length, vocab_size };
+        let encoder = Self { tokenizer, name, template, max_length, vocabulary };
         if max_length <= encoder.special_tokens() {
             return Err(Error::input(
                 "--max-length",
@@ -128,12 +179,12 @@ impl Encoder {
     /// # Errors
     /// The first row that has no tokens, or an id the embedding does not have, or no room for its response beside
     /// the template.
-    pub fn encode(&self, rows: &[Row]) -> Result<(Vec<Example>, TruncationReport)> {
+    pub fn encode(&self, rows: &[Row]) -> Result<(Vec<Example>, EncodingReport)> {
         let mut examples = Vec::with_capacity(rows.len());
-        let mut report = TruncationReport::default();
-        for (example, cut) in on_all_cores(rows, |row| self.encode_row(row))? {
+        let mut report = EncodingReport::default();
+        for (example, of_row) in on_all_cores(rows, |row| self.encode_row(row))? {
             examples.push(example);
-            report += cut;
+            report += of_row;
         }
         Ok((examples, report))
     }
@@ -142,9 +193,9 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`Encoder::encode`].
-    pub fn encode_row(&self, row: &Row) -> Result<(Example, TruncationReport)> {
+    pub fn encode_row(&self, row: &Row) -> Result<(Example, EncodingReport)> {
         let at = format!("row {:?}", row.id);
-        let mut report = TruncationReport::default();
+        let mut report = EncodingReport::default();
         let mut text = |text: &str| self.text(&at, text, &mut report);
         let sequences = match &row.content {
             Content::Text(whole) => vec![text(whole)?],
@@ -155,42 +206,59 @@ impl Encoder {
                 vec![self.exchange(&at, &chosen, &mut report)?, self.exchange(&at, &rejected, &mut report)?]
             }
         };
-        report.rows = usize::from(report != TruncationReport::default());
+        report.cut.rows = usize::from(report.cut != TruncationReport::default());
+        let ends_with_pad =
+            |tokens: &Vec<u32>| self.vocabulary.pad.is_some() && tokens.last() == self.vocabulary.pad.as_ref();
+        report.pad_at_end = usize::from(sequences.iter().any(ends_with_pad));
         Ok((Example { id: row.id.clone(), sequences, label: row.label.map(|label| label as f32) }, report))
     }
 
     /// A plain text with the special tokens around it; one that is too long keeps its end, where the response is.
-    fn text(&self, at: &str, text: &str, report: &mut TruncationReport) -> Result<Vec<u32>> {
-        let mut tokens = self.tokenize(at, text)?;
+    fn text(&self, at: &str, text: &str, report: &mut EncodingReport) -> Result<Vec<u32>> {
+        let mut tokens = self.tokenize(at, text, true)?;
+        report.doubled_bos += usize::from(self.begins_with_two_bos(&tokens));
         if tokens.len() > self.max_length {
             let fail = |e: tokenizers::Error| self.failed(at, &e);
             let mut bare = self.tokenizer.encode_fast(text, false).map_err(fail)?;
             bare.truncate(self.max_length - self.special_tokens(), 0, TruncationDirection::Left);
             tokens = self.tokenizer.post_process(bare, None, true).map_err(fail)?.get_ids().to_vec();
-            report.texts_cut += 1;
+            report.cut.texts_cut += 1;
         }
         self.checked(at, tokens)
     }
 
-    fn exchange(&self, at: &str, exchange: &Exchange, report: &mut TruncationReport) -> Result<Vec<u32>> {
-        let encode = |history: &[Message], query: &str, response: &str| {
-            self.tokenize(at, &self.template.render_parts(history, query, response)?)
+    fn exchange(&self, at: &str, exchange: &Exchange, report: &mut EncodingReport) -> Result<Vec<u32>> {
+        let encode = |exchange: &Exchange| {
+            let text = self.template.render(exchange).map_err(|error| error.within(at))?;
+            let mut tokens = self.tokenize(at, &text, !self.template.is_chat())?;
+            // A template that writes the bos token itself needs no second one, as chat templates do not get one either.
+            if self.begins_with_two_bos(&tokens) {
+                tokens.remove(0);
+            }
+            Ok(tokens)
         };
-        let Some((tokens, cut)) = fit_exchange(exchange, self.max_length, encode)? else {
+        let Some((tokens, cut)) = fit_exchange(exchange, self.max_length, self.template.is_chat(), encode)? else {
             return Err(Error::input(
                 at,
                 format!("the prompt template alone is longer than {} tokens", self.max_length),
                 "raise --max-length or shorten the template",
             ));
         };
-        report.history_messages_dropped += cut.history_messages;
-        report.queries_cut += usize::from(cut.query);
-        report.responses_cut += usize::from(cut.response);
+        report.cut.history_messages_dropped += cut.history_messages;
+        report.cut.queries_cut += usize::from(cut.query);
+        report.cut.responses_cut += usize::from(cut.response);
+        for name in self.template.hidden(exchange) {
+            report.hidden_fields.insert(name.to_owned(), 1);
+        }
         self.checked(at, tokens)
     }
 
-    fn tokenize(&self, at: &str, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.tokenizer.encode_fast(text, true).map_err(|e| self.failed(at, &e))?;
+    fn begins_with_two_bos(&self, tokens: &[u32]) -> bool {
+        self.vocabulary.bos.is_some_and(|bos| tokens.starts_with(&[bos, bos]))
+    }
+
+    fn tokenize(&self, at: &str, text: &str, special: bool) -> Result<Vec<u32>> {
+        let encoding = self.tokenizer.encode_fast(text, special).map_err(|e| self.failed(at, &e))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -207,10 +275,10 @@ impl Encoder {
         if tokens.is_empty() {
             return Err(Error::input(at, format!("has no tokens under {}", self.name), "the text may be blank"));
         }
-        match tokens.iter().find(|&&id| id as usize >= self.vocab_size) {
+        match tokens.iter().find(|&&id| id as usize >= self.vocabulary.size) {
             Some(id) => Err(Error::input(
                 at,
-                format!("{} gives token id {id}, but the embedding has {} rows", self.name, self.vocab_size),
+                format!("{} gives token id {id}, but the embedding has {} rows", self.name, self.vocabulary.size),
                 "tokenizer and model do not belong together",
             )),
             None => Ok(tokens),

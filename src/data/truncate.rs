@@ -1,7 +1,7 @@
 //! Fits an exchange into a token limit without losing the response: whole history messages go first, the oldest
 //! before the others, then the middle of the query, and only then the middle of the response.
 
-use super::message::{Exchange, Message};
+use super::message::{Exchange, Role};
 use crate::Result;
 
 /// What stands where text was cut out.
@@ -16,35 +16,53 @@ pub(super) struct Cut {
 }
 
 /// The tokens of the longest version of `exchange` of at most `limit` tokens, or `None` where not even the template
-/// fits. `encode` renders and tokenizes; what it returned is what is used, so the limit holds exactly.
+/// fits. `encode` renders and tokenizes; what it returned is what is used, so the limit holds exactly. With `whole_turns`
+/// what is left of the history begins as a conversation does, its system message first: chat templates insist on that.
 pub(super) fn fit_exchange(
     exchange: &Exchange,
     limit: usize,
-    encode: impl Fn(&[Message], &str, &str) -> Result<Vec<u32>>,
+    whole_turns: bool,
+    encode: impl Fn(&Exchange) -> Result<Vec<u32>>,
 ) -> Result<Option<(Vec<u32>, Cut)>> {
-    let Exchange { history, query, response } = exchange;
-    let attempt = |history: &[Message], query: &str, response: &str| {
-        encode(history, query, response).map(|tokens| (tokens.len() <= limit).then_some(tokens))
-    };
-    if let Some(tokens) = attempt(history, query, response)? {
+    let attempt = |exchange: &Exchange| encode(exchange).map(|tokens| (tokens.len() <= limit).then_some(tokens));
+    if let Some(tokens) = attempt(exchange)? {
         return Ok(Some((tokens, Cut::default())));
     }
-    let kept = largest(history.len(), |kept| attempt(&history[history.len() - kept..], query, response))?;
-    if let Some((kept, tokens)) = kept {
-        return Ok(Some((tokens, Cut { history_messages: history.len() - kept, ..Cut::default() })));
+    let history = &exchange.history;
+    // What the history may be cut to, the shortest first; the whole of it is known to be too long.
+    let system = usize::from(whole_turns && history.first().is_some_and(|first| first.role == Role::System));
+    let may_begin = |place: &usize| !whole_turns || history.get(*place).unwrap_or(&exchange.query).role == Role::User;
+    let starts: Vec<usize> = (system + 1..=history.len()).rev().filter(may_begin).collect();
+    let shortened = |start: usize, query: Option<String>, response: Option<String>| Exchange {
+        history: [&history[..system], &history[start..]].concat(),
+        query: query.map_or_else(|| exchange.query.clone(), |text| exchange.query.saying(text)),
+        response: response.map_or_else(|| exchange.response.clone(), |text| exchange.response.saying(text)),
+        inputs: exchange.inputs.clone(),
+    };
+    let shortest = starts.first().copied().unwrap_or(system);
+    let kept = largest(starts.len(), |index| attempt(&shortened(starts[index], None, None)))?;
+    if let Some((index, tokens)) = kept {
+        return Ok(Some((tokens, Cut { history_messages: starts[index] - system, ..Cut::default() })));
     }
-    let cut = Cut { history_messages: history.len(), query: true, response: false };
-    let kept = largest(query.chars().count(), |kept| attempt(&[], &without_middle(query, kept), response))?;
+    let cut = Cut { history_messages: shortest - system, query: true, response: false };
+    let query = &exchange.query.content;
+    let kept =
+        largest(query.chars().count(), |kept| attempt(&shortened(shortest, Some(without_middle(query, kept)), None)))?;
     if let Some((_, tokens)) = kept {
         return Ok(Some((tokens, cut)));
     }
-    let query = without_middle(query, 0);
-    let kept = largest(response.chars().count(), |kept| attempt(&[], &query, &without_middle(response, kept)))?;
+    let (query, response) = (without_middle(query, 0), &exchange.response.content);
+    let kept = largest(response.chars().count(), |kept| {
+        attempt(&shortened(shortest, Some(query.clone()), Some(without_middle(response, kept))))
+    })?;
     Ok(kept.map(|(_, tokens)| (tokens, Cut { response: true, ..cut })))
 }
 
-/// Bisects for the largest `n < limit` for which `attempt` succeeds; `limit` itself is known to fail.
+/// Bisects for the largest `n < limit` for which `attempt` succeeds.
 fn largest<T>(limit: usize, mut attempt: impl FnMut(usize) -> Result<Option<T>>) -> Result<Option<(usize, T)>> {
+    if limit == 0 {
+        return Ok(None);
+    }
     let Some(mut best) = attempt(0)? else { return Ok(None) };
     let (mut fits, mut fails) = (0, limit);
     while fails > fits + 1 {
@@ -70,20 +88,21 @@ fn without_middle(text: &str, kept: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Role;
+    use super::super::message::Message;
     use super::*;
     use proptest::prelude::*;
 
     /// One token a character, and a template that costs two.
-    fn encode(history: &[Message], query: &str, response: &str) -> Result<Vec<u32>> {
-        let history: String = history.iter().map(|message| message.content.as_str()).collect();
+    fn encode(exchange: &Exchange) -> Result<Vec<u32>> {
+        let history: String = exchange.history.iter().map(|message| message.content.as_str()).collect();
+        let (query, response) = (&exchange.query.content, &exchange.response.content);
         Ok(format!("{history}<{query}{response}>").chars().map(u32::from).collect())
     }
 
     fn fit(history: &[&str], query: &str, response: &str, limit: usize) -> Option<(String, Cut)> {
         let history = history.iter().map(|content| Message::new(Role::User, *content)).collect();
-        let exchange = Exchange { history, query: query.into(), response: response.into() };
-        let (tokens, cut) = fit_exchange(&exchange, limit, encode).unwrap()?;
+        let exchange = Exchange::new(history, query, response);
+        let (tokens, cut) = fit_exchange(&exchange, limit, false, encode).unwrap()?;
         Some((tokens.into_iter().filter_map(char::from_u32).collect(), cut))
     }
 
@@ -105,6 +124,27 @@ mod tests {
             assert_eq!(fit(&history, "what is it?", "answer", limit), Some((text.into(), expected)), "limit {limit}");
         }
         assert_eq!(fit(&history, "what is it?", "answer", 7), None);
+    }
+
+    #[test]
+    fn whole_turns_go_and_the_system_message_stays() {
+        let said = [
+            (Role::System, "s"),
+            (Role::User, "one"),
+            (Role::Assistant, "two"),
+            (Role::User, "three"),
+            (Role::Assistant, "four"),
+        ];
+        let history = said.map(|(role, content)| Message::new(role, content)).to_vec();
+        let exchange = Exchange::new(history, "why?", "answer");
+        let fit = |limit: usize| {
+            let (tokens, cut) = fit_exchange(&exchange, limit, true, encode).unwrap().unwrap();
+            (tokens.into_iter().filter_map(char::from_u32).collect::<String>(), cut.history_messages, cut.query)
+        };
+        assert_eq!(fit(28), ("sonetwothreefour<why?answer>".into(), 0, false));
+        assert_eq!(fit(27), ("sthreefour<why?answer>".into(), 2, false));
+        assert_eq!(fit(21), ("s<why?answer>".into(), 4, false));
+        assert_eq!(fit(12), ("s< … answer>".into(), 4, true));
     }
 
     #[test]

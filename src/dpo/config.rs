@@ -9,6 +9,9 @@ use crate::model::lora::LoraSettings;
 use crate::objective::PreferenceLoss;
 use crate::train::TrainerConfig;
 
+/// The margin that `simpo` asks for where none is named: that of TRL.
+pub const SIMPO_GAMMA: f64 = 0.5;
+
 /// Settings of `wgr dpo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -29,8 +32,9 @@ pub struct DpoConfig {
     pub label_smoothing: f64,
     /// Weight of the token-mean negative log-likelihood of the chosen completion.
     pub sft_weight: f64,
-    /// The margin that `simpo` asks for.
-    pub simpo_gamma: f64,
+    /// The margin that `simpo` asks for, [`SIMPO_GAMMA`] when absent; no other loss has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simpo_gamma: Option<f64>,
     /// Peak learning rate.
     pub lr: f64,
     /// What it has in common with other trainers.
@@ -52,7 +56,7 @@ impl Default for DpoConfig {
             beta: 0.1,
             label_smoothing: 0.0,
             sft_weight: 0.0,
-            simpo_gamma: 0.5,
+            simpo_gamma: None,
             lr: 1e-6,
             trainer: TrainerConfig::default(),
             lora: LoraSettings::default(),
@@ -61,12 +65,17 @@ impl Default for DpoConfig {
 }
 
 impl DpoConfig {
+    /// The margin that `simpo` asks for.
+    pub fn gamma(&self) -> f64 {
+        self.simpo_gamma.unwrap_or(SIMPO_GAMMA)
+    }
+
     /// The numbers that the loss is given.
     pub fn weights(&self) -> Weights {
         Weights {
             beta: self.beta as f32,
             label_smoothing: self.label_smoothing as f32,
-            gamma: self.simpo_gamma as f32,
+            gamma: self.gamma() as f32,
             sft_weight: self.sft_weight as f32,
         }
     }

@@ -8,7 +8,8 @@ use serde::Serialize;
 use tokenizers::Tokenizer;
 
 use crate::data::tokenize::on_all_cores;
-use crate::data::{ChatTemplate, Completion, Content, Message, Preference, Role, Row};
+use crate::data::tokenizer_files::special_token;
+use crate::data::{ChatTemplate, Completion, Content, Message, Preference, Role, Row, SpecialTokens, TemplateInputs};
 use crate::model::Checkpoint;
 use crate::{Error, Result};
 
@@ -100,6 +101,8 @@ pub struct PairReport {
     pub completions_cut: Counted,
     /// Prompts that begin with two bos tokens.
     pub doubled_bos: Counted,
+    /// What rows bring and the chat template does not mention, with the number of pairs: fields of messages, columns.
+    pub hidden_fields: BTreeMap<String, usize>,
 }
 
 impl PairReport {
@@ -122,7 +125,11 @@ impl PairReport {
             (&self.empty, "were dropped, as a completion is empty"),
             (&self.doubled_bos, "begin with two bos tokens: their prompts bring the one that the tokenizer adds"),
         ];
-        faults.iter().filter_map(|(fault, what)| Some(format!("warning: {}", fault.told(what)?))).collect()
+        let told = faults.iter().filter_map(|(fault, what)| Some(format!("warning: {}", fault.told(what)?)));
+        let hidden = self.hidden_fields.iter().map(|(name, pairs)| {
+            format!("warning: {pairs} pairs bring `{name}`, which the chat template does not show")
+        });
+        told.chain(hidden).collect()
     }
 
     fn merge(&mut self, other: Self) {
@@ -133,6 +140,9 @@ impl PairReport {
         self.prompts_cut.merge(other.prompts_cut);
         self.completions_cut.merge(other.completions_cut);
         self.doubled_bos.merge(other.doubled_bos);
+        for (name, pairs) in other.hidden_fields {
+            *self.hidden_fields.entry(name).or_default() += pairs;
+        }
     }
 }
 
@@ -171,8 +181,8 @@ impl PairEncoder {
         let mut tokenizer = checkpoint.tokenizer()?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| Error::input(&name, e.to_string(), ""))?;
-        let (bos, eos) = checkpoint.special_tokens()?;
-        let id = |token: &str| if token.is_empty() { None } else { tokenizer.token_to_id(token) };
+        let tokens = checkpoint.special_tokens()?;
+        let id = |name: &str| special_token(&tokens, name).and_then(|token| tokenizer.token_to_id(token));
         let template = checkpoint.chat_template()?;
         let max_length = max_length.min(config.max_position_embeddings);
         if max_length < 2 {
@@ -181,10 +191,10 @@ impl PairEncoder {
         }
         let written = tokenizer.to_string(false).map_err(|e| Error::input(&name, format!("tokenizer: {e}"), ""))?;
         Ok(Self {
-            bos: id(&bos).or(config.bos_token_id),
-            eos: id(&eos).or(config.eos_token_id.first().copied()),
-            sources: [written, format!("{bos}\n{eos}\n{}", template.as_deref().unwrap_or_default())],
-            template: template.map(|source| ChatTemplate::compile(&name, source, &bos, &eos)).transpose()?,
+            bos: id("bos_token").or(config.bos_token_id),
+            eos: id("eos_token").or(config.eos_token_id.first().copied()),
+            sources: [written, sources(&tokens, template.as_ref())],
+            template,
             tokenizer,
             max_length,
             vocab_size: config.vocab_size,
@@ -256,6 +266,11 @@ impl PairEncoder {
             }
             preference => Some(self.text(&at, preference)?),
         };
+        if let (Some(template), Preference::Chat { prompt, chosen, rejected, inputs }) = (&self.template, preference) {
+            let fields = [prompt, chosen, rejected].into_iter().flatten().flat_map(Message::extra_fields);
+            let hidden = fields.chain(inputs.names()).filter(|name| !template.mentions(name));
+            report.hidden_fields.extend(hidden.map(|name| (name.to_owned(), 1)));
+        }
         let Some(text) = text.filter(|text| !text.chosen.is_empty() && !text.rejected.is_empty()) else {
             report.empty.add(&row.id);
             return Ok((None, report));
@@ -327,12 +342,12 @@ impl PairEncoder {
                     is_plain: true,
                 })
             }
-            Preference::Chat { prompt, chosen, rejected } => {
+            Preference::Chat { prompt, chosen, rejected, inputs } => {
                 let template = self.template.as_ref().ok_or_else(|| {
                     let hint = format!("{at} holds messages: use an instruction-tuned model, or rows of strings");
                     Error::input(&self.name, "has no chat template", hint)
                 })?;
-                render(template, at, prompt, [chosen, rejected])
+                render(template, at, prompt, inputs, [chosen, rejected])
             }
         }
     }
@@ -360,7 +375,9 @@ fn is_empty(preference: &Preference) -> bool {
     match preference {
         Preference::Text { chosen, rejected, .. } => chosen.is_empty() || rejected.is_empty(),
         Preference::Chat { chosen, rejected, .. } => {
-            [chosen, rejected].iter().any(|side| side.iter().all(|message| message.content.is_empty()))
+            // A call of a tool says something without a text.
+            let is_silent = |message: &Message| message.content.is_empty() && message.extra_fields().next().is_none();
+            [chosen, rejected].iter().any(|side| side.iter().all(is_silent))
         }
     }
 }
@@ -380,19 +397,33 @@ fn shared_beginning(a: &str, b: &str) -> usize {
     if ends_word(a) && ends_word(b) { shared } else { a[..shared].rfind(char::is_whitespace).unwrap_or(0) }
 }
 
+/// What decides how a conversation is rendered.
+fn sources(tokens: &SpecialTokens, template: Option<&ChatTemplate>) -> String {
+    let tokens = serde_json::Value::from(tokens.clone()).to_string();
+    template.iter().flat_map(|template| template.sources()).fold(tokens, |all, source| format!("{all}\n{source}"))
+}
+
 /// Renders a pair through the model's chat template. The prompt opens the assistant's message; where the template then
 /// writes something else when the message is there (a place for thoughts, say), the prompt ends before that.
-fn render(template: &ChatTemplate, at: &str, prompt: &[Message], sides: [&Vec<Message>; 2]) -> Result<TextPair> {
+fn render(
+    template: &ChatTemplate,
+    at: &str,
+    prompt: &[Message],
+    inputs: &TemplateInputs,
+    sides: [&Vec<Message>; 2],
+) -> Result<TextPair> {
+    let shown =
+        |messages: &[Message], opens: bool| template.render(messages, inputs, opens).map_err(|error| error.within(at));
     let opens = sides.iter().all(|side| side.first().is_some_and(|message| message.role == Role::Assistant));
-    let opened = template.render(prompt, opens)?;
-    let whole = |side: &Vec<Message>| template.render(&[prompt, side].concat(), false);
+    let opened = shown(prompt, opens)?;
+    let whole = |side: &Vec<Message>| shown(&[prompt, side].concat(), false);
     let [chosen, rejected] = [whole(sides[0])?, whole(sides[1])?];
     let shared = |whole: &str| {
         let differ = opened.char_indices().zip(whole.chars()).find(|((_, x), y)| x != y);
         differ.map_or(opened.len().min(whole.len()), |((place, _), _)| place)
     };
     let end = shared(&chosen).min(shared(&rejected));
-    if end < template.render(prompt, false)?.trim_end().len() {
+    if end < shown(prompt, false)?.trim_end().len() {
         let problem = "the chat template renders the prompt in another way when a response follows";
         return Err(Error::input(at, problem, "render the rows to strings first, or use another template"));
     }

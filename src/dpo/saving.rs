@@ -33,7 +33,7 @@ pub async fn save_policy(
     directory: &Path,
     mut files: Vec<(String, Vec<u8>)>,
 ) -> Result<()> {
-    files.extend(source.tokenizer_files()?);
+    files.extend(source.travelling_files()?);
     if let Some(lora) = lora {
         return save_adapter(gpu, causal.trained(), lora, source, directory, files).await;
     }
@@ -63,8 +63,8 @@ pub struct Aim {
 impl Aim {
     /// What these settings are after.
     pub fn of(config: &DpoConfig) -> Self {
-        let DpoConfig { loss, beta, label_smoothing, sft_weight, simpo_gamma, .. } = *config;
-        Self { loss, beta, label_smoothing, sft_weight, simpo_gamma }
+        let DpoConfig { loss, beta, label_smoothing, sft_weight, .. } = *config;
+        Self { loss, beta, label_smoothing, sft_weight, simpo_gamma: config.gamma() }
     }
 
     /// It as a file of a checkpoint.

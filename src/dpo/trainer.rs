@@ -7,12 +7,12 @@ use serde_json::{Map, Value};
 
 use crate::data::{Purpose, read_rows};
 use crate::gpu::Gpu;
-use crate::model::Checkpoint;
 use crate::model::activations::AdapterRoom;
 use crate::model::causal::Causal;
 use crate::model::lora::Lora;
 use crate::model::plan::MemoryPlan;
 use crate::model::policy::{LogProb, Settings};
+use crate::model::{Checkpoint, Reading};
 use crate::reference::preference::{self, Pair, Weights};
 use crate::report::card::{Kind, ModelCard};
 use crate::train::course::{self, Course, Method, Taken};
@@ -51,6 +51,8 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
     config.validate()?;
     let resumed = output::check(&config.trainer)?;
     let source = open_policy(config, resumed.as_deref())?;
+    let reading = Reading::of_causal(&source)?;
+    observer.note(&reading.to_string());
     let encoder = PairEncoder::new(&source, config.trainer.max_length)?;
     let (pairs, report) = read_pairs(&config.data, &encoder, observer)?;
     let held_out = match config.trainer.eval_data.is_empty() {
@@ -98,6 +100,7 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         config,
         source,
         lora,
+        reading,
         pairs: Paired { pairs, references },
         held_out: Paired { pairs: held_out, references: held_out_references },
         room,
@@ -105,7 +108,8 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         warnings: Warnings::new(config),
         told: report.warnings(),
     };
-    let training = course::run(gpu, &mut run, course, &config.trainer, &mut progress, observer).await?;
+    let mut training = course::run(gpu, &mut run, course, &config.trainer, &mut progress, observer).await?;
+    training.reading = Some(run.reading.clone());
     if !training.interrupted {
         run.finish(gpu, progress, &training).await?;
     }
@@ -122,6 +126,7 @@ pub(super) fn open_policy(config: &DpoConfig, resumed: Option<&Path>) -> Result<
         Some(directory) => Aim::of(config).check(directory)?,
         None => output::check_source(&config.trainer.output, &source, &config.policy)?,
     }
+    source.config().check_trainable()?;
     if source.config().num_labels.is_some() {
         let problem = "is a classifier, which gives no token a probability";
         return Err(Error::input(format!("--policy {}", config.policy), problem, "name a causal model"));
@@ -134,8 +139,9 @@ fn read_pairs(
     encoder: &PairEncoder,
     observer: &mut dyn Observer,
 ) -> Result<(Vec<TokenPair>, PairReport)> {
-    let (pairs, report) = encoder.encode(&read_rows(files, Purpose::Preference)?)?;
-    for line in report.notes(encoder.max_length()) {
+    let (rows, read) = read_rows(files, Purpose::Preference)?;
+    let (pairs, report) = encoder.encode(&rows)?;
+    for line in read.notes().into_iter().chain(report.notes(encoder.max_length())) {
         observer.note(&line);
     }
     Ok((pairs, report))
@@ -187,6 +193,7 @@ struct Run<'a> {
     config: &'a DpoConfig,
     source: Checkpoint,
     lora: Option<Lora>,
+    reading: Reading,
     pairs: Paired,
     held_out: Paired,
     room: Room,
@@ -210,6 +217,7 @@ impl Run<'_> {
         let card = ModelCard {
             base_model: records::hub_name(&self.config.policy),
             training_rows: self.pairs.pairs.len() as u64,
+            reading: Some(self.reading.clone()),
             ..ModelCard::new(Kind::Policy { loss: self.config.loss.to_string(), is_adapter: self.lora.is_some() })
         };
         let output = &self.config.trainer.output;
@@ -281,7 +289,7 @@ fn mean_loss(config: &DpoConfig, rated: &[[Rated; 2]], references: &[[f32; 2]]) 
     let weights = Weights {
         beta: config.beta,
         label_smoothing: config.label_smoothing,
-        gamma: config.simpo_gamma,
+        gamma: config.gamma(),
         sft_weight: config.sft_weight,
     };
     let loss = |(sides, references): (&[Rated; 2], &[f32; 2])| {

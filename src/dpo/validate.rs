@@ -47,7 +47,7 @@ impl DpoConfig {
         let is_share = (0.0..0.5).contains(&self.label_smoothing);
         check("--label-smoothing", is_share, self.label_smoothing, "take a share from 0 to below 0.5")?;
         check("--sft-weight", is_weight(self.sft_weight), self.sft_weight, "take 0, which switches it off, or more")?;
-        check("--simpo-gamma", is_weight(self.simpo_gamma), self.simpo_gamma, "take 0 or a number above")?;
+        check("--simpo-gamma", is_weight(self.gamma()), self.gamma(), "take 0 or a number above")?;
         learning_rate(self.lr)?;
         self.refuse_what_the_loss_ignores()
     }
@@ -58,6 +58,10 @@ impl DpoConfig {
         if self.label_smoothing != 0.0 && !smooths {
             let problem = format!("is not used by --loss {}", self.loss);
             return Err(Error::input("--label-smoothing", problem, "take --loss cdpo or robust, or leave it out"));
+        }
+        if self.simpo_gamma.is_some() && self.loss != PreferenceLoss::Simpo {
+            let problem = format!("is not used by --loss {}", self.loss);
+            return Err(Error::input("--simpo-gamma", problem, "take --loss simpo, or leave it out"));
         }
         let references =
             [("--reference", self.reference.is_some()), ("--reference-cache", self.reference_cache.is_some())];
@@ -100,7 +104,8 @@ mod tests {
             ("--label-smoothing", |c| (c.loss, c.label_smoothing) = (PreferenceLoss::Cdpo, -0.1)),
             ("--label-smoothing", |c| c.label_smoothing = 0.1),
             ("--sft-weight", |c| c.sft_weight = f64::INFINITY),
-            ("--simpo-gamma", |c| c.simpo_gamma = -1.0),
+            ("--simpo-gamma", |c| (c.loss, c.simpo_gamma) = (PreferenceLoss::Simpo, Some(-1.0))),
+            ("--simpo-gamma", |c| c.simpo_gamma = Some(0.5)),
             ("--lr", |c| c.lr = 0.0),
             ("--reference", |c| (c.loss, c.reference) = (PreferenceLoss::Simpo, Some("m".into()))),
             ("--reference-cache", |c| (c.loss, c.reference_cache) = (PreferenceLoss::Orpo, Some("c".into()))),

@@ -10,6 +10,7 @@ use super::bootstrap::Bootstrap;
 use super::calibration::BINS;
 use super::suites::SuiteName;
 use crate::http::is_address;
+use crate::train::HeadReading;
 use crate::{Error, Result};
 
 /// Settings of `wgr eval`.
@@ -26,6 +27,9 @@ pub struct EvalConfig {
     pub output: PathBuf,
     /// Prompt template; the one saved with a model, or the built-in one, when absent.
     pub template: Option<PathBuf>,
+    /// What the outputs of heads mean whose models do not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<HeadReading>,
     /// Longest sequence in tokens; longer ones are truncated as in training.
     pub max_length: usize,
     /// Most sequences a batch, and texts a request to a server.
@@ -50,6 +54,7 @@ impl Default for EvalConfig {
             suite: vec![],
             output: PathBuf::new(),
             template: None,
+            head: None,
             max_length: 4096,
             batch_size: 16,
             bins: BINS,

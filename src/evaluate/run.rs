@@ -88,6 +88,7 @@ fn read(config: &EvalConfig, observer: &mut dyn Observer) -> Result<Vec<Suite>> 
     for (name, paths) in named {
         let suite = Suite::read(name, &paths)?;
         observer.note(&format!("{name}: {} items from {} files", suite.items.len(), suite.files.len()));
+        suite.report.notes().iter().for_each(|line| observer.note(line));
         suites.push(suite);
     }
     Ok(suites)

@@ -29,10 +29,8 @@ impl Prompter {
             true => None,
             false => {
                 let hint = "name an instruction-tuned model, or continue prompts as they stand with --raw";
-                let source = checkpoint.chat_template()?;
-                let source = source.ok_or_else(|| Error::input(&at, "has no chat template", hint))?;
-                let (bos, eos) = checkpoint.special_tokens()?;
-                Some(ChatTemplate::compile(&at, source, &bos, &eos)?)
+                let template = checkpoint.chat_template()?;
+                Some(template.ok_or_else(|| Error::input(&at, "has no chat template", hint))?)
             }
         };
         Ok(Self { tokenizer, template, bos: checkpoint.config().bos_token_id })
@@ -55,10 +53,12 @@ impl Prompter {
             (None, Ask::Chat(_)) => {
                 return Err(Error::input(at, "is a conversation, which --raw cannot render", "leave --raw out"));
             }
-            (Some(template), Ask::Text(text)) => template.render(&[Message::new(Role::User, text)], true),
-            (Some(template), Ask::Chat(messages)) => template.render(messages, true),
+            (Some(template), Ask::Text(text)) => {
+                template.render(&[Message::new(Role::User, text)], &prompt.inputs, true)
+            }
+            (Some(template), Ask::Chat(messages)) => template.render(messages, &prompt.inputs, true),
         };
-        self.encode(&at, &text?, false)
+        self.encode(&at, &text.map_err(|error| error.within(&at))?, false)
     }
 
     fn encode(&self, at: &str, text: &str, special: bool) -> Result<Vec<u32>> {

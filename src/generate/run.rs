@@ -12,13 +12,14 @@ use super::generator::{self, Generated, Generator, Watch, seed_of};
 use super::output::{Output, Row};
 use super::prompter::Prompter;
 use super::scheduler::{Capacity, Request};
+use crate::data::TemplateInputs;
 use crate::data::prompts::{self, Ask, Prompt};
 use crate::gpu::Gpu;
-use crate::model::Checkpoint;
 use crate::model::activations::AdapterRoom;
 use crate::model::causal::Causal;
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
+use crate::model::{Checkpoint, Reading};
 use crate::store::Key;
 use crate::{Error, Result};
 
@@ -61,6 +62,9 @@ pub struct GenerateSummary {
     /// The completions of `--prompt`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<Row>,
+    /// How the model was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
 }
 
 /// Completes the prompt or the rows that the configuration names.
@@ -72,10 +76,22 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
     config.validate()?;
     let checkpoint = Checkpoint::open(&config.model)?;
     check_causal(&checkpoint)?;
+    let reading = match config.raw {
+        true => Reading::of(&checkpoint, "none, as texts are continued as they stand".into(), None)?,
+        false => Reading::of_causal(&checkpoint)?,
+    };
+    observer.note(&reading.to_string());
+    suggested(&checkpoint)?.iter().for_each(|line| observer.note(line));
     let prompter = Prompter::new(&checkpoint, config.raw)?;
     let asked = match (&config.prompt, &config.input) {
-        (Some(text), _) => vec![Prompt { id: "prompt".into(), ask: Ask::Text(text.clone()) }],
-        (None, Some(input)) => prompts::read(std::slice::from_ref(input))?,
+        (Some(text), _) => {
+            vec![Prompt { id: "prompt".into(), ask: Ask::Text(text.clone()), inputs: TemplateInputs::default() }]
+        }
+        (None, Some(input)) => {
+            let (prompts, report) = prompts::read(std::slice::from_ref(input))?;
+            report.notes().iter().for_each(|line| observer.note(line));
+            prompts
+        }
         (None, None) => vec![],
     };
     let tokens: Vec<Arc<[u32]>> =
@@ -124,13 +140,24 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
     }
     let Progress { tokens, total, .. } = running.progress;
     let rows: Vec<Row> = running.rows.into_iter().flatten().collect();
-    let mut summary = GenerateSummary { completions: total, tokens, ..GenerateSummary::default() };
+    let mut summary =
+        GenerateSummary { completions: total, tokens, reading: Some(reading), ..GenerateSummary::default() };
     summary.tokens_per_second = tokens as f64 / started.elapsed().as_secs_f64().max(1e-9);
     match running.output {
         Some(output) => output.complete(&rows)?,
         None => summary.rows = rows,
     }
     Ok(summary)
+}
+
+/// What the model's authors suggest for sampling, which `transformers` takes by default and this command does not.
+fn suggested(checkpoint: &Checkpoint) -> Result<Option<String>> {
+    const NAMES: [&str; 6] = ["do_sample", "temperature", "top_p", "top_k", "min_p", "repetition_penalty"];
+    let Some((path, json)) = checkpoint.generation_config()? else { return Ok(None) };
+    let given = NAMES.iter().filter_map(|name| Some(format!("{name} {}", json.get(name).filter(|v| !v.is_null())?)));
+    let given: Vec<String> = given.collect();
+    let line = || format!("{path} suggests {}; the settings of this command hold instead", given.join(", "));
+    Ok((!given.is_empty()).then(line))
 }
 
 fn check_causal(checkpoint: &Checkpoint) -> Result<()> {

@@ -13,13 +13,15 @@ use super::config::{ModelConfig, TensorSpec};
 use super::decoder::{Decoder, norm_backward};
 use super::linear::Linear;
 use super::lora::{DropoutKey, Lora, LoraConfig};
-use super::parameter::{Holding, Parameter, load_parameters, stored};
+use super::parameter::{Holding, Parameter, draw_parameters, load_parameters, stored};
 use super::plan::MemoryPlan;
 use super::weights::Checkpoint;
 use super::workspace::{Room, Workspace};
 
 /// Name of the head's weight in a checkpoint.
 pub const HEAD: &str = "score.weight";
+/// Name of the head's bias, which few checkpoints have.
+pub const HEAD_BIAS: &str = "score.bias";
 /// Name of CORAL's biases among the parameters.
 const HEAD_BIASES: &str = "score.biases";
 
@@ -50,6 +52,8 @@ pub struct Loading {
     pub checkpointing: Checkpointing,
     /// Rows of the head.
     pub logits: usize,
+    /// Whether the head is drawn anew, even where the checkpoint has one that fits.
+    pub new_head: bool,
     /// CORAL's biases, one a threshold; empty for other heads.
     pub biases: Vec<f32>,
     /// Adapters to train instead of the weights; those of the checkpoint are there for inference anyway.
@@ -83,6 +87,17 @@ impl Loading {
     /// How the head is held, which is trained with adapters, too: in f32, as it is small.
     fn head(&self) -> Holding {
         if self.lora.is_some() && self.holding.trains() { Holding::Training } else { self.holding }
+    }
+
+    /// Whether the head of a checkpoint is kept.
+    fn keeps_head(&self, checkpoint: &Checkpoint) -> bool {
+        let expected = [self.logits, checkpoint.config().hidden_size];
+        !self.new_head && checkpoint.info(HEAD).is_some_and(|info| info.shape == expected)
+    }
+
+    /// Whether the head has a bias: one that is kept and has one.
+    fn head_bias(&self, checkpoint: &Checkpoint) -> bool {
+        self.keeps_head(checkpoint) && checkpoint.info(HEAD_BIAS).is_some_and(|info| info.shape == [self.logits])
     }
 
     fn room(&self) -> Room {
@@ -127,6 +142,13 @@ pub fn plan(config: &ModelConfig, checkpoint: &Checkpoint, loading: &Loading) ->
         plan.add_parameter(checkpoint, spec, loading.base());
     }
     plan.add_parameter(checkpoint, &head, loading.head());
+    if loading.head_bias(checkpoint) {
+        plan.add_parameter(
+            checkpoint,
+            &TensorSpec { name: HEAD_BIAS.into(), shape: vec![loading.logits] },
+            loading.head(),
+        );
+    }
     if let Some(adapters) = loading.adapters(checkpoint) {
         plan.add_adapters(config, adapters, loading.holding.trains());
     }
@@ -135,8 +157,8 @@ pub fn plan(config: &ModelConfig, checkpoint: &Checkpoint, loading: &Loading) ->
 }
 
 impl Classifier {
-    /// Loads a checkpoint, or draws new weights where it has none. A head of the right shape is kept, any other is
-    /// replaced by a new one.
+    /// Loads a checkpoint, or draws new weights where it has none. A head of the right shape is kept unless a new one is
+    /// wanted, any other is replaced by a new one.
     pub fn load(gpu: &Gpu, checkpoint: &Checkpoint, loading: &Loading) -> Result<Self> {
         let config = checkpoint.config();
         let Loading { logits, seed, .. } = *loading;
@@ -148,13 +170,19 @@ impl Classifier {
         let holding = loading.head();
         let name = HEAD.trim_end_matches(".weight");
         let hidden = Layout::plain(config.hidden_size);
-        let head = Linear::new(gpu, name, Layout::plain(logits), hidden, false, holding, stored(checkpoint, HEAD))?;
+        let head = {
+            let with_bias = loading.head_bias(checkpoint);
+            Linear::new(gpu, name, Layout::plain(logits), hidden, with_bias, holding, stored(checkpoint, HEAD))?
+        };
         let biases = match loading.biases.len() {
             0 => None,
             count => Some(Parameter::vector(gpu, HEAD_BIASES.into(), Layout::plain(count), holding)?),
         };
-        let parameters = decoder.parameters().chain(head.parameters());
-        load_parameters(gpu, checkpoint, parameters, seed)?;
+        load_parameters(gpu, checkpoint, decoder.parameters(), seed)?;
+        match loading.new_head {
+            true => draw_parameters(gpu, checkpoint.config(), head.parameters(), seed)?,
+            false => load_parameters(gpu, checkpoint, head.parameters(), seed)?,
+        }
         if let Some(biases) = &biases {
             biases.write(gpu, &loading.biases)?;
         }

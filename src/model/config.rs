@@ -104,11 +104,9 @@ pub struct TensorSpec {
 const MAX_WIDTH: usize = 1 << 24;
 
 /// Fields that change what a model computes, with the values under which it is still the model the engine runs.
-const ONLY: [(&str, &[&str]); 16] = [
+const ONLY: [(&str, &[&str]); 14] = [
     ("hidden_act", &["\"silu\"", "\"swish\""]),
     ("hidden_activation", &["\"silu\"", "\"swish\""]),
-    ("attention_dropout", &["0", "0.0"]),
-    ("hidden_dropout", &["0", "0.0"]),
     ("is_causal", &["true"]),
     ("use_bidirectional_attention", &["false"]),
     ("is_encoder_decoder", &["false"]),
@@ -123,7 +121,33 @@ const ONLY: [(&str, &[&str]); 16] = [
     ("query_pre_attn_scalar", &[]),
 ];
 
+/// Shares of values that `transformers` drops while it trains a model, and never else.
+const DROPOUTS: [&str; 7] = [
+    "attention_dropout",
+    "hidden_dropout",
+    "residual_dropout",
+    "resid_pdrop",
+    "embd_pdrop",
+    "classifier_dropout",
+    "summary_first_dropout",
+];
+
 impl ModelConfig {
+    /// Checks that the engine trains the model as `transformers` would: it has no dropout but that of adapters.
+    ///
+    /// # Errors
+    /// The configuration asks for some.
+    pub fn check_trainable(&self) -> Result<()> {
+        let asks = |name: &&&str| self.json.get(**name).and_then(Value::as_f64).is_some_and(|share| share != 0.0);
+        match DROPOUTS.iter().find(asks) {
+            None => Ok(()),
+            Some(name) => {
+                let problem = format!("{} asks for dropout, which wgr does not train with", self.json[*name]);
+                Err(Error::input(format!("config.json: {name}"), problem, "set it to 0 to train without"))
+            }
+        }
+    }
+
     /// Reads a `config.json` found at `at`, which errors name with the field at fault.
     pub fn from_json(value: &Value, at: &str) -> Result<Self> {
         let fields = Fields::new(value, at)?;
@@ -261,19 +285,24 @@ impl ModelConfig {
         Value::Object(json)
     }
 
-    /// The same model as a sequence classifier: `num_labels` cumulative outputs, the k-th telling whether y > k.
-    pub fn to_classifier_json(&self, num_labels: usize, dtype: Dtype) -> Value {
+    /// The same model as a sequence classifier with these outputs. Servers go by `problem_type`: one logit is served as it
+    /// is, several as independent probabilities.
+    pub fn to_classifier_json(&self, labels: &[String], dtype: Dtype) -> Value {
         let mut json = self.to_json(dtype);
-        let labels: Vec<String> = (1..=num_labels).map(|k| format!("y>{k}")).collect();
         let id2label: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (i.to_string(), json!(label))).collect();
         let label2id: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (label.clone(), json!(i))).collect();
         json["architectures"] = json!([format!("{}ForSequenceClassification", self.family.class_prefix())]);
-        json["num_labels"] = json!(num_labels);
+        json["num_labels"] = json!(labels.len());
         json["id2label"] = Value::Object(id2label);
         json["label2id"] = Value::Object(label2id);
-        json["problem_type"] = json!("multi_label_classification");
+        match labels {
+            [_] => json["problem_type"] = json!("regression"),
+            [first, ..] if first.starts_with("y>") => json["problem_type"] = json!("multi_label_classification"),
+            // What the outputs mean is not known.
+            _ => {}
+        }
         // transformers finds the last token of a padded row by this id.
-        json["pad_token_id"] = json!(self.pad_token_id.or(self.eos_token_id.first().copied()));
+        json["pad_token_id"] = json!(self.pad_token_id);
         json
     }
 }
@@ -480,7 +509,6 @@ mod tests {
     fn what_the_engine_would_not_compute_is_named() {
         for (family, changes, field) in [
             ("llama", json!({"hidden_act": "gelu"}), "hidden_act"),
-            ("llama", json!({"attention_dropout": 0.1}), "attention_dropout"),
             ("llama", json!({"quantization_config": {"bits": 4}}), "quantization_config"),
             ("llama", json!({"num_local_experts": 8}), "num_local_experts"),
             ("llama", json!({"partial_rotary_factor": 0.5}), "partial_rotary_factor"),
@@ -510,17 +538,31 @@ mod tests {
     }
 
     #[test]
+    fn dropout_matters_to_training_alone() {
+        with("llama", json!({"attention_dropout": 0.0, "resid_pdrop": null})).unwrap().check_trainable().unwrap();
+        for name in ["attention_dropout", "classifier_dropout"] {
+            let config = with("llama", json!({name: 0.1})).unwrap();
+            let error = config.check_trainable().unwrap_err();
+            assert!(error.to_string().contains(&format!("{name}: 0.1 asks for dropout")), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+
+    #[test]
     fn a_classifier_keeps_unknown_fields_and_states_its_labels() {
         let changes = json!({"architectures": ["LlamaForCausalLM"], "mine": {"a": 1}, "torch_dtype": "float16",
                              "eos_token_id": [7, 8]});
-        let json = with("llama", changes).unwrap().to_classifier_json(2, Dtype::BF16);
+        let json = with("llama", changes).unwrap().to_classifier_json(&["y>1".into(), "y>2".into()], Dtype::BF16);
         assert_eq!(json["mine"], json!({"a": 1}));
         assert_eq!((&json["dtype"], &json["torch_dtype"]), (&json!("bfloat16"), &json!("bfloat16")));
         assert_eq!(json["id2label"], json!({"0": "y>1", "1": "y>2"}));
         assert_eq!(json["label2id"], json!({"y>1": 0, "y>2": 1}));
         assert_eq!(json["problem_type"], "multi_label_classification");
-        assert_eq!(json["pad_token_id"], 7);
+        // The end token is not made the pad token: transformers would not read it.
+        assert_eq!(json["pad_token_id"], Value::Null);
         let read = ModelConfig::from_json(&json, "config.json").unwrap();
-        assert_eq!((read.num_labels, read.pad_token_id), (Some(2), Some(7)));
+        assert_eq!((read.num_labels, read.pad_token_id), (Some(2), None));
+        let one = with("llama", json!({"pad_token_id": 3})).unwrap().to_classifier_json(&["reward".into()], Dtype::F32);
+        assert_eq!((&one["problem_type"], &one["pad_token_id"]), (&json!("regression"), &json!(3)));
     }
 }

@@ -72,7 +72,7 @@ fn kept(checkpoint: &Checkpoint, dtype: impl Fn(&[usize], Dtype) -> Dtype) -> Ve
     if !checkpoint.config().tie_word_embeddings {
         names.push("lm_head.weight".into());
     }
-    names.push("score.weight".into());
+    names.extend(["score.weight".into(), "score.bias".into()]);
     let tensor = |name: String| {
         let info = checkpoint.info(&name)?;
         Some(NewTensor { name, dtype: dtype(&info.shape, info.dtype), shape: info.shape.clone() })
@@ -88,11 +88,22 @@ fn to_directory(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) ->
     let tensors = kept(checkpoint, |_, stored| dtype.unwrap_or(widened(stored)));
     let config = match (checkpoint.adapter(), checkpoint.config().num_labels) {
         // The head is the adapter's; the base model may have none.
-        (Some(_), Some(labels)) => checkpoint.config().to_classifier_json(labels, tensors[0].dtype),
+        (Some(_), Some(outputs)) => {
+            checkpoint.config().to_classifier_json(&labels(checkpoint, outputs), tensors[0].dtype)
+        }
         _ => checkpoint.config().to_json(tensors[0].dtype),
     };
-    let files = [checkpoint.tokenizer_files()?, checkpoint.companions()?].concat();
+    let files = [checkpoint.travelling_files()?, checkpoint.companions()?].concat();
     write_model(output, &config, &tensors, |tensor| checkpoint.read_merged(&tensor.name), &files)
+}
+
+/// The names of a head's outputs: thresholds where `wgr` wrote several, else those that `transformers` gives by default.
+fn labels(checkpoint: &Checkpoint, outputs: usize) -> Vec<String> {
+    match checkpoint.config().extra(companions::HEAD.0) {
+        Some(_) if outputs > 1 => (1..=outputs).map(|k| format!("y>{k}")).collect(),
+        Some(_) => vec!["reward".into()],
+        None => (0..outputs).map(|i| format!("LABEL_{i}")).collect(),
+    }
 }
 
 fn to_gguf(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Result<()> {
@@ -102,7 +113,7 @@ fn to_gguf(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Resu
         dtype => dtype,
     });
     let at = checkpoint.path().display().to_string();
-    let files = checkpoint.tokenizer_files()?;
+    let files = checkpoint.travelling_files()?;
     let json = |name: &str| -> Result<Value> {
         let Some((_, bytes)) = files.iter().find(|(known, _)| known == name) else { return Ok(Value::Null) };
         serde_json::from_slice(bytes)
@@ -113,7 +124,7 @@ fn to_gguf(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Resu
         let hint = "a GGUF file holds its tokenizer";
         return Err(Error::input(format!("{at}/tokenizer.json"), "is missing", hint));
     }
-    let chat_template = checkpoint.chat_template()?;
+    let chat_template = checkpoint.chat_template()?.map(|template| template.source().to_owned());
     let files = gguf_tokenizer::TokenizerFiles {
         tokenizer: &tokenizer,
         config: &json("tokenizer_config.json")?,
@@ -180,7 +191,8 @@ mod tests {
                 assert_eq!(copied.tensors(), config.tensors());
                 assert_eq!(copied.tie_word_embeddings, config.tie_word_embeddings);
                 assert_eq!((copied.bos_token_id, &copied.eos_token_id), (config.bos_token_id, &config.eos_token_id));
-                assert_eq!(copy.chat_template().unwrap(), original.chat_template().unwrap());
+                let source = |of: &Checkpoint| of.chat_template().unwrap().map(|template| template.source().to_owned());
+                assert_eq!(source(copy), source(&original));
                 for text in ["hello <think>hell</think></s> \u{e9}", ""] {
                     let ids = |checkpoint: &Checkpoint| {
                         checkpoint.tokenizer().unwrap().encode(text, true).unwrap().get_ids().to_vec()
@@ -258,7 +270,7 @@ mod tests {
         assert!(narrow.names().all(|name| narrow.info(name).unwrap().dtype == Dtype::BF16));
         let config: Value = serde_json::from_slice(&std::fs::read(tiny.path("narrow/config.json")).unwrap()).unwrap();
         assert_eq!((&config["dtype"], &config["mine"]), (&json!("bfloat16"), &json!(1)));
-        assert_eq!(narrow.tokenizer_files().unwrap(), tiny.open().tokenizer_files().unwrap());
+        assert_eq!(narrow.travelling_files().unwrap(), tiny.open().travelling_files().unwrap());
     }
 
     #[test]

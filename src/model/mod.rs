@@ -18,6 +18,7 @@ pub mod parameter;
 pub mod plan;
 pub mod policy;
 pub mod predictions;
+pub mod reading;
 pub mod rope;
 pub mod source;
 #[cfg(test)]
@@ -26,5 +27,6 @@ pub mod weights;
 pub mod workspace;
 
 pub use config::{Family, ModelConfig, TensorSpec};
+pub use reading::Reading;
 pub use rope::{Rope, RopeScaling};
 pub use weights::{Checkpoint, Dtype, TensorInfo};

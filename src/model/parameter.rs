@@ -7,6 +7,7 @@ use rand_chacha::rand_core::Rng;
 use crate::Result;
 use crate::gpu::{Dtype, Gpu, Layout, Memory, Tensor};
 
+use super::config::ModelConfig;
 use super::weights::{self, Checkpoint};
 
 /// A parameter on the device.
@@ -153,6 +154,23 @@ pub fn load_parameters<'a>(
             parameter.initial(seed, checkpoint.config().initializer_range)
         };
         parameter.write(gpu, &values)?;
+        gpu.flush("loading the weights")?;
+    }
+    Ok(())
+}
+
+/// Writes new values.
+///
+/// # Errors
+/// The device fails.
+pub fn draw_parameters<'a>(
+    gpu: &Gpu,
+    config: &ModelConfig,
+    parameters: impl Iterator<Item = &'a Parameter>,
+    seed: u64,
+) -> Result<()> {
+    for parameter in parameters {
+        parameter.write(gpu, &parameter.initial(seed, config.initializer_range))?;
         gpu.flush("loading the weights")?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The model card: `README.md` of a model directory, with Hugging Face front matter.
 
 use crate::Result;
+use crate::model::Reading;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -46,6 +47,8 @@ pub struct ModelCard {
     pub template: String,
     /// Metrics on held-out rows, by name; empty when there was no evaluation.
     pub metrics: Vec<(String, f64)>,
+    /// How the model was read that training began with.
+    pub reading: Option<Reading>,
 }
 
 impl ModelCard {
@@ -61,6 +64,7 @@ impl ModelCard {
             settings: String::new(),
             template: String::new(),
             metrics: vec![],
+            reading: None,
         }
     }
 
@@ -73,6 +77,9 @@ impl ModelCard {
         self.evaluation(&mut out);
         if !self.template.is_empty() {
             section(&mut out, "Prompt template", &fenced("jinja", &self.template));
+        }
+        if let Some(reading) = &self.reading {
+            section(&mut out, "What training began with", &format!("{}.", one_line(&reading.to_string())));
         }
         if !self.settings.is_empty() {
             section(&mut out, "Settings", &fenced("toml", &self.settings));

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::RatingScale;
 use crate::model::lora::LoraSettings;
 use crate::model::parameter::Holding;
 use crate::objective::Objective;
 use crate::optimizer::{AdamWConfig, Schedule};
+
+use super::head::HeadReading;
 
 /// How values are stored during training; arithmetic is f32 either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,8 +144,12 @@ pub struct TrainConfig {
     pub objective: Objective,
     /// Labels run from 1 to this.
     pub levels: u32,
-    /// Prompt template; the built-in one when absent.
+    /// The highest rating of rows with `score_chosen` and `score_rejected`; the lowest is 1.
+    pub max_rating: f64,
+    /// Prompt template; that of the model or the built-in one when absent.
     pub template: Option<PathBuf>,
+    /// Draw a new head even where the model has one that fits.
+    pub new_head: bool,
     /// Peak learning rate.
     pub lr: f64,
     /// What it has in common with other trainers.
@@ -160,7 +167,9 @@ impl Default for TrainConfig {
             data: vec![],
             objective: Objective::Ordinal,
             levels: 4,
+            max_rating: RatingScale::default().highest,
             template: None,
+            new_head: false,
             lr: 1e-5,
             trainer: TrainerConfig::default(),
             lora: LoraSettings::default(),
@@ -184,6 +193,9 @@ pub struct ScoreConfig {
     pub max_length: usize,
     /// Prompt template; the one saved with the model, or the built-in one, when absent.
     pub template: Option<PathBuf>,
+    /// What the outputs of the head mean, where the model does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<HeadReading>,
     /// Apply the calibration saved with the model to probabilities and score.
     pub calibrated: bool,
     /// Replace an existing output.
@@ -199,6 +211,7 @@ impl Default for ScoreConfig {
             batch_size: 16,
             max_length: 4096,
             template: None,
+            head: None,
             calibrated: false,
             force: false,
         }

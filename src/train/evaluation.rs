@@ -10,7 +10,7 @@ use crate::model::classifier::Capacity;
 use crate::objective::{self, Objective};
 
 use super::calibration::ModelCalibration;
-use super::saving::Head;
+use super::head::Head;
 use super::step::Stepper;
 
 /// What held-out rows say of a model.

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::Result;
-use crate::data::{Encoder, Example, Purpose, Template, read_rows};
+use crate::data::tokenizer_files::special_token;
+use crate::data::{Encoder, Example, Purpose, RatingScale, Template, Vocabulary, read_rated_rows};
 use crate::model::Checkpoint;
 use crate::model::companions::TEMPLATE;
 use crate::objective::Objective;
@@ -19,35 +20,51 @@ pub fn purpose(objective: Objective, levels: u32) -> Purpose {
     }
 }
 
-/// The template the user named, else the one saved with the model, else the built-in one.
-pub fn template(named: Option<&Path>, checkpoint: &Checkpoint) -> Result<Template> {
+/// The template the user named, else the one that `wgr` saved with the model, else that of a reward model from elsewhere
+/// (`is_foreign`), which is shown what its own chat template makes, else the built-in one; and whose it is, in words.
+pub fn template(named: Option<&Path>, checkpoint: &Checkpoint, is_foreign: bool) -> Result<(Template, String)> {
     if let Some(path) = named {
-        return Template::from_file(path);
+        let template = Template::from_file(path, &checkpoint.special_tokens()?)?;
+        return Ok((template, format!("of --template, {}", path.display())));
     }
-    match checkpoint.companion(TEMPLATE)? {
-        Some(bytes) => Template::from_bytes(&checkpoint.path().join(TEMPLATE).display().to_string(), bytes),
-        None => Ok(Template::builtin()),
+    if let Some(bytes) = checkpoint.companion(TEMPLATE)? {
+        let name = checkpoint.path().join(TEMPLATE).display().to_string();
+        let template = Template::from_bytes(&name, bytes, &checkpoint.special_tokens()?)?;
+        return Ok((template, format!("saved with the model, {name}")));
     }
+    if is_foreign && let Some(chat) = checkpoint.chat_template()? {
+        let words = format!("of the model, its chat template in {}", chat.place());
+        return Ok((Template::of_chat(chat), words));
+    }
+    Ok((Template::builtin(), if is_foreign { "built in, as the model brings none".into() } else { "built in".into() }))
 }
 
-/// An encoder for a checkpoint. Sequences are never longer than the model's positions.
-pub fn encoder(checkpoint: &Checkpoint, template: Template, max_length: usize) -> Result<Encoder> {
+/// An encoder for a checkpoint. Sequences are never longer than the model's positions; those that end with `pad` are
+/// counted.
+pub fn encoder(checkpoint: &Checkpoint, template: Template, max_length: usize, pad: Option<u32>) -> Result<Encoder> {
     let config = checkpoint.config();
     let max_length = max_length.min(config.max_position_embeddings);
     let name = format!("{}: tokenizer", checkpoint.path().display());
-    Encoder::new(checkpoint.tokenizer()?, name, template, max_length, config.vocab_size)
+    let tokenizer = checkpoint.tokenizer()?;
+    let tokens = checkpoint.special_tokens()?;
+    let bos = special_token(&tokens, "bos_token").and_then(|token| tokenizer.token_to_id(token));
+    let vocabulary = Vocabulary { size: config.vocab_size, bos: bos.or(config.bos_token_id), pad };
+    Encoder::new(tokenizer, name, template, max_length, vocabulary)
 }
 
 /// Reads and tokenizes files.
 pub fn examples(
     files: &[PathBuf],
     purpose: Purpose,
+    scale: RatingScale,
     encoder: &Encoder,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Example>> {
-    let rows = read_rows(files, purpose)?;
-    let (examples, truncation) = encoder.encode(&rows)?;
+    let (rows, read) = read_rated_rows(files, purpose, scale)?;
+    let (examples, encoded) = encoder.encode(&rows)?;
+    read.notes().iter().for_each(|line| observer.note(line));
     let tokens = examples.iter().map(|example| example.tokens() as u64).sum();
-    observer.tokenized(examples.len(), tokens, &truncation);
+    observer.tokenized(examples.len(), tokens, &encoded.cut);
+    encoded.notes().iter().for_each(|line| observer.note(line));
     Ok(examples)
 }

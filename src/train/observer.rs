@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::data::TruncationReport;
+use crate::model::Reading;
 use crate::model::plan::MemoryPlan;
 pub use crate::report::metrics::StepMetrics;
 
@@ -24,6 +25,9 @@ pub struct TrainSummary {
     pub evaluation: Map<String, Value>,
     /// Whether the run was stopped early on request, with a checkpoint written.
     pub interrupted: bool,
+    /// How the model was read that it began with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
 }
 
 /// Progress of scoring.
@@ -48,6 +52,9 @@ pub struct ScoreSummary {
     pub tokens_per_second: f64,
     /// Mean score.
     pub mean_score: f64,
+    /// How the model was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
 }
 
 /// Watches a run and may ask it to stop. All methods but none are optional.

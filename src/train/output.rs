@@ -8,7 +8,8 @@ use crate::model::lora::{ADAPTER_CONFIG, HEAD_FILE};
 use crate::{Error, Result};
 
 use super::config::{TrainConfig, TrainerConfig};
-use super::saving::{Head, latest_checkpoint};
+use super::head::Head;
+use super::saving::latest_checkpoint;
 
 const CONFIG: &str = "config.json";
 const CHECKPOINTS: &str = "checkpoints";
@@ -32,7 +33,7 @@ pub fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
 
 /// A run goes on with the head it began with: a checkpoint's moments mean nothing for another.
 pub fn check_head(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<()> {
-    let head = Head::of(checkpoint.config(), config.objective.logits(config.levels as usize))?;
+    let Some(head) = Head::written(checkpoint)? else { return Ok(()) };
     let refuse = |flag: String, had: String| {
         let problem = format!("the checkpoint {} was trained with {had}", checkpoint.path().display());
         Err(Error::input(flag, problem, "resume with the same, or start a new run in another --output"))

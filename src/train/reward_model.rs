@@ -6,17 +6,17 @@ use serde::Serialize;
 
 use crate::data::{Encoder, Example, Packed, scoring_batches};
 use crate::gpu::{Gpu, Recording};
-use crate::model::Checkpoint;
-use crate::model::classifier::{self, Capacity, Classifier, HEAD, Loading};
+use crate::model::classifier::{self, Capacity, Classifier, HEAD, HEAD_BIAS, Loading};
 use crate::model::parameter::Holding;
+use crate::model::{Checkpoint, Reading};
 use crate::objective;
 use crate::{Error, Result};
 
 use super::calibration::ModelCalibration;
 use super::config::Checkpointing;
+use super::head::{Head, HeadReading};
 use super::inputs;
 use super::observer::Observer;
-use super::saving::Head;
 use super::step::logits;
 
 /// Tokens of a typical row; a batch never holds more than a full one of these, or one longer row.
@@ -30,23 +30,28 @@ pub struct RewardModel {
     outputs: usize,
     /// Renders, tokenizes and truncates rows as in training.
     pub encoder: Encoder,
+    /// How the model is read, for people.
+    pub reading: Reading,
 }
 
 impl RewardModel {
-    /// Opens a directory, `.gguf` file or hub name; `template` replaces the prompt template saved with the model.
+    /// Opens a directory, `.gguf` file or hub name; `template` replaces the template saved with the model, `head` says
+    /// what a head means whose configuration does not.
     ///
     /// # Errors
-    /// The model cannot be read, has no score head, or has a template that fails.
-    pub fn open(model: &str, template: Option<&Path>, max_length: usize) -> Result<Self> {
+    /// The model cannot be read, has no score head or one of unclear meaning, or has a template that fails.
+    pub fn open(model: &str, template: Option<&Path>, max_length: usize, head: Option<HeadReading>) -> Result<Self> {
         let source = Checkpoint::open(model)?;
-        let Some(info) = source.info(HEAD) else {
-            let problem = format!("holds no {HEAD}: it is not a reward model");
-            return Err(Error::input(source.path().display().to_string(), problem, "train one with `wgr train`"));
-        };
+        let Some(info) = source.info(HEAD) else { return Err(no_head(&source)) };
         let outputs = info.shape[0];
-        let head = Head::of(source.config(), outputs)?;
-        let encoder = inputs::encoder(&source, inputs::template(template, &source)?, max_length)?;
-        Ok(Self { source, head, outputs, encoder })
+        let (head, evidence) = Head::of(&source, outputs, head)?;
+        let is_foreign = Head::written(&source)?.is_none();
+        let (template, whose) = inputs::template(template, &source, is_foreign)?;
+        let bias = if source.contains(HEAD_BIAS) { " and a bias" } else { "" };
+        let words = format!("kept: {HEAD} with {outputs} outputs{bias}, {} ({evidence})", head.meaning());
+        let reading = Reading::of(&source, whose, Some(words))?;
+        let encoder = inputs::encoder(&source, template, max_length, source.config().pad_token_id)?;
+        Ok(Self { source, head, outputs, encoder, reading })
     }
 
     /// The head: its objective and levels.
@@ -121,6 +126,7 @@ impl RewardModel {
             holding: Holding::Inference,
             checkpointing: Checkpointing::None,
             logits: self.outputs,
+            new_head: false,
             biases: self.head.biases.clone(),
             lora: None,
             seed: 0,
@@ -132,6 +138,19 @@ impl RewardModel {
         let classifier = Classifier::load(gpu, &self.source, &loading)?;
         Ok(Scorer { gpu, head: &self.head, classifier, recording: Recording::new(), batches: vec![] })
     }
+}
+
+/// What is said of a model without a score head, with the tensors that may be one.
+fn no_head(source: &Checkpoint) -> Error {
+    let at = source.path().display().to_string();
+    let others: Vec<&str> = source.unread(false).filter(|name| *name != "lm_head.weight").collect();
+    if others.is_empty() {
+        return Error::input(at, format!("holds no {HEAD}: it is not a reward model"), "train one with `wgr train`");
+    }
+    let problem = format!("holds no {HEAD}, but {}", others.join(", "));
+    let hint = "a linear layer on the last token's final state is read once it is called score.weight, and its bias \
+                score.bias";
+    Error::input(at, problem, hint)
 }
 
 /// What a reward model says of a row.

@@ -16,38 +16,15 @@ use crate::model::companions::TEMPLATE;
 use crate::model::lora::{HEAD_FILE, LoraConfig, NewAdapter, write_adapter};
 use crate::model::parameter::Parameter;
 use crate::model::weights::{self, NewTensor, write_model};
-use crate::model::{Checkpoint, ModelConfig, TensorSpec};
-use crate::objective::Objective;
+use crate::model::{Checkpoint, TensorSpec};
 use crate::optimizer::AdamW;
 use crate::{Error, Result};
 
+use super::head::Head;
 use super::step::Stepper;
 
 const STATE: &str = "trainer_state.json";
 const MOMENTS: &str = "optimizer.safetensors";
-
-/// What a model directory says of its head, under `wgr` in `config.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Head {
-    /// What it was trained with, which decides how logits become probabilities.
-    pub objective: Objective,
-    /// Labels run from 1 to this.
-    pub levels: u32,
-    /// CORAL's biases, which `score.weight` has no place for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub biases: Vec<f32>,
-}
-
-impl Head {
-    /// The head of a model directory. One that was not written here is taken as independent thresholds.
-    pub fn of(config: &ModelConfig, logits: usize) -> Result<Self> {
-        match config.extra("wgr") {
-            Some(value) => serde_json::from_value(value.clone())
-                .map_err(|e| Error::input("config.json: wgr", e.to_string(), "train the model again")),
-            None => Ok(Self { objective: Objective::Ordinal, levels: logits as u32 + 1, biases: vec![] }),
-        }
-    }
-}
 
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -81,15 +58,14 @@ pub async fn save_model(
     if let Some(biases) = stepper.classifier.biases() {
         head.biases = biases.weight.read(gpu).await?;
     }
-    extra.extend(parts.source.tokenizer_files()?);
+    extra.extend(parts.source.travelling_files()?);
     extra.push((TEMPLATE.to_owned(), parts.template.source().as_bytes().to_vec()));
     if let Some(lora) = stepper.classifier.lora() {
         extra.push((HEAD_FILE.to_owned(), serde_json::to_vec_pretty(&head).expect("a head serializes")));
         let trained = stepper.classifier.checkpoint_parameters().filter(|parameter| !parameter.frozen);
         return save_adapter(gpu, trained, lora, parts.source, directory, extra).await;
     }
-    let logits = head.objective.logits(head.levels as usize);
-    let mut config = parts.source.config().to_classifier_json(logits, weights::Dtype::F32);
+    let mut config = parts.source.config().to_classifier_json(&head.labels(), weights::Dtype::F32);
     config["wgr"] = json!(head);
     let mut tensors = vec![];
     let mut values = HashMap::new();

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::data::{Example, Purpose};
+use crate::data::{Example, Purpose, RatingScale};
 use crate::files::staged;
 use crate::gpu::Gpu;
 use crate::{Error, Result};
@@ -31,14 +31,16 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
     }
     // Opened first: an output that cannot be written should not be noticed after hours of scoring.
     let staged = staged(&config.output)?;
-    let model = RewardModel::open(&config.model, config.template.as_deref(), config.max_length)?;
+    let model = RewardModel::open(&config.model, config.template.as_deref(), config.max_length, config.head)?;
+    observer.note(&model.reading.to_string());
     let calibration = config.calibrated.then(|| model.calibration()).transpose()?;
-    let examples = inputs::examples(std::slice::from_ref(&config.input), Purpose::Score, &model.encoder, observer)?;
+    let files = std::slice::from_ref(&config.input);
+    let examples = inputs::examples(files, Purpose::Score, RatingScale::default(), &model.encoder, observer)?;
     let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
     let mut scorer = model.load(gpu, &[lengths], config.batch_size, observer)?;
     let batches = scorer.batches().to_vec();
     let mut rows = vec![None; examples.len()];
-    let mut summary = ScoreSummary::default();
+    let mut summary = ScoreSummary { reading: Some(model.reading.clone()), ..ScoreSummary::default() };
     let started = Instant::now();
     for batch in &batches {
         if observer.stop_requested() {

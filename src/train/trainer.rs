@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use crate::data::{Example, Packed, Template};
+use crate::data::{Example, Packed, RatingScale, Template};
 use crate::gpu::Gpu;
-use crate::model::Checkpoint;
-use crate::model::classifier::{self, Capacity, Loading};
+use crate::model::causal::OUTPUT;
+use crate::model::classifier::{self, Capacity, HEAD, Loading};
 use crate::model::companions::CALIBRATION;
 use crate::model::lora::Lora;
+use crate::model::{Checkpoint, Reading};
 use crate::objective::{Objective, initial_biases};
 use crate::report::card::{Kind, ModelCard};
 use crate::{Error, Result};
@@ -18,11 +19,13 @@ use super::calibration::ModelCalibration;
 use super::config::TrainConfig;
 use super::course::{self, Course, Method, Taken};
 use super::evaluation::{Evaluated, evaluate};
+use super::head::Head;
 use super::inputs;
 use super::observer::{Observer, TrainSummary};
 use super::output;
+use super::pad;
 use super::records;
-use super::saving::{self, Head, Parts, Progress};
+use super::saving::{self, Parts, Progress};
 use super::step::Stepper;
 
 /// Trains a reward model and writes it to the output directory.
@@ -33,26 +36,40 @@ use super::step::Stepper;
 pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainSummary> {
     config.validate()?;
     let resumed = output::check(&config.trainer)?;
-    let source = match &resumed {
+    let mut source = match &resumed {
         Some(directory) => Checkpoint::open(&directory.display().to_string())?,
         None => Checkpoint::open(&config.model)?,
     };
+    source.config().check_trainable()?;
     match resumed {
         Some(_) => output::check_head(config, &source)?,
         None => output::check_source(&config.trainer.output, &source, &config.model)?,
     }
     let lora = source.adapters_to_train(config.lora.resolve()?)?;
-    let template = inputs::template(config.template.as_deref(), &source)?;
-    let encoder = inputs::encoder(&source, template.clone(), config.trainer.max_length)?;
+    let new_head = config.new_head && resumed.is_none();
+    let start = HeadStart::of(&source, config, new_head)?;
+    let (template, whose) = inputs::template(config.template.as_deref(), &source, start.is_foreign)?;
+    let reading = Reading::of(&source, whose, Some(start.words))?;
+    observer.note(&reading.to_string());
+    start.warning.iter().for_each(|line| observer.note(line));
+    let encoder = inputs::encoder(&source, template.clone(), config.trainer.max_length, None)?;
     let purpose = inputs::purpose(config.objective, config.levels);
-    let examples = inputs::examples(&config.data, purpose, &encoder, observer)?;
+    let scale = RatingScale { highest: config.max_rating };
+    let examples = inputs::examples(&config.data, purpose, scale, &encoder, observer)?;
     let held_out = match config.trainer.eval_data.is_empty() {
         true => vec![],
-        false => inputs::examples(&config.trainer.eval_data, purpose, &encoder, observer)?,
+        false => inputs::examples(&config.trainer.eval_data, purpose, scale, &encoder, observer)?,
     };
+    // An adapter leaves the configuration of its base model as it is.
+    if lora.is_none()
+        && let Some(line) = pad::settle(&mut source, &examples)?
+    {
+        observer.note(&line);
+    }
     let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
     let course = Course::new(&lengths, config.lr, &config.trainer)?;
-    let mut run = Run::prepare(gpu, config, source, lora, template, examples, held_out, &course, observer)?;
+    let parts = (source, reading, lora, template);
+    let mut run = Run::prepare(gpu, config, parts, new_head, examples, held_out, &course, observer)?;
     let mut progress = Progress::default();
     if let Some(directory) = &resumed {
         progress = saving::restore(
@@ -65,7 +82,8 @@ pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer)
     }
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
     output::open(&config.trainer.output, resumed.is_some())?;
-    let summary = course::run(gpu, &mut run, course, &config.trainer, &mut progress, observer).await?;
+    let mut summary = course::run(gpu, &mut run, course, &config.trainer, &mut progress, observer).await?;
+    summary.reading = Some(run.reading.clone());
     if !summary.interrupted {
         run.finish(gpu, progress, &summary).await?;
     }
@@ -76,6 +94,7 @@ pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer)
 struct Run<'a> {
     config: &'a TrainConfig,
     source: Checkpoint,
+    reading: Reading,
     template: Template,
     head: Head,
     examples: Vec<Example>,
@@ -90,9 +109,8 @@ impl<'a> Run<'a> {
     fn prepare(
         gpu: &Gpu,
         config: &'a TrainConfig,
-        source: Checkpoint,
-        lora: Option<Lora>,
-        template: Template,
+        (source, reading, lora, template): (Checkpoint, Reading, Option<Lora>, Template),
+        new_head: bool,
         examples: Vec<Example>,
         held_out: Vec<Example>,
         course: &Course,
@@ -100,7 +118,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let capacity = capacity(config, course, &examples, &held_out);
         let biases = match config.objective {
-            Objective::Coral => Head::of(source.config(), 1)?.biases,
+            Objective::Coral if !new_head => Head::written(&source)?.map(|head| head.biases).unwrap_or_default(),
             _ => vec![],
         };
         let fresh = config.objective == Objective::Coral && biases.len() + 1 != config.levels as usize;
@@ -108,6 +126,7 @@ impl<'a> Run<'a> {
             holding: config.trainer.precision.holding(),
             checkpointing: config.trainer.checkpointing,
             logits: config.objective.logits(config.levels as usize),
+            new_head,
             biases: if fresh { initial_biases(config.levels as usize) } else { biases },
             lora,
             seed: config.trainer.seed,
@@ -123,6 +142,7 @@ impl<'a> Run<'a> {
             head: Head { objective, levels, biases: vec![] },
             config,
             source,
+            reading,
             template,
             examples,
             held_out,
@@ -142,6 +162,7 @@ impl<'a> Run<'a> {
             base_model: records::hub_name(&self.config.model),
             training_rows: self.examples.len() as u64,
             template: self.template.source().to_owned(),
+            reading: Some(self.reading.clone()),
             ..ModelCard::new(Kind::RewardModel {
                 objective: self.config.objective.to_string(),
                 levels: self.config.levels,
@@ -192,6 +213,54 @@ impl Method for Run<'_> {
         let parameters = self.stepper.classifier.trained_parameters();
         saving::save_state(gpu, parameters, &self.stepper.update.optimizer, &directory, progress).await?;
         Ok(directory)
+    }
+}
+
+/// The head that a run begins with.
+struct HeadStart {
+    /// What becomes of the checkpoint's head, in words.
+    words: String,
+    /// What is said loudly: that a trained head is not used.
+    warning: Option<String>,
+    /// Whether the head is kept, and not one that `wgr` trained.
+    is_foreign: bool,
+}
+
+impl HeadStart {
+    fn of(source: &Checkpoint, config: &TrainConfig, new_head: bool) -> Result<Self> {
+        let (objective, levels) = (config.objective, config.levels);
+        let wanted = objective.logits(levels as usize);
+        let meaning = Head { objective, levels, biases: vec![] }.meaning();
+        let written = Head::written(source)?;
+        let found = source.info(HEAD).map(|info| info.shape[0]);
+        let new = |why: String| format!("new, {wanted} outputs, {meaning} ({why})");
+        let replaced = |what: String| Some(format!("warning: {what} is not used: the head is drawn anew"));
+        let (words, warning) = match found {
+            _ if source.is_new() => (new("the model has no weights".into()), None),
+            Some(_) if new_head => (new("as --new-head says".into()), None),
+            Some(outputs) if outputs == wanted => {
+                let before = match &written {
+                    Some(head) if head.objective != objective => format!("; it was trained with {}", head.objective),
+                    Some(_) => String::new(),
+                    None => "; it is from elsewhere".into(),
+                };
+                return Ok(Self {
+                    words: format!("kept: {HEAD} with {outputs} outputs, {meaning}{before}"),
+                    warning: None,
+                    is_foreign: written.is_none(),
+                });
+            }
+            Some(outputs) => (
+                new(format!("{HEAD} has {outputs} outputs")),
+                replaced(format!("{HEAD} of the model, with {outputs} outputs,")),
+            ),
+            None => {
+                let others: Vec<&str> = source.unread(false).filter(|name| *name != OUTPUT).collect();
+                let warning = if others.is_empty() { None } else { replaced(others.join(", ")) };
+                (new(format!("the model has no {HEAD}")), warning)
+            }
+        };
+        Ok(Self { words, warning, is_foreign: false })
     }
 }
 

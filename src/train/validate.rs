@@ -21,6 +21,8 @@ impl TrainConfig {
             self.levels,
             "labels run from 1 to a number between 2 and 256",
         )?;
+        let rating = self.max_rating;
+        check("--max-rating", rating.is_finite() && rating > 1.0, rating, "take a number above 1, such as 5")?;
         learning_rate(self.lr)?;
         self.lora.resolve()?;
         self.trainer.validate()
@@ -120,6 +122,7 @@ mod tests {
             ("--output", |c| c.trainer.output.clear()),
             ("--levels", |c| c.levels = 1),
             ("--levels", |c| c.levels = u32::MAX),
+            ("--max-rating", |c| c.max_rating = 1.0),
             ("--epochs", |c| c.trainer.epochs = 0),
             ("--batch-size", |c| c.trainer.batch_size = 0),
             ("--grad-accum", |c| c.trainer.grad_accum = 0),

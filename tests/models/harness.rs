@@ -84,7 +84,7 @@ impl Golden {
 }
 
 pub fn loading(capacity: Capacity, holding: Holding, checkpointing: Checkpointing) -> Loading {
-    Loading { holding, checkpointing, logits: 3, biases: vec![], lora: None, seed: 1, capacity }
+    Loading { holding, checkpointing, logits: 3, new_head: false, biases: vec![], lora: None, seed: 1, capacity }
 }
 
 pub fn stepper(gpu: &Gpu, name: &str, capacity: Capacity, holding: Holding, checkpointing: Checkpointing) -> Stepper {

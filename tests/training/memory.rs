@@ -34,8 +34,16 @@ fn the_plan_says_what_is_held() {
                 for checkpointing in [Checkpointing::None, Checkpointing::Attention, Checkpointing::Layer] {
                     let gpu = open(limits);
                     let lora = adapted.clone();
-                    let loading =
-                        Loading { holding, checkpointing, logits: 3, biases: vec![], lora, seed: 1, capacity };
+                    let loading = Loading {
+                        holding,
+                        checkpointing,
+                        logits: 3,
+                        new_head: false,
+                        biases: vec![],
+                        lora,
+                        seed: 1,
+                        capacity,
+                    };
                     let plan = classifier::plan(checkpoint.config(), &checkpoint, &loading);
                     let kept: Box<dyn std::any::Any> = match holding {
                         Holding::Inference => Box::new(Classifier::load(&gpu, &checkpoint, &loading).unwrap()),

@@ -97,7 +97,16 @@ fn mixed_precision_is_the_same_with_sharded_matrices() {
     let checkpointing = Checkpointing::None;
     let losses = |holding, limits| {
         let gpu = open(limits);
-        let loading = Loading { holding, checkpointing, logits: 3, biases: vec![], lora: None, seed: 1, capacity };
+        let loading = Loading {
+            holding,
+            checkpointing,
+            logits: 3,
+            new_head: false,
+            biases: vec![],
+            lora: None,
+            seed: 1,
+            capacity,
+        };
         let mut stepper =
             Stepper::new(&gpu, &checkpoint, &loading, Objective::Ordinal, 4, AdamWConfig::default(), 1).unwrap();
         let step =

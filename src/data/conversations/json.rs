@@ -1,32 +1,55 @@
 //! Rows of a JSON file: one object a line, or one list of objects.
 
-use std::borrow::Cow;
-use std::fs::File;
-use std::io::BufReader;
+use std::collections::BTreeMap;
+use std::io::BufRead;
 use std::path::Path;
 
-use super::elements::{Element, Elements};
+use serde::de::IgnoredAny;
+
 use super::irregular::{Irregular, Reason};
 use super::reader::{Batch, Sink};
-use super::row::{Fault, LONGEST_TEXT, Row};
-use crate::{Error, Result};
+use super::row::{Fault, LONGEST_TEXT, READ, Row};
+use crate::Result;
+use crate::data::elements::{Element, Elements};
+use crate::data::json::{self, Fault as JsonFault, Parsed};
+use crate::data::opened::unreadable;
+use crate::data::read_report::ReadReport;
 
 /// Bytes of a row with everything that is not read of it.
 const LONGEST_ROW: usize = 8 * LONGEST_TEXT;
 
+/// A JSON file.
+pub struct JsonFile {
+    /// Its bytes, unpacked.
+    pub reader: Box<dyn BufRead + Send>,
+    /// Whether it is one list; else there is one object a line.
+    pub is_list: bool,
+    /// Bytes on disk, where they are not those of `reader`.
+    pub packed: Option<u64>,
+}
+
 /// Sends all rows of a file.
-pub fn read(path: &Path, file: File, is_list: bool, sink: &Sink) -> Result<()> {
-    let mut elements = Elements::new(BufReader::with_capacity(1 << 20, file), is_list, LONGEST_ROW);
+pub fn read(path: &Path, file: JsonFile, sink: &Sink) -> Result<()> {
+    let JsonFile { reader, is_list, packed } = file;
+    let mut elements = Elements::new(reader, is_list, LONGEST_ROW);
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut batch = Batch::default();
-    let (mut number, mut read) = (0_u64, 0);
-    while let Some(element) = elements.next().map_err(|e| Error::io(path, e))? {
+    let (mut number, mut read, mut named) = (0_u64, 0, false);
+    while let Some(element) = elements.next().map_err(|e| unreadable(path, e))? {
         number += 1;
-        batch.bytes_read += elements.consumed - read;
+        if packed.is_none() {
+            batch.bytes_read += elements.consumed - read;
+        }
         read = elements.consumed;
         let row = match element {
             Element::Text(text) if text.trim_ascii().is_empty() => continue,
-            Element::Text(text) => parse(&text).and_then(|row| row.conversation(|| format!("{stem}:{number}"))),
+            Element::Text(text) => {
+                if !std::mem::replace(&mut named, true) {
+                    batch.report.unused_columns(&path.display().to_string(), unread_names(&text));
+                }
+                let report = &mut batch.report;
+                parse(&text, report).and_then(|row| row.conversation(|| format!("{stem}:{number}"), report))
+            }
             Element::TooLong => Err(fault(Reason::TooLong, format!("longer than {} MiB", LONGEST_ROW >> 20))),
             Element::Unclosed => Err(fault(Reason::BrokenJson, "the list is not closed: is the file whole?".into())),
         };
@@ -39,6 +62,7 @@ pub fn read(path: &Path, file: File, is_list: bool, sink: &Sink) -> Result<()> {
             return Ok(());
         }
     }
+    batch.bytes_read += packed.unwrap_or_default();
     sink.send(batch);
     Ok(())
 }
@@ -47,69 +71,20 @@ fn fault(reason: Reason, problem: String) -> Fault {
     Fault { id: None, reason, problem }
 }
 
-fn parse(text: &[u8]) -> Result<Row, Fault> {
-    let text = std::str::from_utf8(text)
-        .map_err(|e| fault(Reason::InvalidUtf8, format!("invalid UTF-8 at byte {}", e.valid_up_to() + 1)))?;
-    let text = text.trim_start_matches('\u{feff}');
-    let broken = |e: &serde_json::Error| match e.classify() {
-        serde_json::error::Category::Data => fault(Reason::WrongType, e.to_string()),
-        _ => fault(Reason::BrokenJson, e.to_string()),
-    };
-    serde_json::from_str(text).or_else(|error| match with_paired_surrogates(text) {
-        // Half a character, which a tool cut in two, is not worth a conversation.
-        Cow::Owned(repaired) => serde_json::from_str(&repaired).map_err(|e| broken(&e)),
-        Cow::Borrowed(_) => Err(broken(&error)),
-    })
+fn parse(text: &[u8], report: &mut ReadReport) -> Result<Row, Fault> {
+    match json::parse(text) {
+        Ok(Parsed { value, mended }) => {
+            report.lone_surrogates += usize::from(mended);
+            Ok(value)
+        }
+        Err(JsonFault::Utf8(byte)) => Err(fault(Reason::InvalidUtf8, format!("invalid UTF-8 at byte {byte}"))),
+        Err(JsonFault::Syntax(problem)) => Err(fault(Reason::BrokenJson, problem)),
+        Err(JsonFault::Type(problem)) => Err(fault(Reason::WrongType, problem)),
+    }
 }
 
-/// Puts U+FFFD where an escape `\uD800`..`\uDFFF` has no partner, as such halves are not Unicode text.
-fn with_paired_surrogates(text: &str) -> Cow<'_, str> {
-    let bytes = text.as_bytes();
-    let unit = |at: usize| match bytes.get(at..at + 6) {
-        Some([b'\\', b'u', digits @ ..]) => {
-            std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok())
-        }
-        _ => None,
-    };
-    let mut repaired = String::new();
-    let (mut kept, mut at) = (0, 0);
-    while let Some(found) = bytes[at..].iter().position(|byte| *byte == b'\\') {
-        at += found;
-        match unit(at) {
-            Some(0xD800..=0xDBFF) if matches!(unit(at + 6), Some(0xDC00..=0xDFFF)) => at += 12,
-            Some(0xD800..=0xDFFF) => {
-                repaired.push_str(&text[kept..at]);
-                repaired.push_str("\\ufffd");
-                at += 6;
-                kept = at;
-            }
-            // Another escape: its second byte may be a backslash, too.
-            _ => at = (at + 2).min(bytes.len()),
-        }
-    }
-    if kept == 0 {
-        return Cow::Borrowed(text);
-    }
-    repaired.push_str(&text[kept..]);
-    Cow::Owned(repaired)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_lone_surrogates_are_replaced() {
-        for (text, expected) in [
-            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
-            (r#""a\ud83d b""#, r#""a\ufffd b""#),
-            (r#""\ude00\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#),
-            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#),
-            (r#""\\ud83d""#, r#""\\ud83d""#),
-            (r#""\u00e9\"#, r#""\u00e9\"#),
-            ("é\\ud83dé", "é\\ufffdé"),
-        ] {
-            assert_eq!(with_paired_surrogates(text), expected);
-        }
-    }
+/// Names of the fields of a row that are not read. Rows of a file are alike, so the first one tells.
+fn unread_names(text: &[u8]) -> Vec<String> {
+    let fields = json::parse::<BTreeMap<String, IgnoredAny>>(text).map(|parsed| parsed.value).unwrap_or_default();
+    fields.into_keys().filter(|name| !READ.contains(&name.as_str())).collect()
 }

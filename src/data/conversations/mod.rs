@@ -5,7 +5,6 @@
 //! into raw `row`s; `reader` puts their conversations into windows, in the order of the files whatever the threads do.
 
 mod conversation;
-mod elements;
 mod files;
 mod irregular;
 mod json;

@@ -3,16 +3,19 @@
 use std::fs::File;
 use std::path::Path;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StructArray};
+use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::schema::types::SchemaDescriptor;
+use serde_json::Value;
 
 use super::irregular::Irregular;
 use super::reader::{Batch, Sink};
-use super::row::{Fault, Row, RowMessage};
+use super::row::{Fault, Row, RowMessage, Said};
+use crate::data::columns;
+use crate::data::read_report::ReadReport;
 use crate::{Error, Result};
 
 /// Rows decoded at a time: a row may hold megabytes.
@@ -20,16 +23,19 @@ const ROWS: usize = 64;
 /// Columns that may hold the messages, the first of them that a file has.
 const MESSAGES: [&str; 3] = ["conversation", "conversations", "messages"];
 /// Other columns that are read.
-const COLUMNS: [&str; 8] =
-    ["conversation_hash", "id", "model", "timestamp", "language", "hashed_ip", "user", "user_id"];
-/// Fields of a message that are read.
+const COLUMNS: [&str; 9] =
+    ["conversation_hash", "id", "model", "timestamp", "language", "hashed_ip", "user", "user_id", "system"];
+/// Fields of a message that are texts.
 const FIELDS: [&str; 6] = ["role", "from", "content", "value", "language", "hashed_ip"];
+/// Fields of a message that hold more than a text, or may do so.
+const NESTED: [&str; 7] =
+    ["content", "value", "name", "reasoning_content", "tool_calls", "function_call", "tool_call_id"];
 
 /// The number of row groups of a file that holds conversations.
 ///
 /// # Errors
 /// The file is damaged, or has no column of messages.
-pub fn row_groups(path: &Path, file: File) -> Result<usize> {
+pub fn row_groups(path: &Path, file: File, report: &mut ReadReport) -> Result<usize> {
     let builder = open(path, file)?;
     let roots = builder.parquet_schema().root_schema().get_fields();
     if !roots.iter().any(|root| MESSAGES.contains(&root.name())) {
@@ -40,6 +46,9 @@ pub fn row_groups(path: &Path, file: File) -> Result<usize> {
             "conversations are lists of messages with role and content",
         ));
     }
+    let messages = messages_column(|name| roots.iter().any(|root| root.name() == name));
+    let others = roots.iter().map(|root| root.name()).filter(|name| Some(*name) != messages && !COLUMNS.contains(name));
+    report.unused_columns(&path.display().to_string(), others.map(str::to_owned));
     Ok(builder.metadata().num_row_groups())
 }
 
@@ -76,7 +85,7 @@ pub fn read(path: &Path, file: File, row_group: usize, sink: &Sink) -> Result<()
         for row in rows(&decoded).map_err(failed)? {
             number += 1;
             let place = || format!("{}: row {number}", path.display());
-            let row = row.conversation(|| format!("{stem}:{number}"));
+            let row = row.conversation(|| format!("{stem}:{number}"), &mut batch.report);
             batch.push(row.map_err(|Fault { id, reason, problem }| Irregular { place: place(), id, reason, problem }));
         }
         if batch.is_full() {
@@ -100,7 +109,10 @@ fn wanted(schema: &SchemaDescriptor) -> Vec<usize> {
         let (root, leaf) = (&path[0], &path[path.len() - 1]);
         match messages == Some(root.as_str()) {
             // WildChat nests the headers of requests in messages; only their direct fields are read.
-            true => path.len() == 4 && FIELDS.contains(&leaf.as_str()),
+            true => {
+                path.len() == 4 && FIELDS.contains(&leaf.as_str())
+                    || path.get(3).is_some_and(|field| NESTED.contains(&field.as_str()))
+            }
             false => path.len() == 1 && COLUMNS.contains(&root.as_str()),
         }
     };
@@ -114,8 +126,8 @@ fn messages_column(has: impl Fn(&str) -> bool) -> Option<&'static str> {
 /// The rows of a batch; the error is a sentence about a column.
 fn rows(batch: &RecordBatch) -> Result<Vec<Row>, String> {
     let text = |name: &str| batch.column_by_name(name).map(|column| texts(name, column)).transpose();
-    let [conversation_hash, id, model, timestamp, language, hashed_ip, user, user_id] = COLUMNS.map(text);
-    let (conversation_hash, id, model, timestamp) = (conversation_hash?, id?, model?, timestamp?);
+    let [conversation_hash, id, model, timestamp, language, hashed_ip, user, user_id, system] = COLUMNS.map(text);
+    let (conversation_hash, id, model, timestamp, system) = (conversation_hash?, id?, model?, timestamp?, system?);
     let (language, hashed_ip, user, user_id) = (language?, hashed_ip?, user?, user_id?);
     let name = messages_column(|name| batch.column_by_name(name).is_some());
     let column = name.and_then(|name| batch.column_by_name(name));
@@ -132,6 +144,7 @@ fn rows(batch: &RecordBatch) -> Result<Vec<Row>, String> {
         hashed_ip: value(&hashed_ip, index),
         user: value(&user, index),
         user_id: value(&user_id, index),
+        system: value(&system, index),
         conversation: conversations[index].take(),
     };
     Ok((0..batch.num_rows()).map(row).collect())
@@ -146,6 +159,12 @@ fn texts(name: &str, column: &ArrayRef) -> Result<StringArray, String> {
     let column = match column.data_type() {
         // An instant prints in UTC without a time zone database once its zone, which is for display only, is gone.
         DataType::Timestamp(unit, Some(_)) => cast(column, &DataType::Timestamp(*unit, None)),
+        // Text that does not say so, as ClickHouse writes it; bytes that are none are an error, not an absent text.
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            let options = CastOptions { safe: false, ..CastOptions::default() };
+            cast(column, &DataType::LargeBinary)
+                .and_then(|bytes| cast_with_options(&bytes, &DataType::LargeUtf8, &options))
+        }
         _ => Ok(column.clone()),
     };
     let texts = column.and_then(|column| cast(&column, &DataType::Utf8));
@@ -157,7 +176,11 @@ fn texts(name: &str, column: &ArrayRef) -> Result<StringArray, String> {
 fn messages(name: &str, column: &ArrayRef) -> Result<Vec<Option<Vec<RowMessage>>>, String> {
     let wrong = || format!("column `{name}` is no list of messages with role and content, but {}", column.data_type());
     let list = match column.data_type() {
-        DataType::List(field) | DataType::LargeList(field) => {
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field) => {
             cast(column, &DataType::LargeList(field.clone())).map_err(|e| format!("column `{name}`: {e}"))?
         }
         _ => return Err(wrong()),
@@ -168,20 +191,64 @@ fn messages(name: &str, column: &ArrayRef) -> Result<Vec<Option<Vec<RowMessage>>
         let column = names.iter().find_map(|name| structs.column_by_name(name));
         column.map(|column| texts(&format!("{name}.{}", names[0]), column)).transpose()
     };
-    let (role, content) = (field(["role", "from"])?, field(["content", "value"])?);
+    let role = field(["role", "from"])?;
+    let mut contents = contents(name, structs, ["content", "value"])?;
     let (language, hashed_ip) = (field(["language"; 2])?, field(["hashed_ip"; 2])?);
-    if role.is_none() || content.is_none() {
+    if role.is_none() || contents.is_none() {
         return Err(wrong());
     }
-    let message = |index: usize| RowMessage {
-        role: value(&role, index),
-        content: value(&content, index),
-        language: value(&language, index),
-        hashed_ip: value(&hashed_ip, index),
+    let nested = |field: &str| match structs.column_by_name(field) {
+        None => Ok(vec![]),
+        Some(column) => columns::values(column).map_err(|problem| format!("column `{name}.{field}` {problem}")),
+    };
+    let mut others = [
+        nested("name")?,
+        nested("reasoning_content")?,
+        nested("tool_calls")?,
+        nested("function_call")?,
+        nested("tool_call_id")?,
+    ];
+    let mut message = |index: usize| {
+        // Messages of other shapes have no calls rather than none of them.
+        let mut other = |which: usize| {
+            let value: Option<&mut Value> = others[which].get_mut(index);
+            value
+                .map(Value::take)
+                .filter(|value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()))
+        };
+        RowMessage {
+            role: value(&role, index),
+            content: contents.as_mut().map(|contents| std::mem::take(&mut contents[index])).unwrap_or_default(),
+            language: value(&language, index),
+            hashed_ip: value(&hashed_ip, index),
+            name: other(0),
+            reasoning_content: other(1),
+            tool_calls: other(2),
+            function_call: other(3),
+            tool_call_id: other(4),
+        }
     };
     let offsets = list.value_offsets();
-    let row = |index: usize| {
-        list.is_valid(index).then(|| (offsets[index] as usize..offsets[index + 1] as usize).map(message).collect())
+    let mut row = |index: usize| {
+        list.is_valid(index).then(|| (offsets[index] as usize..offsets[index + 1] as usize).map(&mut message).collect())
     };
-    Ok((0..list.len()).map(row).collect())
+    Ok((0..list.len()).map(&mut row).collect())
+}
+
+/// The contents of messages: texts, or parts.
+fn contents(name: &str, structs: &StructArray, names: [&str; 2]) -> Result<Option<Vec<Said>>, String> {
+    let Some(column) = names.iter().find_map(|name| structs.column_by_name(name)) else { return Ok(None) };
+    let at = format!("{name}.{}", names[0]);
+    if !column.data_type().is_list() {
+        let texts = texts(&at, column)?;
+        return Ok(Some(
+            texts.iter().map(|text| text.map_or(Said::Nothing, |text| Said::Text(text.to_owned()))).collect(),
+        ));
+    }
+    let values = columns::values(column).map_err(|problem| format!("column `{at}` {problem}"))?;
+    let said = |value: Value| match value {
+        Value::Array(parts) => Said::Parts(parts),
+        _ => Said::Nothing,
+    };
+    Ok(Some(values.into_iter().map(said).collect()))
 }

@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex};
 use twox_hash::XxHash3_64;
 
 use super::conversation::Conversation;
-use super::files::{self, Kind};
 use super::irregular::{Irregular, Reason};
-use super::{json, parquet};
+use super::json::JsonFile;
+use super::{files, json, parquet};
+use crate::data::opened::{Opened, open};
+use crate::data::read_report::ReadReport;
 use crate::{Error, Result};
 
 /// A batch is full with so many rows, or with so much text.
@@ -41,6 +43,8 @@ pub struct Window {
 pub struct Batch {
     rows: Vec<Result<Conversation, Irregular>>,
     text: usize,
+    /// What became of irregularities that did no harm.
+    pub report: ReadReport,
     /// Bytes of input they take.
     pub bytes_read: u64,
 }
@@ -84,10 +88,14 @@ struct Part {
 pub struct Reader {
     files: Vec<PathBuf>,
     total_bytes: u64,
-    /// What is still to come of each part, in order.
-    parts: std::vec::IntoIter<Receiver<Result<Batch>>>,
-    current: Option<Receiver<Result<Batch>>>,
+    /// What is still to come of each part, in order, with the place of its file.
+    parts: std::vec::IntoIter<(usize, Receiver<Result<Batch>>)>,
+    current: Option<(usize, Receiver<Result<Batch>>)>,
+    /// Hashes of the ids of the file that is read now, and of those before.
     seen: HashSet<u64>,
+    seen_before: HashSet<u64>,
+    /// What became of irregularities that did no harm, so far.
+    pub report: ReadReport,
 }
 
 impl Reader {
@@ -99,21 +107,29 @@ impl Reader {
     pub fn open(paths: &[PathBuf]) -> Result<Self> {
         let files = files::find(paths)?;
         let (mut parts, mut receivers, mut total_bytes) = (vec![], vec![], 0);
-        for path in &files {
-            let (file, kind) = files::open(path)?;
-            total_bytes += file.metadata().map_err(|e| Error::io(path, e))?.len();
-            let row_groups: Vec<Option<usize>> = match kind {
-                Kind::Parquet => (0..parquet::row_groups(path, file)?).map(Some).collect(),
-                Kind::List | Kind::Lines => vec![None],
+        let mut report = ReadReport::default();
+        for (place, path) in files.iter().enumerate() {
+            total_bytes += std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+            let row_groups: Vec<Option<usize>> = match open(path)? {
+                Opened::Parquet(file) => (0..parquet::row_groups(path, file, &mut report)?).map(Some).collect(),
+                Opened::Json { .. } => vec![None],
             };
             for row_group in row_groups {
                 let (sender, receiver) = sync_channel(AHEAD);
                 parts.push(Part { path: path.clone(), row_group, sink: Sink(sender) });
-                receivers.push(receiver);
+                receivers.push((place, receiver));
             }
         }
         read_ahead(parts);
-        Ok(Self { files, total_bytes, parts: receivers.into_iter(), current: None, seen: HashSet::new() })
+        Ok(Self {
+            files,
+            total_bytes,
+            parts: receivers.into_iter(),
+            current: None,
+            seen: HashSet::new(),
+            seen_before: HashSet::new(),
+            report,
+        })
     }
 
     /// The files, in the order they are read.
@@ -128,25 +144,52 @@ impl Reader {
 
     fn next_batch(&mut self) -> Option<Result<Batch>> {
         loop {
-            if let Some(batch) = self.current.as_ref().and_then(|part| part.recv().ok()) {
+            if let Some(batch) = self.current.as_ref().and_then(|(_, part)| part.recv().ok()) {
                 return Some(batch);
             }
-            self.current = Some(self.parts.next()?);
+            let (next, before) = (self.parts.next()?, self.current.as_ref().map(|(file, _)| *file));
+            if before != Some(next.0) {
+                self.seen_before.extend(self.seen.drain());
+            }
+            self.current = Some(next);
         }
     }
 
-    fn add(&mut self, window: &mut Window, row: Result<Conversation, Irregular>) {
-        match row {
-            Ok(conversation) if self.seen.insert(XxHash3_64::oneshot(conversation.id.as_bytes())) => {
-                window.conversations.push(Arc::new(conversation));
+    /// An id that no other conversation has: the name of the file is put before one that an earlier file has, too. `None`
+    /// where a conversation of the same file has it.
+    fn unique(&mut self, id: String) -> Option<String> {
+        let file = self.current.as_ref().map(|(file, _)| self.files[*file].clone()).unwrap_or_default();
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        for candidate in [id.clone(), format!("{stem}/{id}"), format!("{}/{id}", file.display())] {
+            let hash = XxHash3_64::oneshot(candidate.as_bytes());
+            if self.seen_before.contains(&hash) {
+                continue;
             }
-            Ok(Conversation { id, .. }) => window.irregular.push(Irregular {
+            if !self.seen.insert(hash) {
+                return None;
+            }
+            if candidate != id {
+                *self.report.shared_ids.entry(file.display().to_string()).or_default() += 1;
+            }
+            return Some(candidate);
+        }
+        None
+    }
+
+    fn add(&mut self, window: &mut Window, row: Result<Conversation, Irregular>) {
+        let conversation = match row {
+            Ok(conversation) => conversation,
+            Err(irregular) => return window.irregular.push(irregular),
+        };
+        let id = conversation.id.clone();
+        match self.unique(conversation.id) {
+            Some(id) => window.conversations.push(Arc::new(Conversation { id, ..conversation })),
+            None => window.irregular.push(Irregular {
                 place: id.clone(),
                 problem: format!("the id {id} was already used"),
                 id: Some(id),
                 reason: Reason::RepeatedConversation,
             }),
-            Err(irregular) => window.irregular.push(irregular),
         }
     }
 }
@@ -170,6 +213,7 @@ impl Iterator for Reader {
             rows += batch.rows.len();
             text += batch.text;
             window.bytes_read += batch.bytes_read;
+            self.report += batch.report;
             batch.rows.into_iter().for_each(|row| self.add(&mut window, row));
         }
         (rows > 0).then_some(Ok(window))
@@ -197,12 +241,14 @@ fn read_ahead(parts: Vec<Part>) {
 }
 
 fn read_part(part: &Part) -> Result<()> {
-    let (file, kind) = files::open(&part.path)?;
-    match (kind, part.row_group) {
-        (Kind::Parquet, Some(row_group)) => parquet::read(&part.path, file, row_group, &part.sink),
-        (Kind::Parquet, None) | (_, Some(_)) => {
+    match (open(&part.path)?, part.row_group) {
+        (Opened::Parquet(file), Some(row_group)) => parquet::read(&part.path, file, row_group, &part.sink),
+        (Opened::Json { reader, is_list, is_packed }, None) => {
+            let size = || std::fs::metadata(&part.path).map(|metadata| metadata.len()).unwrap_or_default();
+            json::read(&part.path, JsonFile { reader, is_list, packed: is_packed.then(size) }, &part.sink)
+        }
+        (Opened::Parquet(_), None) | (Opened::Json { .. }, Some(_)) => {
             Err(Error::input(part.path.display().to_string(), "was replaced while it was read", "run again"))
         }
-        (kind, None) => json::read(&part.path, file, kind == Kind::List, &part.sink),
     }
 }

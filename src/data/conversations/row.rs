@@ -1,16 +1,37 @@
 //! A row as logs hold it, whatever the format, and the conversation it becomes.
 
-use serde::de::IgnoredAny;
+use std::fmt;
+
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use super::conversation::Conversation;
 use super::irregular::Reason;
+use crate::data::message::{calling, part_text};
+use crate::data::read_report::ReadReport;
 use crate::data::{Message, Role};
 
 /// Bytes of text in a conversation; what is longer is no chat, and would have to be held in memory whole.
 pub const LONGEST_TEXT: usize = 8 << 20;
 /// Bytes of what a user wrote that are enough to tell its language.
 const TELLING: usize = 2000;
+
+/// Names of the fields of [`Row`].
+pub const READ: [&str; 12] = [
+    "conversation_hash",
+    "id",
+    "model",
+    "timestamp",
+    "language",
+    "hashed_ip",
+    "user",
+    "user_id",
+    "system",
+    "conversation",
+    "conversations",
+    "messages",
+];
 
 /// The fields of a row that are read; what else there is, is passed over.
 #[derive(Debug, Default, Deserialize)]
@@ -32,6 +53,8 @@ pub struct Row {
     pub user: Option<String>,
     #[serde(deserialize_with = "scalar")]
     pub user_id: Option<String>,
+    #[serde(deserialize_with = "scalar")]
+    pub system: Option<String>,
     #[serde(alias = "conversations", alias = "messages")]
     pub conversation: Option<Vec<RowMessage>>,
 }
@@ -44,9 +67,109 @@ pub struct RowMessage {
     pub role: Option<String>,
     /// Absent where a provider withheld it; that is a message that says nothing.
     #[serde(alias = "value")]
-    pub content: Option<String>,
+    pub content: Said,
     pub language: Option<String>,
     pub hashed_ip: Option<String>,
+    pub name: Option<Value>,
+    pub reasoning_content: Option<Value>,
+    pub tool_calls: Option<Value>,
+    pub function_call: Option<Value>,
+    pub tool_call_id: Option<Value>,
+}
+
+/// The content of a message.
+#[derive(Debug, Default)]
+pub enum Said {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// A text.
+    Text(String),
+    /// Parts of several kinds.
+    Parts(Vec<Value>),
+}
+
+impl Said {
+    fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Text(text) => text.len(),
+            Self::Parts(parts) => parts.iter().filter_map(|part| part_text(part).ok()).map(str::len).sum(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Said {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SaidVisitor;
+
+        impl<'de> Visitor<'de> for SaidVisitor {
+            type Value = Said;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a text, or a list of parts")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Said, E> {
+                Ok(Said::Text(text.to_owned()))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Said, E> {
+                Ok(Said::Text(text))
+            }
+
+            fn visit_unit<E>(self) -> Result<Said, E> {
+                Ok(Said::Nothing)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Said, A::Error> {
+                let mut parts = vec![];
+                while let Some(part) = items.next_element()? {
+                    parts.push(part);
+                }
+                Ok(Said::Parts(parts))
+            }
+        }
+
+        deserializer.deserialize_any(SaidVisitor)
+    }
+}
+
+impl RowMessage {
+    /// The message, or what is wrong with it in words.
+    fn message(self, report: &mut ReadReport) -> Result<Message, (Reason, String)> {
+        let Some((name, role)) = self.role.as_deref().and_then(|name| Some((name, Role::parse(name)?))) else {
+            let role = self.role.map_or("no role".into(), |role| format!("the role {role:?}"));
+            return Err((Reason::UnknownRole, format!("has {role}")));
+        };
+        report.role(name, role);
+        let content = match self.content {
+            Said::Nothing => None,
+            Said::Text(text) => Some(text),
+            Said::Parts(parts) => {
+                report.joined_contents += 1;
+                let texts = parts.iter().map(part_text).collect::<Result<Vec<&str>, String>>();
+                Some(texts.map_err(|what| (Reason::WrongType, format!("holds {what}, which is not text")))?.concat())
+            }
+        };
+        let others = [
+            ("name", self.name),
+            ("reasoning_content", self.reasoning_content),
+            ("tool_calls", self.tool_calls),
+            ("function_call", self.function_call),
+            ("tool_call_id", self.tool_call_id),
+        ];
+        let others: Vec<_> = others.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let text = content.clone().unwrap_or_default();
+        if others.is_empty() {
+            return Ok(calling(name, Message::new(role, text)));
+        }
+        let mut fields = Map::new();
+        fields.insert("role".into(), role.as_str().into());
+        fields.insert("content".into(), content.map_or(Value::Null, Value::from));
+        fields.extend(others.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        Ok(Message::with_fields(role, text, fields))
+    }
 }
 
 /// A text or a number; anything else counts as absent.
@@ -79,14 +202,18 @@ pub struct Fault {
 
 impl Row {
     /// The conversation of this row, called `unnamed` where it has no id.
-    pub fn conversation(self, unnamed: impl FnOnce() -> String) -> Result<Conversation, Fault> {
+    pub fn conversation(
+        self,
+        unnamed: impl FnOnce() -> String,
+        report: &mut ReadReport,
+    ) -> Result<Conversation, Fault> {
         let id = self.conversation_hash.or(self.id).filter(|id| !id.is_empty());
         let raw = self.conversation.unwrap_or_default();
         let fault = |reason, problem: String| Err(Fault { id: id.clone(), reason, problem });
         if raw.is_empty() {
             return fault(Reason::NoMessages, "there are no messages".into());
         }
-        let length: usize = raw.iter().filter_map(|message| message.content.as_ref()).map(String::len).sum();
+        let length: usize = raw.iter().map(|message| message.content.len()).sum();
         if length > LONGEST_TEXT {
             let problem = format!("{length} bytes of text, more than {} MiB", LONGEST_TEXT >> 20);
             return fault(Reason::TooLong, problem);
@@ -94,13 +221,13 @@ impl Row {
         let language = self.language.or_else(|| most_frequent(&raw));
         let user = [self.hashed_ip, self.user, self.user_id].into_iter().flatten().next();
         let user = user.or_else(|| raw.iter().find_map(|message| message.hashed_ip.clone()));
-        let mut messages = Vec::with_capacity(raw.len());
+        let mut messages = Vec::with_capacity(raw.len() + 1);
+        messages.extend(self.system.filter(|text| !text.is_empty()).map(|text| Message::new(Role::System, text)));
         for (index, message) in raw.into_iter().enumerate() {
-            let Some(role) = message.role.as_deref().and_then(Role::parse) else {
-                let role = message.role.map_or("no role".into(), |role| format!("the role {role:?}"));
-                return fault(Reason::UnknownRole, format!("message {} has {role}", index + 1));
-            };
-            messages.push(Message { role, content: message.content.unwrap_or_default() });
+            match message.message(report) {
+                Ok(message) => messages.push(message),
+                Err((reason, problem)) => return fault(reason, format!("message {} {problem}", index + 1)),
+            }
         }
         Ok(Conversation {
             id: id.unwrap_or_else(unnamed),

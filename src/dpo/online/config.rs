@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::dpo::DpoConfig;
 use crate::generate::Sampling;
+use crate::http::is_address;
 use crate::model::lora::LoraSettings;
 use crate::objective::PreferenceLoss;
 use crate::train::validate::{check, given, learning_rate};
-use crate::train::{Precision, TrainerConfig};
+use crate::train::{HeadReading, Precision, TrainerConfig};
 use crate::{Error, Result};
 
 /// Settings of online DPO.
@@ -28,6 +29,9 @@ pub struct OnlineConfig {
     pub reward: String,
     /// Prompt template of the reward; the one saved with the model, or the built-in one, when absent.
     pub template: Option<PathBuf>,
+    /// What the outputs of the reward model's head mean, where the model does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<HeadReading>,
     /// Completions a prompt.
     pub rollouts: usize,
     /// What logits are divided by for sampling; log-probabilities are always those at temperature 1.
@@ -52,8 +56,9 @@ pub struct OnlineConfig {
     pub label_smoothing: f64,
     /// Weight of the token-mean negative log-likelihood of the chosen completion.
     pub sft_weight: f64,
-    /// The margin that `simpo` asks for.
-    pub simpo_gamma: f64,
+    /// The margin that `simpo` asks for; no other loss has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simpo_gamma: Option<f64>,
     /// Peak learning rate.
     pub lr: f64,
     /// What it has in common with other trainers. A micro-batch is one of prompts; held-out rows are prompts, too.
@@ -73,6 +78,7 @@ impl Default for OnlineConfig {
             prompts: vec![],
             reward: String::new(),
             template: None,
+            head: None,
             rollouts: 8,
             temperature: 1.0,
             top_p: 1.0,
@@ -85,7 +91,7 @@ impl Default for OnlineConfig {
             beta: 0.1,
             label_smoothing: 0.0,
             sft_weight: 0.0,
-            simpo_gamma: 0.5,
+            simpo_gamma: None,
             lr: 5e-7,
             trainer: TrainerConfig::default(),
             lora: LoraSettings::default(),
@@ -131,6 +137,9 @@ impl OnlineConfig {
         given("--policy", !self.policy.is_empty())?;
         given("--prompts", !self.prompts.is_empty())?;
         given("--reward", !self.reward.is_empty())?;
+        if self.head.is_some() && is_address(&self.reward) {
+            return Err(Error::input("--head", "is not used with a reward server", "leave it out"));
+        }
         check("--rollouts", self.rollouts > 1, self.rollouts, "a pair takes at least 2")?;
         let is_positive = |value: f64| (value as f32).is_finite() && value > 0.0;
         check(

@@ -201,7 +201,7 @@ fn a_reward_model_can_be_the_judge() {
     config.trainer.batch_size = 4;
     let summary = pollster::block_on(super::train(&GPU, &config, &mut Silent)).unwrap();
     assert_eq!(summary.steps, 2);
-    let model = RewardModel::open(&judge.source(), config.template.as_deref(), 4096).unwrap();
+    let model = RewardModel::open(&judge.source(), config.template.as_deref(), 4096, None).unwrap();
     let mut rewards = ModelRewards::load(&GPU, &model, &mut Silent).unwrap();
     for rollout in read(&config.trainer.output, ROLLOUTS).unwrap().iter().step_by(7) {
         let ask = crate::data::prompts::Ask::Text(rollout.prompt.as_str().unwrap().into());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::data::prompts::Prompt;
-use crate::data::{Content, Example, Row, Template, TruncationReport, scoring_batches};
+use crate::data::{Content, Example, Row, SpecialTokens, Template, TruncationReport, scoring_batches};
 use crate::gpu::Gpu;
 use crate::http::RewardServer;
 use crate::model::classifier::Capacity;
@@ -91,8 +91,8 @@ impl Rewards for ModelRewards<'_> {
             Ok(Row { id: response.prompt.id.clone(), content, label: None })
         };
         let rows = responses.iter().map(row).collect::<Result<Vec<Row>>>()?;
-        let (examples, cut) = self.model.encoder.encode(&rows)?;
-        self.cut += cut;
+        let (examples, report) = self.model.encoder.encode(&rows)?;
+        self.cut += report.cut;
         let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
         let mut rewards = vec![0.0; rows.len()];
         for batch in scoring_batches(&lengths, BATCH, self.most_tokens) {
@@ -122,7 +122,8 @@ impl ServerRewards {
     /// # Errors
     /// The address is none, or the template cannot be used.
     pub fn open(url: &str, template: Option<&Path>) -> Result<Self> {
-        let template = template.map_or_else(|| Ok(Template::builtin()), Template::from_file)?;
+        let from_file = |path| Template::from_file(path, &SpecialTokens::new());
+        let template = template.map_or_else(|| Ok(Template::builtin()), from_file)?;
         Ok(Self { server: RewardServer::open("--reward", url)?, template })
     }
 }

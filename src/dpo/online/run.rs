@@ -17,6 +17,7 @@ use super::round::{Round, Task, go_on};
 use super::state::Progress;
 use super::warnings::Watch;
 use crate::data::{Sampler, TruncationReport};
+use crate::model::Reading;
 use crate::optimizer::LearningRate;
 use crate::train::{Observer, StepMetrics};
 use crate::{Error, Result};
@@ -48,6 +49,12 @@ pub struct OnlineSummary {
     pub warnings: Vec<String>,
     /// Whether the run was stopped early on request, with a checkpoint written.
     pub interrupted: bool,
+    /// How the policy was read that the run began with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
+    /// How the reward model was read, where one is run here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reward_reading: Option<Reading>,
 }
 
 /// A run: who samples and learns, who rates, and how far it has come.
@@ -164,6 +171,8 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
             cut: self.rewards.cut(),
             warnings: self.warnings.clone(),
             interrupted,
+            reading: None,
+            reward_reading: None,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::dpo::trainer::open_policy;
 use crate::generate::Prompter;
 use crate::gpu::Gpu;
 use crate::http::is_address;
-use crate::model::Checkpoint;
+use crate::model::{Checkpoint, Reading};
 use crate::report::card::{Kind, ModelCard};
 use crate::train::{Observer, RewardModel, output, records, saving};
 use crate::{Error, Result};
@@ -30,9 +30,12 @@ pub async fn train(gpu: &Gpu, config: &OnlineConfig, observer: &mut dyn Observer
         let rewards = ServerRewards::open(&config.reward, config.template.as_deref())?;
         return train_with(gpu, config, rewards, observer).await;
     }
-    let model = RewardModel::open(&config.reward, config.template.as_deref(), config.trainer.max_length)?;
+    let (template, max_length) = (config.template.as_deref(), config.trainer.max_length);
+    let model = RewardModel::open(&config.reward, template, max_length, config.head)?;
+    observer.note(&model.reading.to_string());
     let rewards = ModelRewards::load(gpu, &model, observer)?;
-    train_with(gpu, config, rewards, observer).await
+    let summary = train_with(gpu, config, rewards, observer).await?;
+    Ok(OnlineSummary { reward_reading: Some(model.reading.clone()), ..summary })
 }
 
 /// Trains a policy against a reward of one's own, which the settings name for the records.
@@ -47,8 +50,9 @@ pub async fn train_with(
     rewards: impl Rewards,
     observer: &mut dyn Observer,
 ) -> Result<OnlineSummary> {
-    let mut run = open(gpu, config, rewards, observer)?;
-    let summary = run.train(observer).await?;
+    let (mut run, reading) = open(gpu, config, rewards, observer)?;
+    let mut summary = run.train(observer).await?;
+    summary.reading = Some(reading);
     if !summary.interrupted {
         finish(config, &run, &summary).await?;
     }
@@ -61,15 +65,20 @@ pub fn open<'a, R: Rewards>(
     config: &'a OnlineConfig,
     rewards: R,
     observer: &mut dyn Observer,
-) -> Result<Run<'a, Engine<'a>, R>> {
+) -> Result<(Run<'a, Engine<'a>, R>, Reading)> {
     config.validate()?;
     let trainer = &config.trainer;
     let resumed = output::check(trainer)?;
     let source = open_policy(&config.dpo(), resumed.as_deref())?;
+    let reading = Reading::of_causal(&source)?;
+    observer.note(&reading.to_string());
     let reference = open_reference(config, &source)?;
     let reach = trainer.max_length.min(source.config().max_position_embeddings);
-    let tasks = read_tasks(&config.prompts, &source, reach)?;
-    let held_out = if trainer.eval_data.is_empty() { vec![] } else { read_tasks(&trainer.eval_data, &source, reach)? };
+    let tasks = read_tasks(&config.prompts, &source, reach, observer)?;
+    let held_out = match trainer.eval_data.is_empty() {
+        true => vec![],
+        false => read_tasks(&trainer.eval_data, &source, reach, observer)?,
+    };
     let longest = tasks.iter().chain(&held_out).map(|task| task.tokens.len()).max().unwrap_or(1);
     let room = Room {
         length: longest.saturating_add(config.max_new_tokens).min(reach),
@@ -83,7 +92,7 @@ pub fn open<'a, R: Rewards>(
     }
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
     output::open(&trainer.output, resumed.is_some())?;
-    Run::new(config, engine, rewards, tasks, held_out, progress)
+    Ok((Run::new(config, engine, rewards, tasks, held_out, progress)?, reading))
 }
 
 /// What is kept near to: the model named, or the policy as it began.
@@ -102,8 +111,9 @@ fn open_reference(config: &OnlineConfig, policy: &Checkpoint) -> Result<Checkpoi
 
 /// Reads prompts and tokenizes them: texts as they stand, with the tokenizer's special tokens, and conversations through the
 /// model's chat template. A sequence has `reach` tokens at most.
-fn read_tasks(files: &[PathBuf], policy: &Checkpoint, reach: usize) -> Result<Vec<Task>> {
-    let asked = prompts::read(files)?;
+fn read_tasks(files: &[PathBuf], policy: &Checkpoint, reach: usize, observer: &mut dyn Observer) -> Result<Vec<Task>> {
+    let (asked, report) = prompts::read(files)?;
+    report.notes().iter().for_each(|line| observer.note(line));
     let is_chat = |prompt: &Prompt| matches!(prompt.ask, Ask::Chat(_));
     let plain = Prompter::new(policy, true)?;
     let chat = asked.iter().any(is_chat).then(|| Prompter::new(policy, false)).transpose()?;

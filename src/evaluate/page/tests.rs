@@ -83,6 +83,7 @@ fn info(name: &str) -> ModelInfo {
         source: "scores.jsonl".into(),
         objective: None,
         levels: Some(4),
+        reading: None,
     }
 }
 

@@ -21,6 +21,7 @@ use super::suites::Suite;
 use crate::data::TruncationReport;
 use crate::gpu::Gpu;
 use crate::http::is_address;
+use crate::model::Reading;
 use crate::store::Store;
 use crate::train::Observer;
 use crate::{Error, Result};
@@ -65,6 +66,9 @@ pub struct ModelInfo {
     /// The number of its levels, where it has such.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub levels: Option<u32>,
+    /// How it is read, where it is run here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
 }
 
 /// The scores of a suite.

@@ -5,7 +5,7 @@ use twox_hash::XxHash3_128;
 
 use super::work::{Job, Work};
 use super::{Answer, Column, Done, ModelInfo, Origin, Scored, Source};
-use crate::data::{Content, Example, Row, TruncationReport};
+use crate::data::{Content, EncodingReport, Example, Message, Row, TemplateInputs, TruncationReport};
 use crate::evaluate::config::EvalConfig;
 use crate::evaluate::suites::Suite;
 use crate::gpu::Gpu;
@@ -21,7 +21,7 @@ pub struct Model {
 
 impl Model {
     pub fn open(config: &EvalConfig, source: &str) -> Result<Self> {
-        let model = RewardModel::open(source, config.template.as_deref(), config.max_length)?;
+        let model = RewardModel::open(source, config.template.as_deref(), config.max_length, config.head)?;
         Ok(Self { source: source.to_owned(), model })
     }
 
@@ -33,6 +33,7 @@ impl Model {
             source: self.source.clone(),
             objective: Some(head.objective.to_string()),
             levels: head.objective.has_thresholds().then_some(head.levels),
+            reading: Some(self.model.reading.clone()),
         };
         Column { info, source: Source::Model(Box::new(self)) }
     }
@@ -46,6 +47,7 @@ impl Model {
         observer: &mut dyn Observer,
         done: &mut Done<'_>,
     ) -> Result<()> {
+        observer.note(&self.model.reading.to_string());
         let encoder = &self.model.encoder;
         let prefix = json!([self.model.fingerprint()?.to_string(), encoder.max_length(), encoder.template().source()]);
         let work = Work::new(suites, |content| Ok(key(&prefix.to_string(), content)))?;
@@ -96,16 +98,17 @@ impl Model {
     /// Tokenizes all responses, those with a stored score too, so that a report always says what was cut.
     fn encode(&self, work: &Work, observer: &mut dyn Observer) -> Result<(Vec<Vec<Example>>, Vec<TruncationReport>)> {
         let mut all = (vec![], vec![]);
-        let mut total = TruncationReport::default();
+        let mut total = EncodingReport::default();
         for set in &work.sets {
             let row = |job: &Job| Row { id: job.id.clone(), content: job.content.clone(), label: None };
-            let (examples, truncation) = self.model.encoder.encode(&set.iter().map(row).collect::<Vec<_>>())?;
-            total += truncation;
+            let (examples, report) = self.model.encoder.encode(&set.iter().map(row).collect::<Vec<_>>())?;
             all.0.push(examples);
-            all.1.push(truncation);
+            all.1.push(report.cut);
+            total += report;
         }
         let tokens = all.0.iter().flatten().map(|example| example.tokens() as u64).sum();
-        observer.tokenized(work.len(), tokens, &total);
+        observer.tokenized(work.len(), tokens, &total.cut);
+        total.notes().iter().for_each(|line| observer.note(line));
         Ok(all)
     }
 }
@@ -114,8 +117,9 @@ impl Model {
 fn key(prefix: &str, content: &Content) -> Key {
     let parts = match content {
         Content::Chat(exchange) => {
-            let history: Vec<_> = exchange.history.iter().map(|m| (m.role.as_str(), m.content.as_str())).collect();
-            json!([history, exchange.query, exchange.response])
+            let messages: Vec<_> = exchange.messages().map(Message::to_json).collect();
+            let TemplateInputs { tools, documents, kwargs } = &exchange.inputs;
+            json!([messages, tools, documents, kwargs])
         }
         Content::Text(text) => json!(text),
         // Items hold no pairs.

@@ -5,7 +5,7 @@ use twox_hash::XxHash3_128;
 
 use super::work::{Job, Work};
 use super::{Answer, Column, Done, ModelInfo, Origin, Scored, Source};
-use crate::data::{Content, Template};
+use crate::data::{Content, SpecialTokens, Template};
 use crate::evaluate::config::EvalConfig;
 use crate::evaluate::suites::Suite;
 use crate::http::RewardServer;
@@ -21,13 +21,14 @@ pub struct Server {
 
 impl Server {
     pub fn open(config: &EvalConfig, url: &str) -> Result<Self> {
-        let template = config.template.as_deref().map_or_else(|| Ok(Template::builtin()), Template::from_file)?;
+        let from_file = |path| Template::from_file(path, &SpecialTokens::new());
+        let template = config.template.as_deref().map_or_else(|| Ok(Template::builtin()), from_file)?;
         Ok(Self { server: RewardServer::open("--model", url)?, template })
     }
 
     pub fn into_column(self, name: String) -> Column {
         let source = self.server.url().to_owned();
-        let info = ModelInfo { name, origin: Origin::Server, source, objective: None, levels: None };
+        let info = ModelInfo { name, origin: Origin::Server, source, objective: None, levels: None, reading: None };
         Column { info, source: Source::Server(Box::new(self)) }
     }
 

@@ -60,7 +60,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Column>> {
     }
     let column = |(name, source, table): (String, String, Table)| {
         let levels = table.thresholds.map(|thresholds| thresholds as u32 + 1);
-        let info = ModelInfo { name, origin: Origin::File, source, objective: None, levels };
+        let info = ModelInfo { name, origin: Origin::File, source, objective: None, levels, reading: None };
         Column { info, source: Source::Table(table) }
     };
     Ok(columns.into_iter().map(column).collect())

@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
     use crate::data::rows::parse_row;
-    use crate::data::{Content, Purpose, Record};
+    use crate::data::{Content, Purpose, ReadReport, Record};
 
     #[test]
     fn all_levels_meet() {
@@ -100,13 +100,19 @@ mod tests {
         let second = chat(json!(7), json!("told before"), "p", "bad");
         let row = rows(&[second, first], &[[1, 0]]).remove(0);
         assert_eq!(row["id"], "a > 7");
-        let record = Record { place: "t".into(), number: 1, fields: row };
-        let Content::Pair(pair) = parse_row(record, String::new(), Purpose::Preference).unwrap().content else {
+        let mut record = Record { place: "t".into(), number: 1, fields: row, mended: false };
+        let mut report = ReadReport::default();
+        let Content::Pair(pair) =
+            parse_row(&mut record, String::new(), Purpose::Preference, &mut report).unwrap().content
+        else {
             panic!()
         };
         let [better, worse] = pair.exchanges("t").unwrap();
-        assert_eq!((better.history.len(), better.query.as_str(), better.response.as_str()), (2, "q", "good"));
-        assert_eq!((worse.history[0].content.as_str(), worse.query.as_str()), ("told before", "p"));
+        assert_eq!(
+            (better.history.len(), better.query.content.as_str(), better.response.content.as_str()),
+            (2, "q", "good")
+        );
+        assert_eq!((worse.history[0].content.as_str(), worse.query.content.as_str()), ("told before", "p"));
         let text = |id: &str| json!({"id": id, "text": id}).as_object().unwrap().clone();
         assert_eq!(
             json!(rows(&[text("x"), text("y")], &[[0, 1]])),

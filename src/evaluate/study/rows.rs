@@ -9,12 +9,26 @@ use twox_hash::XxHash3_128;
 use super::variants::Pick;
 use crate::data::records::records;
 use crate::data::rows::parse_row;
-use crate::data::{Content, Purpose, Record};
+use crate::data::{Content, Purpose, ReadReport, Record};
 use crate::extract::feedback::Feedback;
 use crate::{Error, Result};
 
 /// The columns that rows are made of.
-const COLUMNS: [&str; 7] = ["id", "text", "label", "history", "messages", "user", "evidence"];
+const COLUMNS: [&str; 11] = [
+    "id",
+    "text",
+    "label",
+    "history",
+    "messages",
+    "user",
+    "evidence",
+    "system",
+    "tools",
+    "documents",
+    "chat_template_kwargs",
+];
+/// Those of a conversation, beside its messages.
+const BESIDE_MESSAGES: [&str; 5] = ["history", "system", "tools", "documents", "chat_template_kwargs"];
 /// Levels of rows that keep neutral feedback.
 const WITH_NEUTRAL: u32 = 5;
 /// Levels of rows without neutral feedback.
@@ -62,12 +76,12 @@ impl Rows {
         for file in files {
             let before = all.rows.len();
             for record in records(file, &COLUMNS)? {
-                let record = record?;
+                let mut record = record?;
                 let place = record.place.clone();
                 let (user, evidence) = (user(&record.fields), Evidence::of(&record, levels)?);
                 all.hash = XxHash3_128::oneshot(format!("{:032x}{}", all.hash, json!(record.fields)).as_bytes());
                 let unnamed = unnamed(file, &record);
-                let row = parse_row(record, unnamed, Purpose::Levels(levels))?;
+                let row = parse_row(&mut record, unnamed, Purpose::Levels(levels), &mut ReadReport::default())?;
                 let is_text = matches!(row.content, Content::Text(_));
                 if *has_texts.get_or_insert(is_text) != is_text {
                     let problem = "some rows hold `messages` and some only `text`";
@@ -125,7 +139,9 @@ impl Rows {
                     let mut take = |name: &str| record.fields.remove(name).filter(|value| !value.is_null());
                     match take("messages") {
                         Some(messages) => {
-                            row.extend(take("history").map(|history| ("history".to_owned(), history)));
+                            row.extend(
+                                BESIDE_MESSAGES.iter().filter_map(|name| Some(((*name).to_owned(), take(name)?))),
+                            );
                             row.insert("messages".into(), messages);
                         }
                         None => row.extend(take("text").map(|text| ("text".to_owned(), text))),

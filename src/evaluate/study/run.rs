@@ -149,8 +149,10 @@ fn asked<'a>(config: &StudyConfig, plans: &'a [Plan], inputs: u128) -> Vec<Asked
 /// Opens model, template and suites, so that what is wrong with them is said before anything is trained, and hashes them
 /// with the rows.
 fn inputs(config: &StudyConfig, rows: &Rows, observer: &mut dyn Observer) -> Result<u128> {
-    let model = Checkpoint::open(&config.train.model)?.fingerprint()?.to_string();
-    let template = config.train.template.as_deref().map(Template::from_file).transpose()?;
+    let checkpoint = Checkpoint::open(&config.train.model)?;
+    let model = checkpoint.fingerprint()?.to_string();
+    let from_file = |path| Template::from_file(path, &checkpoint.special_tokens()?);
+    let template = config.train.template.as_deref().map(from_file).transpose()?;
     let mut hashes = vec![];
     let mut names: Vec<SuiteName> = vec![];
     for suite in &config.grid.suite {

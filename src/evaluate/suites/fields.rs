@@ -112,5 +112,5 @@ impl Fields {
 
 /// A response to a prompt without history.
 pub fn chat(prompt: &str, response: String) -> Content {
-    Content::Chat(Exchange { history: vec![], query: prompt.to_owned(), response })
+    Content::Chat(Exchange::new(vec![], prompt, response))
 }

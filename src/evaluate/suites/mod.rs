@@ -32,7 +32,7 @@ use self::fields::Fields;
 use super::benchmarks::{Part, measure};
 use super::{Bootstrap, Units};
 use crate::data::records::records;
-use crate::data::{Content, Record};
+use crate::data::{Content, ReadReport, Record};
 use crate::{Error, Result};
 
 /// What `wgr eval` can measure on.
@@ -158,7 +158,7 @@ impl Item {
 /// The response that a content ends with; of a plain text, all of it.
 pub fn response(content: &Content) -> &str {
     match content {
-        Content::Chat(exchange) => &exchange.response,
+        Content::Chat(exchange) => &exchange.response.content,
         Content::Text(text) => text,
         // Items hold no pairs.
         Content::Pair(_) => "",
@@ -168,7 +168,7 @@ pub fn response(content: &Content) -> &str {
 /// The query that a content's response answers; nothing for a plain text.
 pub fn query(content: &Content) -> &str {
     match content {
-        Content::Chat(exchange) => &exchange.query,
+        Content::Chat(exchange) => &exchange.query.content,
         Content::Text(_) | Content::Pair(_) => "",
     }
 }
@@ -184,6 +184,8 @@ pub struct Suite {
     pub items: Vec<Item>,
     /// Rows that the suite leaves out: ties of people.
     pub dropped: usize,
+    /// What became of irregularities.
+    pub report: ReadReport,
 }
 
 impl Suite {
@@ -198,13 +200,13 @@ impl Suite {
             let found = files::find(path)?;
             files.extend(if name == SuiteName::Rmbench { rmbench::of_benchmark(found) } else { found });
         }
-        let mut suite = Self { name, files, items: vec![], dropped: 0 };
+        let mut suite = Self { name, files, items: vec![], dropped: 0, report: ReadReport::default() };
         let mut places: HashMap<String, String> = HashMap::new();
         for file in suite.files.clone() {
             let mut is_empty = true;
             for record in records(&file, &[])? {
                 is_empty = false;
-                let Some(item) = item(name, &file, record?)? else {
+                let Some(item) = item(name, &file, record?, &mut suite.report)? else {
                     suite.dropped += 1;
                     continue;
                 };
@@ -249,7 +251,7 @@ impl Suite {
 }
 
 /// The item of a row; `None` for a row that the suite leaves out.
-fn item(name: SuiteName, file: &Path, record: Record) -> Result<Option<Item>> {
+fn item(name: SuiteName, file: &Path, record: Record, report: &mut ReadReport) -> Result<Option<Item>> {
     match name {
         SuiteName::Rewardbench => rewardbench::item(Fields::new(record)).map(Some),
         SuiteName::Rewardbench2 => rewardbench2::item(Fields::new(record)).map(Some),
@@ -257,7 +259,7 @@ fn item(name: SuiteName, file: &Path, record: Record) -> Result<Option<Item>> {
         SuiteName::Judgebench => judgebench::item(Fields::new(record)).map(Some),
         SuiteName::PpeHuman => ppe_human::item(Fields::new(record)),
         SuiteName::PpeCorrectness => ppe_correctness::item(file, Fields::new(record)).map(Some),
-        SuiteName::Pairs => pairs::item(file, record).map(Some),
-        SuiteName::Wildfb => wildfb::item(file, record).map(Some),
+        SuiteName::Pairs => pairs::item(file, record, report).map(Some),
+        SuiteName::Wildfb => wildfb::item(file, record, report).map(Some),
     }
 }

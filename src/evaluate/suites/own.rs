@@ -68,7 +68,7 @@ pub fn unnamed(file: &Path, record: &Record) -> String {
 /// A name for what a response answers.
 fn prompt(content: &Content) -> Option<String> {
     let Content::Chat(exchange) = content else { return None };
-    let said = exchange.history.iter().map(|message| message.content.as_str()).chain([exchange.query.as_str()]);
+    let said = exchange.history.iter().map(|message| message.content.as_str()).chain([exchange.query.content.as_str()]);
     let text = said.collect::<Vec<_>>().join("\0");
     (!text.is_empty()).then(|| format!("{:032x}", XxHash3_128::oneshot(text.as_bytes())))
 }

@@ -9,11 +9,11 @@ use super::own::{Origin, unnamed};
 use super::{Item, transcript};
 use crate::Result;
 use crate::data::rows::parse_row;
-use crate::data::{Content, Preference, Purpose, Record};
+use crate::data::{Content, Preference, Purpose, ReadReport, Record};
 
-pub fn item(file: &Path, record: Record) -> Result<Item> {
+pub fn item(file: &Path, mut record: Record, report: &mut ReadReport) -> Result<Item> {
     let (origin, unnamed) = (Origin::of(file, &record), unnamed(file, &record));
-    let row = parse_row(record, unnamed, Purpose::Preference)?;
+    let row = parse_row(&mut record, unnamed, Purpose::Preference, report)?;
     let responses = match &row.content {
         Content::Pair(Preference::Text { prompt: None, chosen, rejected }) => [chosen, rejected]
             .map(|text| transcript::exchange(text).map_or_else(|| Content::Text(text.clone()), Content::Chat)),

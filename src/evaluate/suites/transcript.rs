@@ -1,6 +1,6 @@
 //! Conversations written as one text, as Anthropic's HH-RLHF has them: `\n\nHuman: …\n\nAssistant: …`.
 
-use crate::data::{Exchange, Message, Role};
+use crate::data::{Exchange, Message, Role, TemplateInputs};
 
 const TURNS: [(&str, Role); 2] = [("\n\nHuman:", Role::User), ("\n\nAssistant:", Role::Assistant)];
 
@@ -15,7 +15,7 @@ pub fn exchange(text: &str) -> Option<Exchange> {
         messages.push(Message::new(role, said[..end].trim()));
         rest = &said[end..];
     }
-    Exchange::from_messages("", messages).ok()
+    Exchange::from_messages("", messages, TemplateInputs::default()).ok()
 }
 
 #[cfg(test)]
@@ -26,10 +26,10 @@ mod tests {
     fn turns_become_messages() {
         let found =
             exchange("\n\nHuman: Hi\n\nAssistant: Hello.\n\nHow are you?\n\nHuman: Fine\n\nAssistant: Good").unwrap();
-        assert_eq!((found.query.as_str(), found.response.as_str()), ("Fine", "Good"));
+        assert_eq!((found.query.content.as_str(), found.response.content.as_str()), ("Fine", "Good"));
         let history = [Message::new(Role::User, "Hi"), Message::new(Role::Assistant, "Hello.\n\nHow are you?")];
         assert_eq!(found.history, history);
-        assert_eq!(exchange("\n\nHuman: Hi\n\nAssistant:").unwrap().response, "");
+        assert_eq!(exchange("\n\nHuman: Hi\n\nAssistant:").unwrap().response.content, "");
     }
 
     #[test]

@@ -11,12 +11,12 @@ use super::Item;
 use super::own::{Origin, unnamed};
 use crate::Result;
 use crate::data::rows::parse_row;
-use crate::data::{Purpose, Record};
+use crate::data::{Purpose, ReadReport, Record};
 
 /// More levels than any rating scale has.
 const MAX_LEVELS: f64 = 256.0;
 
-pub fn item(file: &Path, record: Record) -> Result<Item> {
+pub fn item(file: &Path, mut record: Record, report: &mut ReadReport) -> Result<Item> {
     let (origin, unnamed) = (Origin::of(file, &record), unnamed(file, &record));
     let label = match record.fields.get("label").filter(|label| !label.is_null()) {
         None => return origin.wrong("the row has no `label`".into(), "ratings are whole numbers from 1"),
@@ -25,7 +25,7 @@ pub fn item(file: &Path, record: Record) -> Result<Item> {
             _ => return origin.wrong(format!("`label` is {}", shown(label)), "ratings are whole numbers from 1"),
         },
     };
-    let row = parse_row(record, unnamed, Purpose::Score)?;
+    let row = parse_row(&mut record, unnamed, Purpose::Score, report)?;
     Ok(Item { label: Some(label), ..origin.item(row.id, vec![row.content], false) })
 }
 

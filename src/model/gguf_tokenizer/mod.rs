@@ -6,7 +6,7 @@
 mod read;
 mod write;
 
-pub(super) use read::{files, tokenizer_json};
+pub(super) use read::{files, special_tokens, tokenizer_json};
 pub(super) use write::{TokenizerFiles, metadata};
 
 /// `tokenizer.ggml.token_type`, as `llama.h` numbers them.
@@ -125,7 +125,7 @@ mod tests {
             assert_eq!(ids(&tokenizer, text), expected, "{text:?}");
             assert_eq!(tokenizer.decode(expected, false).unwrap(), text);
         }
-        assert!(checkpoint.chat_template().unwrap().unwrap().contains("<|im_start|>"));
+        assert!(checkpoint.chat_template().unwrap().unwrap().source().contains("<|im_start|>"));
     }
 
     /// Tokenizers of real models through GGUF metadata and back. Expected ids: the Python `tokenizers` package.

@@ -42,8 +42,8 @@ pub(in crate::model) fn tokenizer_json(metadata: &Metadata) -> Result<Value> {
     Ok(json)
 }
 
-/// `tokenizer.json` and the two small files that name its special tokens and hold the chat template.
-pub(in crate::model) fn files(metadata: &Metadata) -> Result<Vec<(String, Vec<u8>)>> {
+/// The special tokens by their names in `tokenizer_config.json`.
+pub(in crate::model) fn special_tokens(metadata: &Metadata) -> Result<Map<String, Value>> {
     let vocabulary = Vocabulary::new(metadata)?;
     let mut special = Map::new();
     for (name, key) in SPECIAL {
@@ -51,6 +51,12 @@ pub(in crate::model) fn files(metadata: &Metadata) -> Result<Vec<(String, Vec<u8
             special.insert(name.into(), json!(vocabulary.tokens[id]));
         }
     }
+    Ok(special)
+}
+
+/// `tokenizer.json` and the two small files that name its special tokens and hold the chat template.
+pub(in crate::model) fn files(metadata: &Metadata) -> Result<Vec<(String, Vec<u8>)>> {
+    let special = special_tokens(metadata)?;
     let mut config = special.clone();
     config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
     config.insert("clean_up_tokenization_spaces".into(), json!(false));

@@ -15,17 +15,19 @@ use super::gguf_names::{self, ROPE_FACTORS, rotary_rows};
 use super::mapped::Mapped;
 use super::tensors::Tensors;
 use super::writer::CONFIG;
+use crate::data::{ChatTemplate, NamedTemplate, SpecialTokens, TokenizerFiles};
 use crate::files::read_if_there;
 use crate::model::companions;
 use crate::model::config::{ModelConfig, TensorSpec};
-use crate::model::fields::{read_json, read_json_if_there};
+use crate::model::fields::read_json;
 use crate::model::gguf_tokenizer;
 use crate::model::lora::{ADAPTER_CONFIG, AdapterFiles, Lora, LoraConfig};
 use crate::model::source::{self, Source};
 use crate::{Error, Result};
 
-/// Files of a tokenizer that travel with a model.
-const TOKENIZER_FILES: [&str; 8] = [
+/// Files that travel with a model, beside its chat templates: its tokenizer's, and what `transformers` generates with by
+/// default, of which the end tokens are read here.
+const TRAVELLING_FILES: [&str; 10] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -33,11 +35,19 @@ const TOKENIZER_FILES: [&str; 8] = [
     "vocab.json",
     "merges.txt",
     "tokenizer.model",
-    "chat_template.jinja",
+    "spiece.model",
+    "vocab.txt",
+    GENERATION_CONFIG,
 ];
 
-/// What `transformers` generates with by default; of it the end tokens are read.
+/// Those of them that name the pad token.
+const NAMES_PAD: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
+
+/// What `transformers` generates with by default.
 const GENERATION_CONFIG: &str = "generation_config.json";
+
+/// What wrappers of PyTorch modules put before the names of tensors: data parallel training, and `torch.compile`.
+const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "_fsdp_wrapped_module."];
 
 /// A checkpoint opened for reading. Weights stay on disk until they are asked for.
 #[derive(Debug)]
@@ -45,12 +55,16 @@ pub struct Checkpoint {
     path: PathBuf,
     config: ModelConfig,
     tensors: Tensors,
+    /// What a wrapper had put before every name, and was taken off.
+    prefix: Option<String>,
     /// The metadata of a GGUF file, which holds its tokenizer; `None` for directories.
     metadata: Option<Metadata>,
     /// Adapters on the model, whose tensors are among the others.
     adapter: Option<AdapterFiles>,
     /// What the model, without adapters, is found by again.
     base_name: String,
+    /// The pad token that its tokenizer is saved with, where that was settled.
+    pad: Option<Option<String>>,
 }
 
 impl Checkpoint {
@@ -85,9 +99,11 @@ impl Checkpoint {
             path: path.to_owned(),
             config,
             tensors: Tensors::none(path),
+            prefix: None,
             metadata: None,
             adapter: None,
             base_name: String::new(),
+            pad: None,
         }
     }
 
@@ -97,11 +113,14 @@ impl Checkpoint {
         if checkpoint.is_new() {
             return Ok(checkpoint);
         }
+        checkpoint.prefix = checkpoint.tensors.without_prefixes(&WRAPPERS)?;
         // The body may have been saved without the causal or classification model around it.
         if !checkpoint.names().any(|name| name.starts_with("model.")) {
-            checkpoint.tensors.rename(|name| match name {
-                "lm_head.weight" | "score.weight" => name.to_owned(),
-                _ => format!("model.{name}"),
+            let is_body =
+                |name: &str| ["embed_tokens.", "layers.", "norm."].iter().any(|start| name.starts_with(start));
+            checkpoint.tensors.rename(|name| match is_body(name) {
+                true => format!("model.{name}"),
+                false => name.to_owned(),
             })?;
         }
         checkpoint.checked()
@@ -160,15 +179,16 @@ impl Checkpoint {
         }
         let mut expected = self.config.tensors();
         let head = |name: &str, rows| TensorSpec { name: name.into(), shape: vec![rows, self.config.hidden_size] };
-        let heads =
-            [head("lm_head.weight", self.config.vocab_size), head("score.weight", self.config.num_labels.unwrap_or(0))];
+        let outputs = self.config.num_labels.unwrap_or(0);
+        let bias = TensorSpec { name: "score.bias".into(), shape: vec![outputs] };
+        let heads = [head("lm_head.weight", self.config.vocab_size), head("score.weight", outputs), bias];
         let body = expected.len();
         expected.extend(heads.into_iter().filter(|head| self.contains(&head.name)));
         for spec in &expected {
             let Some(info) = self.info(&spec.name) else {
                 return Err(self.tensors.error(&spec.name, "is missing", "the configuration asks for it"));
             };
-            let no_labels = spec.name == "score.weight" && self.config.num_labels.is_none();
+            let no_labels = spec.name.starts_with("score.") && self.config.num_labels.is_none();
             if info.shape != spec.shape && !no_labels {
                 let problem = format!("has the shape {:?}, not {:?}", info.shape, spec.shape);
                 let hint = "configuration and weights do not belong together";
@@ -251,6 +271,18 @@ impl Checkpoint {
         self.tensors.names()
     }
 
+    /// What a wrapper (`module.`, `_orig_mod.`) had put before the name of every tensor; it was taken off.
+    pub fn prefix(&self) -> Option<&str> {
+        self.prefix.as_deref()
+    }
+
+    /// Tensors that nothing reads, in a causal model or, with `is_causal` false, a classifier.
+    pub fn unread(&self, is_causal: bool) -> impl Iterator<Item = &str> {
+        let heads: &[&str] = if is_causal { &["lm_head.weight"] } else { &["score.weight", "score.bias"] };
+        let follows = |name: &str| name.ends_with("rotary_emb.inv_freq");
+        self.names().filter(move |name| !in_body(name) && !heads.contains(name) && !follows(name))
+    }
+
     /// Whether there is a tensor of this Hugging Face name.
     pub fn contains(&self, name: &str) -> bool {
         self.info(name).is_some()
@@ -299,52 +331,69 @@ impl Checkpoint {
     }
 
     /// The tokenizer.
+    ///
+    /// # Errors
+    /// There is none that can be read.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         let (at, bytes) = match self.metadata() {
             Some(metadata) => (metadata.at().to_owned(), gguf_tokenizer::tokenizer_json(metadata)?.to_string().into()),
             None => {
-                let path = self.directory().join("tokenizer.json");
-                (path.display().to_string(), fs::read(&path).map_err(|source| Error::io(&path, source))?)
+                let found = self.files().read("tokenizer.json")?;
+                let (path, bytes) = found.ok_or_else(|| self.no_tokenizer())?;
+                (path.display().to_string(), bytes)
             }
         };
         Tokenizer::from_bytes(bytes).map_err(|error| Error::input(at, format!("no tokenizer: {error}"), ""))
     }
 
-    /// The chat template, a Jinja program, if the model has one.
-    pub fn chat_template(&self) -> Result<Option<String>> {
-        if let Some(metadata) = self.metadata() {
-            return Ok(metadata.text("tokenizer.chat_template")?.map(str::to_owned));
-        }
-        let file = self.directory().join("chat_template.jinja");
-        if let Some(bytes) = read_if_there(&file)? {
-            return Ok(Some(utf8(bytes, &file)?));
-        }
-        let file = self.directory().join("tokenizer_config.json");
-        let Some(json) = read_json_if_there(&file)? else { return Ok(None) };
-        Ok(match &json["chat_template"] {
-            Value::Array(templates) => {
-                let default = templates.iter().find(|entry| entry["name"] == "default");
-                default.and_then(|entry| entry["template"].as_str()).map(str::to_owned)
-            }
-            template => template.as_str().map(str::to_owned),
-        })
+    /// What is missing where there is no `tokenizer.json`, and how to get it from what is there.
+    fn no_tokenizer(&self) -> Error {
+        let directory = self.directory();
+        let others = ["tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt"];
+        let others: Vec<&str> = others.into_iter().filter(|name| directory.join(name).is_file()).collect();
+        let hint = match others.as_slice() {
+            [] => "fetch it from where the model is from; every fast tokenizer of transformers has one".to_owned(),
+            others => format!(
+                "the directory holds {}: transformers makes the file of it, with \
+                 AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)",
+                others.join(" and ")
+            ),
+        };
+        Error::input(directory.join("tokenizer.json").display().to_string(), "is missing", hint)
     }
 
-    /// The bos and eos tokens, as chat templates name them; empty where there are none.
+    /// The chat templates, by name; none if the model has none.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn chat_templates(&self) -> Result<Vec<NamedTemplate>> {
+        let Some(metadata) = self.metadata() else { return self.files().chat_templates() };
+        let source = metadata.text("tokenizer.chat_template")?;
+        let at = format!("{}: tokenizer.chat_template", metadata.at());
+        Ok(source.map(|source| NamedTemplate::only(at, source)).into_iter().collect())
+    }
+
+    /// The chat template, if the model has one.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no jinja.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
+        let templates = self.chat_templates()?;
+        match templates.is_empty() {
+            true => Ok(None),
+            false => ChatTemplate::compile(templates, &self.special_tokens()?).map(Some),
+        }
+    }
+
+    /// The special tokens, as chat templates name them.
     ///
     /// # Errors
     /// The tokenizer's configuration cannot be read.
-    pub fn special_tokens(&self) -> Result<(String, String)> {
-        let files = self.tokenizer_files()?;
-        let Some((name, bytes)) = files.iter().find(|(name, _)| name == "tokenizer_config.json") else {
-            return Ok(Default::default());
-        };
-        let at = format!("{}: {name}", self.path.display());
-        let config: Value =
-            serde_json::from_slice(bytes).map_err(|e| Error::input(at, format!("broken JSON: {e}"), ""))?;
-        // A special token is a string, or an object that describes it.
-        let token = |key: &str| config[key].as_str().or(config[key]["content"].as_str()).unwrap_or_default().to_owned();
-        Ok((token("bos_token"), token("eos_token")))
+    pub fn special_tokens(&self) -> Result<SpecialTokens> {
+        match self.metadata() {
+            Some(metadata) => gguf_tokenizer::special_tokens(metadata),
+            None => self.files().special_tokens(),
+        }
     }
 
     /// The tokens that end what the model generates: those of `generation_config.json` where it names some, else those of
@@ -353,12 +402,8 @@ impl Checkpoint {
     /// # Errors
     /// The file cannot be read, or names something else than token ids.
     pub fn end_tokens(&self) -> Result<Vec<u32>> {
-        let file = self.directory().join(GENERATION_CONFIG);
-        let json = match &self.metadata {
-            Some(_) => None,
-            None => read_json_if_there(&file)?,
-        };
-        let ids = match json.as_ref().and_then(|json| json.get("eos_token_id")) {
+        let Some((path, json)) = self.generation_config()? else { return Ok(self.config.eos_token_id.clone()) };
+        let ids = match json.get("eos_token_id") {
             None | Some(Value::Null) => return Ok(self.config.eos_token_id.clone()),
             Some(Value::Array(ids)) => ids.as_slice(),
             Some(id) => std::slice::from_ref(id),
@@ -367,23 +412,54 @@ impl Checkpoint {
         ids.iter()
             .map(|value| {
                 let problem = || format!("{value} is not a token id");
-                id(value).ok_or_else(|| Error::input(format!("{}: eos_token_id", file.display()), problem(), ""))
+                id(value).ok_or_else(|| Error::input(format!("{path}: eos_token_id"), problem(), ""))
             })
             .collect()
     }
 
-    /// Names and contents of the tokenizer files to put beside a saved model; generated where the source is GGUF.
-    pub fn tokenizer_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
-        if let Some(metadata) = self.metadata() {
-            return gguf_tokenizer::files(metadata);
+    /// What `transformers` generates with by default, and where that is found.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn generation_config(&self) -> Result<Option<(String, Value)>> {
+        if self.metadata().is_some() {
+            return Ok(None);
         }
-        let mut files = Vec::new();
-        for name in TOKENIZER_FILES {
-            if let Some(bytes) = read_if_there(&self.directory().join(name))? {
-                files.push((name.to_owned(), bytes));
+        let Some((path, bytes)) = self.files().read(GENERATION_CONFIG)? else { return Ok(None) };
+        let at = path.display().to_string();
+        let json = serde_json::from_slice(&bytes);
+        Ok(Some((at.clone(), json.map_err(|e| Error::input(at, format!("is not valid JSON: {e}"), ""))?)))
+    }
+
+    /// Names and contents of the files that go with a model wherever it is saved: those of the tokenizer, its chat
+    /// templates, and `generation_config.json`; generated where the source is GGUF.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn travelling_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut found = match self.metadata() {
+            Some(metadata) => gguf_tokenizer::files(metadata)?,
+            None => vec![],
+        };
+        if self.metadata().is_none() {
+            let files = self.files();
+            let templates = files.template_files()?;
+            for name in TRAVELLING_FILES.into_iter().chain(templates.iter().map(String::as_str)) {
+                found.extend(files.read(name)?.map(|(_, bytes)| (name.to_owned(), bytes)));
             }
         }
-        Ok(files)
+        if let Some(pad) = &self.pad {
+            for (name, bytes) in found.iter_mut().filter(|(name, _)| NAMES_PAD.contains(&name.as_str())) {
+                set_pad_token(name, bytes, pad.as_deref())?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Sets the pad token that the model is saved with, in the configurations of model and tokenizer.
+    pub fn set_pad(&mut self, id: Option<u32>, text: Option<String>) {
+        self.config.pad_token_id = id;
+        self.pad = Some(text);
     }
 
     /// The content of a [companion](crate::model::companions), if the model has it.
@@ -420,6 +496,16 @@ impl Checkpoint {
         self.adapter.as_ref().map(|adapter| adapter.path.as_path()).filter(|path| path.join("tokenizer.json").is_file())
     }
 
+    /// The files of the tokenizer: of an adapter that brings one, what it leaves out is its base model's.
+    fn files(&self) -> TokenizerFiles {
+        let base = match self.path.parent() {
+            Some(parent) if self.path.is_file() => parent,
+            _ => &self.path,
+        };
+        let of_adapter = self.tokenizer_of_adapter().map(Path::to_owned);
+        TokenizerFiles::new(of_adapter.into_iter().chain([base.to_owned()]).collect())
+    }
+
     /// Where the tokenizer files of a model that is not a GGUF file are.
     fn directory(&self) -> &Path {
         if let Some(directory) = self.tokenizer_of_adapter() {
@@ -430,6 +516,19 @@ impl Checkpoint {
             _ => &self.path,
         }
     }
+}
+
+/// Puts another pad token into a file that names the special tokens; a file that needs no change keeps its bytes.
+fn set_pad_token(name: &str, bytes: &mut Vec<u8>, pad: Option<&str>) -> Result<()> {
+    let broken = |e: serde_json::Error| Error::input(name, format!("is not valid JSON: {e}"), "");
+    let mut json: Value = serde_json::from_slice(bytes).map_err(broken)?;
+    let token = &json["pad_token"];
+    if token.as_str().or(token["content"].as_str()) == pad {
+        return Ok(());
+    }
+    json["pad_token"] = pad.map_or(Value::Null, Value::from);
+    *bytes = format!("{json:#}\n").into_bytes();
+    Ok(())
 }
 
 fn in_body(name: &str) -> bool {
@@ -535,7 +634,7 @@ mod tests {
             assert!(new.is_new() && !new.contains(Q_PROJ));
             assert_eq!(new.config().num_hidden_layers, 2);
             assert_eq!(new.tokenizer().unwrap().token_to_id("hello"), Some(262));
-            assert_eq!(new.tokenizer_files().unwrap().len(), 2);
+            assert_eq!(new.travelling_files().unwrap().len(), 2);
             assert!(new.read_f32(Q_PROJ).unwrap_err().to_string().contains("is missing"));
         }
         fs::write(tiny.path("model/pytorch_model.bin"), "").unwrap();
@@ -558,19 +657,62 @@ mod tests {
     }
 
     #[test]
-    fn chat_templates_are_found_wherever_they_are() {
+    fn everything_that_changes_what_a_model_says_travels_with_it() {
         let tiny = tiny(json!({}));
-        let write = |name: &str, text: &str| fs::write(tiny.path("model").join(name), text).unwrap();
-        assert!(tiny.open().chat_template().unwrap().unwrap().contains("m.content"));
-        let named = json!([{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]);
-        write("tokenizer_config.json", &json!({"chat_template": named}).to_string());
-        assert_eq!(tiny.open().chat_template().unwrap().as_deref(), Some("d"));
+        let write = |name: &str, text: &str| {
+            let path = tiny.path("model").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let names = || tiny.open().travelling_files().unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(), ["tokenizer.json", "tokenizer_config.json"]);
+        write("generation_config.json", r#"{"eos_token_id": [1, 2], "temperature": 0.6}"#);
+        write("special_tokens_map.json", "{}");
         write("chat_template.jinja", "j");
-        assert_eq!(tiny.open().chat_template().unwrap().as_deref(), Some("j"));
-        fs::remove_file(tiny.path("model/chat_template.jinja")).unwrap();
-        write("tokenizer_config.json", "{}");
-        assert_eq!(tiny.open().chat_template().unwrap(), None);
-        write("tokenizer_config.json", "{");
-        assert!(tiny.open().chat_template().unwrap_err().to_string().contains("not valid JSON"));
+        write("additional_chat_templates/rag.jinja", "r");
+        write("README.md", "not read");
+        let expected = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json"];
+        assert_eq!(names(), [&expected[..], &["chat_template.jinja", "additional_chat_templates/rag.jinja"]].concat());
+        let template = tiny.open().chat_template().unwrap().unwrap();
+        assert!(template.place().ends_with("model/chat_template.jinja") && template.source() == "j");
+    }
+
+    #[test]
+    fn a_missing_tokenizer_says_what_would_help() {
+        let tiny = tiny(json!({}));
+        fs::remove_file(tiny.path("model/tokenizer.json")).unwrap();
+        let refused = || tiny.open().tokenizer().unwrap_err();
+        assert!(refused().to_string().contains("model/tokenizer.json: is missing (fetch it"), "{}", refused());
+        for name in ["vocab.json", "merges.txt"] {
+            fs::write(tiny.path("model").join(name), "").unwrap();
+        }
+        let error = refused().to_string();
+        assert!(error.contains("holds vocab.json and merges.txt") && error.contains("save_pretrained"), "{error}");
+        assert_eq!(refused().exit_code(), 2);
+    }
+
+    #[test]
+    fn prefixes_of_wrappers_are_taken_off() {
+        let tiny = tiny(json!({}));
+        for prefix in ["module.", "_orig_mod.", "module._orig_mod."] {
+            let wrapped = rewritten(&tiny, |tensors| {
+                tensors.iter_mut().for_each(|tensor| tensor.name = format!("{prefix}{}", tensor.name));
+            });
+            let wrapped = wrapped.unwrap();
+            assert_eq!(wrapped.read_f32(Q_PROJ).unwrap(), [1.5; 128]);
+            assert_eq!(wrapped.prefix(), Some(prefix));
+        }
+        assert_eq!(tiny.open().prefix(), None);
+    }
+
+    #[test]
+    fn weights_that_nobody_reads_are_named() {
+        let tiny = tiny(json!({}));
+        let more = |name: &str| NewTensor { name: name.into(), shape: vec![1, 8], dtype: Dtype::F32 };
+        let odd =
+            rewritten(&tiny, |tensors| tensors.extend([more("value_head.weight"), more("v_head.summary.weight")]));
+        assert_eq!(odd.unwrap().unread(true).collect::<Vec<_>>(), ["v_head.summary.weight", "value_head.weight"]);
+        assert_eq!(tiny.open().unread(true).collect::<Vec<_>>(), [""; 0]);
+        assert_eq!(tiny.open().unread(false).collect::<Vec<_>>(), ["lm_head.weight"]);
     }
 }

@@ -52,7 +52,7 @@ fn survive(source: &str) {
         for name in checkpoint.names() {
             checkpoint.read_f32(name)?;
         }
-        checkpoint.tokenizer_files()?;
+        checkpoint.travelling_files()?;
         checkpoint.chat_template()?;
         checkpoint.tokenizer().map(drop)
     }) else {

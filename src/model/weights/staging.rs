@@ -49,7 +49,12 @@ impl Staging {
         let mut written = names(staged)?;
         written.sort_by_key(|name| name == last);
         for name in &written {
-            self.replace_file(&staged.join(name), &destination.join(name))?;
+            let (from, to) = (staged.join(name), destination.join(name));
+            // A folder does not replace another that holds files.
+            if from.is_dir() && to.is_dir() {
+                fs::remove_dir_all(&to).map_err(|source| Error::io(&to, source))?;
+            }
+            self.replace_file(&from, &to)?;
         }
         for name in names(destination)?.iter().filter(|name| stale(name) && !written.contains(name)) {
             let path = destination.join(name);

@@ -53,8 +53,13 @@ impl Tensors {
             refuse_other_formats(path)?;
             return Ok(tensors);
         };
-        for name in names {
-            let file = Mapped::open(&path.join(name))?;
+        for (place, name) in names.iter().enumerate() {
+            let part = path.join(name);
+            if !part.exists() {
+                let problem = format!("is missing: it is file {} of {} that the index names", place + 1, names.len());
+                return Err(Error::input(part.display().to_string(), problem, "fetch the rest of the model"));
+            }
+            let file = Mapped::open(&part)?;
             let entries = safetensors::entries(&file, &file.path().display().to_string())?;
             tensors.add(file, entries)?;
         }
@@ -110,6 +115,21 @@ impl Tensors {
             }
         }
         Ok(())
+    }
+
+    /// Takes off, as often as they are there, prefixes that all names have; what was taken off.
+    ///
+    /// # Errors
+    /// Two tensors would have one name.
+    pub fn without_prefixes(&mut self, prefixes: &[&str]) -> Result<Option<String>> {
+        let mut taken = String::new();
+        loop {
+            let shared = prefixes.iter().find(|prefix| self.names().all(|name| name.starts_with(**prefix)));
+            let Some(prefix) = shared.filter(|_| !self.is_empty()) else { break };
+            self.rename(|name| name[prefix.len()..].to_owned())?;
+            taken.push_str(prefix);
+        }
+        Ok(Some(taken).filter(|taken| !taken.is_empty()))
     }
 
     /// Sets the row order of every tensor.

@@ -94,7 +94,9 @@ fn write_sharded(
     let staged = staging.path("model");
     fs::create_dir(&staged).map_err(|source| Error::io(&staged, source))?;
     let write = |name: &str, bytes: &[u8]| {
-        fs::write(staged.join(name), bytes).map_err(|source| Error::io(directory.join(name), source))
+        let path = staged.join(name);
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+        made.and_then(|()| fs::write(path, bytes)).map_err(|source| Error::io(directory.join(name), source))
     };
     for (name, bytes) in files {
         write(name, bytes)?;

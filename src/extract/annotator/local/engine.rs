@@ -33,6 +33,7 @@ impl<'a> Engine<'a> {
             holding: Holding::Inference,
             checkpointing: Checkpointing::None,
             logits: outputs.len(),
+            new_head: true,
             biases: vec![],
             lora: None,
             seed: 0,

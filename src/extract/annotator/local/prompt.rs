@@ -2,7 +2,7 @@
 
 use tokenizers::Tokenizer;
 
-use crate::data::{ChatTemplate, Message, Role};
+use crate::data::{ChatTemplate, Message, Role, TemplateInputs};
 use crate::extract::annotator::prompt::{Question, Room};
 use crate::extract::turn::Turn;
 use crate::model::Checkpoint;
@@ -47,11 +47,9 @@ impl Prompter {
     /// The model has no tokenizer or no chat template.
     pub fn new(checkpoint: &Checkpoint, limit: usize) -> Result<Self> {
         let at = checkpoint.path().display().to_string();
-        let source = checkpoint.chat_template()?.ok_or_else(|| {
+        let template = checkpoint.chat_template()?.ok_or_else(|| {
             Error::input(&at, "has no chat template", "name an instruction-tuned model as --annotator-model")
         })?;
-        let (bos, eos) = checkpoint.special_tokens()?;
-        let template = ChatTemplate::compile(&at, source, &bos, &eos)?;
         let mut tokenizer = checkpoint.tokenizer()?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| Error::input(&at, e.to_string(), ""))?;
@@ -93,7 +91,8 @@ impl Prompter {
         let room = Room { history: of(history), query: of(query), response: of(response), feedback: of(feedback) };
         let (task, shown, choices) = (question.task(), question.shown(turn, room), question.choices().join(", "));
         let text = format!("{task}{shown}\nAnswer with one word, your verdict. It is one of: {choices}.");
-        Ok(self.template.render(&[Message::new(Role::User, text)], true)? + LEAD)
+        let question = [Message::new(Role::User, text)];
+        Ok(self.template.render(&question, &TemplateInputs::default(), true)? + LEAD)
     }
 
     fn tokens(&self, text: &str) -> Result<Vec<u32>> {

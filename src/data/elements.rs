@@ -10,6 +10,10 @@ pub struct Elements<R> {
     longest: usize,
     /// Bytes consumed.
     pub consumed: u64,
+    /// The line on which the row that was read last begins, from 1.
+    pub line: usize,
+    /// Line ends consumed.
+    lines: usize,
     /// Whether the bracket that opens the list has been read.
     begun: bool,
     done: bool,
@@ -29,7 +33,7 @@ pub enum Element {
 impl<R: BufRead> Elements<R> {
     /// The rows of `input`, which holds one list or lines.
     pub fn new(input: R, is_list: bool, longest: usize) -> Self {
-        Self { input, is_list, longest, consumed: 0, begun: false, done: false }
+        Self { input, is_list, longest, consumed: 0, line: 1, lines: 0, begun: false, done: false }
     }
 
     /// The next row, if there is one.
@@ -45,6 +49,8 @@ impl<R: BufRead> Elements<R> {
 
     fn next_line(&mut self) -> Result<Option<Element>> {
         let mut line = Vec::new();
+        self.lines += 1;
+        self.line = self.lines;
         let mut length = 0;
         loop {
             let available = self.input.fill_buf()?;
@@ -76,7 +82,7 @@ impl<R: BufRead> Elements<R> {
     fn next_of_list(&mut self) -> Result<Option<Element>> {
         let mut text = Vec::new();
         let (mut length, mut depth) = (0, 0_usize);
-        let (mut in_string, mut escaped) = (false, false);
+        let (mut in_string, mut escaped, mut blank) = (false, false, true);
         loop {
             let available = self.input.fill_buf()?;
             if available.is_empty() {
@@ -87,6 +93,11 @@ impl<R: BufRead> Elements<R> {
             let mut ended = false;
             for byte in available {
                 used += 1;
+                if *byte == b'\n' {
+                    self.lines += 1;
+                } else if blank && !byte.is_ascii_whitespace() && self.begun {
+                    (blank, self.line) = (false, self.lines + 1);
+                }
                 match byte {
                     // What stands before the list is a byte-order mark or white space.
                     _ if !self.begun => {
@@ -168,6 +179,15 @@ mod tests {
         let long = [Element::TooLong, Element::Text(b"b".to_vec())];
         assert_eq!(all(b"aaaaaa\nb", false, 5), long);
         assert_eq!(all(b"[aaaaaa,b]", true, 5), long);
+    }
+
+    #[test]
+    fn rows_know_their_lines() {
+        for (text, is_list) in [("a\n\nb", false), ("[\n\"a\",\n {\"b\": \n1}\n]", true)] {
+            let mut elements = Elements::new(BufReader::with_capacity(3, text.as_bytes()), is_list, 100);
+            let lines: Vec<usize> = std::iter::from_fn(|| elements.next().unwrap().map(|_| elements.line)).collect();
+            assert_eq!(lines, if is_list { vec![2, 3] } else { vec![1, 2, 3] });
+        }
     }
 
     fn values() -> impl Strategy<Value = Value> {

@@ -1,0 +1,238 @@
+//! JSON as other tools write it, beyond what the standard (RFC 8259) allows.
+//!
+//! Python's `json` writes `NaN` and `Infinity`, and half of a surrogate pair where a text was cut within an emoji. Both are
+//! read: halves become U+FFFD, and a number that is none becomes a value that [`kind`] names, so that it harms only where
+//! it is needed. Ids keep their digits, however many.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// The only key of an object that stands for a value without a JSON form.
+const UNREADABLE: &str = "\u{0}unreadable";
+
+/// What Python writes for numbers that are none.
+const NOT_NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+
+/// What was read.
+#[derive(Debug, PartialEq)]
+pub(super) struct Parsed<T> {
+    /// The value.
+    pub value: T,
+    /// Whether half a surrogate pair was read as U+FFFD.
+    pub mended: bool,
+}
+
+/// Why a text cannot be read.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It is not UTF-8 from this byte on, counted from 1.
+    Utf8(usize),
+    /// It is not JSON; in words.
+    Syntax(String),
+    /// It is JSON of another type than expected; in words.
+    Type(String),
+}
+
+/// Reads one value.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Parsed<T>, Fault> {
+    parse_with(bytes, |value, _| value)
+}
+
+/// Reads one object, whose ids keep their digits.
+pub(super) fn parse_object(bytes: &[u8]) -> Result<Parsed<Map<String, Value>>, Fault> {
+    parse_with(bytes, |mut object, text| {
+        keep_ids(&mut object, text);
+        object
+    })
+}
+
+/// Reads one value and hands it to `finish`, with the JSON it was read from.
+fn parse_with<T: DeserializeOwned>(bytes: &[u8], finish: impl Fn(T, &str) -> T) -> Result<Parsed<T>, Fault> {
+    let text = std::str::from_utf8(bytes).map_err(|e| Fault::Utf8(e.valid_up_to() + 1))?;
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let error = match serde_json::from_str(text) {
+        Ok(value) => return Ok(Parsed { value: finish(value, text), mended: false }),
+        Err(error) => error,
+    };
+    let (repaired, halves) = mended(text);
+    match repaired {
+        Cow::Borrowed(_) => Err(fault(&error)),
+        Cow::Owned(repaired) => {
+            let value = serde_json::from_str(&repaired).map_err(|e| fault(&e))?;
+            Ok(Parsed { value: finish(value, &repaired), mended: halves })
+        }
+    }
+}
+
+/// What serde says of a text, with the column but without its own line number, which counts inside the row.
+fn fault(error: &serde_json::Error) -> Fault {
+    let message = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let message = message.strip_suffix(&position).unwrap_or(&message);
+    let message = format!("{message} (column {})", error.column());
+    match error.classify() {
+        Category::Data => Fault::Type(message),
+        _ => Fault::Syntax(message),
+    }
+}
+
+/// Ids beyond 64 bits, or with a fraction or an exponent, are texts of their digits: as numbers they would be rounded.
+fn keep_ids(object: &mut Map<String, Value>, text: &str) {
+    let is_id = |name: &str| ["id", "hash"].iter().any(|end| name == *end || name.ends_with(&format!("_{end}")));
+    let is_rounded = |(name, value): (&String, &Value)| is_id(name) && value.is_f64();
+    if !object.iter().any(is_rounded) {
+        return;
+    }
+    let Ok(raw) = serde_json::from_str::<HashMap<String, &RawValue>>(text) else { return };
+    for (name, digits) in raw {
+        if let Some(value) = object.get_mut(&name).filter(|value| is_id(&name) && value.is_f64()) {
+            *value = digits.get().into();
+        }
+    }
+}
+
+/// A value that has no JSON form, called `name` in errors.
+pub(super) fn unreadable(name: &str) -> Value {
+    let mut object = Map::new();
+    object.insert(UNREADABLE.into(), name.into());
+    object.into()
+}
+
+/// The name of a value that has no JSON form.
+fn unreadable_name(value: &Value) -> Option<&str> {
+    value.as_object().filter(|object| object.len() == 1)?.get(UNREADABLE)?.as_str()
+}
+
+/// Whether a value has a JSON form.
+pub(super) fn is_readable(value: &Value) -> bool {
+    unreadable_name(value).is_none()
+}
+
+/// What kind of JSON value this is, for error sentences.
+pub(super) fn kind(value: &Value) -> &str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => unreadable_name(value).unwrap_or("an object"),
+    }
+}
+
+/// Puts U+FFFD where an escape `\uD800`..`\uDFFF` has no partner, as such halves are not Unicode text, and
+/// [`unreadable`] values where `NaN` and its like stand; says whether there were such halves.
+fn mended(text: &str) -> (Cow<'_, str>, bool) {
+    let bytes = text.as_bytes();
+    let unit = |at: usize| match bytes.get(at..at + 6) {
+        Some([b'\\', b'u', digits @ ..]) => {
+            std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        }
+        _ => None,
+    };
+    let mut repaired = String::new();
+    let (mut kept, mut at) = (0, 0);
+    let (mut in_string, mut halves) = (false, false);
+    let mut replace = |from: usize, length: usize, by: &str| {
+        repaired.push_str(&text[kept..from]);
+        repaired.push_str(by);
+        kept = from + length;
+        kept
+    };
+    while at < bytes.len() {
+        at = match bytes[at] {
+            b'"' => {
+                in_string = !in_string;
+                at + 1
+            }
+            b'\\' if in_string => match unit(at) {
+                Some(0xD800..=0xDBFF) if matches!(unit(at + 6), Some(0xDC00..=0xDFFF)) => at + 12,
+                Some(0xD800..=0xDFFF) => {
+                    halves = true;
+                    replace(at, 6, "\\ufffd")
+                }
+                // Another escape: its second byte may be a backslash, too.
+                _ => at + 2,
+            },
+            b'N' | b'I' | b'-' if !in_string => {
+                match NOT_NUMBERS.iter().find(|name| bytes[at..].starts_with(name.as_bytes())) {
+                    Some(name) => replace(at, name.len(), &unreadable(name).to_string()),
+                    None => at + 1,
+                }
+            }
+            _ => at + 1,
+        };
+    }
+    if kept == 0 {
+        return (Cow::Borrowed(text), false);
+    }
+    repaired.push_str(&text[kept..]);
+    (Cow::Owned(repaired), halves)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(text: &str) -> Parsed<Map<String, Value>> {
+        parse_object(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn only_lone_surrogates_are_replaced() {
+        for (text, expected) in [
+            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
+            (r#""a\ud83d b""#, r#""a\ufffd b""#),
+            (r#""\ude00\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#),
+            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#),
+            (r#""\\ud83d""#, r#""\\ud83d""#),
+            (r#""\u00e9\"#, r#""\u00e9\"#),
+            ("\"é\\ud83dé\"", "\"é\\ufffdé\""),
+        ] {
+            assert_eq!(mended(text).0, expected);
+        }
+        let halves = object(r#"{"a": "x\ud83d", "b": "\ud83d\ude00"}"#);
+        assert_eq!(
+            (halves.value, halves.mended),
+            (json!({"a": "x\u{fffd}", "b": "😀"}).as_object().unwrap().clone(), true)
+        );
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_named_where_they_are_needed() {
+        let row = object(r#"{"a": NaN, "b": [-Infinity, 1], "c": "NaN, \" Infinity", "d": Infinity}"#);
+        assert_eq!(kind(&row.value["a"]), "NaN");
+        assert_eq!(kind(&row.value["b"][0]), "-Infinity");
+        assert_eq!(
+            (&row.value["b"][1], &row.value["c"], kind(&row.value["d"])),
+            (&json!(1), &json!("NaN, \" Infinity"), "Infinity")
+        );
+        assert!(!row.mended && !is_readable(&row.value["a"]) && is_readable(&row.value["b"]));
+        for broken in [r#"{"a": nan}"#, r#"{"a": Nan}"#, r#"{"a": -Inf}"#, r#"{"a": NaNa}"#] {
+            assert!(matches!(parse_object(broken.as_bytes()), Err(Fault::Syntax(_))), "{broken}");
+        }
+    }
+
+    #[test]
+    fn ids_keep_their_digits() {
+        let long = "123456789012345678901234567890";
+        for rating in ["4.0", "NaN"] {
+            let row = object(&format!(r#"{{"id": {long}, "a_hash": 1e3, "user_id": 7, "rating": {rating}}}"#)).value;
+            assert_eq!((&row["id"], &row["a_hash"], &row["user_id"]), (&json!(long), &json!("1e3"), &json!(7)));
+        }
+    }
+
+    #[test]
+    fn faults_are_told_apart() {
+        assert!(matches!(parse_object(b"{\"a\": \"\xff\"}"), Err(Fault::Utf8(8))));
+        assert!(matches!(parse_object(b"3"), Err(Fault::Type(_))));
+        assert!(matches!(parse_object(b"{\"a\": "), Err(Fault::Syntax(_))));
+        assert!(object("\u{feff} {} ").value.is_empty());
+    }
+}
