@@ -19,6 +19,8 @@ pub struct Row {
     #[serde(deserialize_with = "scalar")]
     pub conversation_hash: Option<String>,
     #[serde(deserialize_with = "scalar")]
+    pub conversation_id: Option<String>,
+    #[serde(deserialize_with = "scalar")]
     pub id: Option<String>,
     #[serde(deserialize_with = "scalar")]
     pub model: Option<String>,
@@ -80,7 +82,7 @@ pub struct Fault {
 impl Row {
     /// The conversation of this row, called `unnamed` where it has no id.
     pub fn conversation(self, unnamed: impl FnOnce() -> String) -> Result<Conversation, Fault> {
-        let id = self.conversation_hash.or(self.id).filter(|id| !id.is_empty());
+        let id = self.conversation_hash.or(self.conversation_id).or(self.id).filter(|id| !id.is_empty());
         let raw = self.conversation.unwrap_or_default();
         let fault = |reason, problem: String| Err(Fault { id: id.clone(), reason, problem });
         if raw.is_empty() {
