@@ -9,6 +9,7 @@ use wgr::extract::report::Report;
 use wgr::extract::{ExtractConfig, TestSize, extract};
 use wgr::kernels::{self, Passes};
 
+use crate::compare;
 use crate::inspect;
 use crate::print;
 use crate::progress::Progress;
@@ -137,12 +138,16 @@ pub struct Args {
 enum Command {
     /// Print turns of a finished run, by id, label or reason
     Inspect(inspect::Args),
+    /// Measure how far two annotators agree
+    Compare(compare::Args),
 }
 
 /// Extracts, and saves the settings in the output, as `wgr.toml`.
 pub async fn run(args: &Args) -> Result<()> {
-    if let Some(Command::Inspect(args)) = &args.command {
-        return inspect::run(args);
+    match &args.command {
+        Some(Command::Inspect(args)) => return inspect::run(args),
+        Some(Command::Compare(args)) => return compare::run(args),
+        None => {}
     }
     let settings = Settings::<ExtractConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;

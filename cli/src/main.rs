@@ -1,6 +1,7 @@
 //! The command line of wgr: parses, calls the library, prints.
 
 mod bench;
+mod compare;
 mod convert;
 mod devices;
 mod dpo;

@@ -24,7 +24,7 @@ use crate::data::Template;
 use crate::{Error, Result};
 
 /// What a finished run has, and an unfinished one has not.
-const REPORT: &str = "report.json";
+pub const REPORT: &str = "report.json";
 /// Rows held out where the settings do not say.
 const DEFAULT_TEST_ROWS: u64 = 5000;
 /// Rows turned into parquet at a time.
