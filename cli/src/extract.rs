@@ -9,6 +9,7 @@ use wgr::extract::report::Report;
 use wgr::extract::{ExtractConfig, TestSize, extract};
 use wgr::kernels::{self, Passes};
 
+use crate::compare;
 use crate::inspect;
 use crate::print;
 use crate::progress::Progress;
@@ -30,10 +31,16 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<PathBuf>,
-    /// Who judges the feedback: lexical rules, a server's model, or a model run here
-    #[arg(long, value_parser = ["rules", "api", "local"])]
+    /// Who judges the feedback: lexical rules, a server's model, a model run here, or a file of labels
+    /// [default: rules, or file with --annotator-file]
+    #[arg(long, value_parser = ["rules", "api", "local", "file"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     annotator: Option<String>,
+    /// Labels made elsewhere, in place of an annotator: JSONL, JSON or parquet with conversation_id, feedback_turn (the
+    /// number of the response judged, from 1) and category (UR1 to UR5) or level (a name, or 1 to 5)
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotator_file: Option<PathBuf>,
     /// For `api`: base URL of an OpenAI-compatible server; its key, if it needs one, is read from WGR_API_KEY
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,12 +138,16 @@ pub struct Args {
 enum Command {
     /// Print turns of a finished run, by id, label or reason
     Inspect(inspect::Args),
+    /// Measure how far two annotators agree
+    Compare(compare::Args),
 }
 
 /// Extracts, and saves the settings in the output, as `wgr.toml`.
 pub async fn run(args: &Args) -> Result<()> {
-    if let Some(Command::Inspect(args)) = &args.command {
-        return inspect::run(args);
+    match &args.command {
+        Some(Command::Inspect(args)) => return inspect::run(args),
+        Some(Command::Compare(args)) => return compare::run(args),
+        None => {}
     }
     let settings = Settings::<ExtractConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;

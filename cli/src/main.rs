@@ -1,6 +1,7 @@
 //! The command line of wgr: parses, calls the library, prints.
 
 mod bench;
+mod compare;
 mod convert;
 mod devices;
 mod dpo;
@@ -19,7 +20,7 @@ mod trainer;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use wgr::dpo::DpoConfig;
 use wgr::evaluate::EvalConfig;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
 
 /// Runs the subcommand; clap itself ends the process, with exit code 2, on wrong usage.
 fn run() -> wgr::Result<()> {
+    quiet_loader();
     let matches = command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     pollster::block_on(async {
@@ -93,8 +95,33 @@ fn run() -> wgr::Result<()> {
     })
 }
 
-/// The command line, with the library's defaults in the help.
+/// Keeps the Vulkan loader from complaining, on every start outside a login session, of a directory that it has no use for.
+fn quiet_loader() {
+    if cfg!(unix) && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: this is the first thing the program does, and no other thread runs yet that could read the environment.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+    }
+}
+
+/// The command line, with the library's defaults in the help. Of a flag that is given twice the last value counts, as users
+/// of launch scripts expect; lists gather all.
 fn command() -> clap::Command {
+    last_value_counts(described())
+}
+
+fn last_value_counts(command: clap::Command) -> clap::Command {
+    let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let command = names.into_iter().fold(command, |all, name| all.mut_subcommand(name, last_value_counts));
+    command.mut_args(|arg| match arg.get_action() {
+        ArgAction::Set | ArgAction::SetTrue => {
+            let id = arg.get_id().clone();
+            arg.overrides_with(id)
+        }
+        _ => arg,
+    })
+}
+
+fn described() -> clap::Command {
     Cli::command()
         .mut_subcommand("extract", |extract| settings::show_defaults(extract, &ExtractConfig::default()))
         .mut_subcommand("train", |train| settings::show_defaults(train, &TrainConfig::default()))
@@ -115,5 +142,15 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         super::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_of_a_flag_counts_and_lists_gather() {
+        let flags = "wgr train --lr 1 --data a --lr 2 --resume --data b c --resume --objective corn --objective coral";
+        let matches = super::command().try_get_matches_from(flags.split_whitespace()).unwrap();
+        let (_, train) = matches.subcommand().unwrap();
+        assert_eq!(train.get_one::<f64>("lr"), Some(&2.0));
+        assert_eq!(train.get_one::<String>("objective").map(String::as_str), Some("coral"));
+        assert_eq!(train.get_many::<std::path::PathBuf>("data").unwrap().count(), 3);
     }
 }

@@ -160,3 +160,100 @@ fn a_folder_that_cannot_be_written_is_named() {
     assert_ne!(result.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&result.stderr).contains("log.jsonl/out"));
 }
+
+fn wgr(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wgr")).args(arguments).env_remove("WGR_API_KEY").output().unwrap()
+}
+
+#[test]
+fn labels_made_elsewhere_make_rows_and_are_compared() {
+    let (folder, input) = log(20);
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let labels = path("labels.jsonl");
+    let row = |index: usize, category: &str| {
+        format!(
+            "{}\n",
+            json!({"conversation_id": format!("c{index}"), "feedback_turn": 1, "category": category, "label": 1})
+        )
+    };
+    let rows: String = (0..16).map(|index| row(index, if index < 4 { "UR2" } else { "UR5" })).collect();
+    std::fs::write(&labels, rows + &row(77, "UR1")).unwrap();
+
+    let labelled = path("labelled");
+    let result = extract(&input, labelled.as_ref(), &["--annotator-file", &labels]).output().unwrap();
+    let notes = String::from_utf8_lossy(&result.stderr).into_owned();
+    done(result);
+    for part in ["cannot be used: 1, such as turn 1 of c77 (row 17)", "count as neutral: 4 of 20"] {
+        assert!(notes.contains(part), "{notes}");
+    }
+    let saved = std::fs::read_to_string(folder.path().join("labelled/wgr.toml")).unwrap();
+    assert!(saved.contains("annotator-file") && saved.contains("labels.jsonl"), "{saved}");
+    let report: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("labelled/report.json")).unwrap()).unwrap();
+    assert_eq!((&report["labels"]["judged"], &report["labels"]["unlabelled"]), (&json!(16), &json!(4)));
+    assert_eq!(report["annotator"], format!("file:{labels}"));
+
+    // The saved settings alone begin the same run again, and its own labels let it go on.
+    let config = path("labelled/wgr.toml");
+    done(wgr(&["extract", "--config", &config, "--force", "--annotator", "file"]));
+    done(wgr(&["extract", "--config", &config, "--resume"]));
+    std::fs::write(path("others.jsonl"), row(1, "UR3")).unwrap();
+    let others = path("others.jsonl");
+    let refused = wgr(&["extract", "--config", &config, "--resume", "--annotator-file", &others]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("holds other labels"));
+
+    let rules = path("rules");
+    done(extract(&input, rules.as_ref(), &[]).output().unwrap());
+    let text = done(wgr(&["extract", "compare", &rules, &labels, "--limit", "1"]));
+    for part in [
+        "20 turns judged by rules",
+        "17 turns with labels",
+        "16  turns judged by both, of 16 conversations",
+        "4  only by A",
+        "1  only by B",
+        "same level            0.750",
+        "satisfaction  16",
+        "[user, next] Thank you",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let found: Value = serde_json::from_str(&done(wgr(&["extract", "compare", "--json", &rules, &labels]))).unwrap();
+    assert_eq!((&found["agreement"]["value"], &found["kappa"]["value"]), (&json!(0.75), &json!(0.0)));
+    assert_eq!(
+        (&found["confusion"][4], found["disagreements"].as_array().unwrap().len()),
+        (&json!([0, 4, 0, 0, 12]), 4)
+    );
+    let alone = done(wgr(&["extract", "compare", &rules, &rules]));
+    assert!(alone.contains("undefined") && !alone.contains("NaN"), "{alone}");
+}
+
+#[test]
+fn labels_that_are_wrong_are_one_sentence() {
+    let (folder, input) = log(1);
+    let output = folder.path().join("out");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let sound = write("sound.jsonl", "{\"id\": \"c0:1\", \"level\": \"correction\"}\n");
+    let typo = write("typo.jsonl", "{\"id\": \"c0:1\", \"level\": \"corection\"}\n");
+    for (flags, parts) in [
+        (&["--annotator-file", &sound, "--annotator", "rules"][..], &["--annotator rules", "--annotator-file"][..]),
+        (&["--annotator", "file"], &["--annotator-file"]),
+        (&["--annotator-file", &typo], &["typo.jsonl:1", "corection"]),
+        (&["--annotator-file", "nowhere.jsonl"], &["nowhere.jsonl"]),
+    ] {
+        let result = extract(&input, &output, flags).output().unwrap();
+        let text = String::from_utf8_lossy(&result.stderr);
+        assert_eq!(result.status.code(), Some(2), "{text}");
+        assert!(parts.iter().all(|part| text.contains(part)) && text.trim().lines().count() == 1, "{text}");
+        assert!(!output.exists());
+    }
+    for arguments in
+        [&["extract", "compare"][..], &["extract", "compare", &sound], &["extract", "compare", &sound, "nowhere"]]
+    {
+        assert_eq!(wgr(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}

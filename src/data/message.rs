@@ -1,5 +1,7 @@
 //! Messages, and the exchange a reward model judges.
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::json::{is_readable, kind};
@@ -117,6 +119,19 @@ impl Message {
             whole.insert("content".into(), content.as_str().into());
         }
         Self { role: self.role, content, whole }
+    }
+}
+
+/// As [`Message::to_json`].
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        if let Some(whole) = &self.whole {
+            return whole.serialize(serializer);
+        }
+        let mut fields = serializer.serialize_map(Some(2))?;
+        fields.serialize_entry("role", self.role.as_str())?;
+        fields.serialize_entry("content", &self.content)?;
+        fields.end()
     }
 }
 

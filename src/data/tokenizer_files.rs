@@ -16,8 +16,10 @@ const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
 const CHAT_TEMPLATE: &str = "chat_template.jinja";
 /// The same for models that process images too, of older releases: `{"chat_template": …}`.
 const CHAT_TEMPLATE_JSON: &str = "chat_template.json";
+/// Files of the default chat template.
+pub(crate) const CHAT_TEMPLATES: [&str; 2] = [CHAT_TEMPLATE, CHAT_TEMPLATE_JSON];
 /// Chat templates beside the default one, `NAME.jinja` each.
-const MORE_TEMPLATES: &str = "additional_chat_templates";
+pub(crate) const MORE_TEMPLATES: &str = "additional_chat_templates";
 
 /// Names of special tokens in the configuration of a tokenizer.
 const SPECIAL_TOKENS: [&str; 8] = [
@@ -92,7 +94,7 @@ impl TokenizerFiles {
     /// A folder cannot be read.
     pub fn template_files(&self) -> Result<Vec<String>> {
         let more = self.list(MORE_TEMPLATES, ".jinja")?;
-        let names = [CHAT_TEMPLATE, CHAT_TEMPLATE_JSON].map(str::to_owned);
+        let names = CHAT_TEMPLATES.map(str::to_owned);
         Ok(names.into_iter().chain(more.into_iter().map(|name| format!("{MORE_TEMPLATES}/{name}"))).collect())
     }
 

@@ -16,8 +16,10 @@ pub struct ExtractConfig {
     pub input: Vec<PathBuf>,
     /// Directory for rows, report and intermediate stages.
     pub output: PathBuf,
-    /// Who judges the feedback.
-    pub annotator: AnnotatorKind,
+    /// Who judges the feedback; the labels of `annotator_file` where it is named, and rules otherwise, when absent.
+    pub annotator: Option<AnnotatorKind>,
+    /// JSONL, JSON or parquet file of labels made elsewhere, for `file`.
+    pub annotator_file: Option<PathBuf>,
     /// Base URL of an OpenAI-compatible server, for `api`.
     pub api_base: Option<String>,
     /// The server's name of the model, for `api`.
@@ -65,7 +67,8 @@ impl Default for ExtractConfig {
         Self {
             input: vec![],
             output: PathBuf::new(),
-            annotator: AnnotatorKind::Rules,
+            annotator: None,
+            annotator_file: None,
             api_base: None,
             api_model: None,
             api_concurrency: 16,
@@ -100,6 +103,20 @@ pub enum AnnotatorKind {
     Api,
     /// A causal model run by the engine.
     Local,
+    /// Labels made elsewhere.
+    File,
+}
+
+impl AnnotatorKind {
+    /// Its name as a flag takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rules => "rules",
+            Self::Api => "api",
+            Self::Local => "local",
+            Self::File => "file",
+        }
+    }
 }
 
 /// What is never divided between training and test rows.
@@ -213,9 +230,17 @@ impl ExtractConfig {
         })
     }
 
+    /// Who judges the feedback: a named file of labels needs no further word.
+    pub fn annotator(&self) -> AnnotatorKind {
+        self.annotator.unwrap_or(match self.annotator_file {
+            Some(_) => AnnotatorKind::File,
+            None => AnnotatorKind::Rules,
+        })
+    }
+
     /// Whether some stage runs a model on the adapter.
     pub fn needs_adapter(&self) -> bool {
-        self.embedder.is_some() || self.annotator == AnnotatorKind::Local
+        self.embedder.is_some() || self.annotator() == AnnotatorKind::Local
     }
 
     /// Checks every value that can be wrong on its own.
@@ -229,11 +254,21 @@ impl ExtractConfig {
         };
         check("--input", !self.input.is_empty(), "is missing", "name files or folders with conversations")?;
         check("--output", !self.output.as_os_str().is_empty(), "is missing", "name a directory")?;
-        if self.annotator == AnnotatorKind::Api {
+        let annotator = self.annotator();
+        if let Some(file) = &self.annotator_file {
+            let flag = format!("--annotator {}", annotator.name());
+            let problem = format!("contradicts --annotator-file {}", file.display());
+            check(&flag, annotator == AnnotatorKind::File, &problem, "take one of them")?;
+        }
+        if annotator == AnnotatorKind::File {
+            let hint = "name a JSONL, JSON or parquet file of labels";
+            check("--annotator-file", self.annotator_file.is_some(), "is missing", hint)?;
+        }
+        if annotator == AnnotatorKind::Api {
             check("--api-base", self.api_base.is_some(), "is missing", "such as http://localhost:8000/v1")?;
             check("--api-model", self.api_model.is_some(), "is missing", "take the server's name of the model")?;
         }
-        if self.annotator == AnnotatorKind::Local {
+        if annotator == AnnotatorKind::Local {
             let hint = "name a causal model: a directory, a .gguf file or a hub name";
             check("--annotator-model", self.annotator_model.is_some(), "is missing", hint)?;
         }
@@ -288,12 +323,38 @@ mod tests {
     fn what_an_annotator_needs_is_asked_for() {
         let base = ExtractConfig { input: vec!["i".into()], output: "o".into(), ..ExtractConfig::default() };
         assert!(base.validate().is_ok());
-        for (annotator, flag) in [(AnnotatorKind::Api, "--api-base"), (AnnotatorKind::Local, "--annotator-model")] {
-            let error = ExtractConfig { annotator, ..base.clone() }.validate().unwrap_err().to_string();
+        for (annotator, flag) in [
+            (AnnotatorKind::Api, "--api-base"),
+            (AnnotatorKind::Local, "--annotator-model"),
+            (AnnotatorKind::File, "--annotator-file"),
+        ] {
+            let error =
+                ExtractConfig { annotator: Some(annotator), ..base.clone() }.validate().unwrap_err().to_string();
             assert!(error.starts_with(flag), "{error}");
         }
         let error = ExtractConfig { similarity: Some(1.5), ..base }.validate().unwrap_err().to_string();
         assert!(error.starts_with("--similarity"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_labels_is_the_annotator_and_bears_no_other() {
+        let base = ExtractConfig {
+            input: vec!["i".into()],
+            output: "o".into(),
+            annotator_file: Some("labels.jsonl".into()),
+            ..ExtractConfig::default()
+        };
+        let of = |annotator| ExtractConfig { annotator, ..base.clone() };
+        assert_eq!(ExtractConfig::default().annotator(), AnnotatorKind::Rules);
+        for annotator in [None, Some(AnnotatorKind::File)] {
+            assert_eq!(of(annotator).annotator(), AnnotatorKind::File);
+            assert!(of(annotator).validate().is_ok());
+        }
+        for annotator in [AnnotatorKind::Rules, AnnotatorKind::Api, AnnotatorKind::Local] {
+            let error = of(Some(annotator)).validate().unwrap_err().to_string();
+            let expected = format!("--annotator {}: contradicts --annotator-file labels.jsonl", annotator.name());
+            assert!(error.starts_with(&expected), "{error}");
+        }
     }
 
     #[test]

@@ -75,13 +75,13 @@ pub struct Instance<'a> {
     /// `<conversation>:<turn>`.
     pub id: String,
     /// Everything said before the query.
-    pub history: Vec<Line<'a>>,
+    pub history: &'a [Message],
     /// The prompt that the built-in template makes of history, query and response.
     pub text: String,
     /// The query and the response to judge.
-    pub messages: [Line<'a>; 2],
+    pub messages: [&'a Message; 2],
     /// What the user said next.
-    pub user_feedback: Line<'a>,
+    pub user_feedback: &'a Message,
     /// The label to train on.
     pub label: u32,
     /// The (hashed) user.
@@ -98,21 +98,6 @@ pub struct Instance<'a> {
     pub timestamp: Option<&'a str>,
     /// Why the row has its label.
     pub evidence: Evidence<'a>,
-}
-
-/// A message as rows hold it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Line<'a> {
-    /// `user`, `assistant`, `system` or `tool`.
-    pub role: &'static str,
-    /// What it says.
-    pub content: &'a str,
-}
-
-impl<'a> From<&'a Message> for Line<'a> {
-    fn from(message: &'a Message) -> Self {
-        Self { role: message.role.as_str(), content: &message.content }
-    }
 }
 
 /// Why a row has its label.
@@ -146,15 +131,13 @@ impl<'a> Instance<'a> {
     pub fn of(judged: &'a Judged, label: u32, annotator: &'a str, template: &Template) -> Result<Self> {
         let turn = &judged.turn;
         let conversation = &*turn.conversation;
+        let [query, response, user_feedback] = turn.messages();
         Ok(Self {
             id: turn.id(),
-            history: turn.history().iter().map(Line::from).collect(),
+            history: turn.history(),
             text: template.render_parts(turn.history(), turn.query(), turn.response())?,
-            messages: [
-                Line { role: "user", content: turn.query() },
-                Line { role: "assistant", content: turn.response() },
-            ],
-            user_feedback: Line { role: "user", content: turn.feedback() },
+            messages: [query, response],
+            user_feedback,
             label,
             user: conversation.user.as_deref(),
             conversation: &conversation.id,

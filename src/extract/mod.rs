@@ -5,10 +5,11 @@
 //! user message that follows; [`filters`] and [`duplicates`] drop what cannot be trained on; an [`annotator`] reads the
 //! message as one of the five levels of [`feedback`]; [`mining`] gives neutral turns the level of a later turn on the
 //! same topic, which [`embeddings`] tell; refusals ([`refusal`]) are validated; what then has a label becomes an
-//! [`instance`], and the [`split`] divides the rows. [`report`] is what was counted, [`page`] shows it, and [`inspect`]
-//! finds single turns again.
+//! [`instance`], and the [`split`] divides the rows. [`report`] is what was counted, [`page`] shows it, [`inspect`] finds
+//! single turns again, and [`compare`] measures how far two annotators agree.
 
 pub mod annotator;
+pub mod compare;
 pub mod config;
 pub mod duplicates;
 pub mod embeddings;

@@ -13,6 +13,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use twox_hash::XxHash3_64;
 
+use super::annotator::LABELS;
 use super::config::{ExtractConfig, Format, TestSize};
 use super::instance::{Instance, Judged};
 use super::report::Split;
@@ -23,7 +24,7 @@ use crate::data::Template;
 use crate::{Error, Result};
 
 /// What a finished run has, and an unfinished one has not.
-const REPORT: &str = "report.json";
+pub const REPORT: &str = "report.json";
 /// Rows held out where the settings do not say.
 const DEFAULT_TEST_ROWS: u64 = 5000;
 /// Rows turned into parquet at a time.
@@ -50,7 +51,8 @@ pub fn check(config: &ExtractConfig) -> Result<()> {
     // What does not exist yet has no canonical path.
     let resolved =
         |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
-    if let Some(input) = config.input.iter().find(|input| resolved(input).starts_with(resolved(output))) {
+    let mut read = config.input.iter().chain(&config.annotator_file);
+    if let Some(input) = read.find(|input| resolved(input).starts_with(resolved(output))) {
         let problem = format!("holds the input {}", input.display());
         return Err(Error::input(at, problem, "name another directory; a run must not read what it writes"));
     }
@@ -69,7 +71,9 @@ pub fn open(config: &ExtractConfig) -> Result<()> {
     let output = &config.output;
     std::fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
     let rows = ["train", "test"].into_iter().flat_map(|name| ["jsonl", "parquet"].map(|end| format!("{name}.{end}")));
-    for name in rows.chain([REPORT.into(), "report.html".into()]) {
+    // A run that begins again may begin with other labels.
+    let labels = (!config.resume).then(|| LABELS.to_owned());
+    for name in rows.chain([REPORT.into(), "report.html".into()]).chain(labels) {
         let path = output.join(name);
         if path.exists() {
             std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::annotator::labels::Labels;
 use super::annotator::{Annotator, Watch};
 use super::config::ExtractConfig;
 use super::duplicates::Duplicates;
@@ -74,13 +75,14 @@ impl Watch for Watcher<'_> {
 /// answered is in the output by then, and [`ExtractConfig::resume`] goes on from it.
 pub fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Observer) -> Result<Report> {
     config.validate()?;
-    let reader = Reader::open(&config.input)?;
+    let mut reader = Reader::open(&config.input)?;
     output::check(config)?;
+    let labels = tools::labels(config)?;
     output::open(config)?;
-    let mut run = Run::open(gpu, config, observer)?;
+    let mut run = Run::open(gpu, config, labels, observer)?;
     let mut progress = Progress { total_bytes: reader.total_bytes(), ..Progress::default() };
     let inputs = reader.files().iter().map(|file| file.display().to_string()).collect();
-    for window in reader {
+    while let Some(window) = reader.next() {
         let window = window?;
         progress.bytes += window.bytes_read;
         progress.conversations += (window.conversations.len() + window.irregular.len()) as u64;
@@ -92,6 +94,7 @@ pub fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Obs
             return Err(Error::Interrupted(hint.into()));
         }
     }
+    reader.report.notes().iter().for_each(|line| observer.note(line));
     run.finish(inputs, observer)
 }
 
@@ -110,8 +113,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn open(gpu: Option<&'a Gpu>, config: &'a ExtractConfig, observer: &mut dyn Observer) -> Result<Self> {
-        let annotator = tools::annotator(gpu, config)?;
+    fn open(
+        gpu: Option<&'a Gpu>,
+        config: &'a ExtractConfig,
+        labels: Option<Labels>,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
+        let annotator = tools::annotator(gpu, config, labels)?;
         let miner = tools::miner(gpu, config)?;
         if miner.is_none() {
             observer.note("nothing will be mined: no --embedder is named");
@@ -135,6 +143,8 @@ impl<'a> Run<'a> {
         let Window { conversations, irregular, .. } = window;
         let mut turns: Vec<Judged> = conversations.par_iter().flat_map_iter(Turn::of).map(Judged::new).collect();
         self.filter(&mut turns);
+        let kept = turns.iter().filter(|judged| judged.dropped.is_none()).map(|judged| &judged.turn);
+        self.annotator.window(&conversations, &kept.collect::<Vec<_>>());
         self.annotate(&mut turns, observer)?;
         self.mine(&mut turns)?;
         self.validate_refusals(&mut turns, observer)?;
@@ -220,8 +230,10 @@ impl<'a> Run<'a> {
         report.annotator = self.annotator_name;
         report.embedder = self.config.embedder.clone();
         report.similarity = report.embedder.as_ref().map(|_| self.config.similarity());
+        report.labels = self.annotator.labels();
         report.usage = self.annotator.usage();
         (report.train, report.test) = self.rows.split(self.config)?;
+        report.labels.iter().flat_map(|labels| labels.doubts()).for_each(|line| observer.note(&line));
         if report.train.rows == 0 {
             observer.note("there are no training rows; the report says what became of the conversations");
         }

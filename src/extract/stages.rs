@@ -14,6 +14,10 @@ use crate::{Error, Result};
 
 /// The folder of an output that holds them.
 pub const FOLDER: &str = "stages";
+/// The sheet that holds every turn.
+pub const TURNS: &str = "turns.jsonl";
+/// The sheet that holds what the annotator said.
+pub const VERDICTS: &str = "verdicts.jsonl";
 /// Rows turned into text at a time by a thread.
 const CHUNK: usize = 128;
 
@@ -109,8 +113,8 @@ impl Stages {
         let sheet = |name: &str| Sheet::create(&folder.join(name));
         Ok(Self {
             irregular: sheet("irregular.jsonl")?,
-            turns: sheet("turns.jsonl")?,
-            verdicts: sheet("verdicts.jsonl")?,
+            turns: sheet(TURNS)?,
+            verdicts: sheet(VERDICTS)?,
             unparsable: sheet("unparsable.jsonl")?,
             mined: sheet("mined.jsonl")?,
             refusals: sheet("refusals.jsonl")?,

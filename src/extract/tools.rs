@@ -2,6 +2,7 @@
 
 use super::annotator::Annotator;
 use super::annotator::api::Api;
+use super::annotator::labels::Labels;
 use super::annotator::local::Local;
 use super::annotator::rules::Rules;
 use super::config::{AnnotatorKind, ExtractConfig, Variant};
@@ -11,12 +12,35 @@ use super::mining::{MinedLevel, Miner};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 
-/// The annotator of a run.
+/// The labels of a run, if it reads labels made elsewhere.
+///
+/// # Errors
+/// A file that holds none, or other labels than the run that is to go on began with.
+pub fn labels(config: &ExtractConfig) -> Result<Option<Labels>> {
+    let Some(path) = &config.annotator_file else { return Ok(None) };
+    let labels = Labels::read(path)?;
+    if config.resume {
+        labels.check(&config.output)?;
+    }
+    Ok(Some(labels))
+}
+
+/// The annotator of a run: its labels, where it has some.
 ///
 /// # Errors
 /// A model that cannot be loaded, a server address that is none, or a store of answers that cannot be read.
-pub fn annotator<'a>(gpu: Option<&'a Gpu>, config: &ExtractConfig) -> Result<Box<dyn Annotator + 'a>> {
-    match config.annotator {
+pub fn annotator<'a>(
+    gpu: Option<&'a Gpu>,
+    config: &ExtractConfig,
+    labels: Option<Labels>,
+) -> Result<Box<dyn Annotator + 'a>> {
+    match config.annotator() {
+        AnnotatorKind::File => {
+            let hint = "name a JSONL, JSON or parquet file of labels";
+            let labels = labels.ok_or_else(|| Error::input("--annotator-file", "is missing", hint))?;
+            labels.remember(&config.output)?;
+            Ok(Box::new(labels))
+        }
         AnnotatorKind::Rules => Ok(Box::new(Rules)),
         AnnotatorKind::Api => Ok(Box::new(Api::open(config)?)),
         AnnotatorKind::Local => {

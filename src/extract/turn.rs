@@ -41,6 +41,11 @@ impl Turn {
         &self.conversation.messages[..self.query]
     }
 
+    /// Query, response, and what the user said next.
+    pub fn messages(&self) -> [&Message; 3] {
+        [0, 1, 2].map(|place| &self.conversation.messages[self.query + place])
+    }
+
     /// What the user asked.
     pub fn query(&self) -> &str {
         &self.conversation.messages[self.query].content

@@ -57,6 +57,7 @@ impl FromStr for Schedule {
 pub struct LearningRate {
     schedule: Schedule,
     peak: f64,
+    warmup_ratio: f64,
     warmup_steps: usize,
     total_steps: usize,
 }
@@ -66,7 +67,7 @@ impl LearningRate {
     /// schedule to the end of the run.
     pub fn new(schedule: Schedule, peak: f64, warmup_ratio: f64, total_steps: usize) -> Self {
         let warmup_steps = (warmup_ratio * total_steps as f64).ceil() as usize;
-        Self { schedule, peak, warmup_steps, total_steps }
+        Self { schedule, peak, warmup_ratio, warmup_steps, total_steps }
     }
 
     /// The learning rate of optimizer step `step`, counted from 0.
@@ -82,6 +83,28 @@ impl LearningRate {
                 Schedule::Cosine => 0.5 * (1.0 + (PI * progress).cos()),
                 Schedule::Constant => 1.0,
             }
+    }
+}
+
+impl LearningRate {
+    /// Checks that a run of which `taken` steps were planned as a run of `planned` may go on as this one: those steps have
+    /// the same learning rates in both.
+    ///
+    /// # Errors
+    /// They have not, as the schedule depends on the number of steps.
+    pub fn check_extends(&self, planned: u64, taken: u64) -> Result<()> {
+        let before = Self::new(self.schedule, self.peak, self.warmup_ratio, planned as usize);
+        if (0..taken as usize).all(|step| before.at(step) == self.at(step)) {
+            return Ok(());
+        }
+        let problem = format!(
+            "the first {taken} steps were those of a run of {planned}, and the {} schedule with its warm-up gives them other \
+             learning rates in a run of {}",
+            self.schedule, self.total_steps
+        );
+        let hint = "runs that are to be extended take --schedule constant from the start; or begin a new run with the model \
+                    that was trained";
+        Err(Error::input("--resume", problem, hint))
     }
 }
 
@@ -154,5 +177,18 @@ mod tests {
             assert_eq!(schedule.to_string().parse::<Schedule>().unwrap(), schedule);
         }
         assert!("step".parse::<Schedule>().unwrap_err().to_string().contains("cosine"));
+    }
+
+    #[test]
+    fn a_run_is_extended_only_where_its_steps_keep_their_rates() {
+        let rate = |schedule, warmup, steps| LearningRate::new(schedule, 1e-3, warmup, steps);
+        rate(Schedule::Constant, 0.05, 4).check_extends(2, 2).unwrap();
+        rate(Schedule::Linear, 0.0, 4).check_extends(4, 3).unwrap();
+        // The first step of a linear schedule has the peak rate, whatever its length.
+        rate(Schedule::Linear, 0.0, 4).check_extends(2, 1).unwrap();
+        for (schedule, warmup) in [(Schedule::Linear, 0.0), (Schedule::Cosine, 0.0), (Schedule::Constant, 0.5)] {
+            let error = rate(schedule, warmup, 40).check_extends(20, 20).unwrap_err();
+            assert!(error.to_string().contains("--schedule constant") && error.exit_code() == 2, "{error}");
+        }
     }
 }

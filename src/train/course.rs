@@ -118,11 +118,15 @@ pub async fn run(
     progress: &mut Progress,
     observer: &mut dyn Observer,
 ) -> Result<TrainSummary> {
+    if let Some(planned) = progress.planned_steps {
+        course.schedule.check_extends(planned, progress.step)?;
+    }
+    progress.planned_steps = Some(course.total_steps);
     let peak = bench::peak_flops(gpu).await?;
     let mut records = Records::open(&config.output, progress.step)?;
     let mut summary = TrainSummary { steps: progress.step, ..TrainSummary::default() };
     let mut rates = vec![];
-    let mut evaluated_at = None;
+    let (mut evaluated_at, mut saved_at) = (None, Some(progress.step));
     observer.steps(course.total_steps, progress.step);
     while progress.step < course.total_steps {
         let batches = course.batches(progress.step);
@@ -131,7 +135,7 @@ pub async fn run(
         let taken = method.step(gpu, &batches, progress.step, learning_rate, observer).await?;
         let seconds = started.elapsed().as_secs_f64();
         refuse_divergence(gpu, method, &taken, *progress).await?;
-        *progress = Progress { step: progress.step + 1, tokens: progress.tokens + taken.tokens };
+        (progress.step, progress.tokens) = (progress.step + 1, progress.tokens + taken.tokens);
         let metrics = StepMetrics {
             step: progress.step,
             epoch: progress.step as f64 / course.steps_per_epoch as f64,
@@ -164,7 +168,12 @@ pub async fn run(
         }
         if due(config.save_every) {
             method.save_checkpoint(gpu, *progress).await?;
+            saved_at = Some(progress.step);
         }
+    }
+    // More steps may be wanted later.
+    if !summary.interrupted && saved_at != Some(progress.step) {
+        method.save_checkpoint(gpu, *progress).await?;
     }
     rates.sort_by(f64::total_cmp);
     summary.tokens_per_second = rates.get(rates.len() / 2).copied().unwrap_or(0.0);

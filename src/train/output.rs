@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::data::tokenizer_files::{CHAT_TEMPLATES, MORE_TEMPLATES};
 use crate::model::Checkpoint;
 use crate::model::companions::CALIBRATION;
 use crate::model::lora::{ADAPTER_CONFIG, HEAD_FILE};
+use crate::model::weights::TRAVELLING_FILES;
 use crate::{Error, Result};
 
 use super::config::{TrainConfig, TrainerConfig};
@@ -65,14 +67,17 @@ pub fn open(output: &Path, goes_on: bool) -> Result<()> {
     if goes_on {
         return Ok(());
     }
-    for file in [CONFIG, ADAPTER_CONFIG, CALIBRATION, HEAD_FILE].map(|name| output.join(name)) {
+    // Another model may have no such files, and those of the old one would speak for it.
+    let of_model = [CONFIG, ADAPTER_CONFIG, CALIBRATION, HEAD_FILE].into_iter().chain(TRAVELLING_FILES);
+    for file in of_model.chain(CHAT_TEMPLATES).map(|name| output.join(name)) {
         if file.exists() {
             std::fs::remove_file(&file).map_err(|e| Error::io(file, e))?;
         }
     }
-    let folder = output.join(CHECKPOINTS);
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).map_err(|e| Error::io(folder, e))?;
+    for folder in [CHECKPOINTS, MORE_TEMPLATES].map(|name| output.join(name)) {
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).map_err(|e| Error::io(folder, e))?;
+        }
     }
     Ok(())
 }

@@ -33,6 +33,9 @@ pub struct Progress {
     pub step: u64,
     /// Tokens trained on.
     pub tokens: u64,
+    /// Steps that the run was planned to take, on which its learning rates depend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_steps: Option<u64>,
 }
 
 /// Everything a model directory holds beside its weights.

@@ -62,7 +62,7 @@ fn a_full_disk_is_an_error_and_leaves_no_rows() {
 #[test]
 fn what_an_annotator_lacks_is_asked_for_before_anything_is_written() {
     let mut log = Log::of(&[turn(1, "u", PRAISE)]);
-    log.config.annotator = AnnotatorKind::Api;
+    log.config.annotator = Some(AnnotatorKind::Api);
     refused(&log, &["--api-base"]);
     assert!(!log.config.output.exists());
 }

@@ -105,3 +105,24 @@ pub fn field(rows: &[Map<String, Value>], name: &str) -> Vec<String> {
 pub struct Silent;
 
 impl Observer for Silent {}
+
+/// A log of four turns in three conversations, the last of them too short for the filters.
+pub fn few() -> Log {
+    let (a, b) = (question(1), question(2));
+    let (x, y) = (answer(1), answer(2));
+    let mut short = turn(4, "u", PRAISE);
+    short["conversation"][0]["content"] = "Hi".into();
+    Log::of(&[conversation("a:b", "u", &[&a, &x, &b, &y, PRAISE]), turn(3, "u", COMPLAINT), short])
+}
+
+/// A file of labels in the folder of a log.
+pub fn labels(log: &Log, name: &str, rows: &[Value]) -> PathBuf {
+    let path = log.path(name);
+    std::fs::write(&path, rows.iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap();
+    path
+}
+
+/// A row of such a file.
+pub fn label(conversation: impl Into<Value>, turn: u64, category: &str) -> Value {
+    json!({"conversation_id": conversation.into(), "feedback_turn": turn, "category": category})
+}

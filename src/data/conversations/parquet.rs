@@ -23,8 +23,18 @@ const ROWS: usize = 64;
 /// Columns that may hold the messages, the first of them that a file has.
 const MESSAGES: [&str; 3] = ["conversation", "conversations", "messages"];
 /// Other columns that are read.
-const COLUMNS: [&str; 9] =
-    ["conversation_hash", "id", "model", "timestamp", "language", "hashed_ip", "user", "user_id", "system"];
+const COLUMNS: [&str; 10] = [
+    "conversation_hash",
+    "conversation_id",
+    "id",
+    "model",
+    "timestamp",
+    "language",
+    "hashed_ip",
+    "user",
+    "user_id",
+    "system",
+];
 /// Fields of a message that are texts.
 const FIELDS: [&str; 6] = ["role", "from", "content", "value", "language", "hashed_ip"];
 /// Fields of a message that hold more than a text, or may do so.
@@ -126,8 +136,10 @@ fn messages_column(has: impl Fn(&str) -> bool) -> Option<&'static str> {
 /// The rows of a batch; the error is a sentence about a column.
 fn rows(batch: &RecordBatch) -> Result<Vec<Row>, String> {
     let text = |name: &str| batch.column_by_name(name).map(|column| texts(name, column)).transpose();
-    let [conversation_hash, id, model, timestamp, language, hashed_ip, user, user_id, system] = COLUMNS.map(text);
-    let (conversation_hash, id, model, timestamp, system) = (conversation_hash?, id?, model?, timestamp?, system?);
+    let [conversation_hash, conversation_id, id, model, timestamp, language, hashed_ip, user, user_id, system] =
+        COLUMNS.map(text);
+    let (conversation_hash, conversation_id, id) = (conversation_hash?, conversation_id?, id?);
+    let (model, timestamp, system) = (model?, timestamp?, system?);
     let (language, hashed_ip, user, user_id) = (language?, hashed_ip?, user?, user_id?);
     let name = messages_column(|name| batch.column_by_name(name).is_some());
     let column = name.and_then(|name| batch.column_by_name(name));
@@ -137,6 +149,7 @@ fn rows(batch: &RecordBatch) -> Result<Vec<Row>, String> {
     let mut conversations = messages(name, column)?;
     let row = |index: usize| Row {
         conversation_hash: value(&conversation_hash, index),
+        conversation_id: value(&conversation_id, index),
         id: value(&id, index),
         model: value(&model, index),
         timestamp: value(&timestamp, index),

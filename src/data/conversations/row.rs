@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::conversation::Conversation;
@@ -18,8 +19,9 @@ pub const LONGEST_TEXT: usize = 8 << 20;
 const TELLING: usize = 2000;
 
 /// Names of the fields of [`Row`].
-pub const READ: [&str; 12] = [
+pub const READ: [&str; 13] = [
     "conversation_hash",
+    "conversation_id",
     "id",
     "model",
     "timestamp",
@@ -39,6 +41,8 @@ pub const READ: [&str; 12] = [
 pub struct Row {
     #[serde(deserialize_with = "scalar")]
     pub conversation_hash: Option<String>,
+    #[serde(deserialize_with = "scalar")]
+    pub conversation_id: Option<String>,
     #[serde(deserialize_with = "scalar")]
     pub id: Option<String>,
     #[serde(deserialize_with = "scalar")]
@@ -172,22 +176,14 @@ impl RowMessage {
     }
 }
 
-/// A text or a number; anything else counts as absent.
+/// A text, or the digits of a number as they stand; anything else counts as absent.
 fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Scalar {
-        Text(String),
-        Whole(i64),
-        Real(f64),
-        Other(IgnoredAny),
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    match raw.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str(raw.get()).map(Some).map_err(serde::de::Error::custom),
+        Some(b'-' | b'0'..=b'9') => Ok(Some(raw.get().to_owned())),
+        _ => Ok(None),
     }
-    Ok(match Scalar::deserialize(deserializer)? {
-        Scalar::Text(text) => Some(text),
-        Scalar::Whole(number) => Some(number.to_string()),
-        Scalar::Real(number) => Some(number.to_string()),
-        Scalar::Other(_) => None,
-    })
 }
 
 /// Why a row is no conversation.
@@ -207,7 +203,7 @@ impl Row {
         unnamed: impl FnOnce() -> String,
         report: &mut ReadReport,
     ) -> Result<Conversation, Fault> {
-        let id = self.conversation_hash.or(self.id).filter(|id| !id.is_empty());
+        let id = self.conversation_hash.or(self.conversation_id).or(self.id).filter(|id| !id.is_empty());
         let raw = self.conversation.unwrap_or_default();
         let fault = |reason, problem: String| Err(Fault { id: id.clone(), reason, problem });
         if raw.is_empty() {

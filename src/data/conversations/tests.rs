@@ -83,8 +83,12 @@ fn schema() -> Schema {
 
 /// Writes rows as parquet with so many rows a row group.
 fn write_parquet(path: &Path, rows: &[Value], row_group: usize) {
+    write_columns(path, schema(), rows, row_group);
+}
+
+fn write_columns(path: &Path, schema: Schema, rows: &[Value], row_group: usize) {
     let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
-    let schema = Arc::new(schema());
+    let schema = Arc::new(schema);
     let batches = ReaderBuilder::new(schema.clone()).build(Cursor::new(text)).unwrap();
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(row_group)).build();
     let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), schema, Some(properties)).unwrap();
@@ -112,6 +116,20 @@ fn a_row_is_the_same_from_every_format() {
         assert_eq!(other.conversations, lines.conversations);
         assert!(other.irregular.is_empty());
     }
+}
+
+#[test]
+fn conversations_of_lmsys_keep_their_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let mut lmsys = row("x");
+    lmsys.as_object_mut().unwrap().remove("conversation_hash");
+    lmsys["conversation_id"] = "0a1f".into();
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let columns = schema().fields().iter().skip(1).map(|field| field.as_ref().clone()).collect::<Vec<_>>();
+    write_columns(&path, Schema::new([vec![text("conversation_id")], columns].concat()), &[lmsys.clone()], 10);
+    assert_eq!(ids(&read(&[path]).unwrap()), ["0a1f"]);
+    assert_eq!(ids(&read_text("a.jsonl", lmsys.to_string())), ["0a1f"]);
 }
 
 #[test]

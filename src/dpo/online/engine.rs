@@ -189,7 +189,7 @@ impl Learner for Engine<'_> {
     }
 
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {
-        let trained = saving::Progress { step: progress.step, tokens: progress.tokens };
+        let trained = saving::Progress { step: progress.step, tokens: progress.tokens, planned_steps: None };
         let directory = saving::checkpoint_directory(&self.config.trainer.output, trained);
         self.save(&directory, vec![Aim::of(&self.config.dpo()).file(), progress.file()]).await?;
         let parameters = self.stepper.policy.causal.trained();

@@ -94,10 +94,14 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         let sampler = Sampler::new(&vec![1; tasks.len()], config.prompts_per_step(), trainer.shuffle, trainer.seed)?;
         let all_steps = sampler.batches_per_epoch() as u64 * u64::from(trainer.epochs);
         let total_steps = trainer.max_steps.map_or(all_steps, |most| most.min(all_steps));
+        let schedule = LearningRate::new(trainer.schedule, config.lr, trainer.warmup_ratio, total_steps as usize);
+        if let Some(planned) = progress.planned_steps {
+            schedule.check_extends(planned, progress.step)?;
+        }
         Ok(Self {
-            schedule: LearningRate::new(trainer.schedule, config.lr, trainer.warmup_ratio, total_steps as usize),
+            schedule,
             learner,
-            progress,
+            progress: Progress { planned_steps: Some(total_steps), ..progress },
             config,
             rewards,
             tasks,

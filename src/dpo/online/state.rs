@@ -26,6 +26,9 @@ pub struct Progress {
     pub pairs: u64,
     /// Prompts that made no pair.
     pub skipped: Skipped,
+    /// Steps that the run was planned to take, on which its learning rates depend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_steps: Option<u64>,
 }
 
 impl Progress {
@@ -59,7 +62,7 @@ mod tests {
         let error = Progress::read(folder.path()).unwrap_err();
         assert!(error.to_string().contains("not one of online DPO") && error.exit_code() == 2, "{error}");
         let skipped = Skipped { ties: 1, small_margins: 2, identical: 3 };
-        let progress = Progress { step: 7, updates: 5, tokens: 900, pairs: 20, skipped };
+        let progress = Progress { step: 7, updates: 5, tokens: 900, pairs: 20, skipped, planned_steps: Some(9) };
         let (name, bytes) = progress.file();
         std::fs::write(folder.path().join(name), bytes).unwrap();
         assert_eq!(Progress::read(folder.path()).unwrap(), progress);

@@ -152,7 +152,7 @@ async fn finish<R: Rewards>(
         training_rows: run.prompts() as u64,
         ..ModelCard::new(Kind::Policy { loss: config.loss.to_string(), is_adapter: config.lora.lora_rank.is_some() })
     };
-    let trained = saving::Progress { step: run.progress.step, tokens: run.progress.tokens };
+    let trained = saving::Progress { step: run.progress.step, tokens: run.progress.tokens, planned_steps: None };
     let scores = [("before", summary.held_out_before), ("after", summary.held_out_after)];
     let measured =
         scores.into_iter().filter_map(|(when, score)| Some((format!("held-out reward {when}"), score?.into())));

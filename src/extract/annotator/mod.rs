@@ -1,24 +1,34 @@
-//! Who reads the feedback: one trait, three annotators.
+//! Who reads the feedback: one trait, four annotators.
 
 mod answer;
 pub mod api;
+pub mod labels;
 pub mod local;
 pub mod prompt;
 pub mod rules;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::feedback::Feedback;
+use super::report;
 use super::turn::Turn;
 use crate::Result;
+use crate::data::Conversation;
 
 /// The file of an output that holds the answers of models.
 pub const ANSWERS: &str = "answers.jsonl";
+/// The file of an output that says with which labels its run began.
+pub const LABELS: &str = "labels.json";
 
 /// Judges turns. Verdicts come in the order of the turns; a window of some thousand turns is asked at a time.
 pub trait Annotator {
-    /// How reports and evidence name it: `rules`, `api:<model>`, `local:<model>`.
+    /// How reports and evidence name it: `rules`, `api:<model>`, `local:<model>`, `file:<path>`.
     fn name(&self) -> String;
+
+    /// Shows it a window of conversations, with the turns that the filters left, before it is asked about any of them.
+    fn window(&mut self, _conversations: &[Arc<Conversation>], _kept: &[&Turn]) {}
 
     /// What the next message of each turn says of its response.
     ///
@@ -35,6 +45,11 @@ pub trait Annotator {
     /// What it has consumed so far.
     fn usage(&self) -> Usage {
         Usage::default()
+    }
+
+    /// What became of labels made elsewhere, where those are all it knows.
+    fn labels(&self) -> Option<report::Labels> {
+        None
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod counts;
 mod examples;
+mod labels;
 mod levels;
 mod rows;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub fn page(report: &Report) -> Page {
     summary(&mut page, report);
     counts::funnel(&mut page, report);
     counts::left_out(&mut page, report);
+    labels::labels(&mut page, report);
     levels::levels(&mut page, report);
     levels::mining(&mut page, report);
     levels::refusals(&mut page, report);

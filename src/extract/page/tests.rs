@@ -1,7 +1,7 @@
 use super::page;
 use crate::extract::annotator::Usage;
 use crate::extract::feedback::Feedback;
-use crate::extract::report::{Distribution, Example, Levels, Mining, Refusals, Report, Split, Stage};
+use crate::extract::report::{Distribution, Example, Labels, Levels, Mining, Named, Refusals, Report, Split, Stage};
 
 fn stage(name: &str, count: u64) -> Stage {
     Stage { name: name.into(), count }
@@ -44,6 +44,7 @@ fn report() -> Report {
     Report {
         inputs: (0..14).map(|shard| format!("data/train-{shard:05}-of-00014.parquet")).collect(),
         annotator: "rules".into(),
+        labels: None,
         embedder: Some("sentence-transformers/all-MiniLM-L6-v2".into()),
         similarity: Some(0.6),
         funnel: vec![
@@ -143,9 +144,23 @@ fn stages_that_did_not_run_are_left_out() {
 }
 
 #[test]
-fn an_empty_report_is_a_page() {
-    for report in [Report::default(), Report { embedder: Some("e".into()), similarity: Some(0.6), ..Report::default() }]
+fn labels_made_elsewhere_are_accounted_for() {
+    assert!(!page(&report()).render().contains("Labels made elsewhere"));
+    let unknown = Named { count: 1_200, examples: vec!["turn 2 of <c> (row 7)".into()] };
+    let labels =
+        Labels { file: "l.jsonl".into(), turns: 4_800, judged: 3_600, unlabelled: 400, unknown, ..Labels::default() };
+    let html = page(&Report { labels: Some(labels), ..report() }).render();
+    for part in
+        ["Labels made elsewhere</h2>", "25.0 %", "90.0 %", "turn 2 of &lt;c&gt; (row 7).", "neutral: 400 of 4000."]
     {
+        assert!(html.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn an_empty_report_is_a_page() {
+    let mines = Report { embedder: Some("e".into()), similarity: Some(0.6), ..Report::default() };
+    for report in [Report::default(), Report { labels: Some(Labels::default()), ..Report::default() }, mines] {
         let html = page(&report).render();
         assert!(!html.contains("NaN") && !html.contains("inf ") && !html.contains("<svg"));
         assert!(html.contains("No response was judged.") && html.contains("There are no rows."));

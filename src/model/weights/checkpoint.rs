@@ -27,7 +27,7 @@ use crate::{Error, Result};
 
 /// Files that travel with a model, beside its chat templates: its tokenizer's, and what `transformers` generates with by
 /// default, of which the end tokens are read here.
-const TRAVELLING_FILES: [&str; 10] = [
+pub(crate) const TRAVELLING_FILES: [&str; 10] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",

@@ -17,6 +17,7 @@ mod writer;
 use std::ops::Range;
 
 pub use checkpoint::Checkpoint;
+pub(crate) use checkpoint::TRAVELLING_FILES;
 use half::{bf16, f16};
 use quantized::GgmlType;
 pub(in crate::model) use writer::write_directory;
