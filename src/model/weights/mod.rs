@@ -6,6 +6,7 @@ mod fuzz;
 pub(in crate::model) mod gguf;
 mod gguf_config;
 mod gguf_names;
+pub(in crate::model) mod gguf_split;
 pub(in crate::model) mod gguf_writer;
 mod mapped;
 pub mod quantized;
