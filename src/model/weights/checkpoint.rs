@@ -25,7 +25,7 @@ use crate::model::source::{self, Source};
 use crate::{Error, Result};
 
 /// Files of a tokenizer that travel with a model.
-const TOKENIZER_FILES: [&str; 8] = [
+const TOKENIZER_FILES: [&str; 9] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -34,6 +34,7 @@ const TOKENIZER_FILES: [&str; 8] = [
     "merges.txt",
     "tokenizer.model",
     "chat_template.jinja",
+    GENERATION_CONFIG,
 ];
 
 /// What `transformers` generates with by default; of it the end tokens are read.
@@ -341,6 +342,22 @@ impl Checkpoint {
         })
     }
 
+    /// Chat templates with a name, such as that for calls of tools; the one by default may be among them.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not UTF-8.
+    pub fn named_chat_templates(&self) -> Result<Vec<(String, String)>> {
+        if let Some(metadata) = self.metadata() {
+            return gguf_tokenizer::chat_templates(metadata);
+        }
+        if self.directory().join("chat_template.jinja").exists() {
+            return read_templates(&self.directory().join("additional_chat_templates"));
+        }
+        let json = read_json_if_there(&self.directory().join("tokenizer_config.json"))?.unwrap_or_default();
+        let named = |entry: &Value| Some((entry["name"].as_str()?.to_owned(), entry["template"].as_str()?.to_owned()));
+        Ok(json["chat_template"].as_array().into_iter().flatten().filter_map(named).collect())
+    }
+
     /// The bos and eos tokens, as chat templates name them; empty where there are none.
     ///
     /// # Errors
@@ -445,6 +462,20 @@ impl Checkpoint {
 
 fn read_config(path: &Path) -> Result<ModelConfig> {
     ModelConfig::from_json(&read_json(path)?, &path.display().to_string())
+}
+
+/// The templates of a directory, by the names of their files, sorted; none where there is no directory.
+fn read_templates(directory: &Path) -> Result<Vec<(String, String)>> {
+    let mut templates = Vec::new();
+    for entry in directory.read_dir().into_iter().flatten() {
+        let path = entry.map_err(|source| Error::io(directory, source))?.path();
+        if let Some(name) = path.file_stem().filter(|_| path.extension().is_some_and(|end| end == "jinja")) {
+            let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
+            templates.push((name.to_string_lossy().into_owned(), utf8(bytes, &path)?));
+        }
+    }
+    templates.sort_unstable();
+    Ok(templates)
 }
 
 fn utf8(bytes: Vec<u8>, path: &Path) -> Result<String> {

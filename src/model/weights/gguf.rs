@@ -42,6 +42,16 @@ impl Metadata {
         Error::input(format!("{}: {key}", self.at), problem, hint)
     }
 
+    /// Every key, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
+    /// The value of a key, whatever its type.
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.values.get(key)
+    }
+
     /// Where the metadata stands.
     pub fn at(&self) -> &str {
         &self.at

@@ -5,6 +5,7 @@ mod checkpoint;
 mod fuzz;
 pub(in crate::model) mod gguf;
 mod gguf_config;
+mod gguf_keys;
 mod gguf_names;
 pub(in crate::model) mod gguf_split;
 pub(in crate::model) mod gguf_writer;
