@@ -32,7 +32,12 @@ pub enum Source {
 pub fn resolve(name: &str) -> Result<Source> {
     let path = Path::new(name);
     if path.is_dir() {
-        return Ok(gguf_in(path)?.map_or_else(|| Source::Directory(path.to_owned()), Source::Gguf));
+        let Some(gguf) = gguf_in(path)? else { return Ok(Source::Directory(path.to_owned())) };
+        if path.join("config.json").exists() {
+            // It would be the configuration of a new model otherwise.
+            tracing::warn!("{name}: opening {}; the config.json beside it is not read", gguf.display());
+        }
+        return Ok(Source::Gguf(gguf));
     }
     if path.is_file() {
         return match path.extension().and_then(|extension| extension.to_str()) {
