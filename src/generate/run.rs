@@ -150,14 +150,38 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
     Ok(summary)
 }
 
-/// What the model's authors suggest for sampling, which `transformers` takes by default and this command does not.
-fn suggested(checkpoint: &Checkpoint) -> Result<Option<String>> {
-    const NAMES: [&str; 6] = ["do_sample", "temperature", "top_p", "top_k", "min_p", "repetition_penalty"];
-    let Some((path, json)) = checkpoint.generation_config()? else { return Ok(None) };
-    let given = NAMES.iter().filter_map(|name| Some(format!("{name} {}", json.get(name).filter(|v| !v.is_null())?)));
-    let given: Vec<String> = given.collect();
-    let line = || format!("{path} suggests {}; the settings of this command hold instead", given.join(", "));
-    Ok((!given.is_empty()).then(line))
+/// What the model's authors suggest for sampling and `transformers` takes by default: settings that the flags of this
+/// command stand above, and rules that it does not know. A line each.
+fn suggested(checkpoint: &Checkpoint) -> Result<Vec<String>> {
+    const FLAGS: [&str; 6] = ["do_sample", "temperature", "top_p", "top_k", "min_p", "repetition_penalty"];
+    const UNKNOWN: [&str; 12] = [
+        "bad_words_ids",
+        "suppress_tokens",
+        "begin_suppress_tokens",
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+        "no_repeat_ngram_size",
+        "min_length",
+        "min_new_tokens",
+        "typical_p",
+        "epsilon_cutoff",
+        "eta_cutoff",
+        "num_beams",
+    ];
+    let Some((path, json)) = checkpoint.generation_config()? else { return Ok(vec![]) };
+    let given = |names: &[&str]| {
+        let stated = |name: &&str| Some(format!("{name} {}", json.get(*name).filter(|v| !v.is_null())?));
+        names.iter().filter_map(stated).collect::<Vec<_>>().join(", ")
+    };
+    let (flags, unknown) = (given(&FLAGS), given(&UNKNOWN));
+    let mut lines = vec![];
+    if !flags.is_empty() {
+        lines.push(format!("{path} suggests {flags}; the settings of this command hold instead"));
+    }
+    if !unknown.is_empty() {
+        lines.push(format!("warning: {path} asks for {unknown}, which wgr does not apply"));
+    }
+    Ok(lines)
 }
 
 fn check_causal(checkpoint: &Checkpoint) -> Result<()> {

@@ -20,8 +20,9 @@ pub enum Format {
 }
 
 /// Writes the model `source` names to `output`, as `format` and with weights as `dtype`; without one every tensor
-/// keeps its own, quantised ones becoming F32. A classification head comes along, with the prompt template and the calibration
-/// of a reward model.
+/// keeps its own, quantised ones becoming F32. A classification head comes along with its labels, a reward model's prompt
+/// template and calibration, chat templates, end tokens and the defaults of sampling; what a GGUF file cannot say is
+/// named in a warning.
 ///
 /// In GGUF files norms and biases are always F32, as llama.cpp expects them, and matrices whose rows do not come out in
 /// whole `Q8_0` blocks are F16.
@@ -124,11 +125,17 @@ fn to_gguf(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Resu
         let hint = "a GGUF file holds its tokenizer";
         return Err(Error::input(format!("{at}/tokenizer.json"), "is missing", hint));
     }
-    let chat_template = checkpoint.chat_template()?.map(|template| template.source().to_owned());
+    let templates: Vec<(String, String)> =
+        checkpoint.chat_templates()?.into_iter().map(|template| (template.name, template.source)).collect();
+    let default = templates.iter().find(|(name, _)| name == "default");
     let files = gguf_tokenizer::TokenizerFiles {
         tokenizer: &tokenizer,
         config: &json("tokenizer_config.json")?,
-        chat_template: chat_template.as_deref(),
+        special: &json("special_tokens_map.json")?,
+        generation: &json("generation_config.json")?,
+        end_tokens: &checkpoint.end_tokens()?,
+        chat_template: default.map(|(_, source)| source.as_str()),
+        named_templates: &templates,
         at: &at,
     };
     let mut metadata = gguf_tokenizer::metadata(&files, checkpoint.config())?;
@@ -148,8 +155,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::Family;
     use crate::model::tiny::Tiny;
+    use crate::model::weights::{gguf, gguf_writer};
+    use crate::model::{Family, RopeScaling};
 
     const Q8_0: Dtype = Dtype::Quantized(GgmlType::Q8_0);
 
@@ -213,6 +221,201 @@ mod tests {
             same_tensors(&tiny.open(), copy);
         }
         assert_eq!(back.info("score.weight").unwrap().dtype, Dtype::BF16);
+    }
+
+    #[test]
+    fn labels_of_a_classifier_come_along() {
+        let changes = json!({"architectures": ["Qwen2ForSequenceClassification"], "num_labels": 3, "pad_token_id": 1,
+                             "id2label": {"0": "bad", "1": "fair", "2": "good"}});
+        let tiny = Tiny::new(Family::Qwen2, changes, Dtype::F32);
+        let (gguf, back) = there_and_back(&tiny, None);
+        for copy in [&gguf, &back] {
+            assert_eq!(copy.config().extra("id2label"), Some(&json!({"0": "bad", "1": "fair", "2": "good"})));
+            assert_eq!(copy.config().extra("label2id"), Some(&json!({"bad": 0, "fair": 1, "good": 2})));
+            assert_eq!((copy.config().num_labels, copy.config().pad_token_id), (Some(3), Some(1)));
+        }
+        let unnamed = json!({"architectures": ["Qwen2ForSequenceClassification"], "num_labels": 3});
+        let (gguf, _) = there_and_back(&Tiny::new(Family::Qwen2, unnamed, Dtype::F32), None);
+        assert_eq!(gguf.config().extra("id2label"), None);
+    }
+
+    #[test]
+    fn what_says_how_to_generate_comes_along() {
+        let tiny = Tiny::new(Family::Llama, json!({"eos_token_id": 1}), Dtype::F32);
+        let generation = json!({"do_sample": true, "temperature": 0.6, "top_k": 20, "top_p": 0.95,
+                                "repetition_penalty": 1.05, "eos_token_id": [2, 1], "max_length": 9});
+        std::fs::write(tiny.path("model/generation_config.json"), generation.to_string()).unwrap();
+        let file = |copy: &Checkpoint, name: &str| -> Option<Value> {
+            let files = copy.travelling_files().unwrap();
+            files.iter().find(|(known, _)| known == name).map(|(_, bytes)| serde_json::from_slice(bytes).unwrap())
+        };
+        let (gguf, back) = there_and_back(&tiny, None);
+        for copy in [&gguf, &back] {
+            assert_eq!(file(copy, "generation_config.json").as_ref(), Some(&generation));
+            assert_eq!(copy.end_tokens().unwrap(), [2, 1]);
+            assert_eq!(copy.config().pad_token_id, None);
+            let names = file(copy, "tokenizer_config.json").unwrap();
+            assert_eq!((&names["eos_token"], &names["pad_token"]), (&json!("</s>"), &Value::Null));
+            assert_eq!((&names["add_bos_token"], &names["add_eos_token"]), (&json!(true), &json!(false)));
+        }
+        let bytes = std::fs::read(tiny.path("tiny.gguf")).unwrap();
+        let metadata = gguf::header(&bytes, "tiny.gguf").unwrap().0;
+        let number = |key: &str| metadata.number(key).unwrap();
+        assert_eq!(number("tokenizer.ggml.eos_token_id"), Some(1.0));
+        assert_eq!(number("tokenizer.ggml.eot_token_id"), Some(2.0));
+        assert_eq!(number("tokenizer.ggml.padding_token_id"), None);
+        assert_eq!(number("general.sampling.top_k"), Some(20.0));
+        std::fs::write(tiny.path("model/generation_config.json"), "{").unwrap();
+        let error = convert(&tiny.source(), &tiny.path("bad.gguf"), None, Format::Gguf).unwrap_err().to_string();
+        assert!(error.contains("generation_config.json"), "{error}");
+    }
+
+    #[test]
+    fn named_chat_templates_and_special_tokens_come_along() {
+        let tiny = Tiny::new(Family::Llama, json!({}), Dtype::F32);
+        let write = |name: &str, text: &str| std::fs::write(tiny.path("model").join(name), text).unwrap();
+        let listed = json!([{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]);
+        write("tokenizer_config.json", &json!({"chat_template": listed, "eos_token": "</s>"}).to_string());
+        write("special_tokens_map.json", r#"{"bos_token": {"content": "<s>"}, "mask_token": "<think>"}"#);
+        let (gguf, back) = there_and_back(&tiny, None);
+        let named = |checkpoint: &Checkpoint| {
+            let templates = checkpoint.chat_templates().unwrap().into_iter();
+            templates.map(|template| (template.name, template.source)).collect::<Vec<_>>()
+        };
+        let pairs = |pairs: [(&str, &str); 2]| pairs.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        for copy in [&gguf, &back] {
+            assert_eq!(named(copy), pairs([("default", "d"), ("tool_use", "t")]));
+            let tokens = copy.special_tokens().unwrap();
+            assert_eq!((&tokens["bos_token"], &tokens["eos_token"]), (&json!("<s>"), &json!("</s>")));
+            let files = copy.travelling_files().unwrap();
+            let (_, special) = files.iter().find(|(name, _)| name == "special_tokens_map.json").unwrap();
+            assert_eq!(serde_json::from_slice::<Value>(special).unwrap()["mask_token"], "<think>");
+        }
+        // The other place for templates with a name, where a file holds that by default.
+        write("chat_template.jinja", "j");
+        assert_eq!(named(&tiny.open()), [("default".to_owned(), "j".to_owned())]);
+        std::fs::create_dir(tiny.path("model/additional_chat_templates")).unwrap();
+        write("additional_chat_templates/rag.jinja", "r");
+        write("additional_chat_templates/README.md", "not one");
+        convert(&tiny.source(), &tiny.path("again.gguf"), None, Format::Gguf).unwrap();
+        let again = Checkpoint::open(&tiny.named("again.gguf")).unwrap();
+        assert_eq!(named(&again), pairs([("default", "j"), ("rag", "r")]));
+    }
+
+    /// The tiny model as GGUF, with further keys, opened.
+    fn with_keys(tiny: &Tiny, fields: Vec<(&str, Field)>) -> Result<Checkpoint> {
+        convert(&tiny.source(), &tiny.path("plain.gguf"), None, Format::Gguf)?;
+        let whole = std::fs::read(tiny.path("plain.gguf")).unwrap();
+        let fields: Vec<_> = fields.into_iter().map(|(key, field)| (key.to_owned(), field)).collect();
+        std::fs::write(tiny.path("keys.gguf"), gguf_writer::with_further(&whole, &fields)).unwrap();
+        Checkpoint::open(&tiny.named("keys.gguf"))
+    }
+
+    #[test]
+    fn keys_that_would_make_it_another_model_are_refused_by_name() {
+        let tiny = Tiny::new(Family::Llama, json!({}), Dtype::F32);
+        let one = |key, field| with_keys(&tiny, vec![(key, field)]);
+        for (key, field) in [
+            ("llama.attention.causal", Field::Flag(false)),
+            ("llama.attention.clamp_kqv", Field::F32(8.0)),
+            ("llama.attention.scale", Field::F32(0.25)),
+            ("llama.attn_logit_softcapping", Field::F32(50.0)),
+            ("llama.logit_scale", Field::F32(0.0625)),
+            ("llama.residual_scale", Field::F32(0.22)),
+            ("llama.embedding_scale", Field::F32(12.0)),
+            ("llama.expert_count", Field::U32(8)),
+            ("llama.nextn_predict_layers", Field::U32(1)),
+            ("llama.rope.dimension_sections", Field::I32s(vec![16, 24, 24, 0])),
+            ("llama.rope.scaling.attn_factor", Field::F32(1.2)),
+            ("llama.rope.scaling.yarn_ext_factor", Field::F32(1.0)),
+            ("llama.rope.scaling.type", Field::Text("longrope".into())),
+            ("llama.embedding_length_out", Field::U32(4)),
+            ("llama.hidden_activation", Field::Text("gelu".into())),
+            ("general.type", Field::Text("adapter".into())),
+        ] {
+            let message = one(key, field).unwrap_err().to_string();
+            assert!(message.contains(&format!("keys.gguf: {key}: ")), "{message}");
+        }
+        for (key, field) in [
+            ("llama.attention.causal", Field::Flag(true)),
+            ("llama.attention.scale", Field::F32(0.5)),
+            ("llama.expert_count", Field::U32(0)),
+            ("llama.expert_used_count", Field::U32(2)),
+            ("llama.rope.scaling.attn_factor", Field::F32(1.0)),
+            ("llama.attention.sliding_window_pattern", Field::U32(4)),
+            ("llama.rope.scaling.finetuned", Field::Flag(true)),
+            ("llama.hidden_activation", Field::Text("silu".into())),
+            ("llama.unheard_of", Field::U32(1)),
+            ("general.type", Field::Text("model".into())),
+        ] {
+            one(key, field).unwrap();
+        }
+        let window = |pattern| {
+            let window = ("llama.attention.sliding_window", Field::U32(8));
+            with_keys(&tiny, vec![window, ("llama.attention.sliding_window_pattern", pattern)])
+        };
+        assert_eq!(window(Field::I32s(vec![1, 1])).unwrap().config().window(1), Some(8));
+        assert!(
+            window(Field::I32s(vec![1, 0])).unwrap_err().to_string().contains("sliding_window_pattern: [1.0, 0.0]")
+        );
+        window(Field::U32(2)).unwrap_err();
+    }
+
+    #[test]
+    fn a_factor_without_a_type_is_that_of_linear_scaling() {
+        let tiny = Tiny::new(Family::Qwen2, json!({}), Dtype::F32);
+        let scaling = |fields| with_keys(&tiny, fields).unwrap().config().rope.scaling.clone();
+        let linear = RopeScaling::Linear { factor: 4.0 };
+        assert_eq!(scaling(vec![("qwen2.rope.scaling.factor", Field::F32(4.0))]), linear);
+        assert_eq!(scaling(vec![("qwen2.rope.scale_linear", Field::F32(4.0))]), linear);
+        assert_eq!(scaling(vec![("qwen2.rope.scaling.factor", Field::F32(1.0))]), RopeScaling::Default);
+        let none = ("qwen2.rope.scaling.type", Field::Text("none".into()));
+        assert_eq!(scaling(vec![none, ("qwen2.rope.scaling.factor", Field::F32(4.0))]), RopeScaling::Default);
+    }
+
+    #[test]
+    fn poolings_and_labels_must_be_those_of_the_head() {
+        let changes = json!({"architectures": ["Qwen3ForSequenceClassification"], "num_labels": 2});
+        let tiny = Tiny::new(Family::Qwen3, changes, Dtype::F32);
+        let labels = |names: &[&str]| Field::Texts(names.iter().map(|name| (*name).to_owned()).collect());
+        let named = with_keys(&tiny, vec![("qwen3.classifier.output_labels", labels(&["yes", "no"]))]).unwrap();
+        assert_eq!(named.config().extra("id2label"), Some(&json!({"0": "yes", "1": "no"})));
+        let three = with_keys(&tiny, vec![("qwen3.classifier.output_labels", labels(&["a", "b", "c"]))]);
+        assert!(three.unwrap_err().to_string().contains("qwen3.classifier.output_labels: 3 names for the 2 rows"));
+        // The mean of all tokens, instead of what the writer says.
+        let whole = std::fs::read(tiny.path("plain.gguf")).unwrap();
+        let key = b"qwen3.pooling_type";
+        let at = whole.windows(key.len()).position(|window| window == key).unwrap() + key.len() + 4;
+        let mut mean = whole.clone();
+        assert_eq!(std::mem::replace(&mut mean[at], 1), 4);
+        std::fs::write(tiny.path("mean.gguf"), mean).unwrap();
+        let message = Checkpoint::open(&tiny.named("mean.gguf")).unwrap_err().to_string();
+        assert!(message.contains("qwen3.pooling_type: 1 is not supported"), "{message}");
+    }
+
+    #[test]
+    fn tensors_of_other_architectures_are_refused_by_name() {
+        let tiny = Tiny::new(Family::Llama, json!({}), Dtype::F32);
+        convert(&tiny.source(), &tiny.path("plain.gguf"), None, Format::Gguf).unwrap();
+        let whole = std::fs::read(tiny.path("plain.gguf")).unwrap();
+        // Names of the same length, in place of one that can be missing.
+        for name in ["cls.aaaaaaaa", "output.bias_", "rope_factors"] {
+            let mut bytes = whole.clone();
+            let at = bytes.windows(14).position(|window| window == b"\0output.weight").unwrap() + 1;
+            bytes[at..at + 13].copy_from_slice(format!("{name}x").as_bytes());
+            std::fs::write(tiny.path("odd.gguf"), bytes).unwrap();
+            let message = Checkpoint::open(&tiny.named("odd.gguf")).unwrap_err().to_string();
+            assert!(message.contains(&format!("tensor \"{name}x\": is not part of this architecture")), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_id_beyond_the_vocabulary_is_no_pad_token() {
+        let tiny = Tiny::new(Family::Llama, json!({}), Dtype::F32);
+        let copy = with_keys(&tiny, vec![("tokenizer.ggml.padding_token_id", Field::U32(u32::MAX))]).unwrap();
+        assert_eq!(copy.config().pad_token_id, None);
+        let (_, names) = copy.travelling_files().unwrap().swap_remove(1);
+        assert_eq!(serde_json::from_slice::<Value>(&names).unwrap().get("pad_token"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From what a user names a model by to files on disk.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
@@ -7,6 +8,7 @@ use hf_hub::{Cache, CacheRepo, Repo};
 
 use super::companions;
 use super::lora::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_FILE};
+use super::weights::gguf_split::PartName;
 use crate::{Error, Result};
 
 /// Files of a model, on disk.
@@ -20,7 +22,8 @@ pub enum Source {
     Config(PathBuf),
 }
 
-/// Finds a model: a directory, a `.gguf` or `.json` file, or `owner/name` on the Hugging Face hub. Of a model on the
+/// Finds a model: a directory, a `.gguf` or `.json` file, or `owner/name` on the Hugging Face hub. A directory without
+/// weights of its own stands for the one GGUF model in it, be that a file or the parts of one. Of a model on the
 /// hub the configuration, safetensors, tokenizer files and companions are downloaded to the cache that Python tools share;
 /// `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean there.
 ///
@@ -29,7 +32,12 @@ pub enum Source {
 pub fn resolve(name: &str) -> Result<Source> {
     let path = Path::new(name);
     if path.is_dir() {
-        return Ok(Source::Directory(path.to_owned()));
+        let Some(gguf) = gguf_in(path)? else { return Ok(Source::Directory(path.to_owned())) };
+        if path.join("config.json").exists() {
+            // It would be the configuration of a new model otherwise.
+            tracing::warn!("{name}: opening {}; the config.json beside it is not read", gguf.display());
+        }
+        return Ok(Source::Gguf(gguf));
     }
     if path.is_file() {
         return match path.extension().and_then(|extension| extension.to_str()) {
@@ -43,6 +51,39 @@ pub fn resolve(name: &str) -> Result<Source> {
         return Err(Error::input(name, "there is no such model", hint));
     }
     Ok(Source::Directory(from_hub(name, &Cache::from_env(), is_offline())?))
+}
+
+/// The one GGUF model, or its first part, in a directory without other weights.
+fn gguf_in(directory: &Path) -> Result<Option<PathBuf>> {
+    let has = |name: &&str| directory.join(name).exists();
+    if ["model.safetensors", "model.safetensors.index.json", ADAPTER_CONFIG, "modules.json"].iter().any(has) {
+        return Ok(None);
+    }
+    let io = |source| Error::io(directory, source);
+    // Parts of one model fall together; of those the first comes first.
+    let mut models: BTreeMap<_, (u32, PathBuf)> = BTreeMap::new();
+    for entry in directory.read_dir().map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path.extension().is_none_or(|extension| extension != "gguf") || !path.is_file() {
+            continue;
+        }
+        let (model, number) = match PartName::of(&path) {
+            Some(name) => (format!("{}-of-{}", name.prefix, name.total), name.number),
+            None => (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), 0),
+        };
+        match models.get_mut(&model) {
+            Some(first) if first.0 <= number => {}
+            Some(first) => *first = (number, path),
+            None => drop(models.insert(model, (number, path))),
+        }
+    }
+    if models.len() > 1 {
+        let name = |(_, path): &(u32, PathBuf)| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let names: Vec<_> = models.values().map(name).collect();
+        let problem = format!("holds {} GGUF models: {}", names.len(), names.join(", "));
+        return Err(Error::input(directory.display().to_string(), problem, "name the file of one of them"));
+    }
+    Ok(models.into_values().next().map(|(_, path)| path))
 }
 
 /// `owner/name` of letters, digits, `-`, `_` and `.`; nothing that is plainly a path.
@@ -144,14 +185,43 @@ mod tests {
     fn files_and_directories_are_told_apart() {
         let directory = tempfile::tempdir().unwrap();
         let resolved = |name: &str| resolve(directory.path().join(name).to_str().unwrap());
-        for name in ["m.gguf", "c.json", "weights.bin"] {
+        for name in ["c.json", "weights.bin"] {
             std::fs::write(directory.path().join(name), "").unwrap();
         }
         assert_eq!(resolved("").unwrap(), Source::Directory(directory.path().join("")));
+        std::fs::write(directory.path().join("m.gguf"), "").unwrap();
         assert_eq!(resolved("m.gguf").unwrap(), Source::Gguf(directory.path().join("m.gguf")));
         assert_eq!(resolved("c.json").unwrap(), Source::Config(directory.path().join("c.json")));
         assert!(resolved("weights.bin").unwrap_err().to_string().contains("is not a model"));
         assert!(resolved("absent").unwrap_err().to_string().contains("no such model"));
+    }
+
+    #[test]
+    fn a_directory_stands_for_the_one_gguf_model_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let write = |name: &str| std::fs::write(path(name), "").unwrap();
+        let resolved = || resolve(directory.path().to_str().unwrap());
+        let itself = Source::Directory(directory.path().to_owned());
+        write("README.md");
+        write("config.json");
+        assert_eq!(resolved().unwrap(), itself);
+        write("m-00002-of-00002.gguf");
+        assert_eq!(resolved().unwrap(), Source::Gguf(path("m-00002-of-00002.gguf")));
+        write("m-00001-of-00002.gguf");
+        assert_eq!(resolved().unwrap(), Source::Gguf(path("m-00001-of-00002.gguf")));
+        write("m-00001-of-00003.gguf");
+        write("other.gguf");
+        let message = resolved().unwrap_err().to_string();
+        assert!(
+            message.contains("holds 3 GGUF models: m-00001-of-00002.gguf, m-00001-of-00003.gguf, other.gguf"),
+            "{message}"
+        );
+        for own in ["model.safetensors", "model.safetensors.index.json", ADAPTER_CONFIG] {
+            write(own);
+            assert_eq!(resolved().unwrap(), itself, "{own}");
+            std::fs::remove_file(path(own)).unwrap();
+        }
     }
 
     #[test]

@@ -8,13 +8,19 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants
 
 rng = np.random.default_rng(7)
 # Where the f16 scales and offsets of a block lie: random bytes there could be infinite or not a number.
-HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
+HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+          "Q2_K": [80, 82], "Q3_K": [108], "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": []}
+# Exponents of MXFP4: subnormal scales, ordinary ones, and those that overflow with the larger numbers.
+EXPONENTS = [0, 1, 2, 120, 127, 128, 253, 254, 255]
 
 golden = {}
 for name, offsets in HALVES.items():
     kind = GGMLQuantizationType[name]
     values, size = GGML_QUANT_SIZES[kind]
-    blocks = rng.integers(0, 256, (max(1, 64 // values), size), dtype=np.uint8)
+    count = len(EXPONENTS) if name == "MXFP4" else max(1, 64 // values)
+    blocks = rng.integers(0, 256, (count, size), dtype=np.uint8)
+    if name == "MXFP4":
+        blocks[:, 0] = EXPONENTS
     for offset in offsets:
         blocks[:, offset : offset + 2] = rng.normal(size=(len(blocks), 1)).astype(np.float16).view(np.uint8)
     values = quants.dequantize(blocks, kind).astype("<f4")

@@ -3,10 +3,14 @@
 //! Keys: `docs/gguf.md` of ggml. GGUF names the rules that cut text into words (`tokenizer.ggml.pre`) instead of
 //! stating them; the regular expressions are those of the tokenizers the names were given for.
 
+mod generation;
 mod read;
+mod templates;
 mod write;
 
-pub(super) use read::{files, special_tokens, tokenizer_json};
+pub(super) use generation::{end_tokens, generation_config};
+pub(super) use read::{files, minor_special, special_tokens, tokenizer_json};
+pub(super) use templates::chat_templates;
 pub(super) use write::{TokenizerFiles, metadata};
 
 /// `tokenizer.ggml.token_type`, as `llama.h` numbers them.
@@ -79,7 +83,7 @@ mod tests {
     use crate::model::weights::gguf_writer::{self, Field};
     use crate::model::{ModelConfig, tiny};
 
-    fn written_and_read(fields: &[(String, Field)]) -> Metadata {
+    pub(super) fn written_and_read(fields: &[(String, Field)]) -> Metadata {
         let (bytes, _) = gguf_writer::header(fields, &[]).unwrap();
         gguf::header(&bytes, "t.gguf").unwrap().0
     }
@@ -88,6 +92,20 @@ mod tests {
         let json = json!({"model_type": "llama", "vocab_size": vocab_size, "hidden_size": 8, "intermediate_size": 8,
                           "num_hidden_layers": 1, "num_attention_heads": 1, "pad_token_id": 7});
         ModelConfig::from_json(&json, "config.json").unwrap()
+    }
+
+    /// No more than the vocabulary and the names of its special tokens.
+    fn tokenizer_files<'a>(tokenizer: &'a Value, config: &'a Value) -> TokenizerFiles<'a> {
+        TokenizerFiles {
+            tokenizer,
+            config,
+            special: &Value::Null,
+            generation: &Value::Null,
+            end_tokens: &[],
+            chat_template: None,
+            named_templates: &[],
+            at: "t",
+        }
     }
 
     fn built(metadata: &Metadata) -> Tokenizer {
@@ -154,12 +172,8 @@ mod tests {
             let json = |file: &str| -> Value {
                 serde_json::from_slice(&std::fs::read(directory.join(file)).unwrap()).unwrap()
             };
-            let files = TokenizerFiles {
-                tokenizer: &json("tokenizer.json"),
-                config: &json("tokenizer_config.json"),
-                chat_template: Some("{{ x }}"),
-                at: name,
-            };
+            let (tokenizer, names) = (json("tokenizer.json"), json("tokenizer_config.json"));
+            let files = TokenizerFiles { chat_template: Some("{{ x }}"), ..tokenizer_files(&tokenizer, &names) };
             let metadata = written_and_read(&metadata(&files, &config(151_936)).unwrap());
             assert_eq!(metadata.text("tokenizer.ggml.pre").unwrap(), Some(pre));
             assert!(metadata.whole("tokenizer.ggml.padding_token_id").unwrap().is_some());
@@ -208,7 +222,7 @@ mod tests {
         let files: Vec<_> = files(&read).unwrap();
         let json = |i: usize| serde_json::from_slice::<Value>(&files[i].1).unwrap();
         let (tokenizer_json, names) = (json(0), json(1));
-        let again = TokenizerFiles { tokenizer: &tokenizer_json, config: &names, chat_template: None, at: "t" };
+        let again = tokenizer_files(&tokenizer_json, &names);
         let again = built(&written_and_read(&metadata(&again, &config(290)).unwrap()));
         for (text, expected) in [
             ("hello the other", &[1, 282, 260, 271, 273, 261, 282, 273, 272, 279][..]),
@@ -239,6 +253,7 @@ mod tests {
         assert!(broken("bos_token_id", Some(Field::U32(9999))).contains("bos_token_id: 9999"));
         assert!(broken("token_type", Some(Field::I32s(vec![1]))).contains("token_type"));
         assert!(broken("tokens", Some(Field::Texts(vec!["a".into(); 2]))).contains("\"a\" is both"));
+        assert!(broken("remove_extra_whitespaces", Some(Field::Flag(true))).contains("true is not supported"));
         let fields: Vec<_> = [("model", "gpt2"), ("pre", "jais-2")]
             .map(|(name, text)| (format!("tokenizer.ggml.{name}"), Field::Text(text.into())))
             .into_iter()

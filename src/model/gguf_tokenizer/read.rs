@@ -4,17 +4,24 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use super::generation::generation_config;
+use super::templates::chat_templates;
 use super::{SPACE, Split, WORDS, Words, kind};
 use crate::Result;
 use crate::model::weights::gguf::Metadata;
 
-const TOKENS: &str = "tokenizer.ggml.tokens";
-/// Special tokens by their name in `tokenizer_config.json`.
-const SPECIAL: [(&str, &str); 4] = [
+/// The vocabulary.
+pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
+/// Special tokens by their name in `tokenizer_config.json`; what stands around a sequence first.
+pub(super) const SPECIAL: [(&str, &str); 7] = [
     ("bos_token", "tokenizer.ggml.bos_token_id"),
     ("eos_token", "tokenizer.ggml.eos_token_id"),
     ("unk_token", "tokenizer.ggml.unknown_token_id"),
     ("pad_token", "tokenizer.ggml.padding_token_id"),
+    // Spelled so in every file.
+    ("sep_token", "tokenizer.ggml.seperator_token_id"),
+    ("cls_token", "tokenizer.ggml.cls_token_id"),
+    ("mask_token", "tokenizer.ggml.mask_token_id"),
 ];
 
 /// The vocabulary of a file.
@@ -28,6 +35,12 @@ struct Vocabulary<'a> {
 /// The `tokenizer.json` a GGUF file stands for.
 pub(in crate::model) fn tokenizer_json(metadata: &Metadata) -> Result<Value> {
     let vocabulary = Vocabulary::new(metadata)?;
+    // Text would be changed before it is cut.
+    for flag in ["remove_extra_whitespaces", "normalizer.lowercase", "normalizer.strip_accents"] {
+        if vocabulary.flag(flag, false)? {
+            return Err(metadata.error(&format!("tokenizer.ggml.{flag}"), "true is not supported", ""));
+        }
+    }
     let mut json = match metadata.text("tokenizer.ggml.model")?.unwrap_or_default() {
         "gpt2" => vocabulary.byte_level(words(metadata)?)?,
         "llama" => vocabulary.sentence_piece()?,
@@ -42,12 +55,20 @@ pub(in crate::model) fn tokenizer_json(metadata: &Metadata) -> Result<Value> {
     Ok(json)
 }
 
+/// The id of a special token that neither begins nor ends text. Files that have none say so by an id beyond the
+/// vocabulary, often that of -1, which counts as absent.
+pub(in crate::model) fn minor_special(metadata: &Metadata, key: &str) -> Result<Option<u32>> {
+    let tokens = metadata.texts(TOKENS)?.map_or(0, <[_]>::len);
+    Ok(metadata.whole(key)?.filter(|id| (*id as usize) < tokens || tokens == 0 && *id != u32::MAX))
+}
+
 /// The special tokens by their names in `tokenizer_config.json`.
 pub(in crate::model) fn special_tokens(metadata: &Metadata) -> Result<Map<String, Value>> {
     let vocabulary = Vocabulary::new(metadata)?;
     let mut special = Map::new();
-    for (name, key) in SPECIAL {
-        if let Some(id) = vocabulary.special(key)? {
+    for (i, (name, key)) in SPECIAL.into_iter().enumerate() {
+        let id = if i < 2 { vocabulary.special(key)? } else { minor_special(metadata, key)?.map(|id| id as usize) };
+        if let Some(id) = id {
             special.insert(name.into(), json!(vocabulary.tokens[id]));
         }
     }
@@ -60,13 +81,26 @@ pub(in crate::model) fn files(metadata: &Metadata) -> Result<Vec<(String, Vec<u8
     let mut config = special.clone();
     config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
     config.insert("clean_up_tokenization_spaces".into(), json!(false));
-    config.extend(metadata.text("tokenizer.chat_template")?.map(|text| ("chat_template".into(), json!(text))));
+    for flag in ["add_bos_token", "add_eos_token"] {
+        let stated = metadata.flag(&format!("tokenizer.ggml.{flag}"))?;
+        config.extend(stated.map(|stated| (flag.into(), json!(stated))));
+    }
+    let template = match chat_templates(metadata)?.as_slice() {
+        [] => Value::Null,
+        [(name, text)] if name == "default" => json!(text),
+        several => several.iter().map(|(name, text)| json!({"name": name, "template": text})).collect(),
+    };
+    if !template.is_null() {
+        config.insert("chat_template".into(), template);
+    }
     let file = |name: &str, json: Value| (name.to_owned(), format!("{json:#}\n").into_bytes());
-    Ok(vec![
+    let mut files = vec![
         file("tokenizer.json", tokenizer_json(metadata)?),
         file("tokenizer_config.json", Value::Object(config)),
         file("special_tokens_map.json", Value::Object(special)),
-    ])
+    ];
+    files.extend(generation_config(metadata)?.map(|json| file("generation_config.json", json)));
+    Ok(files)
 }
 
 fn words(metadata: &Metadata) -> Result<&'static Words> {
@@ -174,13 +208,13 @@ impl<'a> Vocabulary<'a> {
             normalizers.insert(0, json!({"type": "Prepend", "prepend": SPACE}));
             decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
         }
-        let unknown = self.special("tokenizer.ggml.unknown_token_id")?;
+        let unknown = minor_special(self.metadata, "tokenizer.ggml.unknown_token_id")?;
         Ok(json!({
             "normalizer": {"type": "Sequence", "normalizers": normalizers},
             "decoder": {"type": "Sequence", "decoders": decoders},
             "model": {
                 "type": "BPE", "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
-                "unk_token": unknown.map(|id| &self.tokens[id]), "vocab": self.ids(), "merges": merges,
+                "unk_token": unknown.map(|id| &self.tokens[id as usize]), "vocab": self.ids(), "merges": merges,
             },
         }))
     }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
-use super::{SPACE, Split, WORDS, kind};
+use super::read::{SPECIAL, TOKENS};
+use super::{SPACE, Split, WORDS, generation, kind, templates};
 use crate::model::config::ModelConfig;
 use crate::model::weights::gguf_writer::{Field, NewMetadata};
 use crate::{Error, Result};
@@ -16,8 +17,16 @@ pub(in crate::model) struct TokenizerFiles<'a> {
     pub tokenizer: &'a Value,
     /// `tokenizer_config.json`, null if there is none.
     pub config: &'a Value,
+    /// `special_tokens_map.json`, null if there is none.
+    pub special: &'a Value,
+    /// `generation_config.json`, null if there is none.
+    pub generation: &'a Value,
+    /// The tokens that end what the model generates.
+    pub end_tokens: &'a [u32],
     /// The chat template.
     pub chat_template: Option<&'a str>,
+    /// Further chat templates by name.
+    pub named_templates: &'a [(String, String)],
     /// Where the files are, for errors.
     pub at: &'a str,
 }
@@ -44,27 +53,28 @@ pub(in crate::model) fn metadata(files: &TokenizerFiles, config: &ModelConfig) -
     }
     add("token_type", Field::I32s(kinds));
     let id_of = |name: &str| {
-        let token = &files.config[name];
+        let token = [files.config, files.special].map(|file| &file[name]).into_iter().find(|token| !token.is_null())?;
         let token = token.as_str().or_else(|| token["content"].as_str())?;
         tokens.iter().position(|known| known == token).map(|id| id as u32)
     };
     let bos = id_of("bos_token").or(config.bos_token_id);
     let eos = id_of("eos_token").or(config.eos_token_id.first().copied());
     let (add_bos, add_eos) = surrounds(json, bos, eos, &at)?;
-    for (name, id) in [
-        ("bos_token_id", bos),
-        ("eos_token_id", eos),
-        ("unknown_token_id", id_of("unk_token")),
-        ("padding_token_id", id_of("pad_token").or(config.pad_token_id)),
-    ] {
-        if let Some(id) = id {
-            add(name, Field::U32(id));
-        }
+    for (name, key) in SPECIAL {
+        let id = match name {
+            "bos_token" => bos,
+            "eos_token" => eos,
+            "pad_token" => id_of(name).or(config.pad_token_id),
+            _ => id_of(name),
+        };
+        fields.extend(id.map(|id| (key.to_owned(), Field::U32(id))));
     }
+    let mut add = |name: &str, field: Field| fields.push((format!("tokenizer.ggml.{name}"), field));
     add("add_bos_token", Field::Flag(add_bos));
     add("add_eos_token", Field::Flag(add_eos));
-    add("tokens", Field::Texts(tokens));
-    fields.extend(files.chat_template.map(|text| ("tokenizer.chat_template".into(), Field::Text(text.into()))));
+    fields.extend(generation::metadata(files.generation, files.end_tokens, eos, &tokens, files.at)?);
+    fields.push((TOKENS.into(), Field::Texts(tokens)));
+    fields.extend(templates::metadata(files.chat_template, files.named_templates, files.at)?);
     Ok(fields)
 }
 
@@ -89,6 +99,7 @@ fn vocabulary(json: &Value, vocab_size: usize, at: &str) -> Result<(Vec<String>,
         let is_byte = sentence_piece && token.len() == 6 && token.starts_with("<0x") && token.ends_with('>');
         place(id, token, if is_byte { kind::BYTE } else { kind::NORMAL })?;
     }
+    let mut matched_otherwise = Vec::new();
     for added in json["added_tokens"].as_array().into_iter().flatten() {
         let token = added["content"].as_str().unwrap_or_default();
         let kind = match added["special"].as_bool() {
@@ -97,6 +108,15 @@ fn vocabulary(json: &Value, vocab_size: usize, at: &str) -> Result<(Vec<String>,
             _ => kind::USER_DEFINED,
         };
         place(&added["id"], token, kind)?;
+        if ["lstrip", "rstrip", "single_word"].iter().any(|how| added[how] == true) {
+            matched_otherwise.push(token);
+        }
+    }
+    if !matched_otherwise.is_empty() {
+        let count = matched_otherwise.len();
+        tracing::warn!(
+            "{at}: GGUF cannot say that {count} added tokens take in spaces or stand alone: {matched_otherwise:?}"
+        );
     }
     let filler = |(id, token): (usize, Option<_>)| token.unwrap_or_else(|| (format!("[PAD{id}]"), kind::UNUSED));
     Ok(tokens.into_iter().enumerate().map(filler).unzip())

@@ -9,10 +9,10 @@ use tokenizers::Tokenizer;
 use twox_hash::XxHash3_128;
 
 use super::TensorInfo;
-use super::gguf::{self, Metadata};
+use super::gguf::Metadata;
 use super::gguf_config::{self, Shapes};
 use super::gguf_names::{self, ROPE_FACTORS, rotary_rows};
-use super::mapped::Mapped;
+use super::gguf_split::{self, Part};
 use super::tensors::Tensors;
 use super::writer::CONFIG;
 use crate::data::{ChatTemplate, NamedTemplate, SpecialTokens, TokenizerFiles};
@@ -68,8 +68,9 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a model directory, a `.gguf` file, a `config.json` or directory without weights (a new model), or a model
-    /// of the Hugging Face hub by its `owner/name`, which is downloaded unless it is in the cache.
+    /// Opens a model directory, a `.gguf` file (or any part of a split one), a `config.json` or directory without weights
+    /// (a new model), or a model of the Hugging Face hub by its `owner/name`, which is downloaded unless it is in the
+    /// cache.
     ///
     /// # Errors
     /// Names the file, field or tensor at fault: unreadable or damaged files, configurations the engine does not
@@ -83,13 +84,17 @@ impl Checkpoint {
 
     /// Opens a model that is no adapter, found by the name `source`.
     fn open_model(source: &str, found: Source) -> Result<Self> {
-        let mut checkpoint = match found {
-            Source::Gguf(path) => Self::open_gguf(&path)?,
-            Source::Directory(path) => Self::open_directory(&path)?,
-            Source::Config(path) => Self::without_weights(&path, read_config(&path)?),
+        let mut checkpoint = match &found {
+            Source::Gguf(path) => Self::open_gguf(path)?,
+            Source::Directory(path) => Self::open_directory(path)?,
+            Source::Config(path) => Self::without_weights(path, read_config(path)?),
         };
         // Paths in full, since an adapter that names them may be opened from anywhere.
-        let path = Path::new(source).canonicalize().ok();
+        let path = match &found {
+            // The last link stays: it may lead to a file whose name says neither its format nor which part it is.
+            Source::Gguf(path) => std::path::absolute(path).ok(),
+            _ => Path::new(source).canonicalize().ok(),
+        };
         checkpoint.base_name = path.map_or_else(|| source.to_owned(), |path| path.display().to_string());
         Ok(checkpoint)
     }
@@ -151,22 +156,25 @@ impl Checkpoint {
     }
 
     fn open_gguf(path: &Path) -> Result<Self> {
-        let file = Mapped::open(path)?;
-        let at = path.display().to_string();
-        let (metadata, mut entries) = gguf::header(&file, &at)?;
+        let (metadata, mut parts) = gguf_split::open(path)?;
         let mut rope_factors = None;
-        entries.retain(|entry| {
-            let is_factors = entry.name == ROPE_FACTORS;
-            if is_factors {
-                rope_factors = Some(entry.info.dtype.decode(&file[entry.range.clone()]));
-            }
-            !is_factors
-        });
-        entries.iter_mut().for_each(|entry| entry.name = gguf_names::from_gguf(&entry.name));
-        let shape = |name: &str| Some(entries.iter().find(|entry| entry.name == name)?.info.shape.clone());
+        for Part { file, entries } in &mut parts {
+            entries.retain(|entry| {
+                let is_factors = entry.name == ROPE_FACTORS;
+                if is_factors {
+                    rope_factors = Some(entry.info.dtype.decode(&file[entry.range.clone()]));
+                }
+                !is_factors
+            });
+            entries.iter_mut().for_each(|entry| entry.name = gguf_names::from_gguf(&entry.name));
+        }
+        let entries = parts.iter().flat_map(|part| &part.entries);
+        let shape = |name: &str| Some(entries.clone().find(|entry| entry.name == name)?.info.shape.clone());
         let json = gguf_config::config_json(&metadata, &Shapes { shape: &shape, rope_factors })?;
-        let mut checkpoint = Self::without_weights(path, ModelConfig::from_json(&json, &at)?);
-        checkpoint.tensors.add(file, entries)?;
+        let mut checkpoint = Self::without_weights(path, ModelConfig::from_json(&json, metadata.at())?);
+        for Part { file, entries } in parts {
+            checkpoint.tensors.add(file, entries)?;
+        }
         checkpoint.metadata = Some(metadata);
         checkpoint.tensors.set_rotary(|name| rotary_rows(name, &checkpoint.config));
         checkpoint.checked()
@@ -195,10 +203,13 @@ impl Checkpoint {
                 return Err(self.tensors.error(&spec.name, problem, hint));
             }
         }
-        let known: HashSet<_> = expected[..body].iter().map(|spec| spec.name.as_str()).collect();
+        // Nothing in a GGUF file is there for nothing; directories hold leftovers of other classes, heads among them.
+        let is_gguf = self.metadata.is_some();
+        let known = if is_gguf { &expected[..] } else { &expected[..body] };
+        let known: HashSet<_> = known.iter().map(|spec| spec.name.as_str()).collect();
         // Old Llama checkpoints carry the rotary frequencies, which follow from the configuration.
         let is_known = |name: &str| known.contains(name) || name.ends_with("rotary_emb.inv_freq");
-        if let Some(name) = self.names().find(|name| in_body(name) && !is_known(name)) {
+        if let Some(name) = self.names().find(|name| (is_gguf || name.starts_with("model.")) && !is_known(name)) {
             return Err(self.tensors.error(name, "is not part of this architecture", "wgr would ignore it"));
         }
         Ok(self)
@@ -325,6 +336,8 @@ impl Checkpoint {
             for name in [CONFIG, "tokenizer.json"] {
                 hashes.push(XxHash3_128::oneshot(&read_if_there(&self.directory().join(name))?.unwrap_or_default()));
             }
+            // Its end tokens decide where a completion ends.
+            hashes.extend(self.files().read(GENERATION_CONFIG)?.map(|(_, bytes)| XxHash3_128::oneshot(&bytes)));
         }
         let bytes: Vec<u8> = hashes.into_iter().flat_map(u128::to_le_bytes).collect();
         Ok(XxHash3_128::oneshot(&bytes))
@@ -368,9 +381,9 @@ impl Checkpoint {
     /// They cannot be read.
     pub fn chat_templates(&self) -> Result<Vec<NamedTemplate>> {
         let Some(metadata) = self.metadata() else { return self.files().chat_templates() };
-        let source = metadata.text("tokenizer.chat_template")?;
         let at = format!("{}: tokenizer.chat_template", metadata.at());
-        Ok(source.map(|source| NamedTemplate::only(at, source)).into_iter().collect())
+        let named = gguf_tokenizer::chat_templates(metadata)?.into_iter();
+        Ok(named.map(|(name, source)| NamedTemplate { name, at: at.clone(), source }).collect())
     }
 
     /// The chat template, if the model has one.
@@ -422,8 +435,9 @@ impl Checkpoint {
     /// # Errors
     /// The file cannot be read.
     pub fn generation_config(&self) -> Result<Option<(String, Value)>> {
-        if self.metadata().is_some() {
-            return Ok(None);
+        if let Some(metadata) = self.metadata() {
+            let json = gguf_tokenizer::generation_config(metadata)?;
+            return Ok(json.map(|json| (metadata.at().to_owned(), json)));
         }
         let Some((path, bytes)) = self.files().read(GENERATION_CONFIG)? else { return Ok(None) };
         let at = path.display().to_string();
@@ -537,10 +551,6 @@ fn in_body(name: &str) -> bool {
 
 fn read_config(path: &Path) -> Result<ModelConfig> {
     ModelConfig::from_json(&read_json(path)?, &path.display().to_string())
-}
-
-fn utf8(bytes: Vec<u8>, path: &Path) -> Result<String> {
-    String::from_utf8(bytes).map_err(|_| Error::input(path.display().to_string(), "is not UTF-8", ""))
 }
 
 #[cfg(test)]

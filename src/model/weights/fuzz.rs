@@ -5,6 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::gguf_split::cut::cut;
 use super::{Checkpoint, Dtype};
 use crate::model::Family;
 use crate::model::convert::{Format, convert};
@@ -48,6 +49,11 @@ fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
 
 /// Opens and reads everything there is; the only acceptable failure is an error about bad input or a missing file.
 fn survive(source: &str) {
+    survive_as(source, source);
+}
+
+/// As [`survive`], for a model whose files have names that begin alike.
+fn survive_as(source: &str, named: &str) {
     let Err(error) = Checkpoint::open(source).and_then(|checkpoint| {
         for name in checkpoint.names() {
             checkpoint.read_f32(name)?;
@@ -58,7 +64,7 @@ fn survive(source: &str) {
     }) else {
         return;
     };
-    assert!(error.to_string().starts_with(source), "{error} does not name {source}");
+    assert!(error.to_string().starts_with(named), "{error} does not name {named}");
     assert_eq!(error.exit_code(), 2, "{error}");
 }
 
@@ -101,6 +107,26 @@ fn damaged_gguf() {
         fs::write(&path, bytes).unwrap();
         survive(&tiny.named("tiny.gguf"));
     });
+}
+
+#[test]
+fn damaged_parts_of_a_gguf() {
+    let tiny = Tiny::new(Family::Llama, json!({"num_hidden_layers": 1, "tie_word_embeddings": true}), Dtype::F16);
+    convert(&tiny.source(), &tiny.path("tiny.gguf"), None, Format::Gguf).unwrap();
+    let whole = fs::read(tiny.path("tiny.gguf")).unwrap();
+    let tensors = tiny.open().names().count();
+    let parts = cut(&whole, &[1, 2, tensors - 3]);
+    let path = |number| tiny.path(&format!("m-0000{number}-of-00003.gguf"));
+    (1..).zip(&parts).for_each(|(number, part)| fs::write(path(number), part).unwrap());
+    for (number, cases) in [(2, 1000), (3, 300)] {
+        // Headers of parts without metadata are a few hundred bytes long.
+        run(cases, 400, &parts[number - 1], |bytes| {
+            fs::write(path(number), bytes).unwrap();
+            survive_as(&tiny.named("m-00001-of-00003.gguf"), &tiny.named("m-0000"));
+            survive_as(&tiny.named(&format!("m-0000{number}-of-00003.gguf")), &tiny.named("m-0000"));
+        });
+        fs::write(path(number), &parts[number - 1]).unwrap();
+    }
 }
 
 #[test]

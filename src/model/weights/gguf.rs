@@ -42,6 +42,16 @@ impl Metadata {
         Error::input(format!("{}: {key}", self.at), problem, hint)
     }
 
+    /// Every key, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
+    /// The value of a key, whatever its type.
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.values.get(key)
+    }
+
     /// Where the metadata stands.
     pub fn at(&self) -> &str {
         &self.at
@@ -273,23 +283,25 @@ impl<'a> Cursor<'a> {
             shape.push(usize::try_from(self.u64()?).unwrap_or(usize::MAX));
         }
         let (kind, offset) = (self.u32()?, self.u64()?);
-        let Some(dtype) = dtype(kind) else {
-            let hint = "wgr reads F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K";
-            return Err(Error::input(at, format!("is stored as ggml type {kind}"), hint));
-        };
+        let Some(dtype) = dtype(kind) else { return Err(unreadable(kind, at)) };
         // Blocks run along rows, which are the first dimension in GGUF and the last one everywhere else.
         let whole_rows = shape[0].is_multiple_of(dtype.block().0);
         let count = shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
         let size = count.filter(|count| whole_rows && *count > 0).and_then(|count| dtype.bytes(count));
         let Some(size) = size else {
-            return Err(Error::input(at, format!("cannot have the dimensions {shape:?} as {dtype:?}"), ""));
+            let hint = match dtype.block() {
+                (1, _) => String::new(),
+                (values, _) => format!("rows of {dtype} hold a multiple of {values} values"),
+            };
+            return Err(Error::input(at, format!("cannot have the dimensions {shape:?} as {dtype}"), hint));
         };
         shape.reverse();
         Ok((Entry { name, info: TensorInfo { shape, dtype }, range: 0..size }, offset))
     }
 }
 
-const TYPES: [(u32, Dtype); 11] = [
+/// The types that can be read, by the numbers of `enum ggml_type` (`ggml.h`).
+const TYPES: [(u32, Dtype); 16] = [
     (0, Dtype::F32),
     (1, Dtype::F16),
     (30, Dtype::BF16),
@@ -298,10 +310,60 @@ const TYPES: [(u32, Dtype); 11] = [
     (6, Dtype::Quantized(GgmlType::Q5_0)),
     (7, Dtype::Quantized(GgmlType::Q5_1)),
     (8, Dtype::Quantized(GgmlType::Q8_0)),
+    (10, Dtype::Quantized(GgmlType::Q2_K)),
+    (11, Dtype::Quantized(GgmlType::Q3_K)),
     (12, Dtype::Quantized(GgmlType::Q4_K)),
     (13, Dtype::Quantized(GgmlType::Q5_K)),
     (14, Dtype::Quantized(GgmlType::Q6_K)),
+    (20, Dtype::Quantized(GgmlType::IQ4_NL)),
+    (23, Dtype::Quantized(GgmlType::IQ4_XS)),
+    (39, Dtype::Quantized(GgmlType::MXFP4)),
 ];
+
+/// The quantised types of the same list that can only be named.
+const OTHER_BLOCKS: [(u32, &str); 21] = [
+    (4, "Q4_2"),
+    (5, "Q4_3"),
+    (9, "Q8_1"),
+    (15, "Q8_K"),
+    (16, "IQ2_XXS"),
+    (17, "IQ2_XS"),
+    (18, "IQ3_XXS"),
+    (19, "IQ1_S"),
+    (21, "IQ3_S"),
+    (22, "IQ2_S"),
+    (29, "IQ1_M"),
+    (31, "Q4_0_4_4"),
+    (32, "Q4_0_4_8"),
+    (33, "Q4_0_8_8"),
+    (34, "TQ1_0"),
+    (35, "TQ2_0"),
+    (36, "IQ4_NL_4_4"),
+    (37, "IQ4_NL_4_8"),
+    (38, "IQ4_NL_8_8"),
+    (40, "NVFP4"),
+    (41, "Q1_0"),
+];
+
+/// Plain numbers that no weight of a model is stored as.
+const OTHER_NUMBERS: [(u32, &str); 5] = [(24, "I8"), (25, "I16"), (26, "I32"), (27, "I64"), (28, "F64")];
+
+/// An error about a tensor, at `at`, of a type that is not read.
+fn unreadable(code: u32, at: String) -> Error {
+    let named = |list: &[(u32, &'static str)]| list.iter().find(|(known, _)| *known == code).map(|(_, name)| *name);
+    let readable: Vec<_> = TYPES.iter().map(|(_, dtype)| dtype.to_string()).collect();
+    let readable = format!("wgr reads {}", readable.join(", "));
+    if let Some(name) = named(&OTHER_BLOCKS) {
+        let how =
+            "quantise the unquantised model anew, or this one with `llama-quantize --allow-requantize` of llama.cpp";
+        let hint = format!("{how}; {readable}");
+        return Error::input(at, format!("is stored as {name}, which wgr does not read"), hint);
+    }
+    match named(&OTHER_NUMBERS) {
+        Some(name) => Error::input(at, format!("is stored as {name}, which is no type for weights"), readable),
+        None => Error::input(at, format!("is stored as ggml type {code}, which wgr does not know"), readable),
+    }
+}
 
 fn dtype(code: u32) -> Option<Dtype> {
     TYPES.iter().find(|(known, _)| *known == code).map(|(_, dtype)| *dtype)
@@ -346,6 +408,15 @@ mod tests {
     }
 
     #[test]
+    fn a_type_has_one_number_and_one_name() {
+        let readable = TYPES.iter().map(|(code, dtype)| (*code, dtype.to_string()));
+        let others = OTHER_BLOCKS.iter().chain(&OTHER_NUMBERS).map(|(code, name)| (*code, (*name).to_owned()));
+        let (codes, names): (HashSet<_>, HashSet<_>) = readable.chain(others).unzip();
+        let count = TYPES.len() + OTHER_BLOCKS.len() + OTHER_NUMBERS.len();
+        assert_eq!((codes.len(), names.len()), (count, count));
+    }
+
+    #[test]
     fn lies_are_found_out() {
         let good = file(["t0", "t1"]);
         let second = {
@@ -356,6 +427,12 @@ mod tests {
                 bytes[at..at + 8].copy_from_slice(&offset.to_le_bytes());
                 bytes
             }
+        };
+        let typed = |code: u32| {
+            let at = good.windows(2).position(|window| window == b"t0").unwrap() + 2 + 4 + 16;
+            let mut bytes = good.clone();
+            bytes[at..at + 4].copy_from_slice(&code.to_le_bytes());
+            bytes
         };
         let number = |n: u64| n.to_le_bytes();
         let shape = [number(3), number(2)].concat();
@@ -374,6 +451,11 @@ mod tests {
             (patched(&good, &shape, &[number(1 << 40), number(1 << 40)].concat()), "cannot have the dimensions"),
             (patched(&good, &shape, &[number(0), number(2)].concat()), "cannot have the dimensions"),
             (patched(&good, &number(1), &number(u64::MAX)), "claims"),
+            (typed(28), "stored as F64, which is no type for weights (wgr reads F32, "),
+            (typed(22), "stored as IQ2_S, which wgr does not read (quantise the unquantised model anew"),
+            (typed(9), "stored as Q8_1"),
+            (typed(137), "stored as ggml type 137"),
+            (typed(20), "cannot have the dimensions [3, 2] as IQ4_NL (rows of IQ4_NL hold a multiple of 32 values)"),
         ] {
             let message = header(&bytes, "f.gguf").unwrap_err().to_string();
             assert!(message.starts_with("f.gguf") && message.contains(problem), "{problem}: {message}");

@@ -2,13 +2,14 @@
 //!
 //! Keys: `docs/gguf.md` of ggml and `gguf-py/gguf/constants.py` of llama.cpp.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::gguf::Metadata;
+use super::gguf_keys::{self, Facts};
 use super::gguf_writer::{Field, NewMetadata};
-use crate::model::companions;
 use crate::model::config::{Family, ModelConfig};
 use crate::model::rope::{Rope, RopeScaling};
+use crate::model::{companions, gguf_tokenizer};
 use crate::{Error, Result};
 
 /// Llama 3 scaling as every release of the family has it; GGUF files store only the factors that follow from it.
@@ -42,9 +43,6 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
         let key = key(name);
         metadata.whole(&key)?.ok_or_else(|| metadata.error(&key, "is missing", ""))
     };
-    if metadata.whole(&key("expert_count"))?.is_some_and(|experts| experts > 0) {
-        return Err(metadata.error(&key("expert_count"), "mixtures of experts are not supported", ""));
-    }
     let (hidden, heads) = (required("embedding_length")?, required("attention.head_count")?);
     let head_dim = match metadata.whole(&key("attention.key_length"))? {
         Some(length) => length,
@@ -56,6 +54,8 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
             return Err(metadata.error(&key(name), problem, "wgr rotates whole heads, all of one width"));
         }
     }
+    let rope_theta = metadata.number(&key("rope.freq_base"))?.map_or(10_000.0, short);
+    gguf_keys::check(metadata, architecture, &Facts { hidden, head_dim, rope_theta, window: window.is_some() })?;
     let Some([vocab_size, _]) = (tensors.shape)("model.embed_tokens.weight").as_deref().map(|s| [s[0], s.len()]) else {
         return Err(Error::input(metadata.at(), "tensor \"token_embd.weight\" is missing", ""));
     };
@@ -65,8 +65,19 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
         return Err(metadata.error("tokenizer.ggml.tokens", problem, ""));
     }
     let labels = (tensors.shape)("score.weight").map(|shape| shape[0]);
+    if labels.is_some() {
+        gguf_keys::check_pooling(metadata, &key("pooling_type"))?;
+    }
     let has = |name: &str| (tensors.shape)(name).is_some();
     let class = if labels.is_some() { "ForSequenceClassification" } else { "ForCausalLM" };
+    let rms_norm_eps = key("attention.layer_norm_rms_epsilon");
+    let rms_norm_eps =
+        metadata.number(&rms_norm_eps)?.ok_or_else(|| metadata.error(&rms_norm_eps, "is missing", ""))?;
+    let end_tokens = match gguf_tokenizer::end_tokens(metadata)?.as_slice() {
+        [] => Value::Null,
+        [one] => json!(one),
+        several => json!(several),
+    };
     let mut json = json!({
         "architectures": [format!("{}{class}", family.class_prefix())],
         "model_type": family.model_type(),
@@ -79,14 +90,14 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
         "head_dim": head_dim,
         "hidden_act": "silu",
         "max_position_embeddings": required("context_length")?,
-        "rms_norm_eps": metadata.number(&key("attention.layer_norm_rms_epsilon"))?.map(short),
-        "rope_theta": metadata.number(&key("rope.freq_base"))?.map_or(10_000.0, short),
+        "rms_norm_eps": short(rms_norm_eps),
+        "rope_theta": rope_theta,
         "tie_word_embeddings": !has("lm_head.weight"),
         "attention_bias": has("model.layers.0.self_attn.q_proj.bias"),
         "mlp_bias": has("model.layers.0.mlp.gate_proj.bias"),
         "bos_token_id": metadata.whole("tokenizer.ggml.bos_token_id")?,
-        "eos_token_id": metadata.whole("tokenizer.ggml.eos_token_id")?,
-        "pad_token_id": metadata.whole("tokenizer.ggml.padding_token_id")?,
+        "eos_token_id": end_tokens,
+        "pad_token_id": gguf_tokenizer::minor_special(metadata, "tokenizer.ggml.padding_token_id")?,
         "rope_scaling": rope_scaling(metadata, architecture, tensors, head_dim)?,
     });
     if window.is_some() {
@@ -94,8 +105,9 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
         json["use_sliding_window"] = json!(true);
         json["max_window_layers"] = json!(0);
     }
-    if labels.is_some() {
+    if let Some(labels) = labels {
         json["num_labels"] = json!(labels);
+        name_labels(&mut json, metadata, &key("classifier.output_labels"), labels)?;
     }
     let (field, key) = companions::HEAD;
     if let Some(head) = metadata.text(key)? {
@@ -104,8 +116,39 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
     Ok(json)
 }
 
+/// What a classification head's outputs are called, where the file says so.
+fn name_labels(json: &mut Value, metadata: &Metadata, key: &str, labels: usize) -> Result<()> {
+    let Some(names) = metadata.texts(key)? else { return Ok(()) };
+    if names.len() != labels {
+        let problem = format!("{} names for the {labels} rows of tensor \"cls.output.weight\"", names.len());
+        return Err(metadata.error(key, problem, ""));
+    }
+    let pairs = || names.iter().enumerate();
+    json["id2label"] = pairs().map(|(i, name)| (i.to_string(), json!(name))).collect::<Map<_, _>>().into();
+    json["label2id"] = pairs().map(|(i, name)| (name.clone(), json!(i))).collect::<Map<_, _>>().into();
+    Ok(())
+}
+
+/// The names of a classifier's outputs as its configuration has them, if it names them all.
+fn label_names(config: &ModelConfig) -> Option<Vec<String>> {
+    let names = config.extra("id2label")?.as_object()?;
+    let name = |i: usize| Some(names.get(&i.to_string())?.as_str()?.to_owned());
+    (names.len() == config.num_labels?).then(|| (0..names.len()).map(name).collect())?
+}
+
 fn rope_scaling(metadata: &Metadata, architecture: &str, tensors: &Shapes, head_dim: u32) -> Result<Value> {
     let key = |name: &str| format!("{architecture}.rope.scaling.{name}");
+    // The factor has an older name, and without a type it is that of linear scaling. 0 and 1 are none.
+    let factor = match metadata.number(&key("factor"))? {
+        Some(factor) => Some(factor),
+        None => metadata.number(&format!("{architecture}.rope.scale_linear"))?,
+    };
+    let factor = factor.map(short).filter(|factor| ![0.0, 1.0].contains(factor));
+    let kind = metadata.text(&key("type"))?.unwrap_or("linear");
+    if tensors.rope_factors.is_some() && factor.is_some() && kind != "none" {
+        let problem = "scales what tensor \"rope_freqs.weight\" scales too, which is not supported";
+        return Err(metadata.error(&key("factor"), problem, ""));
+    }
     if let Some(factors) = &tensors.rope_factors {
         let theta = metadata.number(&format!("{architecture}.rope.freq_base"))?.unwrap_or(10_000.0);
         let original = metadata.whole(&key("original_context_length"))?.map(|length| length as usize);
@@ -128,24 +171,19 @@ fn rope_scaling(metadata: &Metadata, architecture: &str, tensors: &Shapes, head_
             "original_max_position_embeddings": original_max_position_embeddings,
         }));
     }
-    let kind = metadata.text(&key("type"))?.unwrap_or("none");
     let number = |name: &str| Ok::<_, Error>(metadata.number(&key(name))?.map(short));
-    match kind {
-        "none" => Ok(Value::Null),
-        "linear" => Ok(json!({"rope_type": "linear", "factor": number("factor")?})),
-        "yarn" => {
-            for name in ["attn_factor", "yarn_attn_factor", "yarn_ext_factor", "yarn_log_multiplier"] {
-                if metadata.number(&key(name))?.is_some_and(|number| number != 1.0) {
-                    return Err(metadata.error(&key(name), "is not supported", ""));
-                }
-            }
-            Ok(json!({
-                "rope_type": "yarn", "factor": number("factor")?, "beta_fast": number("yarn_beta_fast")?,
-                "beta_slow": number("yarn_beta_slow")?,
-                "original_max_position_embeddings": metadata.whole(&key("original_context_length"))?,
-            }))
+    match (kind, factor) {
+        ("none", _) | ("linear" | "yarn", None) => Ok(Value::Null),
+        ("linear", Some(factor)) => Ok(json!({"rope_type": "linear", "factor": factor})),
+        ("yarn", Some(factor)) => Ok(json!({
+            "rope_type": "yarn", "factor": factor, "beta_fast": number("yarn_beta_fast")?,
+            "beta_slow": number("yarn_beta_slow")?,
+            "original_max_position_embeddings": metadata.whole(&key("original_context_length"))?,
+        })),
+        (other, _) => {
+            let hint = "wgr knows none, linear and yarn";
+            Err(metadata.error(&key("type"), format!("{other:?} is not supported"), hint))
         }
-        other => Err(metadata.error(&key("type"), format!("{other:?} is not supported"), "wgr knows linear and yarn")),
     }
 }
 
@@ -200,6 +238,10 @@ pub(super) fn metadata(config: &ModelConfig, at: &str) -> Result<(NewMetadata, O
         ("rope.freq_base", float(config.rope.theta)),
     ];
     fields.extend(window.map(|window| ("attention.sliding_window", size(window))));
+    if config.num_labels.is_some() {
+        fields.push(("pooling_type", Field::U32(gguf_keys::RANK)));
+        fields.extend(label_names(config).map(|names| ("classifier.output_labels", Field::Texts(names))));
+    }
     let mut rope_factors = None;
     match &config.rope.scaling {
         RopeScaling::Default => {}

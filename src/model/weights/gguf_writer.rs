@@ -17,6 +17,8 @@ use crate::{Error, Result};
 pub(in crate::model) enum Field {
     /// A u32.
     U32(u32),
+    /// An i32.
+    I32(i32),
     /// An f32.
     F32(f32),
     /// A boolean.
@@ -132,6 +134,7 @@ fn value(out: &mut Vec<u8>, field: &Field) {
     };
     match field {
         Field::U32(number) => scalar(out, 4, &number.to_le_bytes()),
+        Field::I32(number) => scalar(out, 5, &number.to_le_bytes()),
         Field::F32(number) => scalar(out, 6, &number.to_le_bytes()),
         Field::Flag(flag) => scalar(out, 7, &[u8::from(*flag)]),
         Field::Text(text) => {
@@ -151,4 +154,20 @@ fn value(out: &mut Vec<u8>, field: &Field) {
             numbers.iter().for_each(|number| out.extend(number.to_le_bytes()));
         }
     }
+}
+
+/// A file with further metadata in front of its own.
+#[cfg(test)]
+pub(in crate::model) fn with_further(whole: &[u8], fields: &[(String, Field)]) -> Vec<u8> {
+    let mut pairs = Vec::new();
+    for (key, field) in fields {
+        string(&mut pairs, key);
+        value(&mut pairs, field);
+    }
+    // In steps of the alignment, so that tensors stay where they are in relation to the header.
+    string(&mut pairs, "wgr.padding");
+    let missing = (pairs.len() + 12).next_multiple_of(DEFAULT_ALIGNMENT) - pairs.len() - 12;
+    value(&mut pairs, &Field::Text(" ".repeat(missing)));
+    let count = u64::from_le_bytes([16, 17, 18, 19, 20, 21, 22, 23].map(|i| whole[i])) + fields.len() as u64 + 1;
+    [&whole[..16], &count.to_le_bytes(), &pairs, &whole[24..]].concat()
 }

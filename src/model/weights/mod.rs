@@ -5,7 +5,9 @@ mod checkpoint;
 mod fuzz;
 pub(in crate::model) mod gguf;
 mod gguf_config;
+mod gguf_keys;
 mod gguf_names;
+pub(in crate::model) mod gguf_split;
 pub(in crate::model) mod gguf_writer;
 mod mapped;
 pub mod quantized;
@@ -14,6 +16,7 @@ mod staging;
 pub(in crate::model) mod tensors;
 mod writer;
 
+use std::fmt;
 use std::ops::Range;
 
 pub use checkpoint::Checkpoint;
@@ -78,6 +81,15 @@ impl Dtype {
             Self::F16 => Some(values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()),
             Self::BF16 => Some(values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect()),
             Self::Quantized(kind) => kind.quantize(values),
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quantized(kind) => write!(f, "{kind:?}"),
+            plain => write!(f, "{plain:?}"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The quantised blocks of GGUF files.
 //!
-//! Layouts: `ggml-common.h` and `ggml-quants.c` of ggml. A block of 32 values (256 for the K kinds) shares an f16 scale
-//! `d`, for some kinds an f16 offset `m`, and for the K kinds 6-bit scales of sub-blocks.
+//! Layouts: `ggml-common.h` and `ggml-quants.c` of ggml. A block of 32 values (256 for the K kinds and `IQ4_XS`) shares
+//! an f16 scale `d`, for some kinds an f16 offset `m`, and for the kinds of 256 values scales of sub-blocks.
 
 use half::f16;
 
@@ -19,26 +19,46 @@ pub enum GgmlType {
     Q5_1,
     /// 8 bits and a scale.
     Q8_0,
+    /// 2 bits, scales and offsets of sub-blocks of 16.
+    Q2_K,
+    /// 3 bits and scales of sub-blocks of 16.
+    Q3_K,
     /// 4 bits, scales and offsets of sub-blocks of 32.
     Q4_K,
     /// 5 bits, scales and offsets of sub-blocks of 32.
     Q5_K,
     /// 6 bits and scales of sub-blocks of 16.
     Q6_K,
+    /// 4 bits that stand for unevenly spaced numbers, and a scale.
+    IQ4_NL,
+    /// As `IQ4_NL`, with scales of sub-blocks of 32.
+    IQ4_XS,
+    /// 4-bit floats and a power of two.
+    MXFP4,
 }
+
+/// What the 4 bits of `IQ4_NL` and `IQ4_XS` stand for.
+const UNEVEN: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// What the 4 bits of `MXFP4` (one sign, two exponent, one mantissa) stand for, doubled so that all are whole.
+const E2M1_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 impl GgmlType {
     /// Values and bytes of a block.
     pub fn block(self) -> (usize, usize) {
         match self {
-            Self::Q4_0 => (32, 18),
+            Self::Q4_0 | Self::IQ4_NL => (32, 18),
             Self::Q4_1 => (32, 20),
             Self::Q5_0 => (32, 22),
             Self::Q5_1 => (32, 24),
             Self::Q8_0 => (32, 34),
+            Self::Q2_K => (256, 84),
+            Self::Q3_K => (256, 110),
             Self::Q4_K => (256, 144),
             Self::Q5_K => (256, 176),
             Self::Q6_K => (256, 210),
+            Self::IQ4_XS => (256, 136),
+            Self::MXFP4 => (32, 17),
         }
     }
 
@@ -71,9 +91,20 @@ impl GgmlType {
                         *out = d * f32::from(*q as i8);
                     }
                 }
+                Self::Q2_K => q2_k_block(block, out),
+                Self::Q3_K => q3_k_block(block, out),
                 Self::Q4_K => k_block(block, &[0; 32], &block[16..], out),
                 Self::Q5_K => k_block(block, &block[16..48], &block[48..], out),
                 Self::Q6_K => q6_k_block(block, out),
+                Self::IQ4_NL => {
+                    let d = half_at(block, 0);
+                    nibbles(&block[2..], |i, q| out[i] = d * f32::from(UNEVEN[usize::from(q)]));
+                }
+                Self::IQ4_XS => iq4_xs_block(block, out),
+                Self::MXFP4 => {
+                    let d = half_power(block[0]);
+                    nibbles(&block[1..], |i, q| out[i] = d * f32::from(E2M1_DOUBLED[usize::from(q)]));
+                }
             }
         }
         out
@@ -111,6 +142,47 @@ fn nibbles(bytes: &[u8], mut each: impl FnMut(usize, u8)) {
 
 fn fifth_bit(high: &[u8], i: usize) -> u8 {
     (high[i / 8] >> (i % 8) & 1) << 4
+}
+
+/// Half of 2^(exponent − 127), the scale of a block of doubled numbers; the two smallest are subnormal.
+fn half_power(exponent: u8) -> f32 {
+    f32::from_bits(if exponent < 2 { 0x20_0000 << exponent } else { (u32::from(exponent) - 1) << 23 })
+}
+
+/// `Q2_K`: 16 sub-blocks of 16, each with a 4-bit scale and a 4-bit offset in one byte.
+fn q2_k_block(block: &[u8], out: &mut [f32]) {
+    let (scales, low, d, dmin) = (&block[..16], &block[16..80], half_at(block, 80), half_at(block, 82));
+    for (i, out) in out.iter_mut().enumerate() {
+        let (scale, offset) = (d * f32::from(scales[i / 16] & 15), dmin * f32::from(scales[i / 16] >> 4));
+        *out = scale * f32::from(two_bits(low, i)) - offset;
+    }
+}
+
+/// `Q3_K`: 16 sub-blocks of 16 with 6-bit scales packed into 12 bytes; two low bits a value and, apart, the bit that is
+/// clear where 4 is to be taken off.
+fn q3_k_block(block: &[u8], out: &mut [f32]) {
+    let (third, low, packed, d) = (&block[..32], &block[32..96], &block[96..108], half_at(block, 108));
+    for (i, out) in out.iter_mut().enumerate() {
+        let s = i / 16;
+        let scale = packed[s % 8] >> (s / 8 * 4) & 15 | (packed[8 + s % 4] >> (s / 4 * 2) & 3) << 4;
+        let lowered = if third[i % 32] >> (i / 32) & 1 == 0 { 4.0 } else { 0.0 };
+        *out = d * (f32::from(scale) - 32.0) * (f32::from(two_bits(low, i)) - lowered);
+    }
+}
+
+/// The i-th of 256 two-bit numbers, of which a byte holds four that are 32 apart.
+fn two_bits(bytes: &[u8], i: usize) -> u8 {
+    bytes[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3
+}
+
+/// `IQ4_XS`: eight sub-blocks of 32 with 6-bit scales, four low and two high bits kept apart.
+fn iq4_xs_block(block: &[u8], out: &mut [f32]) {
+    let (d, high, low) = (half_at(block, 0), u16::from_le_bytes([block[2], block[3]]), &block[4..8]);
+    for (j, (out, bytes)) in out.chunks_exact_mut(32).zip(block[8..].chunks_exact(16)).enumerate() {
+        let scale = low[j / 2] >> (j % 2 * 4) & 15 | ((high >> (j * 2) & 3) as u8) << 4;
+        let scale = d * (f32::from(scale) - 32.0);
+        nibbles(bytes, |i, q| out[i] = scale * f32::from(UNEVEN[usize::from(q)]));
+    }
 }
 
 /// `Q4_K` and `Q5_K`: eight sub-blocks of 32, each with a 6-bit scale and a 6-bit offset packed into 12 bytes.
@@ -161,14 +233,16 @@ mod tests {
     fn every_kind_equals_the_gguf_package_bit_for_bit() {
         use GgmlType::*;
         let golden = golden();
-        for kind in [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K] {
+        let kinds = [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4];
+        for kind in kinds {
             let case = &golden[format!("{kind:?}")];
-            let found = kind.dequantize(&unhex(&case["blocks"]));
+            let found: Vec<_> = kind.dequantize(&unhex(&case["blocks"])).into_iter().map(f32::to_bits).collect();
             let expected: Vec<_> =
-                unhex(&case["values"]).as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                unhex(&case["values"]).as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
             assert!(!expected.is_empty());
             assert_eq!(found, expected, "{kind:?}");
         }
+        assert_eq!(golden.as_object().unwrap().len(), kinds.len() + 1, "every case is compared");
     }
 
     #[test]
