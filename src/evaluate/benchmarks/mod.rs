@@ -10,6 +10,7 @@ pub mod ppe;
 pub mod rewardbench;
 pub mod rewardbench2;
 pub mod rmbench;
+mod sections;
 
 use serde::Serialize;
 
