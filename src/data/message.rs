@@ -92,7 +92,7 @@ fn pop(at: &str, messages: &mut Vec<Message>, role: Role, which: &str) -> Result
 }
 
 /// Reads a list of messages out of `field`; a string is an error here, never a list of characters.
-pub(super) fn parse_messages(at: &str, field: &str, value: Value) -> Result<Vec<Message>> {
+pub(crate) fn parse_messages(at: &str, field: &str, value: Value) -> Result<Vec<Message>> {
     let Value::Array(items) = value else {
         return Err(Error::input(
             at,

@@ -88,6 +88,9 @@ fn read(config: &EvalConfig, observer: &mut dyn Observer) -> Result<Vec<Suite>> 
     for (name, paths) in named {
         let suite = Suite::read(name, &paths)?;
         observer.note(&format!("{name}: {} items from {} files", suite.items.len(), suite.files.len()));
+        for (reason, rows) in &suite.left_out {
+            observer.note(&format!("{name}: {rows} rows are left out: {reason}"));
+        }
         suites.push(suite);
     }
     Ok(suites)

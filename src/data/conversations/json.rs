@@ -63,7 +63,7 @@ fn parse(text: &[u8]) -> Result<Row, Fault> {
 }
 
 /// Puts U+FFFD where an escape `\uD800`..`\uDFFF` has no partner, as such halves are not Unicode text.
-fn with_paired_surrogates(text: &str) -> Cow<'_, str> {
+pub(crate) fn with_paired_surrogates(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let unit = |at: usize| match bytes.get(at..at + 6) {
         Some([b'\\', b'u', digits @ ..]) => {

@@ -15,6 +15,7 @@ mod row;
 
 pub use conversation::Conversation;
 pub use irregular::{Irregular, Reason};
+pub(crate) use json::with_paired_surrogates;
 pub use reader::{Reader, Window};
 
 #[cfg(test)]
