@@ -31,8 +31,8 @@ pub struct Args {
     #[arg(long, num_args = 1.., value_name = "FILE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scores: Vec<PathBuf>,
-    /// What to measure on: rewardbench, rewardbench2, rmbench, judgebench, ppe-human, ppe-correctness, pairs or wildfb,
-    /// each with a file or a folder as it is published
+    /// What to measure on: rewardbench, rewardbench2, m-rewardbench, rmbench, rmb, judgebench, ppe-human, ppe-correctness,
+    /// arena, pairs or wildfb, each with a file or a folder as it is published
     #[arg(long, num_args = 1.., value_name = "NAME=PATH")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     suite: Vec<SuitePath>,

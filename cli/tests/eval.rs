@@ -110,6 +110,82 @@ fn toml(suite: &str, scores: &str) -> String {
     format!("suite = ['{suite}']\nscores = ['{scores}']\nbootstrap = 50\n")
 }
 
+/// Files as they are published, scores of one model for all of them, and every number by hand.
+#[test]
+fn benchmarks_of_best_of_n_languages_and_votes() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    };
+    let lines = |rows: &[Value]| rows.iter().map(|row| format!("{row}\n")).collect::<String>();
+    let chat = |asked: &str| json!([{"role": "user", "content": asked, "language": "English"}]);
+    let answer = |text: &str| json!({"llm_name": "m", "answer": text});
+    let bon = |uid: &str, losers: &[&str]| {
+        let losers: Vec<Value> = losers.iter().map(|text| answer(text)).collect();
+        json!({"bon_uid": uid, "conversation_input": chat(uid), "bon_best": answer("best"), "loser_list": losers,
+               "category_path": "BoN_set/Helpfulness/Code/Documentation"})
+    };
+    let bons = json!([bon("1", &["b", "c"]), bon("2", &["b", "c", "d"])]);
+    write("rmb/BoN_set/Helpfulness/Code/Documentation.json", bons.to_string());
+    let pair = json!({"pair_uid": "1", "conversation_input": chat("1"), "chosen": answer("good"), "reject": answer("bad"),
+                      "category_path": "Pairwise_set/Harmlessness/S1"});
+    write("rmb/Pairwise_set/Harmlessness/S1.json", json!([pair]).to_string());
+    let translated = json!({"id": 7, "prompt": "p", "chosen": "c", "rejected": "r", "source": "donotanswer"});
+    write("languages/arb_Arab/test.jsonl", lines(std::slice::from_ref(&translated)));
+    write("languages/ces_Latn/test.jsonl", lines(&[translated]));
+    let vote = |id: &str, winner: &str| {
+        let side = |text: &str| json!([{"role": "user", "content": id}, {"role": "assistant", "content": text}]);
+        json!({"id": id, "winner": winner, "conversation_a": side("a"), "conversation_b": side("b")})
+    };
+    write("votes.jsonl", lines(&[vote("1", "model_a"), vote("2", "model_b"), vote("3", "both_bad")]));
+    let score = |suite: &str, id: &str, scores: &[f64]| json!({"suite": suite, "id": id, "scores": scores});
+    write(
+        "scores.jsonl",
+        lines(&[
+            score("rmb", "bon:1", &[2.0, 1.0, 0.0]),
+            score("rmb", "2", &[2.0, 2.0, 0.0, 0.0]),
+            score("rmb", "pair:1", &[1.0, 0.0]),
+            score("m-rewardbench", "arb_Arab:7", &[1.0, 0.0]),
+            score("m-rewardbench", "ces_Latn:7", &[0.0, 1.0]),
+            score("arena", "1", &[3.0, 1.0]),
+            score("arena", "2", &[3.0, 1.0]),
+            score("arena", "3", &[0.5, 1.0]),
+        ]),
+    );
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let suites = [
+        format!("rmb={}", at("rmb")),
+        format!("m-rewardbench={}", at("languages")),
+        format!("arena={}", at("votes.jsonl")),
+    ];
+    let (output, scores) = (folder.path().join("out"), at("scores.jsonl"));
+    let [rmb, languages, votes] = &suites;
+    let flags = ["--suite", rmb, languages, votes, "--scores", &scores, "--bootstrap", "20"];
+    let text = done(&eval(&output, &flags));
+    assert!(text.contains("arena total") && text.contains("BoN helpfulness"), "{text}");
+    let report = report(&output);
+    let tree = |suite: usize| report["suites"][suite]["results"][0]["benchmark"].clone();
+    let part = |tree: &Value, name: &str| {
+        let parts = tree["parts"].as_array().unwrap();
+        parts.iter().find(|part| part["name"] == name).unwrap_or_else(|| panic!("{name}: {tree}")).clone()
+    };
+    let bon = part(&tree(0), "BoN helpfulness");
+    assert_eq!((&bon["value"], &bon["n"], &tree(0)["value"]), (&json!(0.5), &json!(2), &json!(null)));
+    assert_eq!(bon["baseline"], json!((1.0 / 3.0 + 1.0 / 4.0) / 2.0));
+    assert_eq!(part(&tree(0), "pairwise harmlessness")["value"], 1.0);
+    let safety = |language: &str| part(&part(&tree(1), language), "Safety")["value"].clone();
+    assert_eq!((safety("arb_Arab"), safety("ces_Latn")), (json!(1.0), json!(0.0)));
+    assert_eq!((&tree(2)["value"], &tree(2)["n"]), (&json!(0.5), &json!(2)));
+    assert_eq!(part(&tree(2), "with ties")["value"], json!(2.0 / 3.0));
+    assert_eq!((&report["suites"][2]["ties"], &report["suites"][2]["dropped"]), (&json!(1), &json!(0)));
+    let text = std::fs::read_to_string(output.join("report.md")).unwrap();
+    assert!(text.contains("Ties of people: 1 items (33.3 %)."), "{text}");
+    let page = std::fs::read_to_string(output.join("report.html")).unwrap();
+    assert!(page.contains(">Chatbot Arena</h2>") && page.contains(">M-RewardBench</h2>") && page.contains(">RMB</h2>"));
+}
+
 #[test]
 fn a_suite_that_fails_leaves_the_others() {
     let (folder, data, scores) = pairs(12);

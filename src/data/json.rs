@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -20,7 +21,7 @@ const NOT_NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
 /// What was read.
 #[derive(Debug, PartialEq)]
-pub(super) struct Parsed<T> {
+pub(crate) struct Parsed<T> {
     /// The value.
     pub value: T,
     /// Whether half a surrogate pair was read as U+FFFD.
@@ -29,7 +30,7 @@ pub(super) struct Parsed<T> {
 
 /// Why a text cannot be read.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It is not UTF-8 from this byte on, counted from 1.
     Utf8(usize),
     /// It is not JSON; in words.
@@ -38,13 +39,22 @@ pub(super) enum Fault {
     Type(String),
 }
 
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Utf8(byte) => write!(f, "invalid UTF-8 at byte {byte}"),
+            Self::Syntax(problem) | Self::Type(problem) => f.write_str(problem),
+        }
+    }
+}
+
 /// Reads one value.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Parsed<T>, Fault> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Parsed<T>, Fault> {
     parse_with(bytes, |value, _| value)
 }
 
 /// Reads one object, whose ids keep their digits.
-pub(super) fn parse_object(bytes: &[u8]) -> Result<Parsed<Map<String, Value>>, Fault> {
+pub(crate) fn parse_object(bytes: &[u8]) -> Result<Parsed<Map<String, Value>>, Fault> {
     parse_with(bytes, |mut object, text| {
         keep_ids(&mut object, text);
         object
@@ -97,7 +107,7 @@ fn keep_ids(object: &mut Map<String, Value>, text: &str) {
 }
 
 /// A value that has no JSON form, called `name` in errors.
-pub(super) fn unreadable(name: &str) -> Value {
+pub(crate) fn unreadable(name: &str) -> Value {
     let mut object = Map::new();
     object.insert(UNREADABLE.into(), name.into());
     object.into()
@@ -109,12 +119,12 @@ fn unreadable_name(value: &Value) -> Option<&str> {
 }
 
 /// Whether a value has a JSON form.
-pub(super) fn is_readable(value: &Value) -> bool {
+pub(crate) fn is_readable(value: &Value) -> bool {
     unreadable_name(value).is_none()
 }
 
 /// What kind of JSON value this is, for error sentences.
-pub(super) fn kind(value: &Value) -> &str {
+pub(crate) fn kind(value: &Value) -> &str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

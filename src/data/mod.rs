@@ -11,7 +11,7 @@ mod columns;
 pub mod completions;
 pub mod conversations;
 mod elements;
-mod json;
+pub(crate) mod json;
 pub mod message;
 mod opened;
 pub mod packing;

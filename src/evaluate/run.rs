@@ -89,6 +89,9 @@ fn read(config: &EvalConfig, observer: &mut dyn Observer) -> Result<Vec<Suite>> 
         let suite = Suite::read(name, &paths)?;
         observer.note(&format!("{name}: {} items from {} files", suite.items.len(), suite.files.len()));
         suite.report.notes().iter().for_each(|line| observer.note(line));
+        for (reason, rows) in &suite.left_out {
+            observer.note(&format!("{name}: {rows} rows are left out: {reason}"));
+        }
         suites.push(suite);
     }
     Ok(suites)

@@ -17,7 +17,7 @@ fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
 
 fn read(contents: impl AsRef<[u8]>, purpose: Purpose) -> Result<Vec<Row>> {
     let dir = tempfile::tempdir().unwrap();
-    read_rows(&[write(dir.path(), "data.jsonl", contents)], purpose)
+    Ok(read_rows(&[write(dir.path(), "data.jsonl", contents)], purpose)?.0)
 }
 
 fn refusal(contents: impl AsRef<[u8]>, purpose: Purpose) -> String {
@@ -37,7 +37,7 @@ fn rows_of_every_kind_are_read() {
     )
     .unwrap();
     assert_eq!(rows[0], Row { id: "7".into(), content: Content::Text("one".into()), label: Some(2.0) });
-    let exchange = Exchange { history: vec![], query: "q".into(), response: "a".into() };
+    let exchange = Exchange::new(vec![], "q", "a");
     assert_eq!(rows[1], Row { id: "b".into(), content: Content::Chat(exchange.clone()), label: Some(4.0) });
     let history = vec![Message::new(Role::User, "earlier")];
     // The blank line counts, as it does in an editor.
@@ -81,7 +81,8 @@ fn broken_files_are_named_with_their_line() {
         (b"\n \n".to_vec(), "data.jsonl: holds no rows"),
         (format!("{good}\n{{\"text\": \"t").into_bytes(), "data.jsonl:2: broken JSON: EOF while parsing a string"),
         (format!("{good}\n3").into_bytes(), "data.jsonl:2: broken JSON: invalid type"),
-        (br#"{"text": "\ud83d"}"#.to_vec(), "data.jsonl:1: broken JSON: unexpected end of hex escape"),
+        (br#"{"text": NaN}"#.to_vec(), "data.jsonl:1: `text` is NaN, not a string"),
+        (b"\xff\xfe{\0}\0".to_vec(), "data.jsonl: is UTF-16 text"),
         ([good.as_bytes(), b"\n{\"text\": \"\xff\"}"].concat(), "data.jsonl:2: invalid UTF-8 at byte 11"),
         (format!("[{good},\n{{]").into_bytes(), "data.jsonl:2: broken JSON"),
         (b"PAR1 but nothing else".to_vec(), "data.jsonl: unreadable parquet"),
@@ -117,19 +118,69 @@ fn malformed_rows_are_refused() {
 }
 
 #[test]
-fn duplicate_ids_name_both_places_across_files() {
+fn files_may_share_ids_and_the_rows_of_one_may_not() {
     let dir = tempfile::tempdir().unwrap();
     let a = write(dir.path(), "a.jsonl", "{\"id\": 1, \"text\": \"t\"}\n{\"id\": \"2\", \"text\": \"t\"}");
     let b = write(dir.path(), "b.jsonl", "{\"text\": \"t\"}\n{\"id\": 2, \"text\": \"t\"}");
-    let error = read_rows(&[a, b], Purpose::Score).unwrap_err().to_string();
-    assert!(error.contains("b.jsonl:2: the id \"2\" was already used at ") && error.contains("a.jsonl:2"), "{error}");
+    std::fs::create_dir(dir.path().join("other")).unwrap();
+    let again = write(dir.path(), "other/b.jsonl", "{\"text\": \"t\"}\n{\"id\": 2, \"text\": \"t\"}");
+    let (rows, report) = read_rows(&[a, b.clone(), again.clone()], Purpose::Score).unwrap();
+    let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let last = format!("{}/2", again.display());
+    assert_eq!(ids, ["1", "2", "b:1", "b/2", "b/b:1", &last]);
+    let expected = [(b.display().to_string(), 1), (again.display().to_string(), 2)];
+    assert_eq!(report.shared_ids, expected.into());
+    let twice = write(dir.path(), "c.jsonl", "{\"id\": 1, \"text\": \"t\"}\n{\"id\": \"1\", \"text\": \"t\"}");
+    let error = read_rows(&[twice], Purpose::Score).unwrap_err().to_string();
+    assert!(error.contains("c.jsonl:2: the id \"1\" was already used at ") && error.contains("c.jsonl:1"), "{error}");
+}
+
+#[test]
+fn rows_as_python_writes_them_are_read_and_what_was_mended_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = [
+        r#"{"id": 123456789012345678901234567890, "text": "cut \ud83d", "rating": NaN, "empty": null}"#,
+        r#"{"id": "b", "messages": [{"from": "human", "value": [{"type": "text", "text": "q"}]}, {"from": "bing", "value": "a"}], "rating": Infinity}"#,
+        r#"{"id": "c", "conversations": [{"role": "User", "content": "q"}, {"role": "assistant", "content": "a"}], "system": "s"}"#,
+    ];
+    for (name, text) in [("a.jsonl", lines.join("\n")), ("a.json", format!("[{}]", lines.join(",\n")))] {
+        let (rows, report) = read_rows(&[write(dir.path(), name, text)], Purpose::Score).unwrap();
+        assert_eq!(rows[0].id, "123456789012345678901234567890");
+        assert_eq!(rows[0].content, Content::Text("cut \u{fffd}".into()));
+        assert_eq!(rows[1].content, Content::Chat(Exchange::new(vec![], "q", "a")));
+        let system = vec![Message::new(Role::System, "s")];
+        assert_eq!(rows[2].content, Content::Chat(Exchange::new(system, "q", "a")));
+        assert_eq!((report.lone_surrogates, report.joined_contents), (1, 1));
+        let roles = [("User", 1), ("bing", 1), ("human", 1)].map(|(name, count)| (name.to_owned(), count));
+        assert_eq!(report.translated_roles, roles.into());
+        assert_eq!(report.unused_columns.values().next().unwrap().iter().collect::<Vec<_>>(), ["rating"]);
+    }
+    let error = refusal(r#"{"id": "x", "text": "t", "label": NaN}"#, Purpose::Levels(4));
+    assert!(error.contains("row \"x\": the label is NaN (`label` is a number"), "{error}");
+}
+
+#[test]
+fn rated_pairs_are_two_rated_rows() {
+    let pair = r#"{"id": "p", "prompt": "q", "chosen": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "good"}],
+        "rejected": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "bad"}], "score_chosen": 4.5, "score_rejected": 1}"#
+        .replace('\n', " ");
+    let row = |side: &str, response: &str, label: f64| Row {
+        id: format!("p/{side}"),
+        content: Content::Chat(Exchange::new(vec![], "q", response)),
+        label: Some(label),
+    };
+    assert_eq!(read(&pair, Purpose::Levels(5)).unwrap(), [row("chosen", "good", 5.0), row("rejected", "bad", 1.0)]);
+    assert_eq!(read(&pair, Purpose::Regression).unwrap(), [row("chosen", "good", 4.5), row("rejected", "bad", 1.0)]);
+    assert_eq!(read(&pair, Purpose::Preference).unwrap().len(), 1);
+    let error = refusal(pair.replace("score_chosen", "other").replace("score_rejected", "more"), Purpose::Levels(4));
+    assert!(error.contains("`score_chosen` and `score_rejected`"), "{error}");
 }
 
 #[test]
 fn a_reader_stops_at_its_first_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(dir.path(), "data.jsonl", "{\"text\": \"t\"}\nbroken\n{\"text\": \"t\"}");
-    let outcomes: Vec<_> = RowReader::new(&[path], Purpose::Score).unwrap().map(|row| row.is_ok()).collect();
+    let outcomes: Vec<_> = RowReader::new(&[path], Purpose::Score, RatingScale::default()).unwrap().map(|row| row.is_ok()).collect();
     assert_eq!(outcomes, [true, false]);
 }
 
@@ -180,7 +231,7 @@ fn real_files_are_read_whole() {
         ("preference/ultrafeedback_train.jsonl", Purpose::Preference, 1000),
         ("preference/sharegpt_style_dpo_en.json", Purpose::Preference, 300),
     ] {
-        assert_eq!(read_rows(&[data.join(file)], purpose).unwrap().len(), count, "{file}");
+        assert_eq!(read_rows(&[data.join(file)], purpose).unwrap().0.len(), count, "{file}");
     }
     let shard = records(&data.join("conversations/train-00000-of-00002.parquet"), &[]).unwrap();
     let conversations: Vec<_> = shard.collect::<Result<_>>().unwrap();

@@ -1,4 +1,4 @@
-use super::super::message::Role;
+use super::super::message::{Message, Role};
 use super::super::rows::{Purpose, read_rows};
 use super::*;
 
@@ -27,10 +27,19 @@ fn byte_tokenizer() -> Tokenizer {
     Tokenizer::from_bytes(json.to_string()).unwrap()
 }
 
+fn compiled(source: &str) -> Template {
+    let tokens = [("bos_token".to_owned(), "<s>".into())];
+    Template::compile("t", source.into(), &tokens.into_iter().collect()).unwrap()
+}
+
+fn vocabulary(size: usize) -> Vocabulary {
+    Vocabulary { size, bos: Some(256), pad: None }
+}
+
 fn encoder(max_length: usize) -> Encoder {
     let template = "{% for m in history %}{{ m.content }}|{% endfor %}{{ query }}>{{ response }}#";
-    let template = Template::compile("t", template.into()).unwrap();
-    Encoder::new(byte_tokenizer(), "bytes.json", template, max_length, 257).unwrap()
+    let template = compiled(template);
+    Encoder::new(byte_tokenizer(), "bytes.json", template, max_length, vocabulary(257)).unwrap()
 }
 
 fn row(id: &str, content: Content) -> Row {
@@ -39,7 +48,7 @@ fn row(id: &str, content: Content) -> Row {
 
 fn chat(history: &[&str], query: &str, response: &str) -> Content {
     let history = history.iter().map(|content| Message::new(Role::User, *content)).collect();
-    Content::Chat(Exchange { history, query: query.into(), response: response.into() })
+    Content::Chat(Exchange::new(history, query, response))
 }
 
 fn decode(encoder: &Encoder, tokens: &[u32]) -> String {
@@ -52,7 +61,7 @@ fn texts_are_encoded_as_they_are() {
     let (example, report) = encoder.encode_row(&row("a", Content::Text("{{x}} é".into()))).unwrap();
     assert_eq!(decode(&encoder, &example.sequences[0]), "<s>{{x}} é");
     // The padding and truncation that the tokenizer's file asks for are not applied.
-    assert_eq!((example.tokens(), example.label, report), (9, Some(2.0), TruncationReport::default()));
+    assert_eq!((example.tokens(), example.label, report), (9, Some(2.0), EncodingReport::default()));
 }
 
 #[test]
@@ -60,7 +69,7 @@ fn a_long_text_keeps_its_special_tokens_and_its_end() {
     let encoder = encoder(5);
     let (example, report) = encoder.encode_row(&row("a", Content::Text("0123456789".into()))).unwrap();
     assert_eq!(decode(&encoder, &example.sequences[0]), "<s>6789");
-    assert_eq!(report, TruncationReport { rows: 1, texts_cut: 1, ..Default::default() });
+    assert_eq!(report.cut, TruncationReport { rows: 1, texts_cut: 1, ..Default::default() });
 }
 
 #[test]
@@ -80,7 +89,7 @@ fn a_long_chat_keeps_response_and_tail() {
     );
     assert!(examples.iter().all(|example| example.tokens() <= 16));
     assert_eq!(
-        report,
+        report.cut,
         TruncationReport { rows: 3, history_messages_dropped: 2, queries_cut: 2, responses_cut: 1, texts_cut: 0 }
     );
 }
@@ -98,9 +107,38 @@ fn pairs_become_two_sequences() {
 }
 
 #[test]
+fn a_template_gets_one_bos_and_a_text_keeps_what_it_brings() {
+    let encode = |template: &str, content: Content| {
+        let encoder = Encoder::new(byte_tokenizer(), "bytes.json", compiled(template), 100, vocabulary(257)).unwrap();
+        let (example, report) = encoder.encode_row(&row("a", content)).unwrap();
+        (decode(&encoder, &example.sequences[0]), report.doubled_bos)
+    };
+    let prompt = "<s>{{ query }}>{{ response }}";
+    assert_eq!(encode(prompt, chat(&[], "q", "r")), ("<s>q>r".into(), 0));
+    // A chat template brings its special tokens itself, or means to have none.
+    let source = "{% for m in messages %}{{ m.role[0] }}{{ m.content }}{% endfor %}";
+    assert_eq!(encode(source, chat(&[], "q", "r")), ("uqar".into(), 0));
+    assert_eq!(encode(&format!("{{{{ bos_token }}}}{source}"), chat(&[], "q", "r")), ("<s>uqar".into(), 0));
+    assert_eq!(encode(prompt, Content::Text("<s>q".into())), ("<s><s>q".into(), 1));
+}
+
+#[test]
+fn what_a_row_brings_in_vain_is_counted() {
+    let vocabulary = Vocabulary { pad: Some(2), ..vocabulary(257) };
+    let encoder = Encoder::new(byte_tokenizer(), "bytes.json", Template::builtin(), 2000, vocabulary).unwrap();
+    let Content::Chat(mut exchange) = chat(&[], "q", "r") else { unreachable!() };
+    exchange.inputs.tools = Some(serde_json::json!([{}]));
+    let rows = [row("a", Content::Chat(exchange)), row("b", chat(&[], "q", "r")), row("c", Content::Text("x#".into()))];
+    let (examples, report) = encoder.encode(&rows).unwrap();
+    assert_eq!((examples[2].sequences[0].last(), report.pad_at_end), (Some(&2), 1));
+    assert_eq!(report.hidden_fields, [("tools".to_owned(), 1)].into());
+    assert_eq!(report.notes().len(), 2);
+}
+
+#[test]
 fn rows_that_cannot_be_encoded_are_named() {
     let template = Template::builtin();
-    let narrow = Encoder::new(byte_tokenizer(), "bytes.json", template.clone(), 64, 200).unwrap();
+    let narrow = Encoder::new(byte_tokenizer(), "bytes.json", template.clone(), 64, vocabulary(200)).unwrap();
     let error = narrow.encode_row(&row("big", Content::Text("a".into()))).unwrap_err().to_string();
     assert!(error.contains("row \"big\": bytes.json gives token id 256, but the embedding has 200 rows"), "{error}");
     let error = narrow.encode_row(&row("c", chat(&[], "q", "r"))).unwrap_err().to_string();
@@ -110,12 +148,12 @@ fn rows_that_cannot_be_encoded_are_named() {
     bare.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
     let strip = tokenizers::normalizers::Strip::new(true, true);
     bare.with_normalizer(Some(strip)).unwrap();
-    let bare = Encoder::new(bare, "bytes.json", template.clone(), 64, 257).unwrap();
+    let bare = Encoder::new(bare, "bytes.json", template.clone(), 64, vocabulary(257)).unwrap();
     let rows = [row("ok", Content::Text("a".into())), row("blank", Content::Text("  ".into()))];
     let error = bare.encode(&rows).unwrap_err().to_string();
     assert!(error.contains("row \"blank\": has no tokens under bytes.json"), "{error}");
 
-    assert!(Encoder::new(byte_tokenizer(), "bytes.json", template, 1, 257).is_err());
+    assert!(Encoder::new(byte_tokenizer(), "bytes.json", template, 1, vocabulary(257)).is_err());
 }
 
 #[test]
@@ -124,16 +162,17 @@ fn real_tokenizers_hold_the_limit_on_real_rows() {
         return;
     };
     let files = ["qwen3", "llama3_1"].map(|name| tokenizers.join(name).join("tokenizer.json"));
-    let rows = read_rows(&[data.join("ifllm/dev.jsonl")], Purpose::Levels(5)).unwrap();
+    let (rows, _) = read_rows(&[data.join("ifllm/dev.jsonl")], Purpose::Levels(5)).unwrap();
     for file in files {
         let encode = |max_length| {
-            let tokenizer = load_tokenizer(&file).unwrap();
-            Encoder::new(tokenizer, "tokenizer.json", Template::builtin(), max_length, 152_000).unwrap()
+            let tokenizer = Tokenizer::from_file(&file).unwrap();
+            Encoder::new(tokenizer, "tokenizer.json", Template::builtin(), max_length, vocabulary(152_000)).unwrap()
         };
         let (whole, none) = encode(1 << 20).encode(&rows).unwrap();
-        assert_eq!(none, TruncationReport::default());
+        assert_eq!(none, EncodingReport::default());
         let limited = encode(512);
         let (cut, report) = limited.encode(&rows).unwrap();
+        let report = report.cut;
         assert!(report.rows > 0 && report.responses_cut > 0 && report.history_messages_dropped > 0, "{report}");
         for (whole, cut) in whole.iter().zip(&cut) {
             assert!(cut.tokens() <= 512 && (whole.tokens() > 512 || whole == cut));

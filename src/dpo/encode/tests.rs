@@ -38,7 +38,7 @@ fn encode_with(encoder: &PairEncoder, rows: &[Value]) -> Result<(Vec<TokenPair>,
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pairs.jsonl");
     std::fs::write(&path, rows.iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap();
-    encoder.encode(&read_rows(&[path], Purpose::Preference)?)
+    encoder.encode(&read_rows(&[path], Purpose::Preference)?.0)
 }
 
 fn encode(rows: &[Value], max_length: usize) -> Result<(Vec<TokenPair>, PairReport)> {

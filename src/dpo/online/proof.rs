@@ -106,7 +106,7 @@ impl Rewards for Share {
 fn gain(seed: u64, pairing: Option<fn(&[Rollout], f64) -> Pairing>) -> f64 {
     let place = Place::new();
     let config = place.config(seed, 20);
-    let mut run = open(&GPU, &config, Share, &mut Silent).unwrap();
+    let (mut run, _) = open(&GPU, &config, Share, &mut Silent).unwrap();
     run.pairing = pairing.unwrap_or(run.pairing);
     let OnlineSummary { held_out_before, held_out_after, .. } = pollster::block_on(run.train(&mut Silent)).unwrap();
     held_out_after.unwrap() - held_out_before.unwrap()
@@ -205,7 +205,7 @@ fn a_reward_model_can_be_the_judge() {
     let mut rewards = ModelRewards::load(&GPU, &model, &mut Silent).unwrap();
     for rollout in read(&config.trainer.output, ROLLOUTS).unwrap().iter().step_by(7) {
         let ask = crate::data::prompts::Ask::Text(rollout.prompt.as_str().unwrap().into());
-        let prompt = crate::data::prompts::Prompt { id: rollout.prompt_id.clone(), ask };
+        let prompt = crate::data::prompts::Prompt { id: rollout.prompt_id.clone(), ask, inputs: Default::default() };
         let response = Response { prompt: &prompt, text: &rollout.text };
         let alone = pollster::block_on(rewards.rewards(&[response], &|| Ok(()))).unwrap()[0];
         assert!((alone - rollout.reward).abs() < 1e-4, "{alone} and {}", rollout.reward);

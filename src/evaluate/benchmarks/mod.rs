@@ -3,22 +3,30 @@
 //! All values are shares in 0..=1 (papers often print them times 100). A total is shown only where every part that it
 //! is made of is at hand; otherwise what is missing is named.
 
+pub mod arena;
 mod best_of_k;
 mod groups;
 pub mod judgebench;
+pub mod mrewardbench;
 pub mod ppe;
 pub mod rewardbench;
 pub mod rewardbench2;
+pub mod rmb;
 pub mod rmbench;
+mod sections;
+mod tie_calibration;
 
 use serde::Serialize;
 
 use super::{Bootstrap, Estimate, Units};
 
+pub use arena::Arena;
 pub use judgebench::JudgeBench;
+pub use mrewardbench::MRewardBench;
 pub use ppe::{PpeCorrectness, PpeHuman};
 pub use rewardbench::RewardBench;
 pub use rewardbench2::RewardBench2;
+pub use rmb::Rmb;
 pub use rmbench::RmBench;
 
 /// A result of a benchmark and the results it is made of.

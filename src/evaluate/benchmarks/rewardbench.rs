@@ -1,11 +1,8 @@
 //! RewardBench (Lambert et al., 2024): pairs in subsets, subsets in sections.
 
-use super::groups::Groups;
-use super::{Benchmark, Part, indicator, mean_of_all};
+use super::sections::{Section, Sections};
+use super::{Benchmark, Part};
 use crate::evaluate::Units;
-
-/// Subsets of a section with the weights that the benchmark gives them.
-type Section = (&'static str, &'static [(&'static str, u32)]);
 
 /// The sections. Weights are numbers of prompts, but for `math-prm`: its 447 rows weigh as much as all code together.
 const SECTIONS: [Section; 4] = [
@@ -72,59 +69,24 @@ pub struct RewardBenchPair {
 /// `other` and count nowhere.
 #[derive(Clone, Debug)]
 pub struct RewardBench {
-    groups: Groups,
-    right: Vec<f64>,
+    sections: Sections,
 }
 
 impl RewardBench {
     /// Lays out pairs for scoring.
     pub fn new(pairs: &[RewardBenchPair]) -> Self {
-        let known: Vec<&str> = SECTIONS.iter().flat_map(|(_, subsets)| subsets.iter().map(|(name, _)| *name)).collect();
-        Self {
-            groups: Groups::new(pairs.iter().map(|pair| pair.subset.as_str()), &known),
-            right: pairs.iter().map(|pair| indicator(pair.chosen > pair.rejected)).collect(),
-        }
-    }
-
-    fn subset(&self, group: usize, means: &[Option<f64>]) -> Part {
-        Part::new(&self.groups.names[group], self.groups.sizes[group], means[group], Some(0.5))
+        let rows = pairs.iter().map(|pair| (pair.subset.as_str(), pair.chosen > pair.rejected));
+        Self { sections: Sections::new(&SECTIONS, rows) }
     }
 }
 
 impl Benchmark for RewardBench {
     fn units(&self) -> Units {
-        Units::rows(self.right.len()).stratified(&self.groups.of_row)
+        Units::rows(self.sections.len()).stratified(self.sections.subsets())
     }
 
     fn score(&self, weights: &[u32]) -> Part {
-        let means = self.groups.means(&self.right, weights);
-        let mut parts = vec![];
-        let mut first = 0;
-        for (name, subsets) in SECTIONS {
-            let (at_hand, missing): (Vec<usize>, Vec<usize>) =
-                (first..first + subsets.len()).partition(|&group| self.groups.sizes[group] > 0);
-            let (mut sum, mut total) = (0.0, 0.0);
-            for &group in &at_hand {
-                let weight = f64::from(subsets[group - first].1);
-                sum += means[group].unwrap_or(f64::NAN) * weight;
-                total += weight;
-            }
-            let n = at_hand.iter().map(|&group| self.groups.sizes[group]).sum();
-            let value = Some(sum / total).filter(|value| value.is_finite());
-            parts.push(
-                Part::new(name, n, value, Some(0.5))
-                    .missing(missing.into_iter().map(|group| self.groups.names[group].as_str()))
-                    .with_parts(at_hand.iter().map(|&group| self.subset(group, &means)).collect()),
-            );
-            first += subsets.len();
-        }
-        let missing: Vec<String> = parts.iter().flat_map(|section| section.missing.clone()).collect();
-        let total = mean_of_all(parts.iter().map(|section| section.estimate.value)).filter(|_| missing.is_empty());
-        let other: Vec<Part> = (first..self.groups.names.len()).map(|group| self.subset(group, &means)).collect();
-        if !other.is_empty() {
-            parts.push(Part::new("other", other.iter().map(|part| part.n).sum(), None, None).with_parts(other));
-        }
-        Part::new("RewardBench", self.right.len(), total, Some(0.5)).missing(missing).with_parts(parts)
+        self.sections.score("RewardBench", weights)
     }
 }
 

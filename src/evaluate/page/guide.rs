@@ -3,11 +3,17 @@
 use super::{Page, Report};
 
 /// Words and their meanings, in the order of the page.
-const WORDS: [(&str, &str); 12] = [
+const WORDS: [(&str, &str); 14] = [
     (
         "accuracy",
         "The share of pairs in which the better response scores higher; a tie is wrong, unless the benchmark has a \
          rule of its own.",
+    ),
+    ("BoN", "Best of N: the share of prompts whose best response scores above every other; chance takes one of all N."),
+    (
+        "with ties",
+        "The share of votes, ties among them, that the model agrees with when it calls a tie whatever differs by at most \
+         a threshold. The threshold is the one that agrees with most of these votes, so another set may get less.",
     ),
     ("margin, Δ", "The score of the better response minus that of the worse one."),
     ("coverage", "The share of pairs whose margin is at least as wide as asked for."),

@@ -18,7 +18,7 @@ use self::figures::View;
 use super::report::{Report, SuiteReport};
 use super::suites::SuiteName;
 use crate::report::html::Page;
-use crate::report::number::count;
+use crate::report::number::{count, percent};
 
 /// The page of a report.
 pub fn page(report: &Report) -> Page {
@@ -33,15 +33,15 @@ pub fn page(report: &Report) -> Page {
 }
 
 fn section(page: &mut Page, report: &Report, suite: &SuiteReport) {
-    let dropped = match suite.dropped {
-        0 => String::new(),
-        dropped => format!(" {} rows in which people saw no difference are left out.", count(dropped as u64)),
-    };
-    page.section(title(suite.suite)).paragraph(&format!(
-        "{} items with {} responses.{dropped}",
-        count(suite.items as u64),
-        count(suite.responses as u64)
-    ));
+    let mut about = format!("{} items with {} responses.", count(suite.items as u64), count(suite.responses as u64));
+    if suite.ties > 0 {
+        let share = percent(suite.ties as f64 / suite.items as f64);
+        about.push_str(&format!(" In {} of them ({share}) people saw no difference.", count(suite.ties as u64)));
+    }
+    for (reason, rows) in &suite.dropped_for {
+        about.push_str(&format!(" {} rows are left out: {reason}.", count(*rows as u64)));
+    }
+    page.section(title(suite.suite)).paragraph(&about);
     page.folded("The files read", |page| {
         let files: Vec<_> = suite.files.iter().map(|file| vec![file.clone()]).collect();
         page.table("Files in the order they were read", &["file"], &files);
@@ -67,10 +67,13 @@ fn title(suite: SuiteName) -> &'static str {
     match suite {
         SuiteName::Rewardbench => "RewardBench",
         SuiteName::Rewardbench2 => "RewardBench 2",
+        SuiteName::MRewardbench => "M-RewardBench",
         SuiteName::Rmbench => "RM-Bench",
+        SuiteName::Rmb => "RMB",
         SuiteName::Judgebench => "JudgeBench",
         SuiteName::PpeHuman => "PPE, human preference",
         SuiteName::PpeCorrectness => "PPE, correctness",
+        SuiteName::Arena => "Chatbot Arena",
         SuiteName::Pairs => "Preference pairs",
         SuiteName::Wildfb => "Rated responses",
     }

@@ -41,6 +41,49 @@ fn judgebench(count: usize) -> Suite {
     suite(SuiteName::Judgebench, (0..count).map(row).collect())
 }
 
+/// Votes of which every third is a tie, and every tenth is of an image.
+fn votes(count: usize) -> Suite {
+    let said = |role: &str, content: Value| json!({"role": role, "content": content});
+    let chat = |i: usize, asked: &str, answer: &str| {
+        let content = if i % 10 == 9 { json!([{"type": "image"}]) } else { json!(format!("{asked} {i}")) };
+        json!([said("user", content), said("assistant", json!(format!("{answer} {HOSTILE}")))])
+    };
+    let row = |i: usize| {
+        let (winner, language) = (["model_a", "model_a", "tie"][i % 3], ["en", "de"][i % 2]);
+        json!({"id": i, "winner": winner, "conversation_a": chat(i, "q", "right"), "conversation_b": chat(i, "q", "not so"),
+               "language": language})
+    };
+    suite(SuiteName::Arena, (0..count).map(row).collect())
+}
+
+/// Best of three, and pairs.
+fn rmb(count: usize) -> Suite {
+    let answer = |text: &str| json!({"llm_name": "m", "answer": text});
+    let row = |i: usize| {
+        let conversation = json!([{"role": "user", "content": format!("q{i}")}]);
+        let scenario = ["Documentation", "Data Management"][i / 2 % 2];
+        match i % 2 {
+            0 => json!({"bon_uid": i, "conversation_input": conversation, "bon_best": answer("right"),
+                        "loser_list": [answer("not so"), answer("wrong")],
+                        "category_path": format!("BoN_set/Helpfulness/Code/{scenario}")}),
+            _ => json!({"pair_uid": i, "conversation_input": conversation, "chosen": answer("right"),
+                        "reject": answer("wrong"), "category_path": format!("Pairwise_set/Harmlessness/{HOSTILE}")}),
+        }
+    };
+    suite(SuiteName::Rmb, (0..count).map(row).collect())
+}
+
+/// Some subsets in two languages, and pairs of translations.
+fn mrewardbench(count: usize) -> Suite {
+    let row = |i: usize| {
+        let subset = ["donotanswer", "hep-go", "translation-de2en"][i % 3];
+        let language = ["arb_Arab", "ces_Latn"][i % 2];
+        json!({"id": i, "prompt": format!("q{i}"), "chosen": "right", "rejected": "wrong", "source": subset,
+               "language": language})
+    };
+    suite(SuiteName::MRewardbench, (0..count).map(row).collect())
+}
+
 fn ratings(count: usize) -> Suite {
     let row = |i: usize| {
         let messages =
@@ -224,6 +267,33 @@ fn results_stand_beside_published_numbers_and_the_baseline() {
 }
 
 #[test]
+fn benchmarks_with_parts_of_many_kinds_are_shown() {
+    let suites = [votes(60), rmb(40), mrewardbench(60)];
+    let with_scores = suites.map(|suite| {
+        let answers = vec![Some(scores(&suite, 1.0)), Some(scores(&suite, 2.0))];
+        (suite, answers)
+    });
+    let html = page(&report(&["first", "second"], &with_scores)).render();
+    is_sound(&html);
+    let votes = section(&html, "Chatbot Arena");
+    has(votes, &["54 items with 108 responses. In 18 of them (33.3 %) people saw no difference."]);
+    has(votes, &["6 rows are left out: messages with something other than text, such as images."]);
+    has(
+        votes,
+        &["with ties <small>54 items</small>", ">ties <small>18 items</small>", "36 pairs", "Accuracy by language"],
+    );
+    let rmb = section(&html, "RMB");
+    has(rmb, &["Missing, so there is no total: pairwise helpfulness, BoN harmlessness."]);
+    has(rmb, &["Data Management <small>10 items</small>", ">33.3 %</td>", ">50.0 %</td>", "60 pairs"]);
+    let translated = section(&html, "M-RewardBench");
+    has(
+        translated,
+        &["Eurus RM 7B <small>published</small></th><td class=\"number\">80.0 %", "translation: models of this run"],
+    );
+    has(translated, &["href=\"https://arxiv.org/abs/2410.15522\"", "ces_<wbr>Latn <small>20 items</small>"]);
+}
+
+#[test]
 fn a_model_has_one_colour_whatever_the_others_have() {
     let (pairs, bench) = (pairs(30), judgebench(20));
     let of_pairs = vec![Some(scores(&pairs, 1.0)), Some(scores(&pairs, 2.0))];
@@ -280,7 +350,7 @@ fn a_report_with_little_in_it_is_a_page() {
             |item: &crate::evaluate::suites::Item| vec![Answer { score: 1.0, probs: vec![] }; item.responses.len()];
         vec![Some(suite.items.iter().map(answers).collect())]
     };
-    for suite in [pairs(1), pairs(8), ratings(1), judgebench(1)] {
+    for suite in [pairs(1), pairs(8), ratings(1), judgebench(1), votes(1), votes(3), rmb(1), mrewardbench(1)] {
         let answers = constant(&suite);
         is_sound(&page(&report(&["m"], &[(suite, answers)])).render());
     }

@@ -69,10 +69,14 @@ pub fn markdown(report: &Report) -> String {
 }
 
 fn section(text: &mut String, suite: &SuiteReport) {
-    let SuiteReport { suite: name, items, responses, dropped, .. } = suite;
+    let SuiteReport { suite: name, items, responses, ties, dropped_for, .. } = suite;
     let _ = writeln!(text, "## {name}\n\n{items} items, {responses} responses, from {}.", suite.files.join(", "));
-    if *dropped > 0 {
-        let _ = writeln!(text, "{dropped} rows are ties and left out.");
+    if *ties > 0 {
+        let share = 100.0 * *ties as f64 / *items as f64;
+        let _ = writeln!(text, "Ties of people: {ties} items ({share:.1} %).");
+    }
+    for (reason, rows) in dropped_for {
+        let _ = writeln!(text, "{rows} rows are left out: {reason}.");
     }
     let trees = per_model(suite, |result| result.benchmark.as_ref());
     if let Some(tree) = trees.iter().flatten().next() {

@@ -65,8 +65,14 @@ pub struct SuiteReport {
     pub items: usize,
     /// Responses that were scored.
     pub responses: usize,
-    /// Rows that the suite leaves out: ties of people.
+    /// Items in which people saw no difference.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ties: usize,
+    /// Rows that the suite leaves out.
     pub dropped: usize,
+    /// The same by what is the matter with them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped_for: BTreeMap<&'static str, usize>,
     /// One for each model, in the order of the models.
     pub results: Vec<ModelResult>,
     /// What others published for the same benchmark.
@@ -116,7 +122,9 @@ impl Report {
             files: suite.files.iter().map(|file| file.display().to_string()).collect(),
             items: suite.items.len(),
             responses: suite.items.iter().map(|item| item.responses.len()).sum(),
-            dropped: suite.dropped,
+            ties: suite.ties(),
+            dropped: suite.left_out.values().sum(),
+            dropped_for: suite.left_out.clone(),
             results: vec![],
             published: published::of(suite.name),
         };
@@ -166,6 +174,10 @@ impl ModelResult {
         let ratings = || self.ratings.as_ref()?.metrics.first().copied();
         benchmark.or_else(pairs).or_else(ratings)
     }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The length of a text in words; in languages without spaces, in characters.

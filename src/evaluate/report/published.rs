@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::evaluate::suites::SuiteName;
 
-/// Where the numbers are from.
+/// Where most numbers are from.
 const SOURCE: &str = "WildReward, arXiv 2602.08829";
 const ADDRESS: &str = "https://arxiv.org/abs/2602.08829";
 
@@ -31,6 +31,17 @@ const RESULTS: [(&str, [f64; 7]); 4] = [
     ("INF-ORM-Llama3.1-70B", [95.1, 92.1, 80.0, 54.0, 64.2, 64.4, 70.2]),
 ];
 
+/// Accuracy on pairs of translations, in percent (table 4).
+const TRANSLATION: [(&str, f64); 5] = [
+    ("GPT-4o", 82.5),
+    ("Eurus RM 7B", 80.0),
+    ("URM LLaMa 3.1 8B", 79.8),
+    ("BTRM Qwen 2 7B", 79.0),
+    ("Tulu 2.5 13B RM", 75.8),
+];
+const TRANSLATION_SOURCE: &str = "M-RewardBench, arXiv 2410.15522";
+const TRANSLATION_ADDRESS: &str = "https://arxiv.org/abs/2410.15522";
+
 /// What was published for a suite.
 pub fn of(suite: SuiteName) -> Vec<Published> {
     let parts: &[(&str, usize)] = match suite {
@@ -39,7 +50,8 @@ pub fn of(suite: SuiteName) -> Vec<Published> {
         SuiteName::PpeHuman => &[("total", 4)],
         SuiteName::PpeCorrectness => &[("total", 5)],
         SuiteName::Judgebench => &[("total", 6)],
-        SuiteName::Rewardbench2 | SuiteName::Pairs | SuiteName::Wildfb => &[],
+        SuiteName::MRewardbench => return translation(),
+        SuiteName::Rewardbench2 | SuiteName::Rmb | SuiteName::Arena | SuiteName::Pairs | SuiteName::Wildfb => &[],
     };
     let of_model = |(model, results): (&'static str, [f64; 7])| {
         parts.iter().map(move |&(part, place)| {
@@ -48,4 +60,10 @@ pub fn of(suite: SuiteName) -> Vec<Published> {
         })
     };
     RESULTS.into_iter().flat_map(of_model).collect()
+}
+
+fn translation() -> Vec<Published> {
+    let (part, source, address) = ("translation", TRANSLATION_SOURCE, TRANSLATION_ADDRESS);
+    let of_model = |(model, value)| Published { model, part, value: value / 100.0, source, address };
+    TRANSLATION.into_iter().map(of_model).collect()
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::data::{Content, Exchange, Record};
+use crate::data::message::parse_messages;
+use crate::data::{Content, Exchange, Message, ReadReport, Record, TemplateInputs};
 use crate::{Error, Result};
 
 /// The fields of a row.
@@ -30,11 +31,26 @@ impl Fields {
         self.map.remove(name).filter(|value| !value.is_null())
     }
 
-    fn needed(&mut self, name: &str) -> Result<Value> {
+    /// Whether the row has a field, if only with null.
+    pub fn has(&self, name: &str) -> bool {
+        self.map.contains_key(name)
+    }
+
+    /// Any value but null.
+    pub fn value(&mut self, name: &str) -> Result<Value> {
         self.take(name).ok_or_else(|| self.wrong(format!("the row has no `{name}`"), "is this a file of the suite?"))
     }
 
-    fn not(&self, name: &str, value: &Value, expected: &str) -> Error {
+    /// A field that goes by several names: the first of them that the row has, and its value.
+    pub fn any<'a>(&mut self, names: &[&'a str]) -> Result<(&'a str, Value)> {
+        let found = names.iter().find_map(|name| Some((*name, self.take(name)?)));
+        found.ok_or_else(|| {
+            self.wrong(format!("the row has no `{}`", names.join("` or `")), "is this a file of the suite?")
+        })
+    }
+
+    /// An error at this row: a field is not what it should be.
+    pub fn not(&self, name: &str, value: &Value, expected: &str) -> Error {
         let mut shown: String = value.to_string().chars().take(40).collect();
         if shown.len() < value.to_string().len() {
             shown.push('…');
@@ -44,7 +60,7 @@ impl Fields {
 
     /// A text.
     pub fn text(&mut self, name: &str) -> Result<String> {
-        match self.needed(name)? {
+        match self.value(name)? {
             Value::String(text) => Ok(text),
             other => Err(self.not(name, &other, "a text")),
         }
@@ -68,22 +84,22 @@ impl Fields {
 
     /// A list of texts.
     pub fn texts(&mut self, name: &str) -> Result<Vec<String>> {
-        let value = self.needed(name)?;
+        let value = self.value(name)?;
         let texts = value
             .as_array()
             .and_then(|list| list.iter().map(|text| text.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>());
         texts.ok_or_else(|| self.not(name, &value, "a list of texts"))
     }
 
+    /// A boolean, which may be written as 0 or 1.
+    pub fn boolean(&mut self, name: &str) -> Result<bool> {
+        let value = self.value(name)?;
+        boolean(&value).ok_or_else(|| self.not(name, &value, "a boolean"))
+    }
+
     /// A list of booleans, which may be written as 0 and 1.
     pub fn booleans(&mut self, name: &str) -> Result<Vec<bool>> {
-        let value = self.needed(name)?;
-        let boolean = |value: &Value| match value.as_f64() {
-            Some(0.0) => Some(false),
-            Some(1.0) => Some(true),
-            Some(_) => None,
-            None => value.as_bool(),
-        };
+        let value = self.value(name)?;
         let booleans = value.as_array().and_then(|list| list.iter().map(boolean).collect::<Option<Vec<bool>>>());
         booleans.ok_or_else(|| self.not(name, &value, "a list of booleans"))
     }
@@ -103,11 +119,30 @@ impl Fields {
         number.map(Some).ok_or_else(|| self.not(name, &value, "a finite number"))
     }
 
+    /// The messages of a field that was taken out of the row.
+    pub fn messages(&self, name: &str, value: Value, report: &mut ReadReport) -> Result<Vec<Message>> {
+        parse_messages(&self.place, name, value, report)
+    }
+
     /// A list of pairs of places.
     pub fn places(&mut self, name: &str) -> Result<Vec<[usize; 2]>> {
-        let value = self.needed(name)?;
+        let value = self.value(name)?;
         serde_json::from_value(value.clone()).map_err(|_| self.not(name, &value, "a list of pairs of places"))
     }
+}
+
+fn boolean(value: &Value) -> Option<bool> {
+    match value.as_f64() {
+        Some(0.0) => Some(false),
+        Some(1.0) => Some(true),
+        Some(_) => None,
+        None => value.as_bool(),
+    }
+}
+
+/// What a list of messages ends with: a response to judge, after the query that it answers.
+pub fn conversation(place: &str, messages: Vec<Message>) -> Result<Content> {
+    Exchange::from_messages(place, messages, TemplateInputs::default()).map(Content::Chat)
 }
 
 /// A response to a prompt without history.

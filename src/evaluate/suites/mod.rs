@@ -1,27 +1,30 @@
 //! Suites: files as their authors publish them, read into common items, and the scores of those items turned back into
 //! what a benchmark counts.
 //!
-//! One small file a suite: `rewardbench`, `rewardbench2`, `rmbench`, `judgebench`, `ppe_human`, `ppe_correctness`,
-//! `pairs`, `wildfb`. `files` finds the files of a folder, `fields` takes rows apart, `own` says where rows of one's own
-//! are from, and `transcript` reads conversations written as one text.
+//! One small file a suite: `rewardbench`, `rewardbench2`, `mrewardbench`, `rmbench`, `rmb`, `judgebench`, `ppe_human`,
+//! `ppe_correctness`, `arena`, `pairs`, `wildfb`. `files` finds the files of a folder, `fields` takes rows apart, `own`
+//! says where rows of one's own are from, and `transcript` reads conversations written as one text.
 
+mod arena;
 pub(super) mod fields;
 pub(super) mod files;
 mod judgebench;
+mod mrewardbench;
 mod own;
 mod pairs;
 mod ppe_correctness;
 mod ppe_human;
 mod rewardbench;
 mod rewardbench2;
+mod rmb;
 mod rmbench;
 #[cfg(test)]
 mod tests;
 mod transcript;
 mod wildfb;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -43,14 +46,20 @@ pub enum SuiteName {
     Rewardbench,
     /// RewardBench 2 (arXiv 2506.01937).
     Rewardbench2,
+    /// M-RewardBench (arXiv 2410.15522).
+    MRewardbench,
     /// RM-Bench (arXiv 2410.16184).
     Rmbench,
+    /// RMB (arXiv 2410.09893).
+    Rmb,
     /// JudgeBench (arXiv 2410.12784).
     Judgebench,
     /// PPE, human preference (arXiv 2410.14872).
     PpeHuman,
     /// PPE, correctness (arXiv 2410.14872).
     PpeCorrectness,
+    /// Votes of Chatbot Arena (arXiv 2403.04132).
+    Arena,
     /// Preference pairs of one's own.
     Pairs,
     /// Rated responses: WildFB, or rows of `wgr extract`.
@@ -59,13 +68,16 @@ pub enum SuiteName {
 
 impl SuiteName {
     /// All suites, in the order they are described.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Rewardbench,
         Self::Rewardbench2,
+        Self::MRewardbench,
         Self::Rmbench,
+        Self::Rmb,
         Self::Judgebench,
         Self::PpeHuman,
         Self::PpeCorrectness,
+        Self::Arena,
         Self::Pairs,
         Self::Wildfb,
     ];
@@ -75,10 +87,13 @@ impl SuiteName {
         match self {
             Self::Rewardbench => "rewardbench",
             Self::Rewardbench2 => "rewardbench2",
+            Self::MRewardbench => "m-rewardbench",
             Self::Rmbench => "rmbench",
+            Self::Rmb => "rmb",
             Self::Judgebench => "judgebench",
             Self::PpeHuman => "ppe-human",
             Self::PpeCorrectness => "ppe-correctness",
+            Self::Arena => "arena",
             Self::Pairs => "pairs",
             Self::Wildfb => "wildfb",
         }
@@ -113,7 +128,7 @@ pub struct Item {
     pub place: String,
     /// What is scored, in the order in which files of scores list it. Texts and chats, never pairs.
     pub responses: Vec<Content>,
-    /// Which responses are right; empty where they are rated instead.
+    /// Which responses are right; empty where they are rated instead, and where people saw no difference.
     pub correct: Vec<bool>,
     /// The pairs to compare, as places of the better and the worse response.
     pub pairs: Vec<[usize; 2]>,
@@ -182,11 +197,18 @@ pub struct Suite {
     pub files: Vec<PathBuf>,
     /// Its items, in the order of the files.
     pub items: Vec<Item>,
-    /// Rows that the suite leaves out: ties of people.
-    pub dropped: usize,
+    /// Rows that the suite leaves out, by what is the matter with them.
+    pub left_out: BTreeMap<&'static str, usize>,
     /// What became of irregularities.
     pub report: ReadReport,
 }
+
+/// What a suite leaves rows out for, in the plural: the rows are or hold these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut(pub &'static str);
+
+/// The item of a row, or why there is none.
+type Row = std::result::Result<Item, LeftOut>;
 
 impl Suite {
     /// Reads files, or the files of folders: JSON lists, JSONL, both also gzipped, and parquet.
@@ -200,15 +222,20 @@ impl Suite {
             let found = files::find(path)?;
             files.extend(if name == SuiteName::Rmbench { rmbench::of_benchmark(found) } else { found });
         }
-        let mut suite = Self { name, files, items: vec![], dropped: 0, report: ReadReport::default() };
+        let mut suite = Self { name, files, items: vec![], left_out: BTreeMap::new(), report: ReadReport::default() };
         let mut places: HashMap<String, String> = HashMap::new();
+        let columns: &[&str] = if name == SuiteName::Arena { &arena::COLUMNS } else { &[] };
         for file in suite.files.clone() {
             let mut is_empty = true;
-            for record in records(&file, &[])? {
+            for record in records(&file, columns)? {
                 is_empty = false;
-                let Some(item) = item(name, &file, record?, &mut suite.report)? else {
-                    suite.dropped += 1;
-                    continue;
+                let record = record?;
+                let item = match item(name, &file, record, &mut suite.report)? {
+                    Ok(item) => item,
+                    Err(LeftOut(reason)) => {
+                        *suite.left_out.entry(reason).or_default() += 1;
+                        continue;
+                    }
                 };
                 match places.entry(item.id.clone()) {
                     Entry::Vacant(free) => free.insert(item.place.clone()),
@@ -236,12 +263,20 @@ impl Suite {
         match self.name {
             SuiteName::Rewardbench => Some(measure(&rewardbench::benchmark(items, scores), bootstrap)),
             SuiteName::Rewardbench2 => Some(measure(&rewardbench2::benchmark(items, scores), bootstrap)),
+            SuiteName::MRewardbench => Some(measure(&mrewardbench::benchmark(items, scores), bootstrap)),
             SuiteName::Rmbench => Some(measure(&rmbench::benchmark(items, scores), bootstrap)),
+            SuiteName::Rmb => Some(measure(&rmb::benchmark(items, scores), bootstrap)),
             SuiteName::Judgebench => Some(measure(&judgebench::benchmark(items, scores), bootstrap)),
             SuiteName::PpeHuman => Some(measure(&ppe_human::benchmark(items, scores), bootstrap)),
             SuiteName::PpeCorrectness => Some(measure(&ppe_correctness::benchmark(items, scores), bootstrap)),
+            SuiteName::Arena => Some(measure(&arena::benchmark(items, scores), bootstrap)),
             SuiteName::Pairs | SuiteName::Wildfb => None,
         }
+    }
+
+    /// The items in which people saw no difference, and of which there are no pairs.
+    pub fn ties(&self) -> usize {
+        self.items.iter().filter(|item| item.correct.is_empty() && item.label.is_none()).count()
     }
 
     /// The units of the rows that some items stand for, one key a row.
@@ -250,16 +285,23 @@ impl Suite {
     }
 }
 
-/// The item of a row; `None` for a row that the suite leaves out.
-fn item(name: SuiteName, file: &Path, record: Record, report: &mut ReadReport) -> Result<Option<Item>> {
+/// Reads a row.
+fn item(name: SuiteName, file: &Path, record: Record, report: &mut ReadReport) -> Result<Row> {
+    if !matches!(name, SuiteName::Pairs | SuiteName::Wildfb) {
+        // The reader of rows of one's own counts for itself.
+        report.lone_surrogates += usize::from(record.mended);
+    }
     match name {
-        SuiteName::Rewardbench => rewardbench::item(Fields::new(record)).map(Some),
-        SuiteName::Rewardbench2 => rewardbench2::item(Fields::new(record)).map(Some),
-        SuiteName::Rmbench => rmbench::item(file, Fields::new(record)).map(Some),
-        SuiteName::Judgebench => judgebench::item(Fields::new(record)).map(Some),
+        SuiteName::Rewardbench => rewardbench::item(Fields::new(record)).map(Ok),
+        SuiteName::Rewardbench2 => rewardbench2::item(Fields::new(record)).map(Ok),
+        SuiteName::MRewardbench => mrewardbench::item(file, Fields::new(record)).map(Ok),
+        SuiteName::Rmbench => rmbench::item(file, Fields::new(record)).map(Ok),
+        SuiteName::Rmb => rmb::item(Fields::new(record), report).map(Ok),
+        SuiteName::Judgebench => judgebench::item(Fields::new(record)).map(Ok),
         SuiteName::PpeHuman => ppe_human::item(Fields::new(record)),
-        SuiteName::PpeCorrectness => ppe_correctness::item(file, Fields::new(record)).map(Some),
-        SuiteName::Pairs => pairs::item(file, record, report).map(Some),
-        SuiteName::Wildfb => wildfb::item(file, record, report).map(Some),
+        SuiteName::PpeCorrectness => ppe_correctness::item(file, Fields::new(record)).map(Ok),
+        SuiteName::Arena => arena::item(Fields::new(record), report),
+        SuiteName::Pairs => pairs::item(file, record, report).map(Ok),
+        SuiteName::Wildfb => wildfb::item(file, record, report).map(Ok),
     }
 }

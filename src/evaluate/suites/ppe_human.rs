@@ -3,24 +3,24 @@
 //!
 //! Scores are listed 1, 2. Ties are left out.
 
-use super::{Fields, Item};
+use super::{Fields, Item, LeftOut, Row};
 use crate::Result;
 use crate::evaluate::benchmarks::PpeHuman;
 use crate::evaluate::benchmarks::ppe::PpeHumanPair;
 
-pub fn item(mut fields: Fields) -> Result<Option<Item>> {
+pub fn item(mut fields: Fields) -> Result<Row> {
     let id = fields.id("question_id")?;
     let better = match fields.text("winner")?.as_str() {
         "model_a" => 0,
         "model_b" => 1,
-        "tie" | "tie (bothbad)" => return Ok(None),
+        "tie" | "tie (bothbad)" => return Ok(Err(LeftOut("ties"))),
         other => return Err(fields.wrong(format!("`winner` is {other:?}"), "it is model_a, model_b or tie")),
     };
     let prompt = fields.text("prompt")?;
     let responses = vec![fields.text("response_1")?, fields.text("response_2")?];
     let language = fields.optional("language")?;
     let item = Item::of_prompt(id, &fields, &prompt, responses, "human".into()).decided_for(better);
-    Ok(Some(Item { language, ..item }))
+    Ok(Ok(Item { language, ..item }))
 }
 
 pub fn benchmark(items: &[Item], scores: &[Vec<f64>]) -> PpeHuman {

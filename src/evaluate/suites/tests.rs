@@ -139,13 +139,251 @@ fn ppe_human_leaves_ties_out() {
     let winners = ["model_a", "tie", "model_b", "tie (bothbad)"];
     folder.rows("test.jsonl", &winners.map(|winner| row(winner, winner)));
     let suite = folder.read(SuiteName::PpeHuman).unwrap();
-    assert_eq!((suite.items.len(), suite.dropped), (2, 2));
+    assert_eq!((suite.items.len(), suite.left_out.clone()), (2, BTreeMap::from([("ties", 2)])));
     assert_eq!((suite.items[1].pairs[0], suite.items[1].language.as_deref()), ([1, 0], Some("German")));
     assert_eq!(results(&suite, &[vec![1.0, 0.0], vec![1.0, 0.0]]).0, Some(0.5));
     folder.rows("test.jsonl", &[row("1", "nobody")]);
     assert!(folder.read(SuiteName::PpeHuman).unwrap_err().to_string().contains("model_a, model_b or tie"));
     folder.rows("test.jsonl", &[row("1", "tie")]);
     assert!(folder.read(SuiteName::PpeHuman).unwrap_err().to_string().contains("nothing that ppe-human counts"));
+}
+
+#[test]
+fn mrewardbench_in_folders_or_with_a_column() {
+    let folder = Folder::new();
+    let row = |id: u64, source: &str, language: Value| json!({"id": id, "language": language, "prompt": "p", "chosen": "c", "rejected": "r", "chosen_model": "x", "rejected_model": "y", "source": source, "category": "Chat"});
+    folder.rows("arb_Arab/test.jsonl", &[row(7, "hep-rust", json!(null)), row(8, "hep-go", json!("ar"))]);
+    folder.rows("ces_Latn.jsonl", &[row(7, "hep-rust", json!(null))]);
+    folder.rows("others.jsonl", &[row(7, "hep-rust", json!("zh-TW")), row(7, "hep-rust", json!("eng_Latn"))]);
+    // What a row says alone does not tell the script.
+    folder.rows("zho_Hans/test.jsonl", &[row(7, "hep-rust", json!("zh"))]);
+    let translated =
+        |id: u64, subset: &str| json!({"id": id, "prompt": "p", "chosen": "c", "rejected": "r", "subset": subset});
+    folder.rows("translation/test.jsonl", &[translated(7, "translation-de2en"), translated(8, "maple-zh2en")]);
+    let suite = folder.read(SuiteName::MRewardbench).unwrap();
+    let known: Vec<(&str, Option<&str>, &str)> =
+        suite.items.iter().map(|item| (item.id.as_str(), item.language.as_deref(), item.unit.as_str())).collect();
+    let expected = [
+        ("arb_Arab:7", Some("arb_Arab"), "7"),
+        ("arb_Arab:8", Some("arb_Arab"), "8"),
+        ("ces_Latn:7", Some("ces_Latn"), "7"),
+        ("zho_Hant:7", Some("zho_Hant"), "7"),
+        ("eng_Latn:7", Some("eng_Latn"), "7"),
+        ("translation:7", None, "translation:7"),
+        ("translation:8", None, "translation:8"),
+        ("zho_Hans:7", Some("zho_Hans"), "7"),
+    ];
+    assert_eq!(known, expected);
+    assert_eq!((suite.items[0].own_id.as_str(), suite.items[0].pairs.as_slice()), ("7", &[[0, 1]][..]));
+    let (right, wrong) = (vec![1.0, 0.0], vec![1.0, 1.0]);
+    let scores = [&right, &wrong, &right, &right, &right, &right, &wrong, &right].map(Clone::clone);
+    let tree = suite.benchmark(&scores, &Bootstrap { samples: 10, ..Bootstrap::default() }).unwrap();
+    let value = |path: &[&str]| tree.get(path).unwrap().estimate.value;
+    // Of the subsets at hand, both weigh 164.
+    assert_eq!((value(&["arb_Arab", "Reasoning"]), value(&["ces_Latn", "Reasoning"])), (Some(0.5), Some(1.0)));
+    assert_eq!((value(&[]), value(&["translation"])), (None, Some(0.5)));
+
+    let other = Folder::new();
+    other.rows("rows.jsonl", &[row(7, "hep-rust", json!(null))]);
+    let error = other.read(SuiteName::MRewardbench).unwrap_err().to_string();
+    assert!(error.contains("rows.jsonl:1: ") && error.contains("no `language`"), "{error}");
+}
+
+#[test]
+fn rmb_best_of_n_and_pairs() {
+    let folder = Folder::new();
+    let conversation = json!([
+        {"role": "user", "content": "h", "language": "German"}, {"role": "assistant", "content": "i", "language": "German"},
+        {"role": "user", "content": "q", "language": "English"}]);
+    let answer = |text: &str| json!({"llm_name": "m", "answer": text});
+    let bon = |uid: &str, path: &str, losers: Vec<Value>| json!({"bon_uid": uid, "conversation_input": conversation, "bon_best": answer("a"), "loser_list": losers, "category_path": path});
+    let rows = json!([
+        bon("1", "BoN_set/Helpfulness/Code/Data Management", vec![answer("b"), answer("c")]),
+        bon("2", "BoN_set/Helpfulness/Code/Data Management", vec![answer("b"), answer("c"), answer("d")]),
+    ]);
+    folder.write("BoN_set/Helpfulness/Code/Data Management.json", rows.to_string());
+    let pair = |uid: &str| json!({"pair_uid": uid, "conversation_input": conversation, "chosen": answer("a"), "reject": answer("b"), "category_path": "Pairwise_set/Harmlessness/S1"});
+    folder.write("Pairwise_set/Harmlessness/S1.json", json!([pair("1"), pair("2")]).to_string());
+    let suite = folder.read(SuiteName::Rmb).unwrap();
+    let ids: Vec<(&str, &str)> = suite.items.iter().map(|item| (item.id.as_str(), item.own_id.as_str())).collect();
+    assert_eq!(ids, [("bon:1", "1"), ("bon:2", "2"), ("pair:1", "1"), ("pair:2", "2")]);
+    let first = &suite.items[0];
+    assert_eq!(first.responses.iter().map(chat_of).collect::<Vec<_>>(), [("q", "a"), ("q", "b"), ("q", "c")]);
+    let Content::Chat(exchange) = &first.responses[1] else { panic!() };
+    assert_eq!(exchange.history.iter().map(|said| said.content.as_str()).collect::<Vec<_>>(), ["h", "i"]);
+    assert_eq!((first.pairs.as_slice(), first.correct.as_slice()), (&[[0, 1], [0, 2]][..], &[true, false, false][..]));
+    assert_eq!((first.language.as_deref(), suite.items[3].pairs.as_slice()), (Some("English"), &[[0, 1]][..]));
+    assert_eq!(first.unit, suite.items[3].unit, "one conversation is one unit, whatever is asked of it");
+
+    let scores = [vec![3.0, 2.0, 1.0], vec![3.0, 3.0, 1.0, 0.0], vec![1.0, 1.0], vec![1.0, 0.0]];
+    let tree = suite.benchmark(&scores, &Bootstrap { samples: 10, ..Bootstrap::default() }).unwrap();
+    let estimate = |path: &[&str]| tree.get(path).unwrap().estimate;
+    let scenario = estimate(&["BoN helpfulness", "Code", "Data Management"]);
+    assert_eq!((scenario.value, scenario.baseline), (Some(0.5), Some((1.0 / 3.0 + 1.0 / 4.0) / 2.0)));
+    assert_eq!(estimate(&["pairwise harmlessness", "S1"]).value, Some(0.5), "a tie is wrong");
+    assert_eq!(tree.missing, ["pairwise helpfulness", "BoN harmlessness"]);
+}
+
+/// A copy on the hub has other names, and texts for responses.
+#[test]
+fn rmb_flattened() {
+    let folder = Folder::new();
+    let conversation = json!([{"role": "user", "content": "q", "language": "English"}]);
+    let rows = [
+        json!({"bon_uid": "1", "conversation": conversation, "chosen": "a", "rejected": ["b", "c"], "chosen_model": "m", "alignment_goal": "Helpfulness", "category_path": "BoN_set/Helpfulness/Chat/Discussion"}),
+        json!({"pair_uid": "1", "conversation": conversation, "chosen": "a", "rejected": "b", "category_path": "Pairwise_set/Harmlessness/multi"}),
+    ];
+    folder.rows("rows.jsonl", &rows);
+    let suite = folder.read(SuiteName::Rmb).unwrap();
+    assert_eq!(suite.items.iter().map(|item| item.responses.len()).collect::<Vec<_>>(), [3, 2]);
+    for (change, problem) in [
+        (json!({"category_path": "BoN_set/Honesty/Chat"}), "`category_path` is \"BoN_set/Honesty/Chat\""),
+        (json!({"category_path": "BoN_set/Helpfulness"}), "`category_path` is "),
+        (json!({"rejected": []}), "`rejected` is [], not a list of responses"),
+        (json!({"rejected": ["b", 7]}), "`rejected` is 7, not a response"),
+        (json!({"rejected": "b"}), "`rejected` is \"b\", not a list of responses"),
+        (json!({"chosen": {"llm_name": "m"}}), "`chosen` is {\"llm_name\":\"m\"}, not a response with an `answer`"),
+        (json!({"conversation": []}), "the message before the response is missing"),
+        (json!({"conversation": [{"role": "assistant", "content": "q"}]}), "has role `assistant`, not `user`"),
+    ] {
+        let mut row = rows[0].clone();
+        row.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        folder.rows("rows.jsonl", &[row]);
+        let error = folder.read(SuiteName::Rmb).unwrap_err().to_string();
+        assert!(error.contains("rows.jsonl:1: ") && error.contains(problem), "{error}");
+    }
+}
+
+/// Two turns that end in an answer of a side.
+fn battle(answer: &str) -> Value {
+    json!([{"role": "user", "content": "h"}, {"role": "assistant", "content": format!("i {answer}")},
+           {"role": "user", "content": "q"}, {"role": "assistant", "content": answer}])
+}
+
+#[test]
+fn arena_keeps_ties_beside_its_pairs() {
+    let folder = Folder::new();
+    let row = |id: &str, winner: &str| json!({"question_id": id, "model_a": "x", "model_b": "y", "winner": winner, "judge": "j1", "conversation_a": battle("a"), "conversation_b": battle("b"), "turn": 2, "anony": true, "language": "German"});
+    let winners = ["model_a", "tie", "model_b", "tie (bothbad)", "both_bad"];
+    folder.rows("train.jsonl", &winners.map(|winner| row(winner, winner)));
+    let suite = folder.read(SuiteName::Arena).unwrap();
+    assert_eq!((suite.items.len(), suite.ties(), suite.left_out.len()), (5, 3, 0));
+    let (first, tie, third) = (&suite.items[0], &suite.items[1], &suite.items[2]);
+    assert_eq!(first.responses.iter().map(chat_of).collect::<Vec<_>>(), [("q", "a"), ("q", "b")]);
+    let Content::Chat(exchange) = &first.responses[1] else { panic!() };
+    assert_eq!(exchange.history[1].content, "i b", "each side goes on from what it said itself");
+    assert_eq!((first.pairs.as_slice(), third.pairs.as_slice()), (&[[0, 1]][..], &[[1, 0]][..]));
+    assert!(tie.pairs.is_empty() && tie.correct.is_empty() && tie.label.is_none());
+    assert_eq!((first.language.as_deref(), first.user.as_deref()), (Some("German"), Some("j1")));
+    assert_eq!((first.source.as_str(), first.unit == third.unit), ("several turns", true));
+
+    let scores = [[3.0, 0.0], [1.0, 1.5], [2.0, 0.0], [1.0, 1.0], [0.0, 1.0]].map(|scores| scores.to_vec());
+    let tree = suite.benchmark(&scores, &Bootstrap { samples: 10, ..Bootstrap::default() }).unwrap();
+    let part =
+        |path: &[&str]| tree.get(path).map(|part| (part.n, part.estimate.value, part.estimate.baseline)).unwrap();
+    assert_eq!(part(&[]), (2, Some(0.5), Some(0.5)));
+    // Whatever differs by at most 1 is called a tie.
+    assert_eq!(part(&["with ties"]), (5, Some(4.0 / 5.0), Some(3.0 / 5.0)));
+
+    folder.rows("train.jsonl", &[row("1", "nobody")]);
+    let error = folder.read(SuiteName::Arena).unwrap_err().to_string();
+    assert!(error.contains("train.jsonl:1: `winner` is \"nobody\"") && error.contains("both_bad"), "{error}");
+}
+
+#[test]
+fn arena_with_parts_of_messages() {
+    let folder = Folder::new();
+    let part = |text: Value, image: Value| json!({"type": "text", "text": text, "image": image, "mimeType": null});
+    let chat =
+        |asked: Value, said: Value| json!([{"role": "user", "content": asked}, {"role": "assistant", "content": said}]);
+    let text = |text: &str| json!([part(json!(text), json!(null))]);
+    let row = |id: &str, a: Value| json!({"id": id, "winner": "model_b", "evaluation_session_id": "s", "conversation_a": a, "conversation_b": chat(text("q"), text("b")), "language": "en"});
+    let two = json!([part(json!("one"), json!(null)), part(json!(", two"), json!(null))]);
+    let rows = [
+        row("parts", chat(two, text("a"))),
+        row("image", chat(json!([part(json!("q"), json!("x.png"))]), text("a"))),
+        row("kind", chat(json!([{"type": "image_url", "image_url": "x.png"}]), text("a"))),
+        row("null", chat(text("q"), json!(null))),
+        row("nothing", chat(text("q"), json!([]))),
+        row("encoded", json!(chat(text("q"), text("a")).to_string())),
+    ];
+    folder.rows("train.jsonl", &rows);
+    let suite = folder.read(SuiteName::Arena).unwrap();
+    let ids: Vec<&str> = suite.items.iter().map(|item| item.id.as_str()).collect();
+    assert_eq!(ids, ["parts", "encoded"]);
+    assert_eq!(chat_of(&suite.items[0].responses[0]), ("one, two", "a"));
+    assert_eq!((suite.items[0].unit.as_str(), suite.items[0].source.as_str()), ("s", "one turn"));
+    assert_eq!(suite.left_out.values().copied().collect::<Vec<_>>(), [2, 2], "{:?}", suite.left_out);
+    for (content, problem) in [
+        (json!([7]), "`conversation_a[1].content` is a list, not a string"),
+        (json!([{"type": "text", "text": 7}]), "`conversation_a[1].content` is a list, not a string"),
+    ] {
+        folder.rows("train.jsonl", &[row("x", chat(text("q"), content))]);
+        let error = folder.read(SuiteName::Arena).unwrap_err().to_string();
+        assert!(error.contains("train.jsonl:1: ") && error.contains(problem), "{error}");
+    }
+    folder.rows("train.jsonl", &[row("x", json!("[{"))]);
+    assert!(folder.read(SuiteName::Arena).unwrap_err().to_string().contains("`conversation_a` is a text, but no list"));
+    folder.rows("train.jsonl", &[row("x", json!([{"role": "user", "content": "q"}]))]);
+    assert!(folder.read(SuiteName::Arena).unwrap_err().to_string().contains("has role `user`, not `assistant`"));
+}
+
+/// Parquet fills the parts of messages up with nulls, and has columns that are of no use here.
+#[test]
+fn arena_in_parquet() {
+    let folder = Folder::new();
+    let said =
+        |role: &str, text: &str| json!({"role": role, "content": [{"type": "text", "text": text, "image": null}]});
+    let image = json!({"role": "user", "content": [{"type": "image", "text": null, "image": "x.png"}]});
+    let row = |id: &str, asked: Value| {
+        let conversation = json!([asked, said("assistant", "a")]);
+        json!({"id": id, "winner": "model_a", "conversation_a": conversation, "conversation_b": conversation, "num": 1})
+    };
+    let rows: String = [row("x", said("user", "q")), row("y", image)].iter().map(|row| format!("{row}\n")).collect();
+    let (schema, _) = arrow::json::reader::infer_json_schema(rows.as_bytes(), None).unwrap();
+    let schema = Arc::new(schema);
+    let batch = arrow::json::ReaderBuilder::new(Arc::clone(&schema)).build(rows.as_bytes()).unwrap().next().unwrap();
+    let mut bytes = vec![];
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, schema, None).unwrap();
+    writer.write(&batch.unwrap()).unwrap();
+    writer.close().unwrap();
+    folder.write("train.parquet", &bytes);
+    let suite = folder.read(SuiteName::Arena).unwrap();
+    assert_eq!((suite.items.len(), suite.left_out.values().sum::<usize>()), (1, 1));
+    assert_eq!(chat_of(&suite.items[0].responses[1]), ("q", "a"));
+}
+
+#[test]
+fn arena_with_a_column_for_each_outcome() {
+    let folder = Folder::new();
+    let row = |id: u64, outcome: [u8; 3], b: &str| json!({"id": id, "model_a": "x", "model_b": "y", "prompt": "[\"h\",\"q\"]", "response_a": "[\"i\",\"a\"]", "response_b": b, "winner_model_a": outcome[0], "winner_model_b": outcome[1], "winner_tie": outcome[2]});
+    let good = "[\"j\",\"b\"]";
+    let rows = [
+        row(1, [1, 0, 0], good),
+        row(2, [0, 1, 0], "[\"j\",\"half \\ud83d\"]"),
+        row(3, [0, 0, 1], good),
+        row(4, [0, 0, 1], "[\"j\",null]"),
+    ];
+    folder.rows("train.jsonl", &rows);
+    let suite = folder.read(SuiteName::Arena).unwrap();
+    assert_eq!((suite.items.len(), suite.ties(), suite.left_out.values().sum::<usize>()), (3, 1, 1));
+    let Content::Chat(exchange) = &suite.items[0].responses[1] else { panic!() };
+    let said: Vec<&str> = exchange.history.iter().map(|message| message.content.as_str()).collect();
+    assert_eq!((said, exchange.query.content.as_str(), exchange.response.content.as_str()), (vec!["h", "j"], "q", "b"));
+    assert_eq!(chat_of(&suite.items[1].responses[1]), ("q", "half \u{fffd}"));
+    assert_eq!(suite.items[1].pairs, [[1, 0]]);
+    for (row, problem) in [
+        (row(1, [1, 0, 1], good), "not one of `winner_model_a`, `winner_model_b`, `winner_tie` is 1"),
+        (row(1, [0, 0, 0], good), "not one of `winner_model_a`"),
+        (row(1, [2, 0, 0], good), "`winner_model_a` is 2, not a boolean"),
+        (row(1, [1, 0, 0], "[\"j\"]"), "`prompt` holds 2 texts, and `response_b` 1"),
+        (row(1, [1, 0, 0], "{}"), "`response_b` is {}, not a list of texts"),
+        (row(1, [1, 0, 0], "b"), "`response_b` is a text, but no list in JSON"),
+    ] {
+        folder.rows("train.jsonl", &[row]);
+        let error = folder.read(SuiteName::Arena).unwrap_err().to_string();
+        assert!(error.contains("train.jsonl:1: ") && error.contains(problem), "{error}");
+    }
 }
 
 /// Best-of-K sets are published as parquet, each in a repository that is named after it.
@@ -231,7 +469,7 @@ fn rated_rows() {
     folder.rows("rows.jsonl", &rows);
     let suite = folder.read(SuiteName::Wildfb).unwrap();
     let Content::Chat(exchange) = &suite.items[0].responses[0] else { panic!() };
-    assert_eq!((exchange.history[0].role, exchange.response.as_str()), (Role::User, "a"));
+    assert_eq!((exchange.history[0].role, exchange.response.content.as_str()), (Role::User, "a"));
     let known: Vec<_> = suite.items.iter().map(|item| (item.label, item.unit.as_str())).collect();
     assert_eq!(known, [(Some(4), "u"), (Some(1), "c")]);
     assert!(suite.benchmark(&[vec![1.0], vec![1.0]], &Bootstrap::default()).is_none());
@@ -268,10 +506,22 @@ fn what_is_wrong_with_files_is_named() {
     assert!(missing.to_string().contains("no-such-file") && missing.exit_code() == 2);
 }
 
+#[test]
+fn a_suite_has_one_name_everywhere() {
+    for name in SuiteName::ALL {
+        assert_eq!(serde_json::to_value(name).unwrap(), name.as_str());
+        assert_eq!(name.as_str().parse(), Ok(name));
+        assert!(bare_rows().iter().any(|(tested, ..)| *tested == name));
+    }
+}
+
 /// A row of every suite with nothing but the fields it needs.
-fn bare_rows() -> [(SuiteName, &'static str, Value); 8] {
+fn bare_rows() -> Vec<(SuiteName, &'static str, Value)> {
     let texts = |n: usize| vec!["t"; n];
-    [
+    let user = json!([{"role": "user", "content": "q"}]);
+    let chat = json!([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]);
+    let answer = json!({"llm_name": "m", "answer": "a"});
+    vec![
         (
             SuiteName::Rewardbench,
             "r.jsonl",
@@ -291,6 +541,44 @@ fn bare_rows() -> [(SuiteName, &'static str, Value); 8] {
             SuiteName::Judgebench,
             "r.jsonl",
             json!({"pair_id": "1", "source": "s", "question": "q", "response_A": "a", "response_B": "b", "label": "A>B"}),
+        ),
+        (
+            SuiteName::MRewardbench,
+            "r.jsonl",
+            json!({"id": 1, "language": "arb_Arab", "source": "s", "prompt": "p", "chosen": "c", "rejected": "r"}),
+        ),
+        (
+            SuiteName::MRewardbench,
+            "arb_Arab/r.jsonl",
+            json!({"id": 1, "source": "s", "prompt": "p", "chosen": "c", "rejected": "r"}),
+        ),
+        (
+            SuiteName::MRewardbench,
+            "translation/r.jsonl",
+            json!({"id": 1, "subset": "translation-de2en", "prompt": "p", "chosen": "c", "rejected": "r"}),
+        ),
+        (
+            SuiteName::Rmb,
+            "r.jsonl",
+            json!({"bon_uid": "1", "category_path": "BoN_set/Helpfulness/Code/Documentation", "conversation_input": user,
+                   "bon_best": answer, "loser_list": [answer, answer]}),
+        ),
+        (
+            SuiteName::Rmb,
+            "r.jsonl",
+            json!({"pair_uid": "1", "category_path": "Pairwise_set/Harmlessness/S1", "conversation_input": user,
+                   "chosen": answer, "reject": answer}),
+        ),
+        (
+            SuiteName::Arena,
+            "r.jsonl",
+            json!({"question_id": "1", "winner": "tie", "conversation_a": chat, "conversation_b": chat}),
+        ),
+        (
+            SuiteName::Arena,
+            "r.jsonl",
+            json!({"id": 1, "winner_model_a": 0, "winner_model_b": 1, "winner_tie": 0, "prompt": "[\"p\"]",
+                   "response_a": "[\"a\"]", "response_b": "[\"b\"]"}),
         ),
         (
             SuiteName::PpeHuman,
@@ -347,7 +635,8 @@ fn lists_of_unequal_lengths_are_named() {
         (json!({"sampled_conflict_pairs": [[0]]}), "not a list of pairs of places"),
         (json!({"scores": []}), "`scores` is empty"),
     ] {
-        let [.., (name, file, mut row), _, _] = bare_rows();
+        let of_ppe = bare_rows().into_iter().find(|(name, ..)| *name == SuiteName::PpeCorrectness);
+        let (name, file, mut row) = of_ppe.unwrap();
         row.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         let folder = Folder::new();
         folder.rows(file, &[row]);
