@@ -307,7 +307,7 @@ mod tests {
         );
         let refused = [conversation(), vec![Message::new(Role::Tool, "42")]].concat();
         let error = rendered(&template, &refused, true).unwrap_err().to_string();
-        assert!(error.starts_with("t:4: ") && error.contains("no tool"), "{error}");
+        assert!(error.starts_with("t:8: ") && error.contains("no tool"), "{error}");
     }
 
     #[test]

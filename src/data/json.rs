@@ -91,7 +91,7 @@ fn fault(error: &serde_json::Error) -> Fault {
     }
 }
 
-/// Ids beyond 64 bits, or with a fraction or an exponent, are texts of their digits: as numbers they would be rounded.
+/// Ids beyond 64 bits are texts of their digits: as numbers they would be rounded.
 fn keep_ids(object: &mut Map<String, Value>, text: &str) {
     let is_id = |name: &str| ["id", "hash"].iter().any(|end| name == *end || name.ends_with(&format!("_{end}")));
     let is_rounded = |(name, value): (&String, &Value)| is_id(name) && value.is_f64();
@@ -100,7 +100,8 @@ fn keep_ids(object: &mut Map<String, Value>, text: &str) {
     }
     let Ok(raw) = serde_json::from_str::<HashMap<String, &RawValue>>(text) else { return };
     for (name, digits) in raw {
-        if let Some(value) = object.get_mut(&name).filter(|value| is_id(&name) && value.is_f64()) {
+        let is_whole = digits.get().trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(value) = object.get_mut(&name).filter(|value| is_id(&name) && value.is_f64() && is_whole) {
             *value = digits.get().into();
         }
     }
@@ -121,6 +122,12 @@ fn unreadable_name(value: &Value) -> Option<&str> {
 /// Whether a value has a JSON form.
 pub(crate) fn is_readable(value: &Value) -> bool {
     unreadable_name(value).is_none()
+}
+
+/// A value as JSON, for error sentences.
+pub(crate) fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    NOT_NUMBERS.iter().fold(text, |text, name| text.replace(&unreadable(name).to_string(), name))
 }
 
 /// What kind of JSON value this is, for error sentences.
@@ -223,6 +230,10 @@ mod tests {
             (&row.value["b"][1], &row.value["c"], kind(&row.value["d"])),
             (&json!(1), &json!("NaN, \" Infinity"), "Infinity")
         );
+        assert_eq!(
+            shown(&Value::from(row.value.clone())),
+            r#"{"a":NaN,"b":[-Infinity,1],"c":"NaN, \" Infinity","d":Infinity}"#
+        );
         assert!(!row.mended && !is_readable(&row.value["a"]) && is_readable(&row.value["b"]));
         for broken in [r#"{"a": nan}"#, r#"{"a": Nan}"#, r#"{"a": -Inf}"#, r#"{"a": NaNa}"#] {
             assert!(matches!(parse_object(broken.as_bytes()), Err(Fault::Syntax(_))), "{broken}");
@@ -233,8 +244,8 @@ mod tests {
     fn ids_keep_their_digits() {
         let long = "123456789012345678901234567890";
         for rating in ["4.0", "NaN"] {
-            let row = object(&format!(r#"{{"id": {long}, "a_hash": 1e3, "user_id": 7, "rating": {rating}}}"#)).value;
-            assert_eq!((&row["id"], &row["a_hash"], &row["user_id"]), (&json!(long), &json!("1e3"), &json!(7)));
+            let row = object(&format!(r#"{{"id": {long}, "a_hash": 7.0, "user_id": 7, "rating": {rating}}}"#)).value;
+            assert_eq!((&row["id"], &row["a_hash"], &row["user_id"]), (&json!(long), &json!(7.0), &json!(7)));
         }
     }
 

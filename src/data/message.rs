@@ -378,8 +378,8 @@ pub(super) fn part_text(part: &Value) -> std::result::Result<&str, String> {
         Value::String(text) => Ok(text),
         Value::Object(fields) => match (fields.get("type").and_then(Value::as_str), fields.get("text")) {
             (None | Some("text" | "input_text" | "output_text"), Some(Value::String(text))) => Ok(text),
+            (None | Some("text" | "input_text" | "output_text"), _) => Err("a part without a text".into()),
             (Some(kind), _) => Err(format!("a part of type {kind:?}")),
-            (None, _) => Err("a part without a type".into()),
         },
         other => Err(kind(other).to_owned()),
     }

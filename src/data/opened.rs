@@ -47,7 +47,7 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
         return Ok(Opened::Parquet(file));
     }
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) {
-        return Err(Error::input(path.display().to_string(), "is not a parquet file", "fetch it again"));
+        return Err(Error::input(path.display().to_string(), "is no parquet file", "fetch it again"));
     }
     if UTF16.iter().any(|mark| head.starts_with(mark)) {
         return Err(Error::input(path.display().to_string(), "is UTF-16 text", "re-encode the file as UTF-8"));

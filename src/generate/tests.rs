@@ -236,7 +236,11 @@ fn bad_settings_and_models_are_named() {
 #[test]
 fn prompts_get_their_special_tokens_once() {
     let tiny = tiny();
-    let prompt = |text: &str| data::prompts::Prompt { id: "p".into(), ask: data::prompts::Ask::Text(text.into()), inputs: Default::default() };
+    let prompt = |text: &str| data::prompts::Prompt {
+        id: "p".into(),
+        ask: data::prompts::Ask::Text(text.into()),
+        inputs: Default::default(),
+    };
     let write = |template: &str| {
         let config = json!({"bos_token": "<s>", "eos_token": "</s>", "chat_template": template});
         std::fs::write(tiny.path("model/tokenizer_config.json"), config.to_string()).unwrap();

@@ -64,7 +64,7 @@ fn what_extraction_writes_training_reads() {
         let report = log.run().unwrap();
         assert_eq!((report.train.rows, report.test.rows), (16, 4));
         let path = log.config.output.join("train").with_extension(format.extension());
-        let read = read_rows(&[path], Purpose::Levels(4)).unwrap();
+        let (read, _) = read_rows(&[path], Purpose::Levels(4)).unwrap();
         assert_eq!(read.len(), 16);
         let other = log.config.output.join(if format == Format::Jsonl { "train.parquet" } else { "train.jsonl" });
         assert!(!other.exists(), "rows of an earlier run must not stay beside those of this one");

@@ -101,7 +101,7 @@ fn smollm2_knows_the_capital_of_france() {
     let gpu = open(Mode::Trusted, None);
     let prompter = Prompter::new(&checkpoint, false).unwrap();
     let ask = Ask::Text("What is the capital of France?".into());
-    let prompt = prompter.tokens(&Prompt { id: "france".into(), ask }).unwrap();
+    let prompt = prompter.tokens(&Prompt { id: "france".into(), ask, inputs: Default::default() }).unwrap();
     let config = checkpoint.config();
     let capacity = generator::capacity(&gpu, config, 1, prompt.len() + 16, Dtype::F32).unwrap();
     let causal = Causal::load(&gpu, &checkpoint, Holding::Inference, 0).unwrap();

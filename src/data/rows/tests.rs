@@ -180,7 +180,8 @@ fn rated_pairs_are_two_rated_rows() {
 fn a_reader_stops_at_its_first_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(dir.path(), "data.jsonl", "{\"text\": \"t\"}\nbroken\n{\"text\": \"t\"}");
-    let outcomes: Vec<_> = RowReader::new(&[path], Purpose::Score, RatingScale::default()).unwrap().map(|row| row.is_ok()).collect();
+    let outcomes: Vec<_> =
+        RowReader::new(&[path], Purpose::Score, RatingScale::default()).unwrap().map(|row| row.is_ok()).collect();
     assert_eq!(outcomes, [true, false]);
 }
 

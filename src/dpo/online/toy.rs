@@ -184,7 +184,11 @@ fn share(response: &Response) -> f64 {
 /// Prompts of these numbers, each of which wants one of the letters; the policy sees the letter and not the number.
 pub fn tasks(numbers: std::ops::Range<u32>) -> Vec<Task> {
     let task = |number: u32| Task {
-        prompt: Prompt { id: format!("prompt {number}"), ask: Ask::Text(letter(number % 3).into()), inputs: Default::default() },
+        prompt: Prompt {
+            id: format!("prompt {number}"),
+            ask: Ask::Text(letter(number % 3).into()),
+            inputs: Default::default(),
+        },
         tokens: vec![number % 3],
     };
     numbers.map(task).collect()

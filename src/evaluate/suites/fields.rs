@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::data::json;
 use crate::data::message::parse_messages;
 use crate::data::{Content, Exchange, Message, ReadReport, Record, TemplateInputs};
 use crate::{Error, Result};
@@ -51,8 +52,9 @@ impl Fields {
 
     /// An error at this row: a field is not what it should be.
     pub fn not(&self, name: &str, value: &Value, expected: &str) -> Error {
-        let mut shown: String = value.to_string().chars().take(40).collect();
-        if shown.len() < value.to_string().len() {
+        let whole = json::shown(value);
+        let mut shown: String = whole.chars().take(40).collect();
+        if shown.len() < whole.len() {
             shown.push('…');
         }
         self.wrong(format!("`{name}` is {shown}, not {expected}"), "")

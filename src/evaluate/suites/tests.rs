@@ -315,8 +315,8 @@ fn arena_with_parts_of_messages() {
     assert_eq!((suite.items[0].unit.as_str(), suite.items[0].source.as_str()), ("s", "one turn"));
     assert_eq!(suite.left_out.values().copied().collect::<Vec<_>>(), [2, 2], "{:?}", suite.left_out);
     for (content, problem) in [
-        (json!([7]), "`conversation_a[1].content` is a list, not a string"),
-        (json!([{"type": "text", "text": 7}]), "`conversation_a[1].content` is a list, not a string"),
+        (json!([7]), "`conversation_a[1].content[0]` is a number, not text"),
+        (json!([{"type": "text", "text": 7}]), "`conversation_a[1].content[0]` is a part without a text, not text"),
     ] {
         folder.rows("train.jsonl", &[row("x", chat(text("q"), content))]);
         let error = folder.read(SuiteName::Arena).unwrap_err().to_string();

@@ -1,7 +1,6 @@
 //! One checkpoint, whatever its files: a configuration, tensors under Hugging Face names, a tokenizer.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -555,6 +554,8 @@ fn read_config(path: &Path) -> Result<ModelConfig> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use serde_json::json;
 
     use super::super::tensors::SINGLE;
