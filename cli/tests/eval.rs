@@ -221,7 +221,7 @@ fn where_nothing_is_found_there_is_no_report() {
     for (scores, problem) in [
         ("", "holds no rows"),
         ("{\"id\": 0, \"scores\": [1]}\n", "holds 1 scores, but \"0\" has 2 responses"),
-        ("{\"id\": 0, \"scores\": [1, NaN]}\n", "scores.jsonl:1: broken JSON"),
+        ("{\"id\": 0, \"scores\": [1, NaN]}\n", "scores.jsonl:1: `scores` is [1,NaN], not a list of finite numbers"),
     ] {
         let path = folder.path().join("bad-scores.jsonl");
         std::fs::write(&path, scores).unwrap();

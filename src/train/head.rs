@@ -61,7 +61,7 @@ impl Head {
     }
 
     /// The head of a checkpoint with so many outputs, and by what its meaning is known. A head of one logit is a scalar
-    /// reward; several are thresholds only where the configuration, or `chosen`, says so.
+    /// reward; several are thresholds where the configuration, or `chosen`, says so, and where nothing says otherwise.
     ///
     /// # Errors
     /// The meaning is unclear, or `chosen` contradicts what is known of it.
@@ -91,6 +91,11 @@ impl Head {
                 Ok((Self::ordinal(outputs), "as id2label of config.json names thresholds".into()))
             }
             (None, 0..=1) => Ok((Self::scalar(), "as it is one logit".into())),
+            (None, _) if evidence.is_silent() => {
+                let why = "assumed, as there are several outputs and config.json does not say what they mean; --head ordinal \
+                           confirms it";
+                Ok((Self::ordinal(outputs), why.into()))
+            }
             (None, _) => {
                 let problem =
                     format!("has {outputs} outputs, and config.json does not say that they are thresholds: {evidence}");
@@ -98,6 +103,16 @@ impl Head {
                 Err(Error::input(format!("{}: score.weight", checkpoint.path().display()), problem, hint))
             }
         }
+    }
+
+    /// Whether a model with this head was trained as published reward models are: to one logit, on conversations as its
+    /// chat template shows them. Heads of thresholds are trained on a prompt that asks for a judgement, here and in
+    /// WildReward (arXiv 2602.08829).
+    ///
+    /// # Errors
+    /// What `wgr` wrote of the head is damaged.
+    pub fn is_of_another_method(&self, checkpoint: &Checkpoint) -> Result<bool> {
+        Ok(!self.objective.has_thresholds() && Self::written(checkpoint)?.is_none())
     }
 
     /// The names of its outputs: `y>1`, `y>2`, … for thresholds that have a logit each; one name where there is one logit.
@@ -145,6 +160,13 @@ impl Evidence {
             problem_type: config.extra("problem_type").and_then(Value::as_str).map(str::to_owned),
             labels: labels.into_iter().map(|(_, label)| label).collect(),
         }
+    }
+
+    /// Whether it says nothing of what the outputs mean: the labels are those that `transformers` gives by default, and
+    /// nothing says that the outputs exclude each other or are regressions.
+    fn is_silent(&self) -> bool {
+        let is_default = self.labels.iter().enumerate().all(|(id, label)| *label == format!("LABEL_{id}"));
+        is_default && self.problem_type.as_deref().is_none_or(|kind| kind == "multi_label_classification")
     }
 
     /// Whether the labels are `y>1`, `y>2`, … , as `wgr` writes them.
@@ -211,6 +233,11 @@ mod tests {
         assert_eq!(read(classes.clone(), 3, Some(HeadReading::Ordinal)).unwrap(), Head::ordinal(3));
         let error = read(classes, 3, Some(HeadReading::Scalar)).unwrap_err().to_string();
         assert!(error.starts_with("--head scalar: is for heads of one logit"), "{error}");
+        let silent = json!({"num_labels": 2, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}});
+        let (head, evidence) = Head::of(&checkpoint(silent), 2, None).unwrap();
+        assert!(head == Head::ordinal(2) && evidence.starts_with("assumed"), "{evidence}");
+        let regressions = json!({"num_labels": 2, "problem_type": "regression"});
+        assert!(read(regressions, 2, None).is_err());
     }
 
     #[test]

@@ -20,9 +20,9 @@ pub fn purpose(objective: Objective, levels: u32) -> Purpose {
     }
 }
 
-/// The template the user named, else the one that `wgr` saved with the model, else that of a reward model from elsewhere
-/// (`is_foreign`), which is shown what its own chat template makes, else the built-in one; and whose it is, in words.
-pub fn template(named: Option<&Path>, checkpoint: &Checkpoint, is_foreign: bool) -> Result<(Template, String)> {
+/// The template the user named, else the one that `wgr` saved with the model, else, for a reward model that was trained on
+/// chats (`shows_chats`), its own chat template, else the built-in one; and whose it is, in words.
+pub fn template(named: Option<&Path>, checkpoint: &Checkpoint, shows_chats: bool) -> Result<(Template, String)> {
     if let Some(path) = named {
         let template = Template::from_file(path, &checkpoint.special_tokens()?)?;
         return Ok((template, format!("of --template, {}", path.display())));
@@ -32,11 +32,11 @@ pub fn template(named: Option<&Path>, checkpoint: &Checkpoint, is_foreign: bool)
         let template = Template::from_bytes(&name, bytes, &checkpoint.special_tokens()?)?;
         return Ok((template, format!("saved with the model, {name}")));
     }
-    if is_foreign && let Some(chat) = checkpoint.chat_template()? {
+    if shows_chats && let Some(chat) = checkpoint.chat_template()? {
         let words = format!("of the model, its chat template in {}", chat.place());
         return Ok((Template::of_chat(chat), words));
     }
-    Ok((Template::builtin(), if is_foreign { "built in, as the model brings none".into() } else { "built in".into() }))
+    Ok((Template::builtin(), if shows_chats { "built in, as the model brings none".into() } else { "built in".into() }))
 }
 
 /// An encoder for a checkpoint. Sequences are never longer than the model's positions; those that end with `pad` are

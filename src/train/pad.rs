@@ -12,7 +12,7 @@ use crate::data::tokenizer_files::special_token;
 use crate::model::Checkpoint;
 
 /// What the names of tokens that nobody writes hold, the likeliest first.
-const IDLE: [&str; 3] = ["pad", "reserved", "unused"];
+const IDLE: [&str; 4] = ["pad", "unk", "reserved", "unused"];
 
 /// Settles the pad token with which a model trained on `examples` is saved, and says what was changed.
 ///
@@ -34,16 +34,16 @@ pub fn settle(checkpoint: &mut Checkpoint, examples: &[Example]) -> Result<Optio
         added.iter().filter(holds).map(|(id, _)| *id).collect::<Vec<_>>()
     };
     let had = config.pad_token_id;
-    let candidates = had.into_iter().chain(id("pad_token")).chain(idle(IDLE[0])).chain(id("unk_token"));
-    let chosen = candidates.chain(idle(IDLE[1])).chain(idle(IDLE[2])).find(is_free);
-    let named = |id: u32| format!("{} ({id})", tokenizer.id_to_token(id).unwrap_or_default());
+    let named = had.into_iter().chain(id("pad_token")).chain(id("unk_token"));
+    let chosen = named.chain(IDLE.into_iter().flat_map(idle)).find(is_free);
+    let shown = |id: u32| format!("{} ({id})", tokenizer.id_to_token(id).unwrap_or_default());
     let why = match had {
-        Some(had) => format!("as rows or texts end with {}, the model's own", named(had)),
+        Some(had) => format!("as rows or texts end with {}, the model's own", shown(had)),
         None => "as the model names none".to_owned(),
     };
     let note = match chosen {
-        _ if chosen == had => None,
-        Some(chosen) => Some(format!("the pad token is saved as {}, {why}", named(chosen))),
+        Some(_) if chosen == had => None,
+        Some(chosen) => Some(format!("the pad token is saved as {}, {why}", shown(chosen))),
         None => Some(format!(
             "warning: the model is saved without a pad token, {why} and no token is idle; transformers then takes one row at a \
              time"

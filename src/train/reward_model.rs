@@ -45,8 +45,8 @@ impl RewardModel {
         let Some(info) = source.info(HEAD) else { return Err(no_head(&source)) };
         let outputs = info.shape[0];
         let (head, evidence) = Head::of(&source, outputs, head)?;
-        let is_foreign = Head::written(&source)?.is_none();
-        let (template, whose) = inputs::template(template, &source, is_foreign)?;
+        let shows_chats = head.is_of_another_method(&source)?;
+        let (template, whose) = inputs::template(template, &source, shows_chats)?;
         let bias = if source.contains(HEAD_BIAS) { " and a bias" } else { "" };
         let words = format!("kept: {HEAD} with {outputs} outputs{bias}, {} ({evidence})", head.meaning());
         let reading = Reading::of(&source, whose, Some(words))?;

@@ -48,7 +48,7 @@ pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer)
     let lora = source.adapters_to_train(config.lora.resolve()?)?;
     let new_head = config.new_head && resumed.is_none();
     let start = HeadStart::of(&source, config, new_head)?;
-    let (template, whose) = inputs::template(config.template.as_deref(), &source, start.is_foreign)?;
+    let (template, whose) = inputs::template(config.template.as_deref(), &source, start.shows_chats)?;
     let reading = Reading::of(&source, whose, Some(start.words))?;
     observer.note(&reading.to_string());
     start.warning.iter().for_each(|line| observer.note(line));
@@ -222,15 +222,16 @@ struct HeadStart {
     words: String,
     /// What is said loudly: that a trained head is not used.
     warning: Option<String>,
-    /// Whether the head is kept, and not one that `wgr` trained.
-    is_foreign: bool,
+    /// Whether it was trained on conversations as the model's chat template shows them.
+    shows_chats: bool,
 }
 
 impl HeadStart {
     fn of(source: &Checkpoint, config: &TrainConfig, new_head: bool) -> Result<Self> {
         let (objective, levels) = (config.objective, config.levels);
         let wanted = objective.logits(levels as usize);
-        let meaning = Head { objective, levels, biases: vec![] }.meaning();
+        let head = Head { objective, levels, biases: vec![] };
+        let meaning = head.meaning();
         let written = Head::written(source)?;
         let found = source.info(HEAD).map(|info| info.shape[0]);
         let new = |why: String| format!("new, {wanted} outputs, {meaning} ({why})");
@@ -247,7 +248,7 @@ impl HeadStart {
                 return Ok(Self {
                     words: format!("kept: {HEAD} with {outputs} outputs, {meaning}{before}"),
                     warning: None,
-                    is_foreign: written.is_none(),
+                    shows_chats: head.is_of_another_method(source)?,
                 });
             }
             Some(outputs) => (
@@ -260,7 +261,7 @@ impl HeadStart {
                 (new(format!("the model has no {HEAD}")), warning)
             }
         };
-        Ok(Self { words, warning, is_foreign: false })
+        Ok(Self { words, warning, shows_chats: false })
     }
 }
 

@@ -197,12 +197,12 @@ fn a_reward_model_can_be_the_judge() {
     let judge = Tiny::new(Family::Llama, fields, crate::model::Dtype::F32);
     let template = place.path("template.jinja");
     std::fs::write(&template, "{{ query }}: {{ response }}").unwrap();
-    let mut config = OnlineConfig { reward: judge.source(), template: Some(template), ..place.config(7, 2) };
+    let head = Some(HeadReading::Ordinal);
+    let mut config = OnlineConfig { reward: judge.source(), template: Some(template), head, ..place.config(7, 2) };
     config.trainer.batch_size = 4;
     let summary = pollster::block_on(super::train(&GPU, &config, &mut Silent)).unwrap();
     assert_eq!(summary.steps, 2);
-    let model =
-        RewardModel::open(&judge.source(), config.template.as_deref(), 4096, Some(HeadReading::Ordinal)).unwrap();
+    let model = RewardModel::open(&judge.source(), config.template.as_deref(), 4096, head).unwrap();
     let mut rewards = ModelRewards::load(&GPU, &model, &mut Silent).unwrap();
     for rollout in read(&config.trainer.output, ROLLOUTS).unwrap().iter().step_by(7) {
         let ask = crate::data::prompts::Ask::Text(rollout.prompt.as_str().unwrap().into());
