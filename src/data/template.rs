@@ -120,12 +120,12 @@ impl Template {
 
     /// What of an exchange the template cannot show, as it never mentions it: fields of messages, inputs of the row.
     pub fn hidden<'a>(&self, exchange: &'a Exchange) -> Vec<&'a str> {
+        if let Form::Chat(template) = &self.form {
+            return template.hidden(exchange.messages(), &exchange.inputs);
+        }
         let fields = exchange.messages().flat_map(Message::extra_fields);
-        let shows = |name: &str| match &self.form {
-            Form::Prompt(_) => self.source.contains(name),
-            Form::Chat(template) => template.mentions(name),
-        };
-        let mut hidden: Vec<&str> = fields.chain(exchange.inputs.names()).filter(|name| !shows(name)).collect();
+        let names = fields.chain(exchange.inputs.names());
+        let mut hidden: Vec<&str> = names.filter(|name| !self.source.contains(name)).collect();
         hidden.sort_unstable();
         hidden.dedup();
         hidden

@@ -130,6 +130,14 @@ impl TokenizerFiles {
         Ok(vec![])
     }
 
+    /// The configuration of the tokenizer, with its place; nothing where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn configuration(&self) -> Result<Option<(PathBuf, Value)>> {
+        self.json(TOKENIZER_CONFIG)
+    }
+
     /// The special tokens.
     ///
     /// # Errors
