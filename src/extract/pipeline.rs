@@ -121,6 +121,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let annotator = tools::annotator(gpu, config, labels)?;
         let miner = tools::miner(gpu, config)?;
+        annotator.reading().iter().for_each(|reading| observer.note(&reading.to_string()));
         if miner.is_none() {
             observer.note("nothing will be mined: no --embedder is named");
         }

@@ -55,6 +55,13 @@ fn write(checkpoint: &Checkpoint, source: &str, output: &Path, dtype: Option<Dty
     if checkpoint.is_new() {
         return Err(Error::input(source, "has no weights to convert", ""));
     }
+    let unread: Vec<&str> = checkpoint.unread(checkpoint.config().num_labels.is_none()).collect();
+    // A classifier may keep the causal head it once had.
+    let lost: Vec<&str> =
+        unread.into_iter().filter(|name| !["lm_head.weight", "score.weight", "score.bias"].contains(name)).collect();
+    if !lost.is_empty() {
+        tracing::warn!("{source}: tensors that are not part of the architecture are not written: {}", lost.join(", "));
+    }
     match (format, dtype) {
         (Format::HuggingFace, Some(Dtype::Quantized(_))) => {
             Err(Error::input("--dtype", "model directories hold no quantised weights", "take f32, f16 or bf16"))
