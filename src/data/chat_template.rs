@@ -356,7 +356,7 @@ mod tests {
             |name: &str, source: &str| NamedTemplate { name: name.into(), at: name.into(), source: source.into() };
         let both = vec![named("default", "d"), named("tool_use", "t")];
         let template = ChatTemplate::compile(both, &SpecialTokens::new()).unwrap();
-        let inputs = TemplateInputs { tools: Some(json!([{}])), ..TemplateInputs::default() };
+        let inputs = TemplateInputs { tools: Some(vec![json!({})]), ..TemplateInputs::default() };
         assert_eq!(template.render(&[], &inputs, false).unwrap(), "t");
         assert_eq!(rendered(&template, &[], false).unwrap(), "d");
         let error = ChatTemplate::compile(vec![named("rag", "")], &SpecialTokens::new()).unwrap_err().to_string();

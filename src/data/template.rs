@@ -266,7 +266,7 @@ mod tests {
         let fields = called.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         let mut exchange = exchange(&[]);
         exchange.history.push(Message::with_fields(Role::Assistant, "a".into(), fields));
-        exchange.inputs.tools = Some(serde_json::json!([]));
+        exchange.inputs.tools = Some(vec![]);
         assert_eq!(Template::builtin().hidden(&exchange), ["name", "tool_calls", "tools"]);
         let shows = compiled("{% for m in messages %}{{ m.tool_calls }}{{ tools }}{% endfor %}").unwrap();
         assert_eq!(shows.hidden(&exchange), ["name"]);

@@ -213,7 +213,7 @@ mod tests {
         let named =
             json!({"chat_template": [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]});
         let config = ("tokenizer_config.json", named.to_string());
-        assert_eq!(names(&files(&[config.clone()]).1), [pair("tool_use", "t"), pair("default", "d")]);
+        assert_eq!(names(&files(std::slice::from_ref(&config)).1), [pair("tool_use", "t"), pair("default", "d")]);
         let processor = ("chat_template.json", json!({"chat_template": "p"}).to_string());
         assert_eq!(names(&files(&[config.clone(), processor]).1), [pair("default", "p")]);
         let (jinja, more) =

@@ -82,7 +82,7 @@ pub fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Obs
     let mut run = Run::open(gpu, config, labels, observer)?;
     let mut progress = Progress { total_bytes: reader.total_bytes(), ..Progress::default() };
     let inputs = reader.files().iter().map(|file| file.display().to_string()).collect();
-    while let Some(window) = reader.next() {
+    for window in reader.by_ref() {
         let window = window?;
         progress.bytes += window.bytes_read;
         progress.conversations += (window.conversations.len() + window.irregular.len()) as u64;
