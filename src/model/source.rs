@@ -8,6 +8,7 @@ use hf_hub::{Cache, CacheRepo, Repo};
 
 use super::companions;
 use super::lora::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_FILE};
+use super::weights::TRAVELLING_FILES;
 use super::weights::gguf_split::PartName;
 use crate::{Error, Result};
 
@@ -102,15 +103,9 @@ fn is_hub_name(name: &str) -> bool {
 fn is_wanted(file: &str) -> bool {
     let names = [
         "config.json",
-        "generation_config.json",
         "model.safetensors.index.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.json",
-        "merges.txt",
         "chat_template.jinja",
+        "chat_template.json",
         "modules.json",
         "1_Pooling/config.json",
         "config_sentence_transformers.json",
@@ -122,6 +117,8 @@ fn is_wanted(file: &str) -> bool {
     ];
     let lengths = file.starts_with("sentence_") && file.ends_with("_config.json");
     names.contains(&file)
+        || TRAVELLING_FILES.contains(&file)
+        || file.starts_with("additional_chat_templates/")
         || lengths
         || file.starts_with("model") && file.ends_with(".safetensors") && !file.contains('/')
 }
@@ -173,7 +170,11 @@ fn download(name: &str, cached: &CacheRepo) -> Result<PathBuf, ApiError> {
             repo.download(file)?
         };
     }
-    let missing = || std::io::Error::other("it has no config.json or no safetensors weights");
+    let missing = || {
+        std::io::Error::other(
+            "it has no config.json or no safetensors weights; of a GGUF model, download the file and name that",
+        )
+    };
     cached_snapshot(cached).ok_or_else(|| missing().into())
 }
 
@@ -239,6 +240,11 @@ mod tests {
             "model.safetensors",
             "model-00001-of-00002.safetensors",
             "1_Pooling/config.json",
+            "chat_template.json",
+            "additional_chat_templates/tool_use.jinja",
+            "generation_config.json",
+            "spiece.model",
+            "vocab.txt",
             "wgr_template.jinja",
             "calibration.json",
         ] {
