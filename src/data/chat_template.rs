@@ -94,9 +94,19 @@ impl ChatTemplate {
         self.templates.iter().map(|template| template.source.as_str())
     }
 
-    /// Whether a template mentions a field or variable at all; what it does not mention it cannot show.
-    pub fn mentions(&self, name: &str) -> bool {
-        self.sources().any(|source| source.contains(name))
+    /// What of a conversation the template cannot show, as it never mentions it: fields of messages, inputs of the row.
+    /// Sorted, each once.
+    pub fn hidden<'a>(
+        &self,
+        messages: impl IntoIterator<Item = &'a Message>,
+        inputs: &'a TemplateInputs,
+    ) -> Vec<&'a str> {
+        let fields = messages.into_iter().flat_map(Message::extra_fields);
+        let shows = |name: &str| self.sources().any(|source| source.contains(name));
+        let mut hidden: Vec<&str> = fields.chain(inputs.names()).filter(|name| !shows(name)).collect();
+        hidden.sort_unstable();
+        hidden.dedup();
+        hidden
     }
 
     fn named(&self, name: &str) -> &NamedTemplate {
@@ -337,9 +347,7 @@ mod tests {
             "user:q;assistant:none[f {\"z\": 1, \"a\": [true, null, 0.5]}];tool:r;assistant:a(why);\
              {\"name\": \"f\", \"b\": {}}-False"
         );
-        let unknown: Vec<&str> =
-            messages.iter().flat_map(Message::extra_fields).filter(|f| !template.mentions(f)).collect();
-        assert_eq!(unknown, ["tool_call_id"]);
+        assert_eq!(template.hidden(&messages, &inputs), ["tool_call_id"]);
     }
 
     #[test]
@@ -348,7 +356,7 @@ mod tests {
             |name: &str, source: &str| NamedTemplate { name: name.into(), at: name.into(), source: source.into() };
         let both = vec![named("default", "d"), named("tool_use", "t")];
         let template = ChatTemplate::compile(both, &SpecialTokens::new()).unwrap();
-        let inputs = TemplateInputs { tools: Some(json!([{}])), ..TemplateInputs::default() };
+        let inputs = TemplateInputs { tools: Some(vec![json!({})]), ..TemplateInputs::default() };
         assert_eq!(template.render(&[], &inputs, false).unwrap(), "t");
         assert_eq!(rendered(&template, &[], false).unwrap(), "d");
         let error = ChatTemplate::compile(vec![named("rag", "")], &SpecialTokens::new()).unwrap_err().to_string();

@@ -140,9 +140,9 @@ impl Serialize for Message {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TemplateInputs {
     /// Tools that the model may call.
-    pub tools: Option<Value>,
+    pub tools: Option<Vec<Value>>,
     /// Documents to answer from.
-    pub documents: Option<Value>,
+    pub documents: Option<Vec<Value>>,
     /// Other variables of the template (`chat_template_kwargs`), such as `enable_thinking`.
     pub kwargs: Map<String, Value>,
 }
@@ -155,11 +155,11 @@ impl TemplateInputs {
             None => Ok(None),
             Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
             Some(Value::String(text)) => match serde_json::from_str(&text) {
-                Ok(list @ Value::Array(_)) => Ok(Some(list)),
+                Ok(Value::Array(list)) => Ok(Some(list)),
                 _ => Err(Error::input(at, format!("`{name}` is a text that is no JSON list"), "")),
             },
             Some(Value::Array(list)) if list.is_empty() => Ok(None),
-            Some(list @ Value::Array(_)) => Ok(Some(list)),
+            Some(Value::Array(list)) => Ok(Some(list)),
             Some(other) => Err(Error::input(at, format!("`{name}` is {}, not a list", kind(&other)), "")),
         };
         let (tools, documents) = (list("tools")?, list("documents")?);
@@ -506,7 +506,7 @@ mod tests {
         let expected = vec![system.clone(), user.clone()];
         assert_eq!(with("s".into(), vec![user.clone()]).unwrap(), expected);
         assert_eq!(with("s".into(), expected.clone()).unwrap(), expected);
-        assert_eq!(with("".into(), vec![user.clone()]).unwrap(), [user.clone()]);
+        assert_eq!(with("".into(), vec![user.clone()]).unwrap(), std::slice::from_ref(&user));
         assert!(with("other".into(), expected).unwrap_err().to_string().contains("another text"));
         assert!(with(3.into(), vec![user]).unwrap_err().to_string().contains("`system` is a number"));
     }

@@ -27,6 +27,7 @@ pub mod synthetic;
 pub mod template;
 pub mod tokenize;
 pub mod tokenizer_files;
+pub(crate) mod tokenizer_settings;
 mod truncate;
 
 pub use chat_template::{ChatTemplate, NamedTemplate, SpecialTokens};

@@ -47,7 +47,7 @@ impl RatingScale {
     /// Only one side has a rating, or one is no number of the scale.
     pub(super) fn take(self, at: &str, fields: &mut Map<String, Value>) -> Result<Option<[f64; 2]>> {
         let is_given = |name: &&str| fields.get(*name).is_some_and(|value| !value.is_null());
-        let Some(names) = COLUMNS.into_iter().find(|names| names.iter().any(|name| is_given(&name))) else {
+        let Some(names) = COLUMNS.into_iter().find(|names| names.iter().any(is_given)) else {
             return Ok(None);
         };
         let mut rating = |name: &str| match take(fields, name) {

@@ -55,22 +55,22 @@ impl ReadReport {
     /// What there is to say of it, a line each.
     pub fn notes(&self) -> Vec<String> {
         let mut lines = vec![];
-        let mut counted = |count: usize, line: &str| {
+        let mut counted = |count: usize, what: &str| {
             if count > 0 {
-                lines.push(format!("{count} {line}"));
+                lines.push(format!("{what}: {count}"));
             }
         };
-        counted(self.lone_surrogates, "rows hold half a surrogate pair (an emoji cut in two), read as U+FFFD");
-        counted(self.joined_contents, "messages give their content in parts, which were joined");
+        counted(self.lone_surrogates, "rows with half a surrogate pair (an emoji cut in two), read as U+FFFD");
+        counted(self.joined_contents, "messages whose content came in parts, which were joined");
         counted(
             self.repeated_prompts,
-            "pairs repeat the messages of their prompt in both completions; they are shown once",
+            "pairs whose completions repeat the messages of their prompt, which are shown once",
         );
-        counted(self.rated_pairs, "pairs with ratings became two rated rows each");
+        counted(self.rated_pairs, "pairs of rated responses, which became two rows each");
         counted(
             self.repeated_texts,
-            "pairs of strings begin both completions with their prompt, which the model sees twice; drop the column \
-             `prompt` if that is not meant (warning)",
+            "warning: pairs of strings whose completions both begin with the prompt, which the model therefore sees twice; \
+             drop the column `prompt` if that is not meant",
         );
         if !self.translated_roles.is_empty() {
             let role = |(name, count): (&String, &usize)| {
@@ -82,7 +82,7 @@ impl ReadReport {
         }
         for (file, count) in &self.shared_ids {
             lines.push(format!(
-                "{file}: {count} ids were used in an earlier file, too; the file's name was put before them"
+                "{file}: ids that an earlier file has, too, and that got this file's name before them: {count}"
             ));
         }
         for (file, columns) in &self.unused_columns {
@@ -128,7 +128,7 @@ mod tests {
         report.unused("a.jsonl", json!({"b": 1}).as_object().unwrap());
         report.unused_columns("c.parquet", []);
         let notes = report.notes();
-        assert!(notes[0].starts_with("2 rows hold half a surrogate pair"), "{notes:?}");
+        assert!(notes[0].starts_with("rows with half a surrogate pair") && notes[0].ends_with(": 2"), "{notes:?}");
         assert_eq!(notes[1], "roles of messages were read as follows: \"gpt\" as assistant (2)");
         assert_eq!(notes[2..], ["a.jsonl: columns not used: b, x"]);
     }

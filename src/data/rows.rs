@@ -300,12 +300,12 @@ fn rated(
 /// Messages win over `text`: rows that carry both hold the conversation and a rendering of it.
 fn parse_content(at: &str, fields: &mut Map<String, Value>, report: &mut ReadReport) -> Result<Content> {
     let is_given = |name: &&str| fields.get(*name).is_some_and(|value| !value.is_null());
-    if ["chosen", "rejected"].iter().any(|name| is_given(&name)) {
+    if ["chosen", "rejected"].iter().any(is_given) {
         return Ok(Content::Pair(Preference::parse(at, fields, report)?));
     }
     // A column of another name may hold an id of the conversation.
     let holds_messages = |name: &&str| *name == CONVERSATION[0] || fields.get(*name).is_some_and(Value::is_array);
-    if let Some(name) = CONVERSATION.into_iter().filter(|name| is_given(&name)).find(holds_messages) {
+    if let Some(name) = CONVERSATION.into_iter().filter(|name| is_given(name)).find(holds_messages) {
         let messages = take(fields, name).unwrap_or_default();
         let mut conversation = parse_history(at, take(fields, "history"), report)?;
         conversation.extend(parse_messages(at, name, messages, report)?);

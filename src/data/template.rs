@@ -120,12 +120,12 @@ impl Template {
 
     /// What of an exchange the template cannot show, as it never mentions it: fields of messages, inputs of the row.
     pub fn hidden<'a>(&self, exchange: &'a Exchange) -> Vec<&'a str> {
+        if let Form::Chat(template) = &self.form {
+            return template.hidden(exchange.messages(), &exchange.inputs);
+        }
         let fields = exchange.messages().flat_map(Message::extra_fields);
-        let shows = |name: &str| match &self.form {
-            Form::Prompt(_) => self.source.contains(name),
-            Form::Chat(template) => template.mentions(name),
-        };
-        let mut hidden: Vec<&str> = fields.chain(exchange.inputs.names()).filter(|name| !shows(name)).collect();
+        let names = fields.chain(exchange.inputs.names());
+        let mut hidden: Vec<&str> = names.filter(|name| !self.source.contains(name)).collect();
         hidden.sort_unstable();
         hidden.dedup();
         hidden
@@ -266,7 +266,7 @@ mod tests {
         let fields = called.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         let mut exchange = exchange(&[]);
         exchange.history.push(Message::with_fields(Role::Assistant, "a".into(), fields));
-        exchange.inputs.tools = Some(serde_json::json!([]));
+        exchange.inputs.tools = Some(vec![]);
         assert_eq!(Template::builtin().hidden(&exchange), ["name", "tool_calls", "tools"]);
         let shows = compiled("{% for m in messages %}{{ m.tool_calls }}{{ tools }}{% endfor %}").unwrap();
         assert_eq!(shows.hidden(&exchange), ["name"]);

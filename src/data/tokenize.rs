@@ -80,26 +80,33 @@ pub struct EncodingReport {
 }
 
 impl EncodingReport {
+    /// Counts what a row brings in vain, each name once.
+    pub fn count_hidden<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        for name in names {
+            *self.hidden_fields.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+
     /// What there is to say of it beside what was cut, a line each.
     pub fn notes(&self) -> Vec<String> {
         let mut lines = vec![];
         if self.doubled_bos > 0 {
             lines.push(format!(
-                "warning: {} texts begin with two bos tokens: they bring the one that the tokenizer adds",
+                "warning: texts that begin with two bos tokens, as they bring the one that the tokenizer adds: {}",
                 self.doubled_bos
             ));
         }
         if self.pad_at_end > 0 {
             lines.push(format!(
-                "warning: {} rows end with the model's pad token; their scores are read from it, while transformers passes \
-                 over it and reads them one token earlier",
+                "warning: rows that end with the model's pad token, from which their scores are read here, while transformers \
+                 passes over it and reads one token earlier: {}",
                 self.pad_at_end
             ));
         }
         if !self.hidden_fields.is_empty() {
             let fields: Vec<String> =
-                self.hidden_fields.iter().map(|(name, rows)| format!("{name} (in {rows} rows)")).collect();
-            lines.push(format!("warning: the template does not show what the rows bring as {}", fields.join(", ")));
+                self.hidden_fields.iter().map(|(name, rows)| format!("{name} (rows: {rows})")).collect();
+            lines.push(format!("warning: the template does not show what rows bring as {}", fields.join(", ")));
         }
         lines
     }

@@ -130,6 +130,14 @@ impl TokenizerFiles {
         Ok(vec![])
     }
 
+    /// The configuration of the tokenizer, with its place; nothing where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn configuration(&self) -> Result<Option<(PathBuf, Value)>> {
+        self.json(TOKENIZER_CONFIG)
+    }
+
     /// The special tokens.
     ///
     /// # Errors
@@ -205,7 +213,7 @@ mod tests {
         let named =
             json!({"chat_template": [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]});
         let config = ("tokenizer_config.json", named.to_string());
-        assert_eq!(names(&files(&[config.clone()]).1), [pair("tool_use", "t"), pair("default", "d")]);
+        assert_eq!(names(&files(std::slice::from_ref(&config)).1), [pair("tool_use", "t"), pair("default", "d")]);
         let processor = ("chat_template.json", json!({"chat_template": "p"}).to_string());
         assert_eq!(names(&files(&[config.clone(), processor]).1), [pair("default", "p")]);
         let (jinja, more) =

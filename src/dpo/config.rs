@@ -10,7 +10,7 @@ use crate::objective::PreferenceLoss;
 use crate::train::TrainerConfig;
 
 /// The margin that `simpo` asks for where none is named: that of TRL.
-pub const SIMPO_GAMMA: f64 = 0.5;
+const SIMPO_GAMMA: f64 = 0.5;
 
 /// Settings of `wgr dpo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct DpoConfig {
     pub label_smoothing: f64,
     /// Weight of the token-mean negative log-likelihood of the chosen completion.
     pub sft_weight: f64,
-    /// The margin that `simpo` asks for, [`SIMPO_GAMMA`] when absent; no other loss has one.
+    /// The margin that `simpo` asks for, 0.5 when absent; no other loss has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub simpo_gamma: Option<f64>,
     /// Peak learning rate.

@@ -127,7 +127,7 @@ impl PairReport {
         ];
         let told = faults.iter().filter_map(|(fault, what)| Some(format!("warning: {}", fault.told(what)?)));
         let hidden = self.hidden_fields.iter().map(|(name, pairs)| {
-            format!("warning: {pairs} pairs bring `{name}`, which the chat template does not show")
+            format!("warning: pairs with `{name}`, which the chat template does not show: {pairs}")
         });
         told.chain(hidden).collect()
     }
@@ -267,9 +267,9 @@ impl PairEncoder {
             preference => Some(self.text(&at, preference)?),
         };
         if let (Some(template), Preference::Chat { prompt, chosen, rejected, inputs }) = (&self.template, preference) {
-            let fields = [prompt, chosen, rejected].into_iter().flatten().flat_map(Message::extra_fields);
-            let hidden = fields.chain(inputs.names()).filter(|name| !template.mentions(name));
-            report.hidden_fields.extend(hidden.map(|name| (name.to_owned(), 1)));
+            let messages = [prompt, chosen, rejected].into_iter().flatten();
+            let hidden = template.hidden(messages, inputs);
+            report.hidden_fields.extend(hidden.into_iter().map(|name| (name.to_owned(), 1)));
         }
         let Some(text) = text.filter(|text| !text.chosen.is_empty() && !text.rejected.is_empty()) else {
             report.empty.add(&row.id);

@@ -82,7 +82,7 @@ pub fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Obs
     let mut run = Run::open(gpu, config, labels, observer)?;
     let mut progress = Progress { total_bytes: reader.total_bytes(), ..Progress::default() };
     let inputs = reader.files().iter().map(|file| file.display().to_string()).collect();
-    while let Some(window) = reader.next() {
+    for window in reader.by_ref() {
         let window = window?;
         progress.bytes += window.bytes_read;
         progress.conversations += (window.conversations.len() + window.irregular.len()) as u64;
@@ -121,6 +121,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let annotator = tools::annotator(gpu, config, labels)?;
         let miner = tools::miner(gpu, config)?;
+        annotator.reading().iter().for_each(|reading| observer.note(&reading.to_string()));
         if miner.is_none() {
             observer.note("nothing will be mined: no --embedder is named");
         }

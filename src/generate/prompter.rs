@@ -1,8 +1,11 @@
 //! Prompts as tokens: through the model's own chat template, or as they stand.
 
+use std::collections::BTreeMap;
+
 use tokenizers::Tokenizer;
 
 use crate::data::prompts::{Ask, Prompt};
+use crate::data::tokenizer_files::special_token;
 use crate::data::{ChatTemplate, Message, Role};
 use crate::model::Checkpoint;
 use crate::{Error, Result};
@@ -25,6 +28,9 @@ impl Prompter {
         let mut tokenizer = checkpoint.tokenizer()?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| Error::input(&at, e.to_string(), ""))?;
+        let tokens = checkpoint.special_tokens()?;
+        let bos = special_token(&tokens, "bos_token").and_then(|token| tokenizer.token_to_id(token));
+        let bos = bos.or(checkpoint.config().bos_token_id);
         let template = match raw {
             true => None,
             false => {
@@ -33,7 +39,7 @@ impl Prompter {
                 Some(template.ok_or_else(|| Error::input(&at, "has no chat template", hint))?)
             }
         };
-        Ok(Self { tokenizer, template, bos: checkpoint.config().bos_token_id })
+        Ok(Self { tokenizer, template, bos })
     }
 
     /// The tokenizer, without padding and truncation.
@@ -42,7 +48,7 @@ impl Prompter {
     }
 
     /// The tokens of a prompt. A rendered conversation brings its special tokens along; a text that is continued as it
-    /// stands gets those of the tokenizer, but not a second bos token where it begins with one.
+    /// stands gets those of the tokenizer, too.
     ///
     /// # Errors
     /// The template refuses the conversation; a conversation is to be continued as it stands.
@@ -64,8 +70,36 @@ impl Prompter {
     fn encode(&self, at: &str, text: &str, special: bool) -> Result<Vec<u32>> {
         let encoding = self.tokenizer.encode_fast(text, special);
         let encoding = encoding.map_err(|e| Error::input(at, format!("cannot be tokenized: {e}"), ""))?;
-        let tokens = encoding.get_ids();
-        let doubled = self.bos.is_some_and(|bos| tokens.starts_with(&[bos, bos]));
-        Ok(tokens[usize::from(doubled)..].to_vec())
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// What prompts bring in vain, as the model's chat template does not mention it; a line each.
+    pub fn hidden(&self, prompts: &[Prompt]) -> Vec<String> {
+        let Some(template) = &self.template else { return vec![] };
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for prompt in prompts {
+            let messages = match &prompt.ask {
+                Ask::Text(_) => &[][..],
+                Ask::Chat(messages) => messages,
+            };
+            template
+                .hidden(messages, &prompt.inputs)
+                .into_iter()
+                .for_each(|name| *counts.entry(name).or_default() += 1);
+        }
+        let line = |(name, count)| format!("prompts with `{name}`, which the chat template does not show: {count}");
+        counts.into_iter().map(line).collect()
+    }
+
+    /// What there is to say of prompts that begin with two bos tokens: one of their own and that of the tokenizer.
+    pub fn doubled_bos<'a>(&self, prompts: impl IntoIterator<Item = &'a [u32]>) -> Option<String> {
+        let bos = self.bos?;
+        let doubled = prompts.into_iter().filter(|tokens| tokens.starts_with(&[bos, bos])).count();
+        let line = || {
+            format!(
+                "warning: prompts that begin with two bos tokens, as they bring the one that the tokenizer adds: {doubled}"
+            )
+        };
+        (doubled > 0).then(line)
     }
 }

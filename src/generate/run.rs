@@ -96,6 +96,8 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
     };
     let tokens: Vec<Arc<[u32]>> =
         asked.iter().map(|prompt| Ok(prompter.tokens(prompt)?.into())).collect::<Result<_>>()?;
+    prompter.hidden(&asked).iter().for_each(|line| observer.note(line));
+    prompter.doubled_bos(tokens.iter().map(|tokens| &**tokens)).iter().for_each(|line| observer.note(line));
     let length = longest(&checkpoint, config, &asked, &tokens)?;
     let mut output = match &config.output {
         None => None,

@@ -250,7 +250,7 @@ fn prompts_get_their_special_tokens_once() {
     let [bos, hello] = [0, 262];
     assert_eq!(tokens(false, "hello").unwrap(), [bos, hello]);
     assert_eq!(tokens(true, "hello").unwrap(), [bos, hello]);
-    assert_eq!(tokens(true, "<s>hello").unwrap(), [bos, hello]);
+    assert_eq!(tokens(true, "<s>hello").unwrap(), [bos, bos, hello]);
     std::fs::write(tiny.path("model/tokenizer_config.json"), "{}").unwrap();
     assert!(tokens(false, "hello").unwrap_err().to_string().contains("--raw"));
     assert_eq!(tokens(true, "hello").unwrap(), [bos, hello]);

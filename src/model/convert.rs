@@ -55,6 +55,13 @@ fn write(checkpoint: &Checkpoint, source: &str, output: &Path, dtype: Option<Dty
     if checkpoint.is_new() {
         return Err(Error::input(source, "has no weights to convert", ""));
     }
+    let unread: Vec<&str> = checkpoint.unread(checkpoint.config().num_labels.is_none()).collect();
+    // A classifier may keep the causal head it once had.
+    let lost: Vec<&str> =
+        unread.into_iter().filter(|name| !["lm_head.weight", "score.weight", "score.bias"].contains(name)).collect();
+    if !lost.is_empty() {
+        tracing::warn!("{source}: tensors that are not part of the architecture are not written: {}", lost.join(", "));
+    }
     match (format, dtype) {
         (Format::HuggingFace, Some(Dtype::Quantized(_))) => {
             Err(Error::input("--dtype", "model directories hold no quantised weights", "take f32, f16 or bf16"))
@@ -120,11 +127,12 @@ fn to_gguf(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Resu
         serde_json::from_slice(bytes)
             .map_err(|error| Error::input(format!("{at}/{name}"), format!("is not valid JSON: {error}"), ""))
     };
-    let tokenizer = json("tokenizer.json")?;
-    if tokenizer.is_null() {
-        let hint = "a GGUF file holds its tokenizer";
-        return Err(Error::input(format!("{at}/tokenizer.json"), "is missing", hint));
-    }
+    // As it is used: what its configuration changes has no other place in a GGUF file.
+    let used = checkpoint.tokenizer()?.to_string(false);
+    let tokenizer: Value = used
+        .map_err(|e| e.to_string())
+        .and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string()))
+        .map_err(|problem| Error::input(format!("{at}/tokenizer.json"), problem, ""))?;
     let templates: Vec<(String, String)> =
         checkpoint.chat_templates()?.into_iter().map(|template| (template.name, template.source)).collect();
     let default = templates.iter().find(|(name, _)| name == "default");

@@ -1,6 +1,7 @@
 //! How a model is read, in one line: its template, its head, the tokens around a sequence, and what of it is not used.
 
 use std::fmt;
+use std::ops::Not;
 
 use serde::Serialize;
 use tokenizers::Tokenizer;
@@ -51,6 +52,9 @@ pub struct Reading {
     /// What a wrapper had put before the names of all tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed_prefix: Option<String>,
+    /// Whether the model brings code of its own (`auto_map`), which is not run.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub ignores_code: bool,
     /// Tensors that nothing reads.
     pub unused_weights: Vec<String>,
 }
@@ -85,6 +89,7 @@ impl Reading {
             pad_token: config.pad_token_id.or(id("pad_token")).map(token),
             end_tokens: checkpoint.end_tokens()?.into_iter().map(token).collect(),
             removed_prefix: checkpoint.prefix().map(str::to_owned),
+            ignores_code: config.extra("auto_map").is_some(),
             unused_weights: unused.map(str::to_owned).collect(),
             head,
         })
@@ -120,6 +125,9 @@ impl fmt::Display for Reading {
         )?;
         if let Some(prefix) = &self.removed_prefix {
             write!(f, "; the prefix {prefix:?} was taken off the names of the weights")?;
+        }
+        if self.ignores_code {
+            f.write_str("; the model's own code (auto_map) is not run")?;
         }
         if !self.unused_weights.is_empty() {
             let shown = self.unused_weights.len().min(SHOWN);

@@ -21,6 +21,11 @@ pub struct Head {
     pub biases: Vec<f32>,
 }
 
+/// A number of outputs, in words.
+pub fn outputs(count: usize) -> String {
+    format!("{count} output{}", if count == 1 { "" } else { "s" })
+}
+
 /// How the user says a head is to be read, where its configuration does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -69,7 +74,8 @@ impl Head {
         if let Some(head) = Self::written(checkpoint)? {
             let expected = head.objective.logits(head.levels as usize);
             if expected != outputs {
-                let problem = format!("says {expected} outputs, but score.weight has {outputs}");
+                let problem =
+                    format!("says {}, but score.weight has {}", self::outputs(expected), self::outputs(outputs));
                 return Err(Error::input(at(checkpoint), problem, "configuration and weights do not belong together"));
             }
             let is_scalar = !head.objective.has_thresholds();
@@ -82,7 +88,7 @@ impl Head {
         let evidence = Evidence::of(checkpoint);
         match (chosen, outputs) {
             (Some(HeadReading::Scalar), 2..) => {
-                let problem = format!("is for heads of one logit; score.weight has {outputs} outputs");
+                let problem = format!("is for heads of one logit; score.weight has {}", self::outputs(outputs));
                 Err(Error::input(flag(chosen), problem, "take --head ordinal if they are thresholds"))
             }
             (Some(HeadReading::Scalar), _) => Ok((Self::scalar(), "as --head says".into())),
@@ -246,7 +252,9 @@ mod tests {
         let changes = json!({"num_labels": 3, "wgr": head});
         assert_eq!(read(changes.clone(), 3, None).unwrap().objective, Objective::Corn);
         assert!(read(changes.clone(), 3, Some(HeadReading::Scalar)).unwrap_err().to_string().contains("contradicts"));
-        assert!(read(changes, 1, None).unwrap_err().to_string().contains("says 3 outputs"));
+        assert!(
+            read(changes, 1, None).unwrap_err().to_string().contains("says 3 outputs, but score.weight has 1 output")
+        );
         let pairwise = json!({"wgr": {"objective": "pairwise", "levels": 4}});
         assert!(read(pairwise.clone(), 1, Some(HeadReading::Ordinal)).is_err());
         assert_eq!(read(pairwise, 1, Some(HeadReading::Scalar)).unwrap().objective, Objective::Pairwise);

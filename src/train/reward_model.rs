@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 use super::calibration::ModelCalibration;
 use super::config::Checkpointing;
-use super::head::{Head, HeadReading};
+use super::head::{self, Head, HeadReading};
 use super::inputs;
 use super::observer::Observer;
 use super::step::logits;
@@ -48,7 +48,8 @@ impl RewardModel {
         let shows_chats = head.is_of_another_method(&source)?;
         let (template, whose) = inputs::template(template, &source, shows_chats)?;
         let bias = if source.contains(HEAD_BIAS) { " and a bias" } else { "" };
-        let words = format!("kept: {HEAD} with {outputs} outputs{bias}, {} ({evidence})", head.meaning());
+        let count = head::outputs(outputs);
+        let words = format!("kept: {HEAD} with {count}{bias}, {} ({evidence})", head.meaning());
         let reading = Reading::of(&source, whose, Some(words))?;
         let encoder = inputs::encoder(&source, template, max_length, source.config().pad_token_id)?;
         Ok(Self { source, head, outputs, encoder, reading })

@@ -19,7 +19,7 @@ use super::calibration::ModelCalibration;
 use super::config::TrainConfig;
 use super::course::{self, Course, Method, Taken};
 use super::evaluation::{Evaluated, evaluate};
-use super::head::Head;
+use super::head::{Head, outputs};
 use super::inputs;
 use super::observer::{Observer, TrainSummary};
 use super::output;
@@ -234,26 +234,26 @@ impl HeadStart {
         let meaning = head.meaning();
         let written = Head::written(source)?;
         let found = source.info(HEAD).map(|info| info.shape[0]);
-        let new = |why: String| format!("new, {wanted} outputs, {meaning} ({why})");
+        let new = |why: String| format!("new, {}, {meaning} ({why})", outputs(wanted));
         let replaced = |what: String| Some(format!("warning: {what} is not used: the head is drawn anew"));
         let (words, warning) = match found {
             _ if source.is_new() => (new("the model has no weights".into()), None),
             Some(_) if new_head => (new("as --new-head says".into()), None),
-            Some(outputs) if outputs == wanted => {
+            Some(found) if found == wanted => {
                 let before = match &written {
                     Some(head) if head.objective != objective => format!("; it was trained with {}", head.objective),
                     Some(_) => String::new(),
                     None => "; it is from elsewhere".into(),
                 };
                 return Ok(Self {
-                    words: format!("kept: {HEAD} with {outputs} outputs, {meaning}{before}"),
+                    words: format!("kept: {HEAD} with {}, {meaning}{before}", outputs(found)),
                     warning: None,
                     shows_chats: head.is_of_another_method(source)?,
                 });
             }
-            Some(outputs) => (
-                new(format!("{HEAD} has {outputs} outputs")),
-                replaced(format!("{HEAD} of the model, with {outputs} outputs,")),
+            Some(found) => (
+                new(format!("{HEAD} has {}", outputs(found))),
+                replaced(format!("{HEAD} of the model, with {},", outputs(found))),
             ),
             None => {
                 let others: Vec<&str> = source.unread(false).filter(|name| *name != OUTPUT).collect();

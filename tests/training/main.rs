@@ -3,6 +3,7 @@
 mod calibration;
 mod evaluating;
 mod faults;
+mod foreign;
 mod harness;
 mod lora;
 mod memory;

@@ -172,6 +172,68 @@ fn irregular_rows_are_counted_and_end_nothing() {
 }
 
 #[test]
+fn files_may_share_ids_and_roles_and_parts_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |id: u32| {
+        format!(
+            "{}\n",
+            json!({"id": id, "extra": 1, "system": "s", "conversation": [
+        {"role": "User", "content": [{"type": "text", "text": "a"}, "b"]}, {"role": "assistant", "content": null}]})
+        )
+    };
+    let a = file(&folder, "a.jsonl", line(1) + &line(1));
+    let b = file(&folder, "b.jsonl", line(1) + &line(2));
+    let mut reader = Reader::open(&[a, b.clone()]).unwrap();
+    let window = reader.next().unwrap().unwrap();
+    let ids: Vec<&str> = window.conversations.iter().map(|conversation| conversation.id.as_str()).collect();
+    assert_eq!((ids, window.irregular.len()), (vec!["1", "b/1", "2"], 1));
+    let said: Vec<&str> = window.conversations[0].messages.iter().map(|message| message.content.as_str()).collect();
+    assert_eq!(said, ["s", "ab", ""]);
+    assert_eq!((reader.report.joined_contents, reader.report.translated_roles["User"]), (4, 4));
+    assert_eq!(reader.report.shared_ids, [(b.display().to_string(), 1)].into());
+    assert!(reader.report.unused_columns.values().all(|names| names.iter().eq(["extra"])));
+}
+
+#[test]
+fn compressed_logs_and_long_ids_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = row("x").to_string().replace("\"x\"", "123456789012345678901234567890");
+    let mut packed = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, text.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    let size = packed.len() as u64;
+    file(&folder, "logs/a.jsonl.gz", packed);
+    let all = read(&[folder.path().join("logs")]).unwrap();
+    assert_eq!((ids(&all), all.bytes_read), (vec!["123456789012345678901234567890"], size));
+}
+
+#[test]
+fn parquet_messages_keep_their_calls_and_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = [
+        json!({"conversation": [{"role": "user", "content": [{"type": "text", "text": "q"}], "tool_calls": null},
+            {"role": "assistant", "content": null, "tool_calls": [{"name": "f", "arguments": "{}"}]}]}),
+        json!({"conversation": [{"role": "user", "content": [{"type": "image", "text": null}]}]}),
+    ];
+    let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let schema = arrow::json::reader::infer_json_schema_from_seekable(Cursor::new(&text), None).unwrap().0;
+    let schema = Arc::new(schema);
+    let batches = ReaderBuilder::new(schema.clone()).build(Cursor::new(&text)).unwrap();
+    let path = folder.path().join("a.parquet");
+    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), schema, None).unwrap();
+    batches.for_each(|batch| writer.write(&batch.unwrap()).unwrap());
+    writer.close().unwrap();
+    let all = read(&[path]).unwrap();
+    let [user, assistant] = &all.conversations[0].messages[..] else { panic!("{all:?}") };
+    assert_eq!((user.content.as_str(), user.extra_fields().count()), ("q", 0));
+    assert_eq!(assistant.to_json()["tool_calls"], json!([{"name": "f", "arguments": "{}"}]));
+    assert_eq!(
+        (reasons(&all), all.irregular[0].problem.as_str()),
+        (vec!["wrong_type"], "message 1 holds a part of type \"image\", which is not text")
+    );
+}
+
+#[test]
 fn odd_texts_stay_usable() {
     let half =
         r#"{"conversation": [{"role": "user", "content": "a \ud83d b"}, {"role": "assistant", "content": null}]}"#;

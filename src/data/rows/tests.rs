@@ -1,6 +1,7 @@
 use super::*;
 use arrow::array::{
-    ArrayRef, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, StructArray, StructBuilder,
+    ArrayRef, BinaryArray, Decimal128Array, Float64Array, Int64Array, LargeBinaryArray, ListBuilder, RecordBatch,
+    StringArray, StringBuilder, StructArray, StructBuilder,
 };
 use arrow::datatypes::{DataType, Field, Fields};
 use std::fs;
@@ -221,6 +222,44 @@ fn parquet_rows_equal_jsonl_rows() {
     // Damage in the middle of a parquet file is an error as well.
     bytes[20..60].fill(0xA5);
     assert!(read(&bytes, Purpose::Levels(4)).is_err());
+}
+
+#[test]
+fn parquet_of_other_tools_is_read() {
+    use parquet::basic::Compression as C;
+    // As ClickHouse writes texts, polars decimals and pandas absent numbers.
+    let decimals = Decimal128Array::from(vec![3, 4]).with_precision_and_scale(38, 0).unwrap();
+    let columns: [(&str, ArrayRef); 4] = [
+        ("id", Arc::new(BinaryArray::from(vec![&b"p"[..], b"q"]))),
+        ("text", Arc::new(LargeBinaryArray::from(vec![&b"t"[..], "\u{e9}".as_bytes()]))),
+        ("label", Arc::new(decimals)),
+        ("rating", Arc::new(Float64Array::from(vec![f64::NAN, 1.0]))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    for codec in [
+        C::UNCOMPRESSED,
+        C::SNAPPY,
+        C::LZ4,
+        C::LZ4_RAW,
+        C::BROTLI(Default::default()),
+        C::ZSTD(Default::default()),
+        C::GZIP(Default::default()),
+    ] {
+        let properties = parquet::file::properties::WriterProperties::builder().set_compression(codec).build();
+        let mut bytes = Vec::new();
+        let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let row = |id: &str, text: &str, label| Row {
+            id: id.into(),
+            content: Content::Text(text.into()),
+            label: Some(label),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let (rows, report) = read_rows(&[write(dir.path(), "x.parquet", &bytes)], Purpose::Levels(4)).unwrap();
+        assert_eq!(rows, [row("p", "t", 3.0), row("q", "\u{e9}", 4.0)], "{codec}");
+        assert_eq!(report.unused_columns.values().flatten().collect::<Vec<_>>(), ["rating"]);
+    }
 }
 
 #[test]

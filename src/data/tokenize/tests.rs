@@ -128,7 +128,7 @@ fn what_a_row_brings_in_vain_is_counted() {
     let vocabulary = Vocabulary { pad: Some(2), ..vocabulary(257) };
     let encoder = Encoder::new(byte_tokenizer(), "bytes.json", Template::builtin(), 2000, vocabulary).unwrap();
     let Content::Chat(mut exchange) = chat(&[], "q", "r") else { unreachable!() };
-    exchange.inputs.tools = Some(serde_json::json!([{}]));
+    exchange.inputs.tools = Some(vec![serde_json::json!({})]);
     let rows = [row("a", Content::Chat(exchange)), row("b", chat(&[], "q", "r")), row("c", Content::Text("x#".into()))];
     let (examples, report) = encoder.encode(&rows).unwrap();
     assert_eq!((examples[2].sequences[0].last(), report.pad_at_end), (Some(&2), 1));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::data::prompts::Prompt;
-use crate::data::{Content, Example, Row, SpecialTokens, Template, TruncationReport, scoring_batches};
+use crate::data::{Content, EncodingReport, Example, Row, SpecialTokens, Template, TruncationReport, scoring_batches};
 use crate::gpu::Gpu;
 use crate::http::RewardServer;
 use crate::model::classifier::Capacity;
@@ -38,6 +38,11 @@ pub trait Rewards {
     fn cut(&self) -> TruncationReport {
         TruncationReport::default()
     }
+
+    /// What else there is to say of the responses that were rated so far, a line each.
+    fn notes(&self) -> Vec<String> {
+        vec![]
+    }
 }
 
 /// Rewards that are one finite number a response.
@@ -68,7 +73,7 @@ pub struct ModelRewards<'a> {
     model: &'a RewardModel,
     scorer: Scorer<'a>,
     most_tokens: usize,
-    cut: TruncationReport,
+    report: EncodingReport,
 }
 
 impl<'a> ModelRewards<'a> {
@@ -80,7 +85,7 @@ impl<'a> ModelRewards<'a> {
         let most_tokens = model.encoder.max_length();
         let capacity = Capacity { tokens: most_tokens, sequences: BATCH, length: most_tokens };
         let scorer = model.load_for(gpu, capacity, observer)?;
-        Ok(Self { model, scorer, most_tokens, cut: TruncationReport::default() })
+        Ok(Self { model, scorer, most_tokens, report: EncodingReport::default() })
     }
 }
 
@@ -92,7 +97,7 @@ impl Rewards for ModelRewards<'_> {
         };
         let rows = responses.iter().map(row).collect::<Result<Vec<Row>>>()?;
         let (examples, report) = self.model.encoder.encode(&rows)?;
-        self.cut += report.cut;
+        self.report += report;
         let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
         let mut rewards = vec![0.0; rows.len()];
         for batch in scoring_batches(&lengths, BATCH, self.most_tokens) {
@@ -106,7 +111,11 @@ impl Rewards for ModelRewards<'_> {
     }
 
     fn cut(&self) -> TruncationReport {
-        self.cut
+        self.report.cut
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.report.notes()
     }
 }
 
@@ -114,6 +123,7 @@ impl Rewards for ModelRewards<'_> {
 pub struct ServerRewards {
     server: RewardServer,
     template: Template,
+    report: EncodingReport,
 }
 
 impl ServerRewards {
@@ -124,7 +134,7 @@ impl ServerRewards {
     pub fn open(url: &str, template: Option<&Path>) -> Result<Self> {
         let from_file = |path| Template::from_file(path, &SpecialTokens::new());
         let template = template.map_or_else(|| Ok(Template::builtin()), from_file)?;
-        Ok(Self { server: RewardServer::open("--reward", url)?, template })
+        Ok(Self { server: RewardServer::open("--reward", url)?, template, report: EncodingReport::default() })
     }
 }
 
@@ -132,10 +142,18 @@ impl Rewards for ServerRewards {
     async fn rewards(&mut self, responses: &[Response<'_>], go_on: &dyn Fn() -> Result<()>) -> Result<Vec<f64>> {
         let mut rewards = vec![];
         for batch in responses.chunks(BATCH) {
-            let text = |response: &Response| self.template.render(&response.prompt.exchange(response.text)?);
-            let texts = batch.iter().map(text).collect::<Result<Vec<_>>>()?;
+            let mut texts = vec![];
+            for response in batch {
+                let exchange = response.prompt.exchange(response.text)?;
+                self.report.count_hidden(self.template.hidden(&exchange));
+                texts.push(self.template.render(&exchange)?);
+            }
             rewards.extend(self.server.rewards(&texts, go_on)?);
         }
         Ok(rewards)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.report.notes()
     }
 }

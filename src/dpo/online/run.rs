@@ -155,6 +155,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         if summary.cut != TruncationReport::default() {
             observer.note(&format!("what the reward read: {}", summary.cut));
         }
+        self.rewards.notes().iter().for_each(|line| observer.note(&format!("what the reward read: {line}")));
         curves::write(&self.config.trainer.output, &summary)?;
         Ok(summary)
     }

@@ -117,6 +117,7 @@ fn read_tasks(files: &[PathBuf], policy: &Checkpoint, reach: usize, observer: &m
     let is_chat = |prompt: &Prompt| matches!(prompt.ask, Ask::Chat(_));
     let plain = Prompter::new(policy, true)?;
     let chat = asked.iter().any(is_chat).then(|| Prompter::new(policy, false)).transpose()?;
+    chat.iter().flat_map(|prompter| prompter.hidden(&asked)).for_each(|line| observer.note(&line));
     let task = |prompt: Prompt| {
         let prompter = chat.as_ref().filter(|_| is_chat(&prompt)).unwrap_or(&plain);
         let tokens = prompter.tokens(&prompt)?;
@@ -137,7 +138,10 @@ fn read_tasks(files: &[PathBuf], policy: &Checkpoint, reach: usize, observer: &m
             None => Ok(Task { prompt, tokens }),
         }
     };
-    asked.into_iter().map(task).collect()
+    let tasks = asked.into_iter().map(task).collect::<Result<Vec<Task>>>()?;
+    let texts = tasks.iter().filter(|task| !is_chat(&task.prompt)).map(|task| task.tokens.as_slice());
+    plain.doubled_bos(texts).iter().for_each(|line| observer.note(line));
+    Ok(tasks)
 }
 
 /// Writes the trained policy with what a run leaves beside it.

@@ -5,7 +5,7 @@ use twox_hash::XxHash3_128;
 
 use super::work::{Job, Work};
 use super::{Answer, Column, Done, ModelInfo, Origin, Scored, Source};
-use crate::data::{Content, SpecialTokens, Template};
+use crate::data::{Content, EncodingReport, SpecialTokens, Template};
 use crate::evaluate::config::EvalConfig;
 use crate::evaluate::suites::Suite;
 use crate::http::RewardServer;
@@ -43,6 +43,13 @@ impl Server {
         let url = self.server.url();
         let key = |content: &Content| Ok(self.key(url, &self.text(content)?));
         let work = Work::new(suites, key)?;
+        let mut report = EncodingReport::default();
+        for job in work.sets.iter().flatten() {
+            if let Content::Chat(exchange) = job.content {
+                report.count_hidden(self.template.hidden(exchange));
+            }
+        }
+        report.notes().iter().for_each(|line| observer.note(line));
         let missing = work.sets.iter().flatten().filter(|job| !store.contains(job.key)).count();
         let mut progress = ScoreProgress { rows: 0, total: missing, tokens: 0 };
         for (set, jobs) in work.sets.iter().enumerate() {

@@ -16,6 +16,7 @@ use super::report;
 use super::turn::Turn;
 use crate::Result;
 use crate::data::Conversation;
+use crate::model::Reading;
 
 /// The file of an output that holds the answers of models.
 pub const ANSWERS: &str = "answers.jsonl";
@@ -26,6 +27,11 @@ pub const LABELS: &str = "labels.json";
 pub trait Annotator {
     /// How reports and evidence name it: `rules`, `api:<model>`, `local:<model>`, `file:<path>`.
     fn name(&self) -> String;
+
+    /// How the model is read that it runs, if it runs one.
+    fn reading(&self) -> Option<&Reading> {
+        None
+    }
 
     /// Shows it a window of conversations, with the turns that the filters left, before it is asked about any of them.
     fn window(&mut self, _conversations: &[Arc<Conversation>], _kept: &[&Turn]) {}

@@ -14,7 +14,7 @@ use super::gguf_names::{self, ROPE_FACTORS, rotary_rows};
 use super::gguf_split::{self, Part};
 use super::tensors::Tensors;
 use super::writer::CONFIG;
-use crate::data::{ChatTemplate, NamedTemplate, SpecialTokens, TokenizerFiles};
+use crate::data::{ChatTemplate, NamedTemplate, SpecialTokens, TokenizerFiles, tokenizer_settings};
 use crate::files::read_if_there;
 use crate::model::companions;
 use crate::model::config::{ModelConfig, TensorSpec};
@@ -355,7 +355,15 @@ impl Checkpoint {
                 (path.display().to_string(), bytes)
             }
         };
-        Tokenizer::from_bytes(bytes).map_err(|error| Error::input(at, format!("no tokenizer: {error}"), ""))
+        let mut tokenizer =
+            Tokenizer::from_bytes(bytes).map_err(|error| Error::input(at, format!("no tokenizer: {error}"), ""))?;
+        if self.metadata().is_none()
+            && let Some((path, config)) = self.files().configuration()?
+        {
+            let tokens = self.special_tokens()?;
+            tokenizer_settings::apply(&mut tokenizer, &config, &tokens, &path.display().to_string())?;
+        }
+        Ok(tokenizer)
     }
 
     /// What is missing where there is no `tokenizer.json`, and how to get it from what is there.

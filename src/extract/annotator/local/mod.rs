@@ -27,7 +27,7 @@ use crate::extract::feedback::Feedback;
 use crate::extract::report::PAPER_SHARES;
 use crate::extract::turn::Turn;
 use crate::gpu::Gpu;
-use crate::model::Checkpoint;
+use crate::model::{Checkpoint, Reading};
 use crate::store::{Key, Store};
 use crate::{Error, Result};
 
@@ -40,6 +40,7 @@ pub struct Local<'a> {
     refusal: Judge,
     store: Store<String>,
     usage: Usage,
+    reading: Reading,
 }
 
 /// How one question is asked and answered.
@@ -72,6 +73,7 @@ impl<'a> Local<'a> {
         if checkpoint.config().num_labels.is_some() {
             return refuse("is a reward model, which cannot answer");
         }
+        let reading = Reading::of_causal(&checkpoint)?;
         let prompter = Prompter::new(&checkpoint, engine::max_prompt(gpu, &checkpoint))?;
         let turn = without_content();
         let spelling = |question| prompter.spelling(question, &turn);
@@ -84,7 +86,8 @@ impl<'a> Local<'a> {
         let feedback = feedback.calibrated(&PAPER_SHARES, "neutral", &prompter, &mut engine)?;
         let refusal = refusal.calibrated(&[0.5, 0.5], "harmless", &prompter, &mut engine)?;
         let store = Store::open(&output.join(ANSWERS))?;
-        Ok(Self { name: format!("local:{model}"), prompter, engine, feedback, refusal, store, usage: Usage::default() })
+        let (name, usage) = (format!("local:{model}"), Usage::default());
+        Ok(Self { name, prompter, engine, feedback, refusal, store, usage, reading })
     }
 }
 
@@ -197,6 +200,10 @@ fn without_content() -> Turn {
 impl Annotator for Local<'_> {
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn reading(&self) -> Option<&Reading> {
+        Some(&self.reading)
     }
 
     fn feedback(&mut self, turns: &[&Turn], watch: &mut dyn Watch) -> Result<Vec<Verdict<Feedback>>> {
