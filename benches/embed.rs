@@ -4,6 +4,11 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use wgr::extract::embeddings::{Embed, Embedder};
 use wgr::gpu::{AdapterChoice, Gpu};
 
+use self::fetched::fetched;
+
+#[path = "../tests/support/fetched.rs"]
+mod fetched;
+
 /// Queries of 4 to 63 words, half of them shorter than 16, as people write them.
 fn queries() -> Vec<String> {
     let words: Vec<&str> =
@@ -17,12 +22,7 @@ fn queries() -> Vec<String> {
 }
 
 fn embed(criterion: &mut Criterion) {
-    let home = std::env::home_dir().unwrap_or_default().join(".cache/wgr-assets");
-    let model = std::env::var_os("WGR_ASSETS").map_or(home, Into::into).join("minilm");
-    if !model.is_dir() {
-        println!("skipped: no {}", model.display());
-        return;
-    }
+    let Some(model) = fetched("WGR_ASSETS", "minilm") else { return };
     let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).expect("benchmarks need an adapter");
     let mut embedder = Embedder::open(&gpu, &model.display().to_string()).expect("the model is whole");
     let queries = queries();

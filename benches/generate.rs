@@ -12,6 +12,11 @@ use wgr::model::Checkpoint;
 use wgr::model::causal::Causal;
 use wgr::model::parameter::Holding;
 
+use self::fetched::fetched;
+
+#[path = "../tests/support/fetched.rs"]
+mod fetched;
+
 const PROMPT: usize = 32;
 const NEW: usize = 64;
 const ROUNDS: usize = 3;
@@ -28,11 +33,10 @@ impl Watch for Steps {
 }
 
 fn main() -> wgr::Result<()> {
-    let home = std::env::home_dir().unwrap_or_default().join(".cache/wgr-assets");
-    let asset = std::env::var_os("WGR_ASSETS").map_or(home, Into::into).join("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
     // cargo passes flags of its own.
     let model = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let model = model.unwrap_or_else(|| asset.display().to_string());
+    let asset = || Some(fetched("WGR_ASSETS", "smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")?.display().to_string());
+    let Some(model) = model.or_else(asset) else { return Ok(()) };
     let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default()))?;
     let checkpoint = Checkpoint::open(&model)?;
     let (config, tokenizer) = (checkpoint.config(), checkpoint.tokenizer()?);

@@ -38,5 +38,8 @@ pub mod train;
 pub use error::{Error, Result};
 
 #[cfg(test)]
+#[path = "../tests/support/fetched.rs"]
+mod test_files;
+#[cfg(test)]
 #[path = "../tests/support/server.rs"]
 mod test_server;

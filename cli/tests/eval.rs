@@ -7,6 +7,11 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use self::fetched::fetched;
+
+#[path = "../../tests/support/fetched.rs"]
+mod fetched;
+
 fn eval(output: &Path, flags: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wgr"));
     command.arg("eval").args(flags).arg("--output").arg(output).env_remove("WGR_API_KEY").output().unwrap()
@@ -42,11 +47,7 @@ fn pairs(count: usize) -> (TempDir, PathBuf, PathBuf) {
 /// The repository does not hold the benchmark; where it is at hand, the published scores give the published accuracies.
 #[test]
 fn judgebench_gives_the_published_accuracies() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/judgebench");
-    if !data.is_dir() {
-        println!("skipped: no {}", data.display());
-        return;
-    }
+    let Some(data) = fetched("WGR_DATA", "judgebench") else { return };
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("out");
     let suite = format!("judgebench={}", data.join("gpt-4o.jsonl").display());

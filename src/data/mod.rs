@@ -44,26 +44,3 @@ pub use sampler::Sampler;
 pub use template::Template;
 pub use tokenize::{Encoder, EncodingReport, Example, TruncationReport, Vocabulary};
 pub use tokenizer_files::TokenizerFiles;
-
-/// The folder of real data that some tests read, or `None`, said in a line, where there is none.
-#[cfg(test)]
-pub(crate) fn test_data() -> Option<std::path::PathBuf> {
-    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    if !data.is_dir() {
-        println!("skipped: no {}", data.display());
-        return None;
-    }
-    Some(data)
-}
-
-/// A folder of fetched models and tokenizers that some tests read, or `None`, said in a line, where there is none.
-#[cfg(test)]
-fn test_assets(folder: &str) -> Option<std::path::PathBuf> {
-    let home = std::env::home_dir().unwrap_or_default().join(".cache/wgr-assets");
-    let assets = std::env::var_os("WGR_ASSETS").map_or(home, Into::into).join(folder);
-    if !assets.is_dir() {
-        println!("skipped: no {}", assets.display());
-        return None;
-    }
-    Some(assets)
-}

@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn real_templates_render_as_transformers_renders_them() {
-        let Some(tokenizers) = super::super::test_assets("tokenizers") else { return };
+        let Some(tokenizers) = crate::test_files::fetched("WGR_ASSETS", "tokenizers") else { return };
         let messages = [
             Message::new(Role::System, "Be brief."),
             Message::new(Role::User, "Hi <b>"),

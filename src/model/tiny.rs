@@ -8,6 +8,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::weights::{Checkpoint, Dtype, NewTensor, write_model};
 use super::{Family, ModelConfig, TensorSpec};
+use crate::test_files::fetched;
 
 /// Rows of the embedding; a few more than the tokenizer has tokens.
 pub const VOCAB: usize = 266;
@@ -108,19 +109,7 @@ fn tokenizer_config() -> Value {
            "chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}"})
 }
 
-/// A file of the assets, or `None` after saying that it is not there.
-pub fn asset(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("WGR_ASSETS").map(PathBuf::from);
-    let root = root.or_else(|| Some(std::env::home_dir()?.join(".cache/wgr-assets")))?;
-    let path = root.join(name);
-    if !path.exists() {
-        eprintln!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
-
 /// A real model of 135 million weights, in Q4_1.
 pub fn smollm2() -> Option<String> {
-    Some(asset("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")?.display().to_string())
+    Some(fetched("WGR_ASSETS", "smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")?.display().to_string())
 }

@@ -41,6 +41,7 @@ fn an_output_that_would_be_read_is_refused() {
     refused(&log, &["lies in the input"]);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_full_disk_is_an_error_and_leaves_no_rows() {
     // Every write to this device finds the disk full.

@@ -108,7 +108,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn minilm_agrees_with_sentence_transformers() {
-    let Some(path) = asset("minilm") else { return };
+    let Some(path) = fetched("WGR_ASSETS", "minilm") else { return };
     let golden: Value = serde_json::from_str(&fs::read_to_string(folder("minilm.json")).unwrap()).unwrap();
     let texts: Vec<&str> = golden["texts"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
     let expected = Golden::read_file(&folder("minilm.safetensors"));
@@ -128,7 +128,7 @@ fn minilm_agrees_with_sentence_transformers() {
 
 #[test]
 fn another_model_or_another_way_to_run_it_has_another_identity() {
-    let Some(path) = asset("minilm") else { return };
+    let Some(path) = fetched("WGR_ASSETS", "minilm") else { return };
     let gpu = open(Mode::Trusted, None);
     let identity = |path: &Path| Embedder::open(&gpu, path.to_str().unwrap()).unwrap().identity();
     let directory = tempfile::tempdir().unwrap();
@@ -142,7 +142,7 @@ fn another_model_or_another_way_to_run_it_has_another_identity() {
 
 #[test]
 fn minilm_mines_a_turn_on_the_same_topic_and_remembers_its_queries() {
-    let Some(path) = asset("minilm") else { return };
+    let Some(path) = fetched("WGR_ASSETS", "minilm") else { return };
     let queries = [
         "How do I sort a list of dictionaries by a key in Python?",
         "What is the capital of France?",

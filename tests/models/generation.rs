@@ -96,7 +96,7 @@ fn steps_of_one_shape_share_a_recording() {
 
 #[test]
 fn smollm2_knows_the_capital_of_france() {
-    let Some(path) = asset("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
+    let Some(path) = fetched("WGR_ASSETS", "smollm2/SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
     let checkpoint = Checkpoint::open(&path.display().to_string()).unwrap();
     let gpu = open(Mode::Trusted, None);
     let prompter = Prompter::new(&checkpoint, false).unwrap();

@@ -13,22 +13,13 @@ use wgr::objective::Objective;
 use wgr::optimizer::AdamWConfig;
 use wgr::train::{Checkpointing, Stepper};
 
+pub use crate::fetched::fetched;
+
 /// The tiny models of `tests/golden/models.py`.
 pub const MODELS: [&str; 4] = ["llama", "qwen2", "qwen3", "mistral"];
 
 pub fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
-}
-
-/// A fetched model, or `None`, said in a line, where there is none.
-pub fn asset(name: &str) -> Option<PathBuf> {
-    let home = std::env::home_dir().unwrap_or_default().join(".cache/wgr-assets");
-    let path = std::env::var_os("WGR_ASSETS").map_or(home, PathBuf::from).join(name);
-    if !path.exists() {
-        println!("skipped: no {}", path.display());
-        return None;
-    }
-    Some(path)
 }
 
 pub fn open(mode: Mode, limits: Option<Limits>) -> Gpu {

@@ -3,6 +3,8 @@
 
 mod dpo;
 mod encoders;
+#[path = "../support/fetched.rs"]
+mod fetched;
 mod generation;
 mod golden;
 mod harness;

@@ -21,7 +21,7 @@ fn assert_near(what: &str, actual: f32, expected: f64, tolerance: f64) {
 
 #[test]
 fn smollm2_agrees_with_its_reference() {
-    let Some(path) = asset("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
+    let Some(path) = fetched("WGR_ASSETS", "smollm2/SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
     let golden: Value = serde_json::from_str(&std::fs::read_to_string(folder("smollm2.json")).unwrap()).unwrap();
     let prompts = golden["prompts"].as_array().unwrap();
     let ids: Vec<Vec<u32>> =

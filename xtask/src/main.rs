@@ -4,6 +4,7 @@ mod adapter;
 mod demo;
 mod logs;
 mod shaders;
+mod tally;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -33,6 +34,9 @@ enum Task {
     },
     /// Run everything that CI runs
     Test {
+        /// Run only what needs no GPU adapter, where none is to be had: lints, and the tests that compute nothing on one
+        #[arg(long, conflicts_with = "no_install")]
+        no_device: bool,
         /// Name the command that installs a missing software GPU driver instead of running it
         #[arg(long)]
         no_install: bool,
@@ -86,7 +90,8 @@ fn run(task: Task) -> Result<ExitCode> {
             let adapter = adapter::ensure(no_install)?;
             demo::run(&adapter, &output)?;
         }
-        Task::Test { no_install } => return test::run(&adapter::ensure(no_install)?),
+        Task::Test { no_device: true, .. } => return test::run_without_device(),
+        Task::Test { no_install, .. } => return test::run(&adapter::ensure(no_install)?),
         Task::Shaders { directory } => shaders::run(&directory)?,
         Task::Logs { conversations, output, seed, shards, format } => {
             logs::run(conversations, &output, seed, shards, format)?;

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::data::{Role, test_data};
+use crate::data::Role;
+use crate::test_files::fetched;
 use crate::{Error, Result};
 
 /// Everything that an input holds.
@@ -340,7 +341,7 @@ fn a_damaged_row_group_ends_the_run_and_is_named() {
 
 #[test]
 fn real_logs_are_read() {
-    let Some(data) = test_data() else { return };
+    let Some(data) = fetched("WGR_DATA", "") else { return };
     let all = read(&[data.join("conversations")]).unwrap();
     assert_eq!((all.conversations.len(), all.irregular.len()), (700, 0));
     let sharegpt = read(&[data.join("preference/sharegpt_style_dpo_en.json")]).unwrap();

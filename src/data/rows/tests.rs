@@ -264,7 +264,7 @@ fn parquet_of_other_tools_is_read() {
 
 #[test]
 fn real_files_are_read_whole() {
-    let Some(data) = super::super::test_data() else { return };
+    let Some(data) = crate::test_files::fetched("WGR_DATA", "") else { return };
     for (file, purpose, count) in [
         ("ifllm/train.jsonl", Purpose::Levels(5), 1752),
         ("ifllm/pairs_train.jsonl", Purpose::Preference, 557),

@@ -1,6 +1,7 @@
 use super::super::message::{Message, Role};
 use super::super::rows::{Purpose, read_rows};
 use super::*;
+use crate::test_files::fetched;
 
 /// One token a byte, and a `<s>` (id 256) before every text.
 fn byte_tokenizer() -> Tokenizer {
@@ -158,11 +159,10 @@ fn rows_that_cannot_be_encoded_are_named() {
 
 #[test]
 fn real_tokenizers_hold_the_limit_on_real_rows() {
-    let (Some(data), Some(tokenizers)) = (super::super::test_data(), super::super::test_assets("tokenizers")) else {
-        return;
-    };
+    let Some(rows) = fetched("WGR_DATA", "ifllm/dev.jsonl") else { return };
+    let Some(tokenizers) = fetched("WGR_ASSETS", "tokenizers") else { return };
     let files = ["qwen3", "llama3_1"].map(|name| tokenizers.join(name).join("tokenizer.json"));
-    let (rows, _) = read_rows(&[data.join("ifllm/dev.jsonl")], Purpose::Levels(5)).unwrap();
+    let (rows, _) = read_rows(&[rows], Purpose::Levels(5)).unwrap();
     for file in files {
         let encode = |max_length| {
             let tokenizer = Tokenizer::from_file(&file).unwrap();

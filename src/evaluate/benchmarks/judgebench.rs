@@ -59,6 +59,7 @@ mod tests {
     use super::*;
     use crate::evaluate::Bootstrap;
     use crate::evaluate::benchmarks::measure;
+    use crate::test_files::fetched;
     use std::collections::BTreeMap;
 
     fn pair(source: &str, scores: [f64; 2], a_is_better: bool) -> JudgeBenchPair {
@@ -83,8 +84,8 @@ mod tests {
     /// Scores that reward models were published with must give the accuracies that were published with them.
     #[test]
     fn published_scores_give_published_accuracies() {
-        let Some(data) = crate::data::test_data() else { return };
-        let text = std::fs::read_to_string(data.join("judgebench/published_reward_scores.jsonl")).unwrap();
+        let Some(scores) = fetched("WGR_DATA", "judgebench/published_reward_scores.jsonl") else { return };
+        let text = std::fs::read_to_string(scores).unwrap();
         let mut models: BTreeMap<String, Vec<JudgeBenchPair>> = BTreeMap::new();
         for row in text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()) {
             let string = |name: &str| row[name].as_str().unwrap().to_owned();

@@ -648,7 +648,7 @@ fn lists_of_unequal_lengths_are_named() {
 /// The files that are at hand in full read as what they are.
 #[test]
 fn published_files_are_read() {
-    let Some(data) = crate::data::test_data() else { return };
+    let Some(data) = crate::test_files::fetched("WGR_DATA", "") else { return };
     let read = |name, paths: &[&str]| {
         Suite::read(name, &paths.iter().map(|path| data.join(path)).collect::<Vec<_>>()).unwrap()
     };

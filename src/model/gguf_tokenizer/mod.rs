@@ -82,6 +82,7 @@ mod tests {
     use crate::model::weights::gguf::{self, Metadata};
     use crate::model::weights::gguf_writer::{self, Field};
     use crate::model::{ModelConfig, tiny};
+    use crate::test_files::fetched;
 
     pub(super) fn written_and_read(fields: &[(String, Field)]) -> Metadata {
         let (bytes, _) = gguf_writer::header(fields, &[]).unwrap();
@@ -168,7 +169,7 @@ mod tests {
             ),
         ];
         for (name, pre, expected) in cases {
-            let Some(directory) = tiny::asset(&format!("tokenizers/{name}")) else { return };
+            let Some(directory) = fetched("WGR_ASSETS", &format!("tokenizers/{name}")) else { return };
             let json = |file: &str| -> Value {
                 serde_json::from_slice(&std::fs::read(directory.join(file)).unwrap()).unwrap()
             };
