@@ -53,6 +53,7 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
     let source = open_policy(config, resumed.as_deref())?;
     let reading = Reading::of_causal(&source)?;
     observer.note(&reading.to_string());
+    output::note_new(&source, config.trainer.seed, observer);
     let encoder = PairEncoder::new(&source, config.trainer.max_length)?;
     let (pairs, report) = read_pairs(&config.data, &encoder, observer)?;
     let held_out = match config.trainer.eval_data.is_empty() {

@@ -1,7 +1,10 @@
 //! What the settings of a run must satisfy, checked before anything is read or allocated.
 
+use std::path::Path;
+
 use crate::model::lora::Lora;
 use crate::objective::PreferenceLoss;
+use crate::train::output::check_apart;
 use crate::train::validate::{check, given, is_weight, learning_rate};
 use crate::{Error, Result};
 
@@ -16,6 +19,9 @@ impl DpoConfig {
         given("--policy", !self.policy.is_empty())?;
         given("--data", !self.data.is_empty())?;
         self.validate_loss()?;
+        if let Some(reference) = &self.reference {
+            check_apart(&self.trainer.output, Path::new(reference), reference)?;
+        }
         self.adapters()?;
         self.trainer.validate()
     }

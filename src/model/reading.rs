@@ -55,6 +55,9 @@ pub struct Reading {
     /// Whether the model brings code of its own (`auto_map`), which is not run.
     #[serde(skip_serializing_if = "Not::not")]
     pub ignores_code: bool,
+    /// Whether the language-model head is its own although the configuration ties it to the embedding.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub is_untied: bool,
     /// Tensors that nothing reads.
     pub unused_weights: Vec<String>,
 }
@@ -90,6 +93,7 @@ impl Reading {
             end_tokens: checkpoint.end_tokens()?.into_iter().map(token).collect(),
             removed_prefix: checkpoint.prefix().map(str::to_owned),
             ignores_code: config.extra("auto_map").is_some(),
+            is_untied: head.is_none() && checkpoint.is_untied(),
             unused_weights: unused.map(str::to_owned).collect(),
             head,
         })
@@ -125,6 +129,11 @@ impl fmt::Display for Reading {
         )?;
         if let Some(prefix) = &self.removed_prefix {
             write!(f, "; the prefix {prefix:?} was taken off the names of the weights")?;
+        }
+        if self.is_untied {
+            f.write_str(
+                "; lm_head.weight differs from the embedding and is used, although the configuration ties them",
+            )?;
         }
         if self.ignores_code {
             f.write_str("; the model's own code (auto_map) is not run")?;

@@ -11,6 +11,7 @@ use crate::{Error, Result};
 
 use super::config::{TrainConfig, TrainerConfig};
 use super::head::Head;
+use super::observer::Observer;
 use super::saving::latest_checkpoint;
 
 const CONFIG: &str = "config.json";
@@ -49,15 +50,29 @@ pub fn check_head(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<()> {
     Ok(())
 }
 
-/// A new run must not replace the model that it starts from, which the user called `name`.
+/// A new run must not replace the model that it starts from, which the user called `name`, nor the base model of that.
 pub fn check_source(output: &Path, source: &Checkpoint, name: &str) -> Result<()> {
+    check_apart(output, source.path(), name)?;
+    check_apart(output, Path::new(source.base_name()), source.base_name())
+}
+
+/// A run must not replace a model that it needs: the one at `path`, which the user called `name`.
+pub fn check_apart(output: &Path, path: &Path, name: &str) -> Result<()> {
     let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let (source, target) = (resolved(source.path()), resolved(output));
-    if source == target || source == target.join(CONFIG) || source.starts_with(target.join(CHECKPOINTS)) {
+    let (model, target) = (resolved(path), resolved(output));
+    if model == target || model == target.join(CONFIG) || model.starts_with(target.join(CHECKPOINTS)) {
         let at = format!("--output {}", output.display());
         return Err(Error::input(at, format!("holds the model {name}"), "name another directory"));
     }
     Ok(())
+}
+
+/// Says that a run starts from random weights, where its model has none.
+pub fn note_new(source: &Checkpoint, seed: u64, observer: &mut dyn Observer) {
+    if source.is_new() {
+        let place = source.path().display();
+        observer.note(&format!("warning: {place} has no weights; they are drawn at random (--seed {seed})"));
+    }
 }
 
 /// Makes the directory. Where a run starts, what an old one left goes, its configuration and calibration too: until the

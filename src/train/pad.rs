@@ -14,11 +14,12 @@ use crate::model::Checkpoint;
 /// What the names of tokens that nobody writes hold, the likeliest first.
 const IDLE: [&str; 4] = ["pad", "unk", "reserved", "unused"];
 
-/// Settles the pad token with which a model trained on `examples` is saved, and says what was changed.
+/// Settles the pad token with which a model trained on `examples` is saved, and says what was changed. An adapter has it
+/// in its tokenizer; the configuration of its base model stays as it is.
 ///
 /// # Errors
 /// The tokenizer cannot be read.
-pub fn settle(checkpoint: &mut Checkpoint, examples: &[Example]) -> Result<Option<String>> {
+pub fn settle(checkpoint: &mut Checkpoint, examples: &[Example], is_adapter: bool) -> Result<Option<String>> {
     let (tokenizer, tokens) = (checkpoint.tokenizer()?, checkpoint.special_tokens()?);
     let id = |name: &str| special_token(&tokens, name).and_then(|token| tokenizer.token_to_id(token));
     let config = checkpoint.config();
@@ -38,12 +39,19 @@ pub fn settle(checkpoint: &mut Checkpoint, examples: &[Example]) -> Result<Optio
     let chosen = named.chain(IDLE.into_iter().flat_map(idle)).find(is_free);
     let shown = |id: u32| format!("{} ({id})", tokenizer.id_to_token(id).unwrap_or_default());
     let why = match had {
+        Some(had) if had as usize >= config.vocab_size => {
+            format!("as the model's own, {had}, is outside its vocabulary of {}", config.vocab_size)
+        }
         Some(had) => format!("as rows or texts end with {}, the model's own", shown(had)),
         None => "as the model names none".to_owned(),
     };
     let note = match chosen {
         Some(_) if chosen == had => None,
-        Some(chosen) => Some(format!("the pad token is saved as {}, {why}", shown(chosen))),
+        Some(chosen) => {
+            let (shown, base) =
+                (shown(chosen), "; set it as pad_token_id of the base model where PEFT loads the adapter");
+            Some(format!("the pad token is saved as {shown}, {why}{}", if is_adapter { base } else { "" }))
+        }
         None => Some(format!(
             "warning: the model is saved without a pad token, {why} and no token is idle; transformers then takes one row at a \
              time"
@@ -70,7 +78,7 @@ mod tests {
         std::fs::write(&path, config.to_string()).unwrap();
         let mut checkpoint = tiny.open();
         let examples = [Example { id: "a".into(), sequences: vec![vec![5, last]], label: None }];
-        let note = settle(&mut checkpoint, &examples).unwrap();
+        let note = settle(&mut checkpoint, &examples, false).unwrap();
         let files = checkpoint.travelling_files().unwrap();
         let written = files.into_iter().find(|(name, _)| name == "tokenizer_config.json").unwrap().1;
         let written: Value = serde_json::from_slice(&written).unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::data::{Example, Packed, RatingScale, Template};
 use crate::gpu::Gpu;
 use crate::model::causal::OUTPUT;
-use crate::model::classifier::{self, Capacity, HEAD, Loading};
+use crate::model::classifier::{self, Capacity, HEAD, HEAD_BIAS, Loading};
 use crate::model::companions::CALIBRATION;
 use crate::model::lora::Lora;
 use crate::model::{Checkpoint, Reading};
@@ -51,6 +51,7 @@ pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer)
     let (template, whose) = inputs::template(config.template.as_deref(), &source, start.shows_chats)?;
     let reading = Reading::of(&source, whose, Some(start.words))?;
     observer.note(&reading.to_string());
+    output::note_new(&source, config.trainer.seed, observer);
     start.warning.iter().for_each(|line| observer.note(line));
     let encoder = inputs::encoder(&source, template.clone(), config.trainer.max_length, None)?;
     let purpose = inputs::purpose(config.objective, config.levels);
@@ -60,10 +61,7 @@ pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer)
         true => vec![],
         false => inputs::examples(&config.trainer.eval_data, purpose, scale, &encoder, observer)?,
     };
-    // An adapter leaves the configuration of its base model as it is.
-    if lora.is_none()
-        && let Some(line) = pad::settle(&mut source, &examples)?
-    {
+    if let Some(line) = pad::settle(&mut source, &examples, lora.is_some())? {
         observer.note(&line);
     }
     let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
@@ -245,9 +243,17 @@ impl HeadStart {
                     Some(_) => String::new(),
                     None => "; it is from elsewhere".into(),
                 };
+                let has_bias = source.contains(HEAD_BIAS);
+                let and_bias = if has_bias { format!(" and {HEAD_BIAS}") } else { String::new() };
                 return Ok(Self {
-                    words: format!("kept: {HEAD} with {}, {meaning}{before}", outputs(found)),
-                    warning: None,
+                    words: format!("kept: {HEAD}{and_bias} with {}, {meaning}{before}", outputs(found)),
+                    // https://github.com/huggingface/transformers, `GenericForSequenceClassification`: `bias=False`.
+                    warning: has_bias.then(|| {
+                        format!(
+                            "warning: the head has a bias, {HEAD_BIAS}, which is kept and saved; the classifiers of \
+                             transformers have none and leave it out of their scores"
+                        )
+                    }),
                     shows_chats: head.is_of_another_method(source)?,
                 });
             }

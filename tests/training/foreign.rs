@@ -81,7 +81,9 @@ fn a_bias_of_the_head_is_used_and_kept() {
     }
     // Training goes on from it, and gives it a gradient.
     let config = place.run(Objective::Pairwise, 4).with(|c| c.model = model.display().to_string());
-    train(&config, &mut Watch::default()).unwrap();
+    let mut watch = Watch::default();
+    train(&config, &mut watch).unwrap();
+    assert!(watch.notes.iter().any(|note| note.contains("classifiers of transformers have none")), "{:?}", watch.notes);
     let saved = tensors(&config.trainer.output.join("model.safetensors"));
     let (_, bias) = saved.iter().find(|(name, _)| name == "score.bias").unwrap();
     assert!((bias[0] - 2.5).abs() < 0.1, "{bias:?}");
@@ -156,12 +158,54 @@ fn companions_travel_and_no_row_ends_with_the_pad_token() {
     assert!(watch.notes.iter().any(|note| note.contains("the pad token is saved as <unk> (0)")), "{:?}", watch.notes);
     assert_eq!(read(&saved("generation_config.json"))["eos_token_id"], json!([2, 4]));
     assert_eq!(std::fs::read_to_string(saved("additional_chat_templates/rag.jinja")).unwrap(), "r");
+    // An adapter keeps the pad token in its tokenizer, for the model that it is merged into.
+    let adapter = config.with(|c| (c.lora.lora_rank, c.trainer.output) = (Some(2), place.path("adapter")));
+    let mut watch = Watch::default();
+    train(&adapter, &mut watch).unwrap();
+    assert!(watch.notes.iter().any(|note| note.contains("pad_token_id of the base model")), "{:?}", watch.notes);
+    let [from, to] = ["adapter", "merged"].map(|name| place.path(name));
+    wgr::model::convert::merge(from.to_str().unwrap(), &to, None, wgr::model::convert::Format::HuggingFace).unwrap();
+    assert_eq!(read(&to.join("config.json"))["pad_token_id"], 0);
     // Another model in the same output leaves nothing of the first.
     let other = place.model("qwen2").display().to_string();
     train(&config.with(|c| (c.model, c.trainer.force) = (other, true)), &mut Watch::default()).unwrap();
     for name in ["generation_config.json", "chat_template.jinja", "additional_chat_templates"] {
         assert!(!saved(name).exists(), "{name}");
     }
+}
+
+#[test]
+fn adapters_replace_a_model_and_a_model_adapters() {
+    let place = Place::new();
+    let full = place.run(Objective::Ordinal, 4).with(|c| c.trainer.force = true);
+    let adapter = full.with(|c| c.lora.lora_rank = Some(2));
+    for config in [&full, &adapter, &full] {
+        train(config, &mut Watch::default()).unwrap();
+        score(&place.scoring(&config.trainer.output, &labelled(2))).unwrap();
+        let has = |name: &str| config.trainer.output.join(name).exists();
+        let is_adapter = config.lora.lora_rank.is_some();
+        assert_eq!([has("config.json"), has("model.safetensors")], [!is_adapter; 2]);
+        assert_eq!([has("adapter_config.json"), has("adapter_model.safetensors")], [is_adapter; 2]);
+    }
+}
+
+#[test]
+fn weights_under_other_names_are_not_taken_for_none() {
+    let place = Place::new();
+    let config = place.run(Objective::Ordinal, 4);
+    let model = place.model("llama");
+    let [from, to] = ["model.safetensors", "model-00001-of-00002.safetensors"].map(|name| model.join(name));
+    std::fs::rename(from, &to).unwrap();
+    let error = train(&config, &mut Watch::default()).unwrap_err().to_string();
+    assert!(error.contains("but model-00001-of-00002.safetensors (fetch model.safetensors.index.json"), "{error}");
+    std::fs::remove_file(&to).unwrap();
+    let mut watch = Watch::default();
+    train(&config, &mut watch).unwrap();
+    assert!(
+        watch.notes.iter().any(|note| note.contains("has no weights; they are drawn at random")),
+        "{:?}",
+        watch.notes
+    );
 }
 
 #[test]

@@ -102,6 +102,17 @@ fn bad_input_does_not_cost_the_old_run_that_force_would_replace() {
         });
         refused(&itself, &["--output", "holds the model"]);
     }
+    // Nor is it written over the model under its adapters.
+    let adapter = config.with(|c| {
+        c.model = c.trainer.output.display().to_string();
+        (c.lora.lora_rank, c.trainer.output) = (Some(2), place.path("adapter"));
+    });
+    train(&adapter, &mut Watch::default()).unwrap();
+    let over_base = config.with(|c| {
+        (c.lora.lora_rank, c.trainer.force) = (Some(2), true);
+        c.model = adapter.trainer.output.display().to_string();
+    });
+    refused(&over_base, &["--output", "holds the model"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Settings of `wgr dpo --online`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use crate::generate::Sampling;
 use crate::http::is_address;
 use crate::model::lora::LoraSettings;
 use crate::objective::PreferenceLoss;
+use crate::train::output::check_apart;
 use crate::train::validate::{check, given, learning_rate};
 use crate::train::{HeadReading, Precision, TrainerConfig};
 use crate::{Error, Result};
@@ -160,6 +161,9 @@ impl OnlineConfig {
             return Err(Error::input("--precision mixed", problem, "online DPO takes f32"));
         }
         self.dpo().validate_loss()?;
+        for model in self.reference.iter().chain([&self.reward]) {
+            check_apart(&self.trainer.output, Path::new(model), model)?;
+        }
         self.dpo().adapters()?;
         learning_rate(self.lr)?;
         self.trainer.validate()

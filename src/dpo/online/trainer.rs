@@ -72,6 +72,7 @@ pub fn open<'a, R: Rewards>(
     let source = open_policy(&config.dpo(), resumed.as_deref())?;
     let reading = Reading::of_causal(&source)?;
     observer.note(&reading.to_string());
+    output::note_new(&source, trainer.seed, observer);
     let reference = open_reference(config, &source)?;
     let reach = trainer.max_length.min(source.config().max_position_embeddings);
     let tasks = read_tasks(&config.prompts, &source, reach, observer)?;

@@ -14,6 +14,7 @@ use super::gguf_names::{self, ROPE_FACTORS, rotary_rows};
 use super::gguf_split::{self, Part};
 use super::tensors::Tensors;
 use super::writer::CONFIG;
+use crate::data::tokenizer_files::special_token;
 use crate::data::{ChatTemplate, NamedTemplate, SpecialTokens, TokenizerFiles, tokenizer_settings};
 use crate::files::read_if_there;
 use crate::model::companions;
@@ -45,6 +46,10 @@ const NAMES_PAD: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"
 /// What `transformers` generates with by default.
 const GENERATION_CONFIG: &str = "generation_config.json";
 
+/// The language-model head, where it is not tied to the embedding.
+const LM_HEAD: &str = "lm_head.weight";
+const EMBEDDING: &str = "model.embed_tokens.weight";
+
 /// What wrappers of PyTorch modules put before the names of tensors: data parallel training, and `torch.compile`.
 const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "_fsdp_wrapped_module."];
 
@@ -64,6 +69,8 @@ pub struct Checkpoint {
     base_name: String,
     /// The pad token that its tokenizer is saved with, where that was settled.
     pad: Option<Option<String>>,
+    /// Whether the configuration ties a language-model head that has weights of its own.
+    untied: bool,
 }
 
 impl Checkpoint {
@@ -108,6 +115,7 @@ impl Checkpoint {
             adapter: None,
             base_name: String::new(),
             pad: None,
+            untied: false,
         }
     }
 
@@ -150,8 +158,19 @@ impl Checkpoint {
         if let Some(outputs) = outputs {
             checkpoint.config.set_head(outputs, "wgr", adapter.head.as_ref());
         }
+        let brings_tokens = NAMES_PAD.iter().any(|name| adapter.path.join(name).exists());
         checkpoint.adapter = Some(adapter);
+        if outputs.is_some() && brings_tokens {
+            checkpoint.take_pad_of_tokenizer()?;
+        }
         Ok(checkpoint)
+    }
+
+    /// Takes the pad token of the tokenizer: the one an adapter was trained with, which its base model may not have.
+    fn take_pad_of_tokenizer(&mut self) -> Result<()> {
+        let (tokenizer, tokens) = (self.tokenizer()?, self.special_tokens()?);
+        self.config.pad_token_id = special_token(&tokens, "pad_token").and_then(|pad| tokenizer.token_to_id(pad));
+        Ok(())
     }
 
     fn open_gguf(path: &Path) -> Result<Self> {
@@ -181,14 +200,14 @@ impl Checkpoint {
 
     /// Compares every tensor with the configuration, and settles whether the language-model head is tied.
     fn checked(mut self) -> Result<Self> {
-        if self.config.num_labels.is_none() && !self.contains("lm_head.weight") {
+        if self.config.num_labels.is_none() && !self.contains(LM_HEAD) {
             self.config.tie_word_embeddings = true;
         }
         let mut expected = self.config.tensors();
         let head = |name: &str, rows| TensorSpec { name: name.into(), shape: vec![rows, self.config.hidden_size] };
         let outputs = self.config.num_labels.unwrap_or(0);
         let bias = TensorSpec { name: "score.bias".into(), shape: vec![outputs] };
-        let heads = [head("lm_head.weight", self.config.vocab_size), head("score.weight", outputs), bias];
+        let heads = [head(LM_HEAD, self.config.vocab_size), head("score.weight", outputs), bias];
         let body = expected.len();
         expected.extend(heads.into_iter().filter(|head| self.contains(&head.name)));
         for spec in &expected {
@@ -210,6 +229,12 @@ impl Checkpoint {
         let is_known = |name: &str| known.contains(name) || name.ends_with("rotary_emb.inv_freq");
         if let Some(name) = self.names().find(|name| (is_gguf || name.starts_with("model.")) && !is_known(name)) {
             return Err(self.tensors.error(name, "is not part of this architecture", "wgr would ignore it"));
+        }
+        // A head of its own counts, whatever the configuration says of it; so it is in `transformers` since version 5.
+        let is_tied = self.config.num_labels.is_none() && self.config.tie_word_embeddings;
+        if is_tied && self.contains(LM_HEAD) && !self.tensors.are_equal(LM_HEAD, EMBEDDING)? {
+            self.config.tie_word_embeddings = false;
+            self.untied = true;
         }
         Ok(self)
     }
@@ -286,9 +311,15 @@ impl Checkpoint {
         self.prefix.as_deref()
     }
 
+    /// Whether the configuration ties the language-model head to the embedding, but the weights hold another one, which is
+    /// used.
+    pub fn is_untied(&self) -> bool {
+        self.untied
+    }
+
     /// Tensors that nothing reads, in a causal model or, with `is_causal` false, a classifier.
     pub fn unread(&self, is_causal: bool) -> impl Iterator<Item = &str> {
-        let heads: &[&str] = if is_causal { &["lm_head.weight"] } else { &["score.weight", "score.bias"] };
+        let heads: &[&str] = if is_causal { &[LM_HEAD] } else { &["score.weight", "score.bias"] };
         let follows = |name: &str| name.ends_with("rotary_emb.inv_freq");
         self.names().filter(move |name| !in_body(name) && !heads.contains(name) && !follows(name))
     }
@@ -609,6 +640,35 @@ mod tests {
             tensors.push(NewTensor { name: Q_PROJ.replace("weight", "bias"), shape: vec![16], dtype: Dtype::F32 });
         };
         assert!(message(rewritten(&tiny, bias)).contains("not part of this architecture"));
+    }
+
+    #[test]
+    fn a_head_that_differs_from_the_embedding_is_not_tied_to_it() {
+        let tiny = tiny(json!({"tie_word_embeddings": true}));
+        let with_head = |change: fn(&mut Vec<f32>)| {
+            let original = tiny.open();
+            let info = original.info(EMBEDDING).unwrap().clone();
+            let mut tensors: Vec<_> = original.names().filter(|name| *name != LM_HEAD).collect();
+            tensors.push(LM_HEAD);
+            let new = |name: &&str| {
+                let info = original.info(name).unwrap_or(&info);
+                NewTensor { name: (*name).into(), shape: info.shape.clone(), dtype: info.dtype }
+            };
+            let new: Vec<_> = tensors.iter().map(new).collect();
+            let config = serde_json::from_slice(&fs::read(tiny.path("model/config.json")).unwrap()).unwrap();
+            let read = |tensor: &NewTensor| match tensor.name == LM_HEAD {
+                true => original.read_f32(EMBEDDING).map(|mut values| {
+                    change(&mut values);
+                    values
+                }),
+                false => original.read_f32(&tensor.name),
+            };
+            write_model(&tiny.path("again"), &config, &new, read, &[]).unwrap();
+            let opened = Checkpoint::open(&tiny.named("again")).unwrap();
+            (opened.config().tie_word_embeddings, opened.is_untied())
+        };
+        assert_eq!(with_head(|_| {}), (true, false));
+        assert_eq!(with_head(|values| values[3] += 1.0), (false, true));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::mapped::Mapped;
 use super::writer::INDEX;
 use super::{Dtype, Entry, TensorInfo, safetensors};
 use crate::model::fields::read_json;
+use crate::model::lora::ADAPTER_WEIGHTS;
 use crate::{Error, Result};
 
 /// The single file of a small checkpoint.
@@ -41,7 +42,8 @@ impl Tensors {
     /// neither.
     ///
     /// # Errors
-    /// Unreadable or damaged files; files that do not belong together; weights in a format that is not read.
+    /// Unreadable or damaged files; files that do not belong together; weights in a format that is not read, or in
+    /// files of other names, which may be parts of a model or a variant of it.
     pub fn of_directory(path: &Path) -> Result<Self> {
         let mut tensors = Self::none(path);
         let index = path.join(INDEX);
@@ -50,7 +52,7 @@ impl Tensors {
         } else if index.exists() {
             read_index(&index)?
         } else {
-            refuse_other_formats(path)?;
+            refuse_other_weights(path)?;
             return Ok(tensors);
         };
         for (place, name) in names.iter().enumerate() {
@@ -202,6 +204,15 @@ impl Tensors {
         }
     }
 
+    /// Whether two tensors have the same values.
+    pub fn are_equal(&self, first: &str, second: &str) -> Result<bool> {
+        let ((a, a_bytes), (b, b_bytes)) = (self.stored(first)?, self.stored(second)?);
+        if a.entry.info.dtype == b.entry.info.dtype {
+            return Ok(a_bytes == b_bytes);
+        }
+        Ok(self.read_f32(first)? == self.read_f32(second)?)
+    }
+
     /// The bits of a tensor stored as F16 or BF16; any other is an error.
     pub fn read_16(&self, name: &str) -> Result<Vec<u16>> {
         let (stored, bytes) = self.stored(name)?;
@@ -238,7 +249,8 @@ fn read_index(path: &Path) -> Result<(Vec<String>, Vec<String>)> {
     Ok((files, map.keys().cloned().collect()))
 }
 
-fn refuse_other_formats(directory: &Path) -> Result<()> {
+/// Weights that are there, but not under the names of a model's, must not be taken for none: new ones would be drawn.
+fn refuse_other_weights(directory: &Path) -> Result<()> {
     for name in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
         let path = directory.join(name);
         if path.exists() {
@@ -246,5 +258,22 @@ fn refuse_other_formats(directory: &Path) -> Result<()> {
             return Err(Error::input(path.display().to_string(), "is not a format wgr reads", hint));
         }
     }
-    Ok(())
+    let io = |source| Error::io(directory, source);
+    let mut others = vec![];
+    for entry in directory.read_dir().map_err(io)? {
+        let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".safetensors") && name != ADAPTER_WEIGHTS {
+            others.push(name);
+        }
+    }
+    others.sort();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let problem = format!("has neither {SINGLE} nor {INDEX}, but {}", others.join(", "));
+    let hint = match others.as_slice() {
+        [one] if !one.contains("-of-") => format!("rename {one} to {SINGLE} if it is the model"),
+        _ => format!("fetch {INDEX}, which says what is in which file"),
+    };
+    Err(Error::input(directory.display().to_string(), problem, hint))
 }

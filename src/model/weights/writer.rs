@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Dtype;
 use super::staging::Staging;
+use crate::model::lora::ADAPTER_CONFIG;
 use crate::{Error, Result};
 
 /// Above this a checkpoint is written in several files, as `transformers` does.
@@ -54,7 +55,8 @@ impl NewTensor {
 ///
 /// `read` gives the values of a tensor when its turn comes, so that one tensor at a time is in memory; narrower dtypes
 /// round to nearest. Everything is written beside `directory` first: a new directory appears complete or not at all,
-/// and in an existing one complete files replace their predecessors, `config.json` last, other files being left alone.
+/// and in an existing one complete files replace their predecessors, `config.json` last. Weights and adapters of an earlier
+/// model go; other files are left alone.
 ///
 /// # Errors
 /// I/O errors, a full disk among them; whatever `read` returns; values that do not fit the shape.
@@ -116,8 +118,10 @@ fn write_sharded(
         write(INDEX, &pretty(&json!({"metadata": {"total_size": total}, "weight_map": weight_map})))?;
     }
     write(config_name, &pretty(config))?;
+    // The directory holds one model, be that weights or adapters: of two it would be either.
     staging.replace_directory(&staged, directory, config_name, |name| {
-        name == INDEX || name.starts_with(weights) && name.ends_with(".safetensors")
+        let is_weights = ["model", "adapter_model"].iter().any(|start| name.starts_with(start));
+        [INDEX, CONFIG, ADAPTER_CONFIG].contains(&name) || is_weights && name.ends_with(".safetensors")
     })
 }
 
@@ -237,6 +241,12 @@ mod tests {
             json!({"metadata": {"total_size": 24 + 8 + 6},
             "weight_map": {"a": shard(1), "b": shard(2), "c": shard(2)}})
         );
+        // Adapters replace weights, and weights adapters.
+        let adapter = (ADAPTER_CONFIG, "adapter_model");
+        write_directory(&directory, adapter, &json!({}), &tensors(), values, &[]).unwrap();
+        assert_eq!(names(&directory), ["adapter_config.json", "adapter_model.safetensors", "metrics.jsonl"]);
+        write_model(&directory, &json!({}), &tensors(), values, &[]).unwrap();
+        assert_eq!(names(&directory), ["config.json", "metrics.jsonl", "model.safetensors"]);
     }
 
     #[test]
