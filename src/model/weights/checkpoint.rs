@@ -53,6 +53,9 @@ const EMBEDDING: &str = "model.embed_tokens.weight";
 /// What wrappers of PyTorch modules put before the names of tensors: data parallel training, and `torch.compile`.
 const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "_fsdp_wrapped_module."];
 
+/// What PEFT puts before the names of a model's tensors, where model and adapters are saved as one.
+const PEFT_PREFIX: &str = "base_model.model.";
+
 /// A checkpoint opened for reading. Weights stay on disk until they are asked for.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -124,6 +127,11 @@ impl Checkpoint {
         checkpoint.tensors = Tensors::of_directory(path)?;
         if checkpoint.is_new() {
             return Ok(checkpoint);
+        }
+        if checkpoint.names().all(|name| name.starts_with(PEFT_PREFIX)) {
+            let problem = format!("holds a model with PEFT around it: its tensors begin with {PEFT_PREFIX:?}");
+            let hint = "save the result of PEFT's merge_and_unload, or the adapters alone";
+            return Err(Error::input(path.display().to_string(), problem, hint));
         }
         checkpoint.prefix = checkpoint.tensors.without_prefixes(&WRAPPERS)?;
         // The body may have been saved without the causal or classification model around it.
@@ -782,6 +790,10 @@ mod tests {
             assert_eq!(wrapped.prefix(), Some(prefix));
         }
         assert_eq!(tiny.open().prefix(), None);
+        let around = rewritten(&tiny, |tensors| {
+            tensors.iter_mut().for_each(|tensor| tensor.name = format!("{PEFT_PREFIX}{}", tensor.name));
+        });
+        assert!(message(around).contains("merge_and_unload"));
     }
 
     #[test]
