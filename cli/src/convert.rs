@@ -75,9 +75,12 @@ pub fn run(args: &Args) -> Result<()> {
         FormatName::Gguf => Format::Gguf,
     };
     let write = if args.merge { merge } else { convert };
-    write(model, output, args.dtype.map(Dtype::from), format)?;
+    let reading = write(model, output, args.dtype.map(Dtype::from), format)?;
+    if !args.show.quiet {
+        reading.iter().for_each(|reading| print::note(&reading.to_string()));
+    }
     if args.show.json {
-        print::json(&json!({ "model": model, "output": output }))?;
+        print::json(&json!({ "model": model, "output": output, "reading": reading }))?;
     } else if !args.show.quiet {
         print::line(&format!("wrote {}", output.display()))?;
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::reading::Reading;
 use super::weights::gguf_writer::Field;
 use super::weights::quantized::GgmlType;
 use super::weights::{Checkpoint, Dtype, NewTensor, write_model};
@@ -22,7 +23,7 @@ pub enum Format {
 /// Writes the model `source` names to `output`, as `format` and with weights as `dtype`; without one every tensor
 /// keeps its own, quantised ones becoming F32. A classification head comes along with its labels, a reward model's prompt
 /// template and calibration, chat templates, end tokens and the defaults of sampling; what a GGUF file cannot say is
-/// named in a warning.
+/// named in a warning. Returns how the model is read, if it has a tokenizer.
 ///
 /// In GGUF files norms and biases are always F32, as llama.cpp expects them, and matrices whose rows do not come out in
 /// whole `Q8_0` blocks are F16.
@@ -30,7 +31,7 @@ pub enum Format {
 /// # Errors
 /// Besides those of [`Checkpoint::open`] and I/O: a source without weights, a `dtype` the format cannot be written
 /// with, and what GGUF cannot express, named by field.
-pub fn convert(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<()> {
+pub fn convert(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<Option<Reading>> {
     let checkpoint = Checkpoint::open(source)?;
     if checkpoint.adapter().is_some() {
         return Err(Error::input(source, "is an adapter", "pass --merge to write its base model with it added"));
@@ -43,7 +44,7 @@ pub fn convert(source: &str, output: &Path, dtype: Option<Dtype>, format: Format
 ///
 /// # Errors
 /// Those of [`convert`]; a source that is no adapter.
-pub fn merge(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<()> {
+pub fn merge(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<Option<Reading>> {
     let checkpoint = Checkpoint::open(source)?;
     if checkpoint.adapter().is_none() {
         return Err(Error::input(source, "is no adapter that could be merged", "leave --merge out"));
@@ -51,7 +52,13 @@ pub fn merge(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) 
     write(&checkpoint, source, output, dtype, format)
 }
 
-fn write(checkpoint: &Checkpoint, source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<()> {
+fn write(
+    checkpoint: &Checkpoint,
+    source: &str,
+    output: &Path,
+    dtype: Option<Dtype>,
+    format: Format,
+) -> Result<Option<Reading>> {
     if checkpoint.is_new() {
         return Err(Error::input(source, "has no weights to convert", ""));
     }
@@ -71,7 +78,10 @@ fn write(checkpoint: &Checkpoint, source: &str, output: &Path, dtype: Option<Dty
         }
         (Format::HuggingFace, dtype) => to_directory(checkpoint, output, dtype),
         (Format::Gguf, dtype) => to_gguf(checkpoint, output, dtype),
-    }
+    }?;
+    // Weights alone may be converted, too.
+    let reading = Reading::as_stored(checkpoint);
+    Ok(reading.inspect_err(|problem| tracing::warn!("the tokenizer is not converted: {problem}")).ok())
 }
 
 /// The tensors worth keeping: the body, and the heads there are.

@@ -6,6 +6,8 @@ use std::ops::Not;
 use serde::Serialize;
 use tokenizers::Tokenizer;
 
+use super::classifier::{HEAD, HEAD_BIAS};
+use super::companions::TEMPLATE;
 use super::weights::Checkpoint;
 use crate::Result;
 use crate::data::tokenizer_files::special_token;
@@ -73,6 +75,22 @@ impl Reading {
         Self::of(checkpoint, words, None)
     }
 
+    /// How a model is read of which nothing is computed: a causal one as by [`Self::of_causal`], a classifier with the
+    /// template that it brings and the head that it has.
+    ///
+    /// # Errors
+    /// The tokenizer or the template cannot be read.
+    pub fn as_stored(checkpoint: &Checkpoint) -> Result<Self> {
+        let Some(info) = checkpoint.info(HEAD) else { return Self::of_causal(checkpoint) };
+        let bias = if checkpoint.contains(HEAD_BIAS) { " and a bias" } else { "" };
+        let head = format!("kept: {HEAD} with {}{bias}", outputs(info.shape[0]));
+        let template = match checkpoint.companion(TEMPLATE)? {
+            Some(_) => format!("saved with the model, {TEMPLATE}"),
+            None => Self::of_causal(checkpoint)?.template,
+        };
+        Self::of(checkpoint, template, Some(head))
+    }
+
     /// How a checkpoint is read with a `template`, which is described in words, and a head, if it has one.
     ///
     /// # Errors
@@ -98,6 +116,11 @@ impl Reading {
             head,
         })
     }
+}
+
+/// A number of outputs, in words.
+pub(crate) fn outputs(count: usize) -> String {
+    format!("{count} output{}", if count == 1 { "" } else { "s" })
 }
 
 /// Whether the tokenizer puts a token before a text.
@@ -170,5 +193,8 @@ mod tests {
                 && classifier.ends_with("weights not used: lm_head.weight"),
             "{classifier}"
         );
+        let config = json!({"architectures": ["LlamaForSequenceClassification"], "num_labels": 1});
+        let stored = Reading::as_stored(&Tiny::new(Family::Llama, config, Dtype::F32).open()).unwrap().to_string();
+        assert!(stored.contains("; head kept: score.weight with 1 output; bos"), "{stored}");
     }
 }

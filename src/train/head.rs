@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::Checkpoint;
+use crate::model::reading::outputs as in_words;
 use crate::objective::Objective;
 use crate::{Error, Result};
 
@@ -19,11 +20,6 @@ pub struct Head {
     /// CORAL's biases, which `score.weight` has no place for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub biases: Vec<f32>,
-}
-
-/// A number of outputs, in words.
-pub fn outputs(count: usize) -> String {
-    format!("{count} output{}", if count == 1 { "" } else { "s" })
 }
 
 /// How the user says a head is to be read, where its configuration does not.
@@ -74,8 +70,7 @@ impl Head {
         if let Some(head) = Self::written(checkpoint)? {
             let expected = head.objective.logits(head.levels as usize);
             if expected != outputs {
-                let problem =
-                    format!("says {}, but score.weight has {}", self::outputs(expected), self::outputs(outputs));
+                let problem = format!("says {}, but score.weight has {}", in_words(expected), in_words(outputs));
                 return Err(Error::input(at(checkpoint), problem, "configuration and weights do not belong together"));
             }
             let is_scalar = !head.objective.has_thresholds();
@@ -88,7 +83,7 @@ impl Head {
         let evidence = Evidence::of(checkpoint);
         match (chosen, outputs) {
             (Some(HeadReading::Scalar), 2..) => {
-                let problem = format!("is for heads of one logit; score.weight has {}", self::outputs(outputs));
+                let problem = format!("is for heads of one logit; score.weight has {}", in_words(outputs));
                 Err(Error::input(flag(chosen), problem, "take --head ordinal if they are thresholds"))
             }
             (Some(HeadReading::Scalar), _) => Ok((Self::scalar(), "as --head says".into())),

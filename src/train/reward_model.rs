@@ -8,13 +8,13 @@ use crate::data::{Encoder, Example, Packed, scoring_batches};
 use crate::gpu::{Gpu, Recording};
 use crate::model::classifier::{self, Capacity, Classifier, HEAD, HEAD_BIAS, Loading};
 use crate::model::parameter::Holding;
-use crate::model::{Checkpoint, Reading};
+use crate::model::{Checkpoint, Reading, reading};
 use crate::objective;
 use crate::{Error, Result};
 
 use super::calibration::ModelCalibration;
 use super::config::Checkpointing;
-use super::head::{self, Head, HeadReading};
+use super::head::{Head, HeadReading};
 use super::inputs;
 use super::observer::Observer;
 use super::step::logits;
@@ -48,7 +48,7 @@ impl RewardModel {
         let shows_chats = head.is_of_another_method(&source)?;
         let (template, whose) = inputs::template(template, &source, shows_chats)?;
         let bias = if source.contains(HEAD_BIAS) { " and a bias" } else { "" };
-        let count = head::outputs(outputs);
+        let count = reading::outputs(outputs);
         let words = format!("kept: {HEAD} with {count}{bias}, {} ({evidence})", head.meaning());
         let reading = Reading::of(&source, whose, Some(words))?;
         let encoder = inputs::encoder(&source, template, max_length, source.config().pad_token_id)?;
