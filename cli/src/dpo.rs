@@ -184,6 +184,7 @@ pub fn online_defaults() -> toml::Table {
 async fn run_online(args: &Args) -> Result<()> {
     let settings = Settings::<OnlineConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
+    trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
     let gpu = kernels::open(&settings.adapter, Passes::ForwardAndBackward).await?;
     let mut progress = Progress::new(args.show.quiet);
     progress.runs_on(&gpu);
@@ -222,6 +223,7 @@ fn describe(summary: &OnlineSummary, output: &Path) -> String {
 async fn run_offline(args: &Args) -> Result<()> {
     let settings = Settings::<DpoConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
+    trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
     let gpu = kernels::open(&settings.adapter, Passes::ForwardAndBackward).await?;
     let mut progress = Progress::new(args.show.quiet);
     progress.runs_on(&gpu);

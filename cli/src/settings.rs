@@ -1,5 +1,6 @@
 //! Settings of a run: the TOML file, the flags that override it, and the file that records both.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -72,6 +73,17 @@ impl<C: DeserializeOwned + Serialize> Settings<C> {
         Ok(Self { config, adapter })
     }
 
+    /// What differs from the settings saved at `path`, in words; nothing where none are saved.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn changes_since(&self, path: &Path) -> Result<Vec<String>> {
+        if !path.exists() {
+            return Ok(vec![]);
+        }
+        Ok(changes(&read(path)?, &table_of(&self.config)?))
+    }
+
     /// Writes the settings to `path`, in the form that [`Settings::resolve`] reads.
     ///
     /// # Errors
@@ -89,6 +101,18 @@ impl<C: DeserializeOwned + Serialize> Settings<C> {
         std::fs::write(&part, table.to_string()).map_err(|error| Error::io(&part, error))?;
         std::fs::rename(&part, path).map_err(|error| Error::io(path, error))
     }
+}
+
+/// What differs between settings as tables hold them, in words; what a run may have otherwise each time is left out.
+fn changes(before: &Table, now: &Table) -> Vec<String> {
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let shown = |value: Option<&Value>| value.map_or("unset".to_owned(), Value::to_string);
+    names
+        .into_iter()
+        .filter(|name| !["force", "resume", "output", "adapter", "backend"].contains(&name.as_str()))
+        .filter(|name| before.get(*name) != now.get(*name))
+        .map(|name| format!("{name} was {} and is {}", shown(before.get(name)), shown(now.get(name))))
+        .collect()
 }
 
 /// Where the settings of a run are saved whose output is a file: `OUTPUT.wgr.toml`.
@@ -162,6 +186,16 @@ mod tests {
         expected.trainer.force = false;
         assert_eq!(again.config, expected);
         assert_eq!(again.adapter.backend.as_deref(), Some("vulkan"));
+    }
+
+    #[test]
+    fn what_changed_since_they_were_saved_is_named() {
+        let saved = file("");
+        resolve("lr = 1e-5\nseed = 7\nmax-steps = 2", json!({})).unwrap().save(saved.path()).unwrap();
+        let now = resolve("lr = 2e-5\nseed = 7\nresume = true\noutput = 'o'", json!({})).unwrap();
+        let changes = now.changes_since(saved.path()).unwrap();
+        assert_eq!(changes, ["lr was 0.00001 and is 0.00002", "max-steps was 2 and is unset"]);
+        assert!(now.changes_since(&saved.path().join("absent")).unwrap().is_empty());
     }
 
     #[test]

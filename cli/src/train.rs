@@ -68,6 +68,7 @@ pub struct Args {
 pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<TrainConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
+    trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
     let gpu = kernels::open(&settings.adapter, Passes::ForwardAndBackward).await?;
     let mut progress = Progress::new(args.show.quiet);
     progress.runs_on(&gpu);

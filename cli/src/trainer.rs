@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
-use wgr::train::TrainSummary;
+use wgr::train::{TrainSummary, TrainerConfig};
 use wgr::{Error, Result};
 
 use crate::print;
@@ -105,6 +105,26 @@ pub struct TrainerArgs {
 
 fn negated<S: Serializer>(flag: &bool, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bool(!flag)
+}
+
+/// Says which settings a resumed run does not share with the one that it goes on with.
+///
+/// # Errors
+/// The saved settings cannot be read.
+pub fn note_changes<C: DeserializeOwned + Serialize>(
+    settings: &Settings<C>,
+    trainer: &TrainerConfig,
+    show: &OutputArgs,
+) -> Result<()> {
+    if !trainer.resume || show.quiet {
+        return Ok(());
+    }
+    let saved = trainer.output.join("wgr.toml");
+    let changes = settings.changes_since(&saved)?;
+    if !changes.is_empty() {
+        print::note(&format!("settings that differ from {}: {}", saved.display(), changes.join("; ")));
+    }
+    Ok(())
 }
 
 /// The end of a run, for people.
