@@ -286,6 +286,30 @@ pub(super) fn take(fields: &mut Map<String, Value>, name: &str) -> Option<Value>
     fields.remove(name).filter(|value| !value.is_null())
 }
 
+/// Where a conversation stands, by its names in data sets.
+const CONVERSATION: [&str; 3] = ["messages", "conversations", "conversation"];
+
+/// Takes the conversation out of a row, with the name of its column. Where it is not called `messages`, a column that holds
+/// no list may hold an id of the conversation.
+pub(super) fn take_conversation(fields: &mut Map<String, Value>) -> Option<(&'static str, Value)> {
+    let holds_one = |name: &&str| match fields.get(*name) {
+        None | Some(Value::Null) => false,
+        Some(value) => *name == CONVERSATION[0] || value.is_array(),
+    };
+    let name = CONVERSATION.into_iter().find(holds_one)?;
+    Some((name, take(fields, name)?))
+}
+
+/// Missing, `null`, `""` and `[]` all mean no history; any other string is a transcript, kept whole as one message.
+pub(super) fn parse_history(at: &str, history: Option<Value>, report: &mut ReadReport) -> Result<Vec<Message>> {
+    match history {
+        None => Ok(Vec::new()),
+        Some(Value::String(transcript)) if transcript.trim().is_empty() => Ok(Vec::new()),
+        Some(Value::String(transcript)) => Ok(vec![Message::new(Role::User, transcript)]),
+        Some(value) => parse_messages(at, "history", value, report),
+    }
+}
+
 /// Puts the text of a row's column `system` before its messages.
 ///
 /// # Errors

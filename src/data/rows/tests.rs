@@ -1,3 +1,4 @@
+use super::super::message::{Message, Role};
 use super::*;
 use arrow::array::{
     ArrayRef, BinaryArray, Decimal128Array, Float64Array, Int64Array, LargeBinaryArray, ListBuilder, RecordBatch,
