@@ -11,6 +11,7 @@ mod columns;
 pub mod completions;
 pub mod conversations;
 mod elements;
+mod foreign;
 mod hidden;
 pub(crate) mod json;
 pub mod message;

@@ -8,6 +8,7 @@ use super::json::kind;
 use super::message::{
     Exchange, Message, Role, TemplateInputs, parse_history, parse_messages, take, take_conversation, with_system,
 };
+use super::opened::named_once;
 use super::read_report::ReadReport;
 use super::records::{Record, records};
 use super::rows::Ids;
@@ -75,9 +76,10 @@ impl Prompt {
 /// or `{"id", "messages"}`, of which an assistant's messages at the end are left out. The turns of `history` come before.
 ///
 /// # Errors
-/// A file is missing, empty or broken, a row has no prompt or one that does not end with something to answer, or an id is
+/// A file is missing, empty, broken or named twice, a row has no prompt or one that does not end with something to answer, or an id is
 /// used twice in a file; each names the file and line.
 pub fn read(paths: &[PathBuf]) -> Result<(Vec<Prompt>, ReadReport)> {
+    named_once(paths)?;
     let (mut prompts, mut report, mut ids) = (vec![], ReadReport::default(), Ids::default());
     for path in paths {
         let before = prompts.len();

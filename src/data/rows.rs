@@ -2,6 +2,7 @@
 
 use super::json::{is_readable, kind};
 use super::message::{Exchange, TemplateInputs, parse_history, parse_messages, take, take_conversation, with_system};
+use super::opened::named_once;
 use super::preference::Preference;
 use super::ratings::{self, RatingScale};
 use super::read_report::ReadReport;
@@ -124,11 +125,12 @@ impl RowReader {
     /// A reader over `paths` in that order.
     ///
     /// # Errors
-    /// No path is given. What is wrong with a file or a row is reported by the iterator.
+    /// No path is given, or two lead to the same file. What is wrong with a file or a row is reported by the iterator.
     pub fn new(paths: &[PathBuf], purpose: Purpose, scale: RatingScale) -> Result<Self> {
         if paths.is_empty() {
             return Err(Error::input("input", "no file is named", "name at least one JSONL or parquet file"));
         }
+        named_once(paths)?;
         Ok(Self {
             purpose,
             scale,
