@@ -82,7 +82,7 @@ pub fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Obs
     output::open(config)?;
     let mut run = Run::open(gpu, config, labels, observer)?;
     let mut progress = Progress { total_bytes: reader.total_bytes(), ..Progress::default() };
-    let inputs = reader.files().iter().map(|file| file.display().to_string()).collect();
+    let inputs: Vec<String> = reader.files().iter().map(|file| file.display().to_string()).collect();
     for window in reader.by_ref() {
         let window = window?;
         progress.bytes += window.bytes_read;
@@ -94,6 +94,9 @@ pub fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Obs
             let hint = "the answers so far are kept; go on with --resume";
             return Err(Error::Interrupted(hint.into()));
         }
+    }
+    if progress.conversations == 0 {
+        return Err(Error::input(inputs.join(", "), "holds no conversations", ""));
     }
     reader.report.notes().iter().for_each(|line| observer.note(line));
     run.finish(inputs, observer)

@@ -24,10 +24,11 @@ fn a_file_that_holds_no_conversations_is_named() {
 #[test]
 fn a_file_without_one_conversation_is_an_error_that_says_what_it_holds() {
     for (text, expected) in [
-        ("{\n17\n", "none of the 2 rows is a conversation; "),
-        ("{\"text\": \"t\"}\n", "none of the 1 rows is a conversation; "),
+        ("{\n17\n", "not one of its rows is a conversation; "),
+        ("{\"text\": \"t\"}\n", "not one of its rows is a conversation; "),
         ("id,text\n1,hello\n", "looks like CSV"),
         ("PK\u{3}\u{4}", "is a zip archive"),
+        ("\n\n", "holds no conversations"),
     ] {
         refused(&Log::text("log.jsonl", text), &["log.jsonl", expected]);
     }

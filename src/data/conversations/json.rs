@@ -76,7 +76,6 @@ pub fn read(path: &Path, file: JsonFile, sink: &Sink) -> Result<()> {
 /// Whether a file holds conversations at all, or is something else.
 #[derive(Default)]
 struct Doubt {
-    rows: u64,
     /// The first row that is no conversation.
     first: Option<Irregular>,
     /// Whether there was a conversation.
@@ -86,7 +85,6 @@ struct Doubt {
 impl Doubt {
     /// Looks at one more row.
     fn add(&mut self, fault: Option<&Irregular>) {
-        self.rows += 1;
         match fault {
             Some(fault) if fault.reason != Reason::TooLong => {
                 if self.first.is_none() {
@@ -100,7 +98,7 @@ impl Doubt {
     fn resolve(self, path: &Path) -> Result<()> {
         match self.first {
             Some(Irregular { place, problem, .. }) if !self.is_resolved => {
-                let problem = format!("none of the {} rows is a conversation; {place}: {problem}", self.rows);
+                let problem = format!("not one of its rows is a conversation; {place}: {problem}");
                 let hint = "every row is a JSON object whose `messages` or `conversations` have role and content";
                 Err(Error::input(path.display().to_string(), problem, hint))
             }

@@ -176,7 +176,7 @@ fn a_file_without_one_conversation_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let good = file(&folder, "good.jsonl", row("a").to_string());
     let broken = file(&folder, "broken.jsonl", "{\n17\n\n{\"text\": \"t\"}\n");
-    refused(&[good, broken], &["broken.jsonl: none of the 3 rows is a conversation; ", "broken.jsonl:1: EOF"]);
+    refused(&[good, broken], &["broken.jsonl: not one of its rows is a conversation; ", "broken.jsonl:1: EOF"]);
 }
 
 #[test]
