@@ -101,17 +101,15 @@ impl ChatTemplate {
     ) -> Vec<&'a str> {
         let messages: Vec<&Message> = messages.into_iter().collect();
         let unseen = unseen_fields(&messages, |messages| self.render(messages, inputs, false));
-        let template = self
-            .chosen(inputs)
-            .and_then(|named| self.environment.get_template(&named.name).map_err(|e| broken(&named.at, &e)));
         // Whoever renders finds out why there is none.
-        let read = template.map(|template| template.undeclared_variables(false)).unwrap_or_default();
+        let template = self.chosen(inputs).ok().map(|index| self.environment.get_template(&self.templates[index].name));
+        let read = template.and_then(|template| Some(template.ok()?.undeclared_variables(false))).unwrap_or_default();
         sorted(unseen.into_iter().chain(inputs.names().filter(|name| !read.contains(*name))))
     }
 
-    /// The template that renders a conversation with these inputs, chosen as in `transformers`.
-    fn chosen(&self, inputs: &TemplateInputs) -> Result<&NamedTemplate> {
-        let of_name = |name: &str| self.templates.iter().find(|template| template.name == name);
+    /// The place of the template that renders a conversation with these inputs, chosen as in `transformers`.
+    fn chosen(&self, inputs: &TemplateInputs) -> Result<usize> {
+        let of_name = |name: &str| self.templates.iter().position(|template| template.name == name);
         let for_tools = inputs.tools.as_ref().and_then(|_| of_name(TOOL_USE));
         for_tools.or_else(|| of_name(DEFAULT)).ok_or_else(|| no_default(&self.templates))
     }
@@ -134,7 +132,7 @@ impl ChatTemplate {
         inputs: &TemplateInputs,
         add_generation_prompt: bool,
     ) -> Result<String> {
-        let chosen = self.chosen(inputs)?;
+        let chosen = &self.templates[self.chosen(inputs)?];
         let knows_developer = ["'developer'", "\"developer\""].iter().any(|name| chosen.source.contains(name));
         let messages: Vec<_> = messages.into_iter().map(|message| message.for_chat_template(knows_developer)).collect();
         let given = context! {
