@@ -25,10 +25,22 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// How the file begins that Git LFS leaves in the place of one that it has not fetched.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1";
+
+/// The error of a file, found at `at`, of which there is only what Git LFS puts in its place.
+pub fn not_fetched(at: &str, head: &[u8]) -> Option<Error> {
+    let error = || Error::input(at, "is a Git LFS pointer, not the file itself", "fetch it: `git lfs pull`");
+    head.starts_with(LFS_POINTER).then(error)
+}
+
 /// The content of a file, or nothing where there is no such file.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+        Ok(bytes) => match not_fetched(&path.display().to_string(), &bytes) {
+            Some(error) => Err(error),
+            None => Ok(Some(bytes)),
+        },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(path, error)),
     }

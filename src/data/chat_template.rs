@@ -12,6 +12,7 @@ use minijinja::{Environment, ErrorKind, Output, State, context};
 use regex::Regex;
 use serde_json::Map;
 
+use super::hidden::{sorted, unseen_fields};
 use super::message::{Message, TemplateInputs};
 use super::python::{self, JsonStyle};
 use super::template::{broken, environment};
@@ -56,7 +57,7 @@ impl ChatTemplate {
     /// Compiles the templates of a model.
     ///
     /// # Errors
-    /// A source is no jinja; there are several, and none is called `default`.
+    /// A source is no jinja; none is called `default` or `tool_use`.
     pub fn compile(templates: Vec<NamedTemplate>, tokens: &SpecialTokens) -> Result<Self> {
         let mut environment = environment();
         environment.add_function("raise_exception", |message: String| -> Result<(), minijinja::Error> {
@@ -70,11 +71,8 @@ impl ChatTemplate {
             let source = without_generation_tags(source).into_owned();
             environment.add_template_owned(name.clone(), source).map_err(|e| broken(at, &e))?;
         }
-        if !templates.iter().any(|template| template.name == DEFAULT) {
-            let names: Vec<&str> = templates.iter().map(|template| template.name.as_str()).collect();
-            let at = templates.first().map_or("chat template", |template| template.at.as_str());
-            let problem = format!("has the chat templates {}, of which none is called `default`", names.join(", "));
-            return Err(Error::input(at, problem, "name the one to use `default`"));
+        if !templates.iter().any(|template| [DEFAULT, TOOL_USE].contains(&template.name.as_str())) {
+            return Err(no_default(&templates));
         }
         Ok(Self { environment, templates, tokens: tokens.clone() })
     }
@@ -94,24 +92,31 @@ impl ChatTemplate {
         self.templates.iter().map(|template| template.source.as_str())
     }
 
-    /// What of a conversation the template cannot show, as it never mentions it: fields of messages, inputs of the row.
-    /// Sorted, each once.
+    /// What of a conversation the template does not show: fields of messages without which the text is the same, inputs of
+    /// the row that it does not read. Sorted, each once.
     pub fn hidden<'a>(
         &self,
         messages: impl IntoIterator<Item = &'a Message>,
         inputs: &'a TemplateInputs,
     ) -> Vec<&'a str> {
-        let fields = messages.into_iter().flat_map(Message::extra_fields);
-        let shows = |name: &str| self.sources().any(|source| source.contains(name));
-        let mut hidden: Vec<&str> = fields.chain(inputs.names()).filter(|name| !shows(name)).collect();
-        hidden.sort_unstable();
-        hidden.dedup();
-        hidden
+        let messages: Vec<&Message> = messages.into_iter().collect();
+        let unseen = unseen_fields(&messages, |messages| self.render(messages, inputs, false));
+        // Whoever renders finds out why there is none.
+        let template = self.chosen(inputs).ok().map(|index| self.environment.get_template(&self.templates[index].name));
+        let read = template.and_then(|template| Some(template.ok()?.undeclared_variables(false))).unwrap_or_default();
+        sorted(unseen.into_iter().chain(inputs.names().filter(|name| !read.contains(*name))))
+    }
+
+    /// The place of the template that renders a conversation with these inputs, chosen as in `transformers`.
+    fn chosen(&self, inputs: &TemplateInputs) -> Result<usize> {
+        let of_name = |name: &str| self.templates.iter().position(|template| template.name == name);
+        let for_tools = inputs.tools.as_ref().and_then(|_| of_name(TOOL_USE));
+        for_tools.or_else(|| of_name(DEFAULT)).ok_or_else(|| no_default(&self.templates))
     }
 
     fn named(&self, name: &str) -> &NamedTemplate {
         let found = self.templates.iter().find(|template| template.name == name);
-        // `compile` has seen the default one.
+        // `compile` has seen one that is chosen at times.
         found.unwrap_or(&self.templates[0])
     }
 
@@ -127,7 +132,9 @@ impl ChatTemplate {
         inputs: &TemplateInputs,
         add_generation_prompt: bool,
     ) -> Result<String> {
-        let messages: Vec<_> = messages.into_iter().map(Message::to_json).collect();
+        let chosen = &self.templates[self.chosen(inputs)?];
+        let knows_developer = ["'developer'", "\"developer\""].iter().any(|name| chosen.source.contains(name));
+        let messages: Vec<_> = messages.into_iter().map(|message| message.for_chat_template(knows_developer)).collect();
         let given = context! {
             messages => Value::from(Serde(messages)), tools => Value::from(Serde(&inputs.tools)),
             documents => Value::from(Serde(&inputs.documents)), add_generation_prompt,
@@ -135,11 +142,16 @@ impl ChatTemplate {
         // What the row brings stands above all, then the arguments, then the tokens.
         let kwargs = Value::from(Serde(&inputs.kwargs));
         let variables = context! { ..kwargs, ..context! { ..given, ..Value::from(Serde(&self.tokens)) } };
-        let wanted = if inputs.tools.is_some() { TOOL_USE } else { DEFAULT };
-        let name = if self.templates.iter().any(|template| template.name == wanted) { wanted } else { DEFAULT };
-        let template = self.environment.get_template(name);
-        template.and_then(|template| template.render(variables)).map_err(|e| broken(&self.named(name).at, &e))
+        let template = self.environment.get_template(&chosen.name);
+        template.and_then(|template| template.render(variables)).map_err(|e| broken(&chosen.at, &e))
     }
+}
+
+fn no_default(templates: &[NamedTemplate]) -> Error {
+    let names: Vec<&str> = templates.iter().map(|template| template.name.as_str()).collect();
+    let at = templates.first().map_or("chat template", |template| template.at.as_str());
+    let problem = format!("has the chat templates {}, of which none is called `default`", names.join(", "));
+    Error::input(at, problem, "name the one to use `default`")
 }
 
 /// The tags `{% generation %}` and `{% endgeneration %}` mark what a trainer may learn from, and print nothing. A `with`
@@ -322,7 +334,7 @@ mod tests {
 
     #[test]
     fn templates_see_everything_that_a_message_and_a_row_bring() {
-        let source = "{% for m in messages %}{{ m.role }}:{% if m.content is none %}none{% else %}{{ m.content }}{% endif %}\
+        let source = "{% for m in messages %}{{ m.role }}:{% if m.content is defined %}{{ m.content }}{% else %}nothing{% endif %}\
             {% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}\
             {% for c in m.tool_calls or [] %}[{{ c.function.name }} {{ c.function.arguments | tojson }}]{% endfor %};{% endfor %}\
             {% if tools %}{{ tools[0] | tojson }}{% endif %}{% if documents is none %}-{% endif %}{{ enable_thinking }}{{ thinking_budget }}";
@@ -344,10 +356,66 @@ mod tests {
         let text = template.render(&messages, &inputs, false).unwrap();
         assert_eq!(
             text,
-            "user:q;assistant:none[f {\"z\": 1, \"a\": [true, null, 0.5]}];tool:r;assistant:a(why);\
+            "user:q;assistant:nothing[f {\"z\": 1, \"a\": [true, null, 0.5]}];tool:r;assistant:a(why);\
              {\"name\": \"f\", \"b\": {}}-False"
         );
         assert_eq!(template.hidden(&messages, &inputs), ["tool_call_id"]);
+    }
+
+    #[test]
+    fn a_plain_template_prints_nothing_for_a_call_without_text() {
+        let template = compiled("{% for m in messages %}{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}", &[]);
+        let messages = [
+            message(json!({"role": "assistant", "content": null, "tool_calls": [{"function": {"name": "f"}}]})),
+            message(json!({"from": "function_call", "value": "{\"name\": \"f\", \"arguments\": {}}"})),
+        ];
+        let text = rendered(&template, &messages, false).unwrap();
+        assert_eq!(text, "assistant\n<|im_end|>\nassistant\n<|im_end|>\n");
+    }
+
+    #[test]
+    fn reasoning_reaches_templates_under_the_name_they_read() {
+        let (newer, older) = ("{{ messages[0].reasoning_content }}", "{{ messages[0].thinking }}");
+        for name in ["reasoning_content", "thinking", "reasoning"] {
+            let message = message(json!({"role": "assistant", "content": "a", name: "why"}));
+            for source in [newer, older] {
+                let template = compiled(source, &[]);
+                assert_eq!(rendered(&template, std::slice::from_ref(&message), false).unwrap(), "why", "{name}");
+                let hidden = template.hidden([&message], &TemplateInputs::default()).len();
+                assert_eq!(hidden, 0, "{name}: {source}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_nothing_of_the_text_is_hidden() {
+        let hidden = |source: &str, fields: serde_json::Value, inputs: &TemplateInputs| -> Vec<String> {
+            let message = message(fields);
+            compiled(source, &[]).hidden([&message], inputs).into_iter().map(str::to_owned).collect()
+        };
+        let none = TemplateInputs::default();
+        let named = json!({"role": "user", "content": "q", "name": "n", "thinking": "t", "refs": []});
+        let other = "{% for t in tools or [] %}{{ t.name }}{% endfor %}{{ enable_thinking }}{{ messages[0].content }}";
+        assert_eq!(hidden(other, named.clone(), &none), ["name", "thinking"]);
+        assert_eq!(hidden("{{ messages[0].name }}", named.clone(), &none), ["thinking"]);
+        assert_eq!(hidden("{{ messages | tojson }}", named.clone(), &none), [""; 0]);
+        let mut inputs = TemplateInputs { tools: Some(vec![json!({})]), ..TemplateInputs::default() };
+        inputs.kwargs.insert("thinking".into(), true.into());
+        let message = json!({"role": "user", "content": "q"});
+        assert_eq!(
+            hidden("{{ messages[0].tools }}{{ enable_thinking }}", message.clone(), &inputs),
+            ["thinking", "tools"]
+        );
+        assert_eq!(hidden("{% if thinking is defined %}{{ tools }}{% endif %}", message, &inputs), [""; 0]);
+    }
+
+    #[test]
+    fn templates_that_know_developers_are_told_of_them() {
+        let message = message(json!({"role": "developer", "content": "x"}));
+        let knowing = "{{ messages[0].role }}{% if messages[0].role in ['system', 'developer'] %}{% endif %}";
+        for (source, expected) in [(knowing, "developer"), ("{{ messages[0].role }}{# of the developer #}", "system")] {
+            assert_eq!(rendered(&compiled(source, &[]), std::slice::from_ref(&message), false).unwrap(), expected);
+        }
     }
 
     #[test]
@@ -359,6 +427,10 @@ mod tests {
         let inputs = TemplateInputs { tools: Some(vec![json!({})]), ..TemplateInputs::default() };
         assert_eq!(template.render(&[], &inputs, false).unwrap(), "t");
         assert_eq!(rendered(&template, &[], false).unwrap(), "d");
+        let only = ChatTemplate::compile(vec![named("tool_use", "t")], &SpecialTokens::new()).unwrap();
+        assert_eq!(only.render(&[], &inputs, false).unwrap(), "t");
+        let error = rendered(&only, &[], false).unwrap_err().to_string();
+        assert!(error.contains("none is called `default`"), "{error}");
         let error = ChatTemplate::compile(vec![named("rag", "")], &SpecialTokens::new()).unwrap_err().to_string();
         assert!(error.contains("rag") && error.contains("`default`"), "{error}");
     }

@@ -23,7 +23,7 @@ pub enum Role {
 
 /// How logs spell roles, in lower case. Only names whose meaning is certain.
 const SPELLINGS: [(Role, &[&str]); 4] = [
-    (Role::System, &["system", "developer"]),
+    (Role::System, &["system", DEVELOPER]),
     (Role::User, &["user", "human", "prompter"]),
     (
         Role::Assistant,
@@ -45,6 +45,12 @@ const SPELLINGS: [(Role, &[&str]); 4] = [
     ),
     (Role::Tool, &["tool", "observation", "function", "ipython", "tool_response", "function_response"]),
 ];
+
+/// OpenAI's name for the role of instructions; a few chat templates tell it apart from `system`.
+const DEVELOPER: &str = "developer";
+
+/// The names under which reasoning comes; templates read the first, and those of gpt-oss the second.
+const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
 /// Messages in which the model calls a tool, as ShareGPT files spell their role: the content is the call.
 const FUNCTION_CALL: &str = "function_call";
@@ -75,7 +81,7 @@ pub struct Message {
     pub role: Role,
     /// What it says, verbatim; empty where it says nothing, as beside calls of tools.
     pub content: String,
-    /// The message as chat templates see it, where it carries more than role and content, or no content.
+    /// The message as rows hold it, where it carries more than role and content, no content, or a role of a finer name.
     whole: Option<Box<Map<String, Value>>>,
 }
 
@@ -88,12 +94,14 @@ impl Message {
     /// A message with everything that it carries: `fields` holds `role`, and `content` where there is some, in the order
     /// in which templates see them.
     pub(crate) fn with_fields(role: Role, content: String, fields: Map<String, Value>) -> Self {
-        let is_plain = fields.len() == 2 && fields.get("content").is_some_and(Value::is_string);
+        let is_plain = fields.len() == 2
+            && fields.get("content").is_some_and(Value::is_string)
+            && fields.get("role").is_some_and(|name| name == role.as_str());
         Self { role, content, whole: (!is_plain).then(|| Box::new(fields)) }
     }
 
-    /// The message as chat templates see it, and as rows hold it: `role`, `content`, and whatever else it carries
-    /// (`reasoning_content`, `tool_calls`, `tool_call_id`, `name`, …).
+    /// The message as rows hold it: `role`, `content`, and whatever else it carries (`reasoning_content`, `tool_calls`,
+    /// `tool_call_id`, `name`, …).
     pub fn to_json(&self) -> Map<String, Value> {
         match &self.whole {
             Some(whole) => (**whole).clone(),
@@ -106,10 +114,47 @@ impl Message {
         }
     }
 
+    /// The message as `transformers` (5.24, `chat_template_utils.py`) hands it to a chat template: without fields that are
+    /// null, as many templates print them, and with reasoning under each name that templates read. The role `developer` is
+    /// handed to those that know it (`knows_developer`), and is `system` to all others.
+    pub(super) fn for_chat_template(&self, knows_developer: bool) -> Map<String, Value> {
+        let mut given = self.to_json();
+        given.retain(|_, value| !value.is_null());
+        if !knows_developer {
+            given.insert("role".into(), self.role.as_str().into());
+        }
+        let Some(reasoning) = REASONING.iter().find_map(|name| given.get(*name)).cloned() else { return given };
+        let mut fields = Map::from_iter([(REASONING[1].to_owned(), reasoning.clone())]);
+        fields.extend(given);
+        fields.insert(REASONING[0].into(), reasoning);
+        fields
+    }
+
+    /// The message as prompt templates see it, which always has one of the four roles and a text.
+    pub(super) fn for_prompt_template(&self) -> Map<String, Value> {
+        let mut fields = self.to_json();
+        fields.insert("role".into(), self.role.as_str().into());
+        fields.insert("content".into(), self.content.as_str().into());
+        fields
+    }
+
     /// The names of what it carries beside role and content.
     pub fn extra_fields(&self) -> impl Iterator<Item = &str> {
-        let names = self.whole.iter().flat_map(|whole| whole.keys());
-        names.map(String::as_str).filter(|name| !["role", "content"].contains(name))
+        self.extras().map(|(name, _)| name)
+    }
+
+    /// What it carries beside role and content.
+    pub(super) fn extras(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let fields = self.whole.iter().flat_map(|whole| whole.iter());
+        fields.map(|(name, value)| (name.as_str(), value)).filter(|(name, _)| !["role", "content"].contains(name))
+    }
+
+    /// The same without a field; without its reasoning, where that is one of its names.
+    pub(super) fn without(&self, name: &str) -> Self {
+        let names = if REASONING.contains(&name) { &REASONING[..] } else { &[name] };
+        let mut fields = self.to_json();
+        fields.retain(|field, _| !names.contains(&field.as_str()));
+        Self::with_fields(self.role, self.content.clone(), fields)
     }
 
     /// The same with another text.
@@ -241,6 +286,30 @@ pub(super) fn take(fields: &mut Map<String, Value>, name: &str) -> Option<Value>
     fields.remove(name).filter(|value| !value.is_null())
 }
 
+/// Where a conversation stands, by its names in data sets.
+const CONVERSATION: [&str; 3] = ["messages", "conversations", "conversation"];
+
+/// Takes the conversation out of a row, with the name of its column. Where it is not called `messages`, a column that holds
+/// no list may hold an id of the conversation.
+pub(super) fn take_conversation(fields: &mut Map<String, Value>) -> Option<(&'static str, Value)> {
+    let holds_one = |name: &&str| match fields.get(*name) {
+        None | Some(Value::Null) => false,
+        Some(value) => *name == CONVERSATION[0] || value.is_array(),
+    };
+    let name = CONVERSATION.into_iter().find(holds_one)?;
+    Some((name, take(fields, name)?))
+}
+
+/// Missing, `null`, `""` and `[]` all mean no history; any other string is a transcript, kept whole as one message.
+pub(super) fn parse_history(at: &str, history: Option<Value>, report: &mut ReadReport) -> Result<Vec<Message>> {
+    match history {
+        None => Ok(Vec::new()),
+        Some(Value::String(transcript)) if transcript.trim().is_empty() => Ok(Vec::new()),
+        Some(Value::String(transcript)) => Ok(vec![Message::new(Role::User, transcript)]),
+        Some(value) => parse_messages(at, "history", value, report),
+    }
+}
+
 /// Puts the text of a row's column `system` before its messages.
 ///
 /// # Errors
@@ -253,7 +322,7 @@ pub(super) fn with_system(at: &str, fields: &mut Map<String, Value>, messages: V
         Some(other) => return Err(Error::input(at, format!("`system` is {}, not a string", kind(&other)), "")),
     };
     match messages.first() {
-        Some(first) if *first == system => Ok(messages),
+        Some(first) if first.role == Role::System && first.content == system.content => Ok(messages),
         Some(first) if first.role == Role::System => {
             let problem = "`system` is another text than the system message of the conversation";
             Err(Error::input(at, problem, "leave one of them out"))
@@ -325,9 +394,10 @@ pub(super) fn parse_message(at: &str, field: &str, value: Value, report: &mut Re
     let mut fields = Map::new();
     for (key, value) in given {
         if key == role_name {
-            fields.insert("role".into(), role.as_str().into());
+            let is_developer = name.trim().eq_ignore_ascii_case(DEVELOPER);
+            fields.insert("role".into(), if is_developer { DEVELOPER } else { role.as_str() }.into());
         } else if key == content_name {
-            fields.insert("content".into(), content.as_deref().map_or(Value::Null, Value::from));
+            fields.extend(content.as_deref().map(|text| ("content".to_owned(), text.into())));
         } else if !value.is_null() && is_readable(&value) {
             fields.insert(key, value);
         }
@@ -352,7 +422,7 @@ pub(super) fn calling(name: &str, message: Message) -> Message {
     };
     let Some(calls) = calls.filter(|calls| !calls.is_empty()) else { return message };
     let mut fields = message.to_json();
-    fields.insert("content".into(), Value::Null);
+    fields.remove("content");
     fields.insert("tool_calls".into(), calls.into());
     Message::with_fields(message.role, String::new(), fields)
 }
@@ -458,8 +528,7 @@ mod tests {
         let json: Vec<String> = messages.iter().map(|message| Value::from(message.to_json()).to_string()).collect();
         let calls = r#""tool_calls":[{"id":"1","function":{"name":"f","arguments":{"b":1,"a":2}}}]}"#;
         assert_eq!(json[0], r#"{"name":"me","role":"user","content":"q"}"#);
-        assert_eq!(json[1], format!(r#"{{"role":"assistant","content":null,{calls}"#));
-        assert_eq!(json[2], format!(r#"{{"role":"assistant",{calls}"#));
+        assert_eq!(json[1..], [(); 2].map(|()| format!(r#"{{"role":"assistant",{calls}"#)));
         assert_eq!(messages[0].extra_fields().collect::<Vec<_>>(), ["name"]);
         assert_eq!(
             (messages[1].content.as_str(), messages[0].saying("r".into()).to_json()["content"].as_str()),
@@ -468,11 +537,52 @@ mod tests {
     }
 
     #[test]
+    fn templates_see_no_nulls_and_reasoning_under_every_name() {
+        let seen = |value: Value| {
+            let (messages, _) = parse(json!([value])).unwrap();
+            Value::from(messages[0].for_chat_template(false)).to_string()
+        };
+        let both = r#"{"thinking":"t","role":"assistant","content":"a","reasoning":"t","reasoning_content":"t"}"#;
+        assert_eq!(seen(json!({"role": "assistant", "content": "a", "reasoning": "t"})), both);
+        assert_eq!(
+            seen(json!({"role": "assistant", "content": "a", "thinking": "t", "reasoning": "r"})),
+            r#"{"thinking":"t","role":"assistant","content":"a","reasoning":"r","reasoning_content":"t"}"#
+        );
+        assert_eq!(
+            seen(json!({"role": "assistant", "content": "a", "reasoning_content": "t", "thinking": null})),
+            r#"{"thinking":"t","role":"assistant","content":"a","reasoning_content":"t"}"#
+        );
+        // Only fields of messages: what is null within one stays.
+        let call = json!({"id": null, "function": {"name": "f", "arguments": {"x": null}}});
+        assert_eq!(
+            seen(json!({"role": "assistant", "content": null, "tool_calls": [call]})),
+            format!(r#"{{"role":"assistant","tool_calls":[{call}]}}"#)
+        );
+        let fields = json!({"role": "assistant", "content": null, "name": "n"}).as_object().unwrap().clone();
+        let logged = Message::with_fields(Role::Assistant, String::new(), fields);
+        assert_eq!(Value::from(logged.for_chat_template(false)), json!({"role": "assistant", "name": "n"}));
+        assert_eq!(logged.for_prompt_template()["content"], "");
+    }
+
+    #[test]
+    fn the_role_developer_is_kept_for_templates_that_know_it() {
+        let (messages, report) = parse(json!([{"role": "Developer", "content": "Be terse."}])).unwrap();
+        let message = &messages[0];
+        assert_eq!((message.role, report.translated_roles["Developer"]), (Role::System, 1));
+        assert_eq!(message.to_json()["role"], "developer");
+        assert_eq!(message.for_chat_template(true)["role"], "developer");
+        assert_eq!(message.for_chat_template(false)["role"], "system");
+        assert_eq!(message.for_prompt_template()["role"], "system");
+        let mut fields = Map::from_iter([("system".to_owned(), "Be terse.".into())]);
+        assert_eq!(with_system("t", &mut fields, messages.clone()).unwrap(), messages);
+    }
+
+    #[test]
     fn a_function_call_of_sharegpt_is_a_call() {
         let call = r#"{"name": "f", "arguments": {"x": 1}}"#;
         let given = json!([{"from": "function_call", "value": call}, {"from": "function_call", "value": "no call"}]);
         let (messages, _) = parse(given).unwrap();
-        let expected = json!({"role": "assistant", "content": null, "tool_calls": [
+        let expected = json!({"role": "assistant", "tool_calls": [
             {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}]});
         assert_eq!(Value::from(messages[0].to_json()), expected);
         assert_eq!(messages[1], Message::new(Role::Assistant, "no call"));

@@ -11,6 +11,8 @@ mod columns;
 pub mod completions;
 pub mod conversations;
 mod elements;
+mod foreign;
+mod hidden;
 pub(crate) mod json;
 pub mod message;
 mod opened;

@@ -1,18 +1,18 @@
 //! Files of rows, told by their first bytes, whatever they are called: parquet, one JSON list, or one JSON object a line,
 //! the last two also gzipped.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
+use super::foreign;
 use crate::{Error, Result};
 
 /// How a gzip file begins (RFC 1952).
 const GZIP: &[u8] = &[0x1f, 0x8b];
-/// How a text in UTF-16 begins, of either byte order.
-const UTF16: [&[u8]; 2] = [b"\xFF\xFE", b"\xFE\xFF"];
 /// Bytes read at a time.
 const BUFFER: usize = 1 << 20;
 
@@ -34,23 +34,24 @@ pub(super) enum Opened {
 /// Opens a file.
 ///
 /// # Errors
-/// It cannot be opened or read, is a directory, or is called `.parquet` and is not.
+/// It cannot be opened or read, is a directory, is called `.parquet` and is not, or begins as files of other formats do.
 pub(super) fn open(path: &Path) -> Result<Opened> {
     let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
     if file.metadata().map_err(|e| Error::io(path, e))?.is_dir() {
         return Err(Error::input(path.display().to_string(), "is a directory, not a file", "name the files in it"));
     }
     let mut head = Vec::new();
-    file.by_ref().take(4).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
+    file.by_ref().take(foreign::HEAD).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
     file.rewind().map_err(|e| Error::io(path, e))?;
     if head.starts_with(b"PAR1") {
         return Ok(Opened::Parquet(file));
     }
-    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) {
-        return Err(Error::input(path.display().to_string(), "is no parquet file", "fetch it again"));
+    let at = path.display().to_string();
+    if let Some(error) = foreign::binary(&at, &head) {
+        return Err(error);
     }
-    if UTF16.iter().any(|mark| head.starts_with(mark)) {
-        return Err(Error::input(path.display().to_string(), "is UTF-16 text", "re-encode the file as UTF-8"));
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) {
+        return Err(Error::input(at, "is no parquet file", "fetch it again"));
     }
     let is_packed = head.starts_with(GZIP);
     let mut reader: Box<dyn BufRead + Send> = match is_packed {
@@ -60,7 +61,30 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
     let head = reader.fill_buf().map_err(|e| unreadable(path, e))?;
     let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
     let is_list = head.trim_ascii_start().starts_with(b"[");
+    if let Some(error) = foreign::binary(&at, head).or_else(|| foreign::text(&at, head).filter(|_| !is_list)) {
+        return Err(error);
+    }
     Ok(Opened::Json { reader, is_list, is_packed })
+}
+
+/// Makes sure that each file is there once.
+///
+/// # Errors
+/// Two paths lead to the same file.
+pub(super) fn named_once(paths: &[PathBuf]) -> Result<()> {
+    let mut seen: HashMap<PathBuf, &PathBuf> = HashMap::new();
+    for path in paths {
+        // A file that is not there is named when it is opened.
+        let file = path.canonicalize().unwrap_or_else(|_| path.clone());
+        if let Some(earlier) = seen.insert(file, path) {
+            let problem = match earlier == path {
+                true => "is named twice".to_owned(),
+                false => format!("is the same file as {}", earlier.display()),
+            };
+            return Err(Error::input(path.display().to_string(), problem, "name each file once"));
+        }
+    }
+    Ok(())
 }
 
 /// A file that cannot be read, or whose compressed bytes are damaged.
@@ -70,5 +94,26 @@ pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
             Error::input(path.display().to_string(), format!("damaged gzip: {error}"), "fetch the file again")
         }
         _ => Error::io(path, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_named_once_however_it_is_spelled() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b] = ["a.jsonl", "b.jsonl"].map(|name| folder.path().join(name));
+        for path in [&a, &b] {
+            std::fs::write(path, "{}").unwrap();
+        }
+        assert!(named_once(&[a.clone(), b.clone(), folder.path().join("nowhere")]).is_ok());
+        let dotted = folder.path().join("./.").join("..").join(folder.path().file_name().unwrap()).join("a.jsonl");
+        let error = named_once(&[a.clone(), b, dotted]).unwrap_err();
+        let expected = format!("is the same file as {} (name each file once)", a.display());
+        assert!(error.to_string().ends_with(&expected) && error.exit_code() == 2, "{error}");
+        let error = named_once(&[a.clone(), a]).unwrap_err().to_string();
+        assert!(error.contains("is named twice"), "{error}");
     }
 }

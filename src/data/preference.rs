@@ -4,7 +4,10 @@
 //! conversational (message lists), with an explicit prompt or one implied by what both completions share.
 
 use super::json::kind;
-use super::message::{Exchange, Message, Role, TemplateInputs, parse_message, parse_messages, take, with_system};
+use super::message::{
+    Exchange, Message, Role, TemplateInputs, parse_history, parse_message, parse_messages, take, take_conversation,
+    with_system,
+};
 use super::read_report::ReadReport;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
@@ -45,17 +48,21 @@ enum Given {
 }
 
 impl Preference {
-    /// Reads `prompt` (or ShareGPT's `conversations`), `chosen` and `rejected`; `at` names the row in errors.
+    /// Reads `prompt` (or `messages`, `conversations`, `conversation`), `chosen` and `rejected`, and the turns before them
+    /// in `history`; `at` names the row in errors.
     pub(super) fn parse(at: &str, fields: &mut Map<String, Value>, report: &mut ReadReport) -> Result<Self> {
-        let prompt = take(fields, "prompt").or_else(|| take(fields, "conversations"));
+        let prompt = take(fields, "prompt").or_else(|| take_conversation(fields).map(|(_, messages)| messages));
+        let history = parse_history(at, take(fields, "history"), report)?;
         let mut completion = |name: &str| {
             take(fields, name).ok_or_else(|| {
                 Error::input(at, format!("the pair has no `{name}`"), "a pair holds `prompt`, `chosen` and `rejected`")
             })
         };
         let pair = match (prompt, completion("chosen")?, completion("rejected")?) {
-            (None, Value::String(chosen), Value::String(rejected)) => Self::Text { prompt: None, chosen, rejected },
-            (Some(Value::String(prompt)), Value::String(chosen), Value::String(rejected)) => {
+            (None, Value::String(chosen), Value::String(rejected)) if history.is_empty() => {
+                Self::Text { prompt: None, chosen, rejected }
+            }
+            (Some(Value::String(prompt)), Value::String(chosen), Value::String(rejected)) if history.is_empty() => {
                 let repeats = |side: &String| !prompt.is_empty() && side.starts_with(&prompt);
                 report.repeated_texts += usize::from(repeats(&chosen) && repeats(&rejected));
                 Self::Text { prompt: Some(prompt), chosen, rejected }
@@ -69,6 +76,7 @@ impl Preference {
                 let chosen = parse_side(at, "chosen", chosen, Role::Assistant, report)?;
                 let rejected = parse_side(at, "rejected", rejected, Role::Assistant, report)?;
                 let (prompt, [chosen, rejected]) = divided(at, prompt, [chosen, rejected], report)?;
+                let prompt = after(history, prompt);
                 let prompt = with_system(at, fields, prompt)?;
                 Self::Chat { prompt, chosen, rejected, inputs: TemplateInputs::take(at, fields)? }
             }
@@ -129,8 +137,19 @@ fn divided(
         let rest = [&sides[0], &sides[1]].map(|side| side[count..].to_vec());
         (sides[0][..count].to_vec(), rest)
     };
+    let answers =
+        |side: &Vec<Message>| side.first().is_none_or(|first| matches!(first.role, Role::Assistant | Role::Tool));
+    let is_whole = !sides.iter().all(answers);
     let given = match given {
         Given::Nothing => return Ok(split(shared)),
+        // A column that is filled in other rows only.
+        Given::Text(text) if is_whole && text.trim().is_empty() => return Ok(split(shared)),
+        Given::Messages(messages) if is_whole && messages.is_empty() => return Ok(split(shared)),
+        // A conversation that is logged beside the pair that was made of it.
+        Given::Messages(messages) if is_whole && sides.contains(&messages) => {
+            report.repeated_prompts += 1;
+            return Ok(split(shared));
+        }
         Given::Text(text) if shared > 0 && renders(&text, &sides[0][..shared]) => {
             report.repeated_prompts += 1;
             return Ok(split(shared));
@@ -149,9 +168,7 @@ fn divided(
         let (rest, sides) = split(shared);
         return Ok(([&given[..], &rest[overlap..]].concat(), sides));
     }
-    let answers =
-        |side: &Vec<Message>| side.first().is_none_or(|first| matches!(first.role, Role::Assistant | Role::Tool));
-    if sides.iter().all(answers) {
+    if !is_whole {
         return Ok((given, sides));
     }
     let asks = |side: &Vec<Message>| side.first().is_some_and(|first| first.role == Role::User);
@@ -162,6 +179,14 @@ fn divided(
     }
     let problem = "`prompt` and the completions contradict each other: both begin a conversation, but not the same one";
     Err(Error::input(at, problem, "leave `prompt` out, or the messages of the prompt in `chosen` and `rejected`"))
+}
+
+/// A prompt with the turns before it, which it may repeat.
+fn after(history: Vec<Message>, prompt: Vec<Message>) -> Vec<Message> {
+    match prompt.starts_with(&history) {
+        true => prompt,
+        false => [history, prompt].concat(),
+    }
 }
 
 /// Whether a text is the question of a conversation, or a rendering of all its messages.
@@ -219,6 +244,12 @@ mod tests {
             json!({"prompt": "q", "chosen": [user, good], "rejected": [user, bad]}),
             json!({"prompt": "q", "chosen": [good], "rejected": [bad]}),
             json!({"prompt": [user], "chosen": "good", "rejected": "bad"}),
+            json!({"messages": [user], "chosen": good, "rejected": bad}),
+            json!({"conversation": [user], "chosen": [good], "rejected": [bad]}),
+            json!({"messages": [user, good], "chosen": [user, good], "rejected": [user, bad]}),
+            json!({"conversation": "an id", "chosen": [user, good], "rejected": [user, bad]}),
+            json!({"prompt": "", "chosen": [user, good], "rejected": [user, bad]}),
+            json!({"prompt": [], "chosen": [user, good], "rejected": [user, bad]}),
             json!({"conversations": [{"from": "human", "value": "q"}],
                    "chosen": {"from": "gpt", "value": "good"}, "rejected": {"from": "gpt", "value": "bad"}}),
         ] {
@@ -298,6 +329,30 @@ mod tests {
             let error = parse(row.clone()).unwrap_err().to_string();
             assert!(error.contains("contradict each other"), "{row}: {error}");
         }
+    }
+
+    #[test]
+    fn a_history_comes_before_the_prompt() {
+        let message = |role: &str, content: &str| json!({"role": role, "content": content});
+        let (early, answer, user) = (message("user", "p"), message("assistant", "a"), message("user", "q"));
+        let (good, bad) = (message("assistant", "good"), message("assistant", "bad"));
+        let expected = parse(json!({"prompt": [early, answer, user], "chosen": [good], "rejected": [bad]})).unwrap();
+        let history = json!([early, answer]);
+        for row in [
+            json!({"history": history, "prompt": "q", "chosen": "good", "rejected": "bad"}),
+            json!({"history": history, "prompt": [user], "chosen": [good], "rejected": [bad]}),
+            json!({"history": history, "chosen": [user, good], "rejected": [user, bad]}),
+            json!({"history": history, "chosen": [early, answer, user, good], "rejected": [early, answer, user, bad]}),
+            json!({"history": [early, answer, user], "chosen": "good", "rejected": "bad"}),
+        ] {
+            assert_eq!(parse(row.clone()).unwrap(), expected, "{row}");
+        }
+        for history in [json!([]), json!(""), Value::Null] {
+            let row = json!({"history": history, "prompt": "q", "chosen": "good", "rejected": "bad"});
+            assert!(matches!(parse(row).unwrap(), Preference::Text { .. }));
+        }
+        let row = json!({"history": 3, "prompt": "q", "chosen": "good", "rejected": "bad"});
+        assert!(parse(row).unwrap_err().to_string().contains("`history` is a number"));
     }
 
     #[test]

@@ -5,15 +5,19 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::json::kind;
-use super::message::{Exchange, Message, Role, TemplateInputs, parse_messages, take, with_system};
+use super::message::{
+    Exchange, Message, Role, TemplateInputs, parse_history, parse_messages, take, take_conversation, with_system,
+};
+use super::opened::named_once;
 use super::read_report::ReadReport;
 use super::records::{Record, records};
 use super::rows::Ids;
 use crate::{Error, Result};
 
 /// The columns prompts are made of.
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 10] = [
     "id",
+    "history",
     "prompt",
     "messages",
     "conversations",
@@ -23,9 +27,6 @@ const COLUMNS: [&str; 9] = [
     "documents",
     "chat_template_kwargs",
 ];
-
-/// Where a conversation stands, by its names in data sets.
-const CONVERSATION: [&str; 3] = ["messages", "conversations", "conversation"];
 
 /// What a prompt says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,12 +73,13 @@ impl Prompt {
 }
 
 /// All prompts of `paths`, in order, and what became of their irregularities: rows `{"id", "prompt"}`, a string or messages,
-/// or `{"id", "messages"}`, of which an assistant's messages at the end are left out.
+/// or `{"id", "messages"}`, of which an assistant's messages at the end are left out. The turns of `history` come before.
 ///
 /// # Errors
-/// A file is missing, empty or broken, a row has no prompt or one that does not end with something to answer, or an id is
+/// A file is missing, empty, broken or named twice, a row has no prompt or one that does not end with something to answer, or an id is
 /// used twice in a file; each names the file and line.
 pub fn read(paths: &[PathBuf]) -> Result<(Vec<Prompt>, ReadReport)> {
+    named_once(paths)?;
     let (mut prompts, mut report, mut ids) = (vec![], ReadReport::default(), Ids::default());
     for path in paths {
         let before = prompts.len();
@@ -112,17 +114,16 @@ fn parse(record: &mut Record, unnamed: String, report: &mut ReadReport) -> Resul
         }
     };
     let at = format!("{place}: prompt {id:?}");
-    let conversation = |fields: &mut serde_json::Map<String, Value>| {
-        CONVERSATION.into_iter().find_map(|name| Some((name, take(fields, name)?)))
-    };
+    let history = parse_history(&at, take(fields, "history"), report)?;
     let messages = match take(fields, "prompt") {
         Some(Value::String(text)) if text.is_empty() => return Err(Error::input(at, "`prompt` is empty", "")),
+        Some(Value::String(text)) if !history.is_empty() => vec![Message::new(Role::User, text)],
         Some(Value::String(text)) => {
             return Ok(Prompt { id, ask: Ask::Text(text), inputs: TemplateInputs::default() });
         }
         Some(messages) => parse_messages(&at, "prompt", messages, report)?,
         None => {
-            let Some((name, messages)) = conversation(fields) else {
+            let Some((name, messages)) = take_conversation(fields) else {
                 let hint = r#"write {"id", "prompt"}, a string or messages, or {"id", "messages"}"#;
                 return Err(Error::input(at, "the row has neither `prompt` nor `messages`", hint));
             };
@@ -141,7 +142,7 @@ fn parse(record: &mut Record, unnamed: String, report: &mut ReadReport) -> Resul
             "a prompt is what is to be answered",
         ));
     }
-    let messages = with_system(&at, fields, messages)?;
+    let messages = with_system(&at, fields, [history, messages].concat())?;
     let inputs = TemplateInputs::take(&at, fields)?;
     Ok(Prompt { id, ask: Ask::Chat(messages), inputs })
 }
@@ -183,6 +184,17 @@ mod tests {
             (1, "Why?", "Because.")
         );
         assert_eq!(prompts[0].exchange("Because.").unwrap().query.content, "Why?");
+    }
+
+    #[test]
+    fn a_history_comes_before_the_prompt() {
+        let history = r#""history": [{"role": "user", "content": "p"}, {"role": "assistant", "content": "a"}]"#;
+        let said = |prompt: &str| match &read_lines(&format!("{{{history}, {prompt}}}")).unwrap()[0].ask {
+            Ask::Chat(messages) => messages.iter().map(|message| message.content.clone()).collect(),
+            Ask::Text(text) => vec![text.clone()],
+        };
+        assert_eq!(said(r#""prompt": "q""#), ["p", "a", "q"]);
+        assert_eq!(said(r#""messages": [{"role": "user", "content": "q"}]"#), ["p", "a", "q"]);
     }
 
     #[test]

@@ -75,7 +75,11 @@ impl ReadReport {
         if !self.translated_roles.is_empty() {
             let role = |(name, count): (&String, &usize)| {
                 let role = Role::parse(name).map_or("none", Role::as_str);
-                format!("{name:?} as {role} ({count})")
+                let unless = match name.eq_ignore_ascii_case("developer") {
+                    true => " unless the chat template knows it",
+                    false => "",
+                };
+                format!("{name:?} as {role}{unless} ({count})")
             };
             let roles: Vec<String> = self.translated_roles.iter().map(role).collect();
             lines.push(format!("roles of messages were read as follows: {}", roles.join(", ")));
@@ -124,12 +128,17 @@ mod tests {
         report.role("user", Role::User);
         report.role("gpt", Role::Assistant);
         report.role("gpt", Role::Assistant);
+        report.role("developer", Role::System);
         report.unused("a.jsonl", json!({"x": 1, "empty": null}).as_object().unwrap());
         report.unused("a.jsonl", json!({"b": 1}).as_object().unwrap());
         report.unused_columns("c.parquet", []);
         let notes = report.notes();
         assert!(notes[0].starts_with("rows with half a surrogate pair") && notes[0].ends_with(": 2"), "{notes:?}");
-        assert_eq!(notes[1], "roles of messages were read as follows: \"gpt\" as assistant (2)");
+        assert_eq!(
+            notes[1],
+            "roles of messages were read as follows: \"developer\" as system unless the chat template knows it (1), \
+             \"gpt\" as assistant (2)"
+        );
         assert_eq!(notes[2..], ["a.jsonl: columns not used: b, x"]);
     }
 }

@@ -1,7 +1,8 @@
 //! Typed rows of one or many files: read, checked against what the run needs, named when they are wrong.
 
 use super::json::{is_readable, kind};
-use super::message::{Exchange, Message, Role, TemplateInputs, parse_messages, take, with_system};
+use super::message::{Exchange, TemplateInputs, parse_history, parse_messages, take, take_conversation, with_system};
+use super::opened::named_once;
 use super::preference::Preference;
 use super::ratings::{self, RatingScale};
 use super::read_report::ReadReport;
@@ -65,9 +66,6 @@ const COLUMNS: [&str; 14] = [
     "chat_template_kwargs",
 ];
 
-/// Where a conversation stands, by its names in data sets.
-const CONVERSATION: [&str; 3] = ["messages", "conversations", "conversation"];
-
 /// Streams rows out of files; ends at the first error.
 pub struct RowReader {
     purpose: Purpose,
@@ -127,11 +125,12 @@ impl RowReader {
     /// A reader over `paths` in that order.
     ///
     /// # Errors
-    /// No path is given. What is wrong with a file or a row is reported by the iterator.
+    /// No path is given, or two lead to the same file. What is wrong with a file or a row is reported by the iterator.
     pub fn new(paths: &[PathBuf], purpose: Purpose, scale: RatingScale) -> Result<Self> {
         if paths.is_empty() {
             return Err(Error::input("input", "no file is named", "name at least one JSONL or parquet file"));
         }
+        named_once(paths)?;
         Ok(Self {
             purpose,
             scale,
@@ -303,10 +302,7 @@ fn parse_content(at: &str, fields: &mut Map<String, Value>, report: &mut ReadRep
     if ["chosen", "rejected"].iter().any(is_given) {
         return Ok(Content::Pair(Preference::parse(at, fields, report)?));
     }
-    // A column of another name may hold an id of the conversation.
-    let holds_messages = |name: &&str| *name == CONVERSATION[0] || fields.get(*name).is_some_and(Value::is_array);
-    if let Some(name) = CONVERSATION.into_iter().filter(|name| is_given(name)).find(holds_messages) {
-        let messages = take(fields, name).unwrap_or_default();
+    if let Some((name, messages)) = take_conversation(fields) {
         let mut conversation = parse_history(at, take(fields, "history"), report)?;
         conversation.extend(parse_messages(at, name, messages, report)?);
         let conversation = with_system(at, fields, conversation)?;
@@ -321,16 +317,6 @@ fn parse_content(at: &str, fields: &mut Map<String, Value>, report: &mut ReadRep
             "the row has none of `text`, `messages`, or `chosen` and `rejected`",
             r#"write {"id", "text", "label"} or {"id", "history", "messages", "label"}"#,
         )),
-    }
-}
-
-/// Missing, `null`, `""` and `[]` all mean no history; any other string is a transcript, kept whole as one message.
-fn parse_history(at: &str, history: Option<Value>, report: &mut ReadReport) -> Result<Vec<Message>> {
-    match history {
-        None => Ok(Vec::new()),
-        Some(Value::String(transcript)) if transcript.trim().is_empty() => Ok(Vec::new()),
-        Some(Value::String(transcript)) => Ok(vec![Message::new(Role::User, transcript)]),
-        Some(value) => parse_messages(at, "history", value, report),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The prompt a reward model reads: one template, used by training, scoring and evaluation alike.
 
 use super::chat_template::{ChatTemplate, NamedTemplate, SpecialTokens};
+use super::hidden::{sorted, unseen_fields};
 use super::message::{Exchange, Message, Role};
 use crate::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
@@ -118,17 +119,17 @@ impl Template {
         matches!(self.form, Form::Chat(_))
     }
 
-    /// What of an exchange the template cannot show, as it never mentions it: fields of messages, inputs of the row.
+    /// What of an exchange the template does not show, as the prompt would be the same without it: fields of messages, inputs of the row.
     pub fn hidden<'a>(&self, exchange: &'a Exchange) -> Vec<&'a str> {
         if let Form::Chat(template) = &self.form {
             return template.hidden(exchange.messages(), &exchange.inputs);
         }
-        let fields = exchange.messages().flat_map(Message::extra_fields);
-        let names = fields.chain(exchange.inputs.names());
-        let mut hidden: Vec<&str> = names.filter(|name| !self.source.contains(name)).collect();
-        hidden.sort_unstable();
-        hidden.dedup();
-        hidden
+        let (query, response) = (&exchange.query, &exchange.response);
+        let history: Vec<&Message> = exchange.history.iter().collect();
+        let render = |history: &[Message]| self.render_parts(history, &query.content, &response.content);
+        // Of query and response, a prompt template has the texts alone, and of the row nothing else.
+        let lost = [query, response].into_iter().flat_map(Message::extra_fields).chain(exchange.inputs.names());
+        sorted(lost.chain(unseen_fields(&history, render)))
     }
 
     /// The prompt for an exchange.
@@ -157,7 +158,7 @@ impl Template {
             Form::Chat(_) => return self.render(&Exchange::new(history.to_vec(), query, response)),
             Form::Prompt(environment) => environment,
         };
-        let history = Value::from(Serde(history.iter().map(Message::to_json).collect::<Vec<_>>()));
+        let history = Value::from(Serde(history.iter().map(Message::for_prompt_template).collect::<Vec<_>>()));
         environment
             .get_template(TEMPLATE)
             .and_then(|template| template.render(context! { history, query, response }))

@@ -14,7 +14,8 @@ const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
 /// The chat template of newer releases; it stands above that in the configuration.
 const CHAT_TEMPLATE: &str = "chat_template.jinja";
-/// The same for models that process images too, of older releases: `{"chat_template": …}`.
+/// The template of a processor of images, of older releases: `{"chat_template": …}`. Tokenizers do not read it, so it counts
+/// where they have none.
 const CHAT_TEMPLATE_JSON: &str = "chat_template.json";
 /// Files of the default chat template.
 pub(crate) const CHAT_TEMPLATES: [&str; 2] = [CHAT_TEMPLATE, CHAT_TEMPLATE_JSON];
@@ -32,6 +33,9 @@ const SPECIAL_TOKENS: [&str; 8] = [
     "mask_token",
     "additional_special_tokens",
 ];
+
+/// Objects in it that give names to further special tokens: of newer releases, and of older ones.
+const NAMED_TOKENS: [&str; 2] = ["model_specific_special_tokens", "extra_special_tokens"];
 
 /// Directories in which the files of a tokenizer are looked for, the first that has one counting.
 #[derive(Clone, Debug)]
@@ -103,31 +107,42 @@ impl TokenizerFiles {
     /// # Errors
     /// A file cannot be read.
     pub fn chat_templates(&self) -> Result<Vec<NamedTemplate>> {
-        if let Some((path, source)) = self.text(CHAT_TEMPLATE)? {
-            let mut found = vec![NamedTemplate::only(path.display().to_string(), source)];
-            for file in self.list(MORE_TEMPLATES, ".jinja")? {
-                let Some((path, source)) = self.text(&format!("{MORE_TEMPLATES}/{file}"))? else { continue };
-                let name = file.trim_end_matches(".jinja").to_owned();
-                found.push(NamedTemplate { name, at: path.display().to_string(), source });
-            }
+        let default = self.text(CHAT_TEMPLATE)?;
+        let has_default = default.is_some();
+        let mut found: Vec<NamedTemplate> =
+            default.into_iter().map(|(path, source)| NamedTemplate::only(path.display().to_string(), source)).collect();
+        for file in self.list(MORE_TEMPLATES, ".jinja")? {
+            let Some((path, source)) = self.text(&format!("{MORE_TEMPLATES}/{file}"))? else { continue };
+            let name = file.trim_end_matches(".jinja").to_owned();
+            found.push(NamedTemplate { name, at: path.display().to_string(), source });
+        }
+        if has_default {
             return Ok(found);
         }
-        for file in [CHAT_TEMPLATE_JSON, TOKENIZER_CONFIG] {
-            let Some((path, json)) = self.json(file)? else { continue };
-            let at = format!("{}: chat_template", path.display());
-            match &json["chat_template"] {
-                Value::String(source) => return Ok(vec![NamedTemplate::only(at, source.as_str())]),
-                Value::Array(named) => return named.iter().map(|entry| of_list(&at, entry)).collect(),
-                Value::Object(named) => {
-                    let of_object = |(name, source): (&String, &Value)| {
-                        of_list(&at, &serde_json::json!({"name": name, "template": source}))
-                    };
-                    return named.iter().map(of_object).collect();
-                }
-                _ => {}
+        // Files stand above the configuration, which adds what they lack.
+        for named in self.templates_in(TOKENIZER_CONFIG)? {
+            if !found.iter().any(|file| file.name == named.name) {
+                found.push(named);
             }
         }
-        Ok(vec![])
+        match found.is_empty() {
+            true => self.templates_in(CHAT_TEMPLATE_JSON),
+            false => Ok(found),
+        }
+    }
+
+    /// The chat templates that a JSON file holds: one, a list of named ones, or an object of them.
+    fn templates_in(&self, file: &str) -> Result<Vec<NamedTemplate>> {
+        let Some((path, json)) = self.json(file)? else { return Ok(vec![]) };
+        let at = format!("{}: chat_template", path.display());
+        let of_object =
+            |(name, source): (&String, &Value)| of_list(&at, &serde_json::json!({"name": name, "template": source}));
+        match &json["chat_template"] {
+            Value::String(source) => Ok(vec![NamedTemplate::only(at, source.as_str())]),
+            Value::Array(named) => named.iter().map(|entry| of_list(&at, entry)).collect(),
+            Value::Object(named) => named.iter().map(of_object).collect(),
+            _ => Ok(vec![]),
+        }
     }
 
     /// The configuration of the tokenizer, with its place; nothing where there is none.
@@ -151,8 +166,12 @@ impl TokenizerFiles {
                     tokens.insert(name.into(), token);
                 }
             }
-            let more = json["extra_special_tokens"].as_object().into_iter().flat_map(Map::iter);
-            tokens.extend(more.filter_map(|(name, token)| Some((name.clone(), content(token)?))));
+            // Tokens of a model's own stand in the open, too, as `image_token`.
+            let own = json.as_object().into_iter().flat_map(Map::iter);
+            let own = own.filter(|(name, value)| name.ends_with("_token") && !value.is_array());
+            let own = own.filter(|(name, _)| !SPECIAL_TOKENS.contains(&name.as_str()));
+            let named = NAMED_TOKENS.into_iter().filter_map(|object| json[object].as_object()).flat_map(Map::iter);
+            tokens.extend(own.chain(named).filter_map(|(name, token)| Some((name.clone(), content(token)?))));
         }
         Ok(tokens)
     }
@@ -215,7 +234,14 @@ mod tests {
         let config = ("tokenizer_config.json", named.to_string());
         assert_eq!(names(&files(std::slice::from_ref(&config)).1), [pair("tool_use", "t"), pair("default", "d")]);
         let processor = ("chat_template.json", json!({"chat_template": "p"}).to_string());
-        assert_eq!(names(&files(&[config.clone(), processor]).1), [pair("default", "p")]);
+        let tokenizers = [pair("tool_use", "t"), pair("default", "d")];
+        assert_eq!(names(&files(&[config.clone(), processor.clone()]).1), tokenizers);
+        assert_eq!(names(&files(&[("tokenizer_config.json", "{}".into()), processor]).1), [pair("default", "p")]);
+        let single = ("tokenizer_config.json", json!({"chat_template": "d"}).to_string());
+        let for_tools = ("additional_chat_templates/tool_use.jinja", "file".to_owned());
+        let both = [pair("tool_use", "file"), pair("default", "d")];
+        assert_eq!(names(&files(&[single, for_tools.clone()]).1), both);
+        assert_eq!(names(&files(&[config.clone(), for_tools]).1), both);
         let (jinja, more) =
             (("chat_template.jinja", "j".to_owned()), ("additional_chat_templates/rag.jinja", "r".to_owned()));
         let (_folder, found) = files(&[config, jinja, more]);
@@ -245,6 +271,28 @@ mod tests {
             (token("bos_token"), token("eos_token"), token("pad_token"), token("unk_token")),
             (Some("<s>"), Some("</s>"), Some("<pad>"), None)
         );
+    }
+
+    #[test]
+    fn tokens_of_a_model_s_own_have_names() {
+        let (_folder, found) = files(&[(
+            "tokenizer_config.json",
+            json!({
+                "bos_token": "<s>", "video_token": "<video>", "add_bos_token": true, "cut_token": 3,
+                "model_specific_special_tokens": {"image_token": "<image>", "audio_token": {"content": "<audio>"}},
+                "extra_special_tokens": {"think_token": "<think>"},
+            })
+            .to_string(),
+        )]);
+        let expected = json!({
+            "bos_token": "<s>", "video_token": "<video>", "image_token": "<image>", "audio_token": "<audio>",
+            "think_token": "<think>",
+        });
+        assert_eq!(Value::from(found.special_tokens().unwrap()), expected);
+        let source = "{{ image_token }}{{ video_token }}{{ bos_token }}";
+        let template = ChatTemplate::compile(vec![NamedTemplate::only("t", source)], &found.special_tokens().unwrap());
+        let text = template.unwrap().render(&[], &TemplateInputs::default(), false).unwrap();
+        assert_eq!(text, "<image><video><s>");
     }
 
     #[test]

@@ -267,9 +267,9 @@ impl PairEncoder {
             preference => Some(self.text(&at, preference)?),
         };
         if let (Some(template), Preference::Chat { prompt, chosen, rejected, inputs }) = (&self.template, preference) {
-            let messages = [prompt, chosen, rejected].into_iter().flatten();
-            let hidden = template.hidden(messages, inputs);
-            report.hidden_fields.extend(hidden.into_iter().map(|name| (name.to_owned(), 1)));
+            let hidden = |side| template.hidden([prompt, side].into_iter().flatten(), inputs);
+            let hidden = [chosen, rejected].into_iter().flat_map(hidden);
+            report.hidden_fields.extend(hidden.map(|name| (name.to_owned(), 1)));
         }
         let Some(text) = text.filter(|text| !text.chosen.is_empty() && !text.rejected.is_empty()) else {
             report.empty.add(&row.id);

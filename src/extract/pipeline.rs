@@ -1,5 +1,6 @@
 //! The run: windows of conversations go through the stages one after the other; nothing else is kept in memory.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -81,7 +82,7 @@ pub fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Obs
     output::open(config)?;
     let mut run = Run::open(gpu, config, labels, observer)?;
     let mut progress = Progress { total_bytes: reader.total_bytes(), ..Progress::default() };
-    let inputs = reader.files().iter().map(|file| file.display().to_string()).collect();
+    let inputs: Vec<String> = reader.files().iter().map(|file| file.display().to_string()).collect();
     for window in reader.by_ref() {
         let window = window?;
         progress.bytes += window.bytes_read;
@@ -93,6 +94,9 @@ pub fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Obs
             let hint = "the answers so far are kept; go on with --resume";
             return Err(Error::Interrupted(hint.into()));
         }
+    }
+    if progress.conversations == 0 {
+        return Err(Error::input(inputs.join(", "), "holds no conversations", ""));
     }
     reader.report.notes().iter().for_each(|line| observer.note(line));
     run.finish(inputs, observer)
@@ -234,6 +238,7 @@ impl<'a> Run<'a> {
         report.labels = self.annotator.labels();
         report.usage = self.annotator.usage();
         (report.train, report.test) = self.rows.split(self.config)?;
+        unusable(&report.irregular).iter().for_each(|line| observer.note(line));
         report.labels.iter().flat_map(|labels| labels.doubts()).for_each(|line| observer.note(&line));
         if report.train.rows == 0 {
             observer.note("there are no training rows; the report says what became of the conversations");
@@ -244,9 +249,35 @@ impl<'a> Run<'a> {
     }
 }
 
+/// How many conversations could not be used, and why.
+fn unusable(reasons: &BTreeMap<String, u64>) -> Option<String> {
+    let parts: Vec<String> = reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    let count: u64 = reasons.values().sum();
+    let line = || {
+        format!(
+            "conversations that could not be used: {count} ({}); stages/irregular.jsonl lists them",
+            parts.join(", ")
+        )
+    };
+    (count > 0).then(line)
+}
+
 fn write_report(report: &Report, output: &Path) -> Result<()> {
     let path = output.join("report.json");
     let text = serde_json::to_string_pretty(report).map_err(|e| Error::io(&path, e.into()))?;
     crate::files::replace_file(&path, (text + "\n").as_bytes())?;
     super::page::page(report).write(&output.join("report.html"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversations_that_could_not_be_used_are_counted_by_reason() {
+        assert_eq!(unusable(&BTreeMap::new()), None);
+        let reasons = [("broken_json".to_owned(), 2), ("unknown_role".to_owned(), 1)].into();
+        let line = "conversations that could not be used: 3 (broken_json 2, unknown_role 1); stages/irregular.jsonl lists them";
+        assert_eq!(unusable(&reasons).as_deref(), Some(line));
+    }
 }

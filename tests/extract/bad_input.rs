@@ -22,10 +22,23 @@ fn a_file_that_holds_no_conversations_is_named() {
 }
 
 #[test]
-fn a_log_without_a_usable_conversation_gives_a_report_and_no_rows() {
-    let log = Log::text("log.jsonl", "{\n17\n");
-    let report = log.run().unwrap();
-    assert_eq!((report.irregular.values().sum::<u64>(), log.rows().len()), (2, 0));
+fn a_file_without_one_conversation_is_an_error_that_says_what_it_holds() {
+    for (text, expected) in [
+        ("{\n17\n", "not one of its rows is a conversation; "),
+        ("{\"text\": \"t\"}\n", "not one of its rows is a conversation; "),
+        ("id,text\n1,hello\n", "looks like CSV"),
+        ("PK\u{3}\u{4}", "is a zip archive"),
+        ("\n\n", "holds no conversations"),
+    ] {
+        refused(&Log::text("log.jsonl", text), &["log.jsonl", expected]);
+    }
+}
+
+#[test]
+fn a_log_without_a_usable_response_gives_a_report_and_no_rows() {
+    let log = Log::of(&[conversation("c", "u", &["Hello"])]);
+    log.run().unwrap();
+    assert_eq!(log.rows().len(), 0);
     assert!(log.config.output.join("report.html").exists());
 }
 

@@ -9,11 +9,11 @@ use serde::de::IgnoredAny;
 use super::irregular::{Irregular, Reason};
 use super::reader::{Batch, Sink};
 use super::row::{Fault, LONGEST_TEXT, READ, Row};
-use crate::Result;
 use crate::data::elements::{Element, Elements};
 use crate::data::json::{self, Fault as JsonFault, Parsed};
 use crate::data::opened::unreadable;
 use crate::data::read_report::ReadReport;
+use crate::{Error, Result};
 
 /// Bytes of a row with everything that is not read of it.
 const LONGEST_ROW: usize = 8 * LONGEST_TEXT;
@@ -29,12 +29,16 @@ pub struct JsonFile {
 }
 
 /// Sends all rows of a file.
+///
+/// # Errors
+/// The file cannot be read, or not one of its rows is a conversation.
 pub fn read(path: &Path, file: JsonFile, sink: &Sink) -> Result<()> {
     let JsonFile { reader, is_list, packed } = file;
     let mut elements = Elements::new(reader, is_list, LONGEST_ROW);
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut batch = Batch::default();
     let (mut number, mut read, mut named) = (0_u64, 0, false);
+    let mut doubt = Doubt::default();
     while let Some(element) = elements.next().map_err(|e| unreadable(path, e))? {
         number += 1;
         if packed.is_none() {
@@ -57,14 +61,50 @@ pub fn read(path: &Path, file: JsonFile, sink: &Sink) -> Result<()> {
             true => format!("{}: row {number}", path.display()),
             false => format!("{}:{number}", path.display()),
         };
-        batch.push(row.map_err(|Fault { id, reason, problem }| Irregular { place: place(), id, reason, problem }));
+        let row = row.map_err(|Fault { id, reason, problem }| Irregular { place: place(), id, reason, problem });
+        doubt.add(row.as_ref().err());
+        batch.push(row);
         if batch.is_full() && !sink.send(std::mem::take(&mut batch)) {
             return Ok(());
         }
     }
     batch.bytes_read += packed.unwrap_or_default();
     sink.send(batch);
-    Ok(())
+    doubt.resolve(path)
+}
+
+/// Whether a file holds conversations at all, or is something else.
+#[derive(Default)]
+struct Doubt {
+    /// The first row that is no conversation.
+    first: Option<Irregular>,
+    /// Whether there was a conversation.
+    is_resolved: bool,
+}
+
+impl Doubt {
+    /// Looks at one more row.
+    fn add(&mut self, fault: Option<&Irregular>) {
+        match fault {
+            Some(fault) if fault.reason != Reason::TooLong => {
+                if self.first.is_none() {
+                    self.first = Some(fault.clone());
+                }
+            }
+            _ => self.is_resolved = true,
+        }
+    }
+
+    fn resolve(self, path: &Path) -> Result<()> {
+        match self.first {
+            Some(Irregular { place, problem, .. }) if !self.is_resolved => {
+                let problem = format!("not one of its rows is a conversation; {place}: {problem}");
+                let hint = "every row is a JSON object whose `messages` or `conversations` have role and content";
+                Err(Error::input(path.display().to_string(), problem, hint))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn fault(reason: Reason, problem: String) -> Fault {

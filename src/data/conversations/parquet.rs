@@ -38,8 +38,17 @@ const COLUMNS: [&str; 10] = [
 /// Fields of a message that are texts.
 const FIELDS: [&str; 6] = ["role", "from", "content", "value", "language", "hashed_ip"];
 /// Fields of a message that hold more than a text, or may do so.
-const NESTED: [&str; 7] =
-    ["content", "value", "name", "reasoning_content", "tool_calls", "function_call", "tool_call_id"];
+const NESTED: [&str; 9] = [
+    "content",
+    "value",
+    "name",
+    "reasoning_content",
+    "thinking",
+    "reasoning",
+    "tool_calls",
+    "function_call",
+    "tool_call_id",
+];
 
 /// The number of row groups of a file that holds conversations.
 ///
@@ -217,6 +226,8 @@ fn messages(name: &str, column: &ArrayRef) -> Result<Vec<Option<Vec<RowMessage>>
     let mut others = [
         nested("name")?,
         nested("reasoning_content")?,
+        nested("thinking")?,
+        nested("reasoning")?,
         nested("tool_calls")?,
         nested("function_call")?,
         nested("tool_call_id")?,
@@ -236,9 +247,11 @@ fn messages(name: &str, column: &ArrayRef) -> Result<Vec<Option<Vec<RowMessage>>
             hashed_ip: value(&hashed_ip, index),
             name: other(0),
             reasoning_content: other(1),
-            tool_calls: other(2),
-            function_call: other(3),
-            tool_call_id: other(4),
+            thinking: other(2),
+            reasoning: other(3),
+            tool_calls: other(4),
+            function_call: other(5),
+            tool_call_id: other(6),
         }
     };
     let offsets = list.value_offsets();

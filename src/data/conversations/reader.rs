@@ -12,7 +12,7 @@ use super::conversation::Conversation;
 use super::irregular::{Irregular, Reason};
 use super::json::JsonFile;
 use super::{files, json, parquet};
-use crate::data::opened::{Opened, open};
+use crate::data::opened::{Opened, named_once, open};
 use crate::data::read_report::ReadReport;
 use crate::{Error, Result};
 
@@ -102,10 +102,11 @@ impl Reader {
     /// Finds the files of `paths`, looks into each, and begins to read.
     ///
     /// # Errors
-    /// A path without files of conversations; a file that cannot be opened; parquet that is damaged or has no column of
+    /// A path without files of conversations; a file that is named twice, or cannot be opened; parquet that is damaged or has no column of
     /// conversations.
     pub fn open(paths: &[PathBuf]) -> Result<Self> {
         let files = files::find(paths)?;
+        named_once(&files)?;
         let (mut parts, mut receivers, mut total_bytes) = (vec![], vec![], 0);
         let mut report = ReadReport::default();
         for (place, path) in files.iter().enumerate() {

@@ -76,6 +76,8 @@ pub struct RowMessage {
     pub hashed_ip: Option<String>,
     pub name: Option<Value>,
     pub reasoning_content: Option<Value>,
+    pub thinking: Option<Value>,
+    pub reasoning: Option<Value>,
     pub tool_calls: Option<Value>,
     pub function_call: Option<Value>,
     pub tool_call_id: Option<Value>,
@@ -159,6 +161,8 @@ impl RowMessage {
         let others = [
             ("name", self.name),
             ("reasoning_content", self.reasoning_content),
+            ("thinking", self.thinking),
+            ("reasoning", self.reasoning),
             ("tool_calls", self.tool_calls),
             ("function_call", self.function_call),
             ("tool_call_id", self.tool_call_id),
@@ -170,7 +174,11 @@ impl RowMessage {
         }
         let mut fields = Map::new();
         fields.insert("role".into(), role.as_str().into());
-        fields.insert("content".into(), content.map_or(Value::Null, Value::from));
+        // Only beside a call may the content be missing.
+        let has_calls = others.iter().any(|(name, _)| ["tool_calls", "function_call"].contains(name));
+        if content.is_some() || !has_calls {
+            fields.insert("content".into(), text.as_str().into());
+        }
         fields.extend(others.into_iter().map(|(name, value)| (name.to_owned(), value)));
         Ok(Message::with_fields(role, text, fields))
     }

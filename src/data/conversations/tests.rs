@@ -172,6 +172,25 @@ fn irregular_rows_are_counted_and_end_nothing() {
 }
 
 #[test]
+fn a_file_without_one_conversation_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = file(&folder, "good.jsonl", row("a").to_string());
+    let broken = file(&folder, "broken.jsonl", "{\n17\n\n{\"text\": \"t\"}\n");
+    refused(&[good, broken], &["broken.jsonl: not one of its rows is a conversation; ", "broken.jsonl:1: EOF"]);
+}
+
+#[test]
+fn reasoning_is_kept_under_its_name() {
+    let message = json!({"role": "assistant", "content": "a", "reasoning": "why"});
+    let logged = json!({"conversation": [{"role": "user", "content": "q"}, message]});
+    let all = read_text("a.jsonl", logged.to_string());
+    assert_eq!(Value::from(all.conversations[0].messages[1].to_json()), message);
+    let named = json!({"conversation": [{"role": "user", "name": "n", "content": null}]});
+    let all = read_text("a.jsonl", named.to_string());
+    assert_eq!(all.conversations[0].messages[0].to_json()["content"], "");
+}
+
+#[test]
 fn files_may_share_ids_and_roles_and_parts_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let line = |id: u32| {

@@ -1,3 +1,4 @@
+use super::super::message::{Message, Role};
 use super::*;
 use arrow::array::{
     ArrayRef, BinaryArray, Decimal128Array, Float64Array, Int64Array, LargeBinaryArray, ListBuilder, RecordBatch,
@@ -84,6 +85,9 @@ fn broken_files_are_named_with_their_line() {
         (format!("{good}\n3").into_bytes(), "data.jsonl:2: broken JSON: invalid type"),
         (br#"{"text": NaN}"#.to_vec(), "data.jsonl:1: `text` is NaN, not a string"),
         (b"\xff\xfe{\0}\0".to_vec(), "data.jsonl: is UTF-16 text"),
+        (b"PK\x03\x04".to_vec(), "data.jsonl: is a zip archive (unpack it"),
+        (b"text,label\nhello,3\n".to_vec(), "data.jsonl: looks like CSV"),
+        (b"{\n  \"text\": \"t\"\n}".to_vec(), "data.jsonl: holds JSON over several lines"),
         ([good.as_bytes(), b"\n{\"text\": \"\xff\"}"].concat(), "data.jsonl:2: invalid UTF-8 at byte 11"),
         (format!("[{good},\n{{]").into_bytes(), "data.jsonl:2: broken JSON"),
         (b"PAR1 but nothing else".to_vec(), "data.jsonl: unreadable parquet"),
@@ -134,6 +138,15 @@ fn files_may_share_ids_and_the_rows_of_one_may_not() {
     let twice = write(dir.path(), "c.jsonl", "{\"id\": 1, \"text\": \"t\"}\n{\"id\": \"1\", \"text\": \"t\"}");
     let error = read_rows(&[twice], Purpose::Score).unwrap_err().to_string();
     assert!(error.contains("c.jsonl:2: the id \"1\" was already used at ") && error.contains("c.jsonl:1"), "{error}");
+}
+
+#[test]
+fn a_file_is_read_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), "a.jsonl", "{\"text\": \"t\"}");
+    let again = dir.path().join(".").join("..").join(dir.path().file_name().unwrap()).join("a.jsonl");
+    let error = read_rows(&[path, again], Purpose::Score).unwrap_err().to_string();
+    assert!(error.contains("is the same file as"), "{error}");
 }
 
 #[test]

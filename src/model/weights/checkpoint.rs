@@ -630,7 +630,7 @@ mod tests {
         Checkpoint::open(&tiny.named("again"))
     }
 
-    fn message(result: Result<Checkpoint>) -> String {
+    fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
         result.unwrap_err().to_string()
     }
 
@@ -710,6 +710,21 @@ mod tests {
         fs::copy(path("part.safetensors"), path("more.safetensors")).unwrap();
         index(json!({Q_PROJ: "part.safetensors", "model.norm.weight": "more.safetensors"}));
         assert!(refused().contains("is there twice"));
+    }
+
+    #[test]
+    fn files_that_were_not_fetched_are_said_to_be_pointers() {
+        for name in [SINGLE, "tokenizer.json", "tokenizer_config.json"] {
+            let tiny = tiny(json!({}));
+            let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+            fs::write(tiny.path("model").join(name), pointer).unwrap();
+            let error = match Checkpoint::open(&tiny.source()) {
+                Ok(checkpoint) => message(checkpoint.tokenizer()),
+                error => message(error),
+            };
+            assert!(error.contains(&format!("{name}: is a Git LFS pointer")), "{error}");
+            assert!(error.contains("git lfs pull"), "{error}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
+use crate::files::not_fetched;
 use crate::{Error, Result};
 
 /// A file's bytes.
@@ -23,7 +24,10 @@ impl Mapped {
         // shortens the file while it is mapped can still end this one; the format leaves no way around that short of
         // copying whole checkpoints.
         let map = unsafe { Mmap::map(&file) }.map_err(|source| Error::io(path, source))?;
-        Ok(Self { path: path.to_owned(), map })
+        match not_fetched(&path.display().to_string(), &map) {
+            Some(error) => Err(error),
+            None => Ok(Self { path: path.to_owned(), map }),
+        }
     }
 
     /// Where the file is.
