@@ -26,19 +26,21 @@ pub struct JsonFile {
     pub is_list: bool,
     /// Bytes on disk, where they are not those of `reader`.
     pub packed: Option<u64>,
+    /// Whether it was found in a folder, which may hold files of other kinds, too.
+    pub was_found: bool,
 }
 
 /// Sends all rows of a file.
 ///
 /// # Errors
-/// The file cannot be read, or not one of its rows is a conversation.
+/// The file cannot be read, or it was named and not one of its rows is a conversation.
 pub fn read(path: &Path, file: JsonFile, sink: &Sink) -> Result<()> {
-    let JsonFile { reader, is_list, packed } = file;
+    let JsonFile { reader, is_list, packed, was_found } = file;
     let mut elements = Elements::new(reader, is_list, LONGEST_ROW);
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut batch = Batch::default();
     let (mut number, mut read, mut named) = (0_u64, 0, false);
-    let mut doubt = Doubt::default();
+    let mut doubt = Doubt { is_resolved: was_found, ..Doubt::default() };
     while let Some(element) = elements.next().map_err(|e| unreadable(path, e))? {
         number += 1;
         if packed.is_none() {
@@ -78,7 +80,7 @@ pub fn read(path: &Path, file: JsonFile, sink: &Sink) -> Result<()> {
 struct Doubt {
     /// The first row that is no conversation.
     first: Option<Irregular>,
-    /// Whether there was a conversation.
+    /// Whether there was a conversation, or need not be one.
     is_resolved: bool,
 }
 

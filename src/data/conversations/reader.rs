@@ -80,6 +80,7 @@ impl Sink {
 struct Part {
     path: PathBuf,
     row_group: Option<usize>,
+    was_found: bool,
     sink: Sink,
 }
 
@@ -102,8 +103,8 @@ impl Reader {
     /// Finds the files of `paths`, looks into each, and begins to read.
     ///
     /// # Errors
-    /// A path without files of conversations; a file that is named twice, or cannot be opened; parquet that is damaged or has no column of
-    /// conversations.
+    /// A path without files of conversations; a file that is named twice, or cannot be opened; parquet that is damaged or has
+    /// no column of conversations.
     pub fn open(paths: &[PathBuf]) -> Result<Self> {
         let files = files::find(paths)?;
         named_once(&files)?;
@@ -117,7 +118,8 @@ impl Reader {
             };
             for row_group in row_groups {
                 let (sender, receiver) = sync_channel(AHEAD);
-                parts.push(Part { path: path.clone(), row_group, sink: Sink(sender) });
+                let was_found = !paths.contains(path);
+                parts.push(Part { path: path.clone(), row_group, was_found, sink: Sink(sender) });
                 receivers.push((place, receiver));
             }
         }
@@ -246,7 +248,9 @@ fn read_part(part: &Part) -> Result<()> {
         (Opened::Parquet(file), Some(row_group)) => parquet::read(&part.path, file, row_group, &part.sink),
         (Opened::Json { reader, is_list, is_packed }, None) => {
             let size = || std::fs::metadata(&part.path).map(|metadata| metadata.len()).unwrap_or_default();
-            json::read(&part.path, JsonFile { reader, is_list, packed: is_packed.then(size) }, &part.sink)
+            let packed = is_packed.then(size);
+            let file = JsonFile { reader, is_list, packed, was_found: part.was_found };
+            json::read(&part.path, file, &part.sink)
         }
         (Opened::Parquet(_), None) | (Opened::Json { .. }, Some(_)) => {
             Err(Error::input(part.path.display().to_string(), "was replaced while it was read", "run again"))

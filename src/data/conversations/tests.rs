@@ -177,6 +177,10 @@ fn a_file_without_one_conversation_is_refused() {
     let good = file(&folder, "good.jsonl", row("a").to_string());
     let broken = file(&folder, "broken.jsonl", "{\n17\n\n{\"text\": \"t\"}\n");
     refused(&[good, broken], &["broken.jsonl: not one of its rows is a conversation; ", "broken.jsonl:1: EOF"]);
+    // A folder of a data set has other files, too.
+    let mut reader = Reader::open(&[folder.path().to_owned()]).unwrap();
+    let window = reader.next().unwrap().unwrap();
+    assert_eq!((window.conversations.len(), window.irregular.len()), (1, 3));
 }
 
 #[test]
