@@ -5,16 +5,18 @@
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use minijinja::value::{Kwargs, Serde, Value, ValueKind};
-use minijinja::{Environment, ErrorKind, Output, State, context};
+use chrono::format::{Item, StrftimeItems};
+use chrono::{Local, NaiveDateTime};
+use minijinja::value::{Value, ValueKind};
+use minijinja::{Environment, Output, State, context};
 use regex::Regex;
 use serde_json::Map;
 
+use super::jinja::{environment, fails, normalized};
 use super::message::{Message, TemplateInputs};
-use super::python::{self, JsonStyle};
-use super::template::{broken, environment};
+use super::python;
+use super::template::broken;
 use crate::{Error, Result};
 
 /// The template that is used where nothing speaks for another.
@@ -59,15 +61,11 @@ impl ChatTemplate {
     /// A source is no jinja; there are several, and none is called `default`.
     pub fn compile(templates: Vec<NamedTemplate>, tokens: &SpecialTokens) -> Result<Self> {
         let mut environment = environment();
-        environment.add_function("raise_exception", |message: String| -> Result<(), minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-        });
-        environment.add_function("strftime_now", |format: String| strftime(&format, seconds_now()));
-        environment.add_filter("tojson", tojson);
-        environment.add_filter("string", |value: &Value| python_str(value));
+        environment.add_function("raise_exception", |message: String| Err::<(), _>(fails(message)));
+        environment.add_function("strftime_now", |format: String| strftime(&format, Local::now().naive_local()));
         environment.set_formatter(print);
         for NamedTemplate { name, at, source } in &templates {
-            let source = without_generation_tags(source).into_owned();
+            let source = without_generation_tags(&normalized(source)).into_owned();
             environment.add_template_owned(name.clone(), source).map_err(|e| broken(at, &e))?;
         }
         if !templates.iter().any(|template| template.name == DEFAULT) {
@@ -127,14 +125,14 @@ impl ChatTemplate {
         inputs: &TemplateInputs,
         add_generation_prompt: bool,
     ) -> Result<String> {
-        let messages: Vec<_> = messages.into_iter().map(Message::to_json).collect();
-        let given = context! {
-            messages => Value::from(Serde(messages)), tools => Value::from(Serde(&inputs.tools)),
-            documents => Value::from(Serde(&inputs.documents)), add_generation_prompt,
-        };
+        let messages: Vec<Value> = messages.into_iter().map(|message| python::object(&message.to_json())).collect();
+        let list =
+            |items: &Option<Vec<_>>| items.as_ref().map(|items| items.iter().map(python::value).collect::<Vec<_>>());
+        let (tools, documents) = (list(&inputs.tools), list(&inputs.documents));
+        let given = context! { messages, tools, documents, add_generation_prompt };
         // What the row brings stands above all, then the arguments, then the tokens.
-        let kwargs = Value::from(Serde(&inputs.kwargs));
-        let variables = context! { ..kwargs, ..context! { ..given, ..Value::from(Serde(&self.tokens)) } };
+        let kwargs = python::object(&inputs.kwargs);
+        let variables = context! { ..kwargs, ..context! { ..given, ..python::object(&self.tokens) } };
         let wanted = if inputs.tools.is_some() { TOOL_USE } else { DEFAULT };
         let name = if self.templates.iter().any(|template| template.name == wanted) { wanted } else { DEFAULT };
         let template = self.environment.get_template(name);
@@ -150,111 +148,31 @@ fn without_generation_tags(source: &str) -> Cow<'_, str> {
     TAG.replace_all(source, "{%$1 ${2}with $3%}")
 }
 
-/// JSON as `json.dumps` writes it in the filter that `transformers` puts in place of jinja's own, which escapes HTML.
-fn tojson(value: &Value, options: Kwargs) -> Result<Value, minijinja::Error> {
-    let separators: Option<Vec<String>> = options.get("separators")?;
-    let style = JsonStyle {
-        ensure_ascii: options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
-        indent: options.get("indent")?,
-        separators: separators.and_then(|pair| <[String; 2]>::try_from(pair).ok()).map(|[item, key]| (item, key)),
-        sort_keys: options.get::<Option<bool>>("sort_keys")?.unwrap_or(false),
-    };
-    options.assert_all_used()?;
-    if value.is_undefined() {
-        return Err(minijinja::Error::new(ErrorKind::UndefinedError, "tojson of an undefined value"));
-    }
-    Ok(Value::from(python::json(&as_json(value)?, &style)))
-}
-
-fn as_json(value: &Value) -> Result<serde_json::Value, minijinja::Error> {
-    serde_json::to_value(value).map_err(|e| minijinja::Error::new(ErrorKind::BadSerialization, e.to_string()))
-}
-
 /// Values as Python's jinja prints them: `None`, `True`, and the `repr` of lists and objects.
 fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), minijinja::Error> {
     match value.kind() {
-        ValueKind::None | ValueKind::Bool | ValueKind::Number | ValueKind::Seq | ValueKind::Map => {
-            out.write_str(&python_str(value)?).map_err(Into::into)
+        ValueKind::Number | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
+            out.write_str(&python::str(value)?).map_err(Into::into)
         }
         _ => minijinja::escape_formatter(out, state, value),
     }
 }
 
-fn python_str(value: &Value) -> Result<String, minijinja::Error> {
-    match value.as_str() {
-        Some(text) => Ok(text.to_owned()),
-        None if value.is_undefined() => Ok(String::new()),
-        None => Ok(python::str(&as_json(value)?)),
+/// A date as Python's `strftime` writes it, of a time without a zone, as `datetime.now()` is one.
+fn strftime(format: &str, time: NaiveDateTime) -> Result<String, minijinja::Error> {
+    // Python counts microseconds, and has no name for a zone that is not there.
+    let format = format.split("%%").map(|part| part.replace("%f", "%6f").replace("%z", "").replace("%Z", ""));
+    let format = format.collect::<Vec<_>>().join("%%");
+    let items: Vec<Item> = StrftimeItems::new(&format).collect();
+    if items.iter().any(|item| matches!(item, Item::Error)) {
+        return Err(fails(format!("strftime_now does not know the format {format:?}")));
     }
-}
-
-fn seconds_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// The parts of C's `strftime` that chat templates write dates with, in UTC.
-fn strftime(format: &str, seconds: u64) -> Result<String, minijinja::Error> {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    let (year, month, day) = civil_date(seconds / 86_400);
-    let name = MONTHS[month - 1];
-    let mut out = String::new();
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some('Y') => out += &year.to_string(),
-            Some('m') => out += &format!("{month:02}"),
-            Some('d') => out += &format!("{day:02}"),
-            Some('B') => out += name,
-            Some('b') => out += &name[..3],
-            Some('H') => out += &format!("{:02}", seconds / 3600 % 24),
-            Some('M') => out += &format!("{:02}", seconds / 60 % 60),
-            Some('S') => out += &format!("{:02}", seconds % 60),
-            Some('%') => out.push('%'),
-            other => {
-                let message = format!("strftime_now knows %Y %m %d %B %b %H %M %S, not %{}", other.unwrap_or(' '));
-                return Err(minijinja::Error::new(ErrorKind::InvalidOperation, message));
-            }
-        }
-    }
-    Ok(out)
-}
-
-/// Year, month and day (from 1) of a day since 1970-01-01 in the Gregorian calendar.
-fn civil_date(mut days: u64) -> (u64, usize, u64) {
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 0;
-    while days >= lengths[month] {
-        days -= lengths[month];
-        month += 1;
-    }
-    (year, month + 1, days + 1)
+    Ok(time.format_with_items(items.iter()).to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::NaiveDate;
     use serde_json::json;
 
     use super::super::message::Role;
@@ -385,13 +303,16 @@ mod tests {
 
     #[test]
     fn dates_and_json_are_written_as_python_does() {
-        assert_eq!(
-            strftime("%d %b %Y, %B %H:%M:%S %%", 1_709_164_800 + 3_661).unwrap(),
-            "29 Feb 2024, February 01:01:01 %"
-        );
-        assert_eq!(strftime("%Y-%m-%d", 0).unwrap(), "1970-01-01");
-        assert_eq!(strftime("%Y-%m-%d", 4_102_444_799).unwrap(), "2099-12-31");
-        assert!(strftime("%Q", 0).is_err());
+        let time = NaiveDate::from_ymd_opt(2024, 2, 9).unwrap().and_hms_micro_opt(15, 4, 5, 678).unwrap();
+        // datetime(2024, 2, 9, 15, 4, 5, 678).strftime(format)
+        for (format, expected) in [
+            ("%d %b %Y, %B %H:%M:%S %%", "09 Feb 2024, February 15:04:05 %"),
+            ("%A %a %j %y %I %p %U %w %e %-d %F %T", "Friday Fri 040 24 03 PM 05 5  9 9 2024-02-09 15:04:05"),
+            ("%f|%z|%Z|%%z|%c|%x|%X", "000678|||%z|Fri Feb  9 15:04:05 2024|02/09/24|15:04:05"),
+        ] {
+            assert_eq!(strftime(format, time).unwrap(), expected);
+        }
+        assert!(strftime("%Q", time).is_err());
         let template = compiled("{{ messages[0].content | tojson }}", &[]);
         let quoted = rendered(&template, &[Message::new(Role::User, "<a> \"é\" & 'b'\n")], false).unwrap();
         assert_eq!(quoted, r#""<a> \"é\" & 'b'\n""#);

@@ -1,9 +1,9 @@
 //! The prompt a reward model reads: one template, used by training, scoring and evaluation alike.
 
 use super::chat_template::{ChatTemplate, NamedTemplate, SpecialTokens};
+use super::jinja::{environment, normalized};
 use super::message::{Exchange, Message, Role};
 use crate::{Error, Result};
-use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use std::path::Path;
@@ -67,7 +67,7 @@ impl Template {
         let chat = |source| Ok(Self::of_chat(ChatTemplate::compile(vec![NamedTemplate::only(name, source)], tokens)?));
         let mut environment = environment();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        let Err(error) = environment.add_template_owned(TEMPLATE, source.clone()) else {
+        let Err(error) = environment.add_template_owned(TEMPLATE, normalized(&source)) else {
             let used = environment.get_template(TEMPLATE).map_err(|e| broken(name, &e))?.undeclared_variables(false);
             if used.contains(MESSAGES) {
                 return chat(source);
@@ -167,15 +167,6 @@ impl Template {
 
 /// The name of the only template in an environment; without an extension, so that nothing is HTML-escaped.
 const TEMPLATE: &str = "prompt";
-
-/// Jinja as prompts use it.
-pub(super) fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    environment.set_syntax(syntax.expect("the default delimiters are valid"));
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment
-}
 
 /// What jinja says of a template, with the line.
 pub(super) fn broken(name: &str, error: &minijinja::Error) -> Error {
