@@ -13,6 +13,7 @@ use minijinja::{Environment, Output, State, context};
 use regex::Regex;
 use serde_json::Map;
 
+use super::content_forms::ContentForms;
 use super::jinja::{environment, fails, normalized};
 use super::message::{Message, TemplateInputs};
 use super::python;
@@ -51,6 +52,8 @@ impl NamedTemplate {
 pub struct ChatTemplate {
     environment: Environment<'static>,
     templates: Vec<NamedTemplate>,
+    /// What each of the templates works on.
+    forms: Vec<ContentForms>,
     tokens: SpecialTokens,
 }
 
@@ -74,7 +77,23 @@ impl ChatTemplate {
             let problem = format!("has the chat templates {}, of which none is called `default`", names.join(", "));
             return Err(Error::input(at, problem, "name the one to use `default`"));
         }
-        Ok(Self { environment, templates, tokens: tokens.clone() })
+        let mut compiled = Self { environment, templates, forms: vec![], tokens: tokens.clone() };
+        compiled.forms = compiled.templates.iter().map(|template| compiled.probed(template)).collect();
+        Ok(compiled)
+    }
+
+    fn probed(&self, template: &NamedTemplate) -> ContentForms {
+        let inputs = TemplateInputs::default();
+        let forms = ContentForms::of(|messages| {
+            self.run(template, messages.iter().map(python::value).collect(), &inputs, false).ok()
+        });
+        if forms.wants_parts() {
+            tracing::warn!(
+                "{}: the template reads contents in parts alone; texts are given to it as one part",
+                template.at
+            );
+        }
+        forms
     }
 
     /// Where it is found, for people.
@@ -125,7 +144,28 @@ impl ChatTemplate {
         inputs: &TemplateInputs,
         add_generation_prompt: bool,
     ) -> Result<String> {
-        let messages: Vec<Value> = messages.into_iter().map(|message| python::object(&message.to_json())).collect();
+        let wanted = if inputs.tools.is_some() { TOOL_USE } else { DEFAULT };
+        let place = |name| self.templates.iter().position(|template| template.name == name);
+        // `compile` has seen the default one.
+        let index = place(wanted).or_else(|| place(DEFAULT)).unwrap_or(0);
+        let given = |message: &Message| {
+            let mut fields = message.to_json();
+            if let Some(text) = fields.get("content").and_then(serde_json::Value::as_str) {
+                let content = self.forms[index].content(message, text);
+                fields.insert("content".into(), content);
+            }
+            python::object(&fields)
+        };
+        self.run(&self.templates[index], messages.into_iter().map(given).collect(), inputs, add_generation_prompt)
+    }
+
+    fn run(
+        &self,
+        template: &NamedTemplate,
+        messages: Vec<Value>,
+        inputs: &TemplateInputs,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
         let list =
             |items: &Option<Vec<_>>| items.as_ref().map(|items| items.iter().map(python::value).collect::<Vec<_>>());
         let (tools, documents) = (list(&inputs.tools), list(&inputs.documents));
@@ -133,10 +173,8 @@ impl ChatTemplate {
         // What the row brings stands above all, then the arguments, then the tokens.
         let kwargs = python::object(&inputs.kwargs);
         let variables = context! { ..kwargs, ..context! { ..given, ..python::object(&self.tokens) } };
-        let wanted = if inputs.tools.is_some() { TOOL_USE } else { DEFAULT };
-        let name = if self.templates.iter().any(|template| template.name == wanted) { wanted } else { DEFAULT };
-        let template = self.environment.get_template(name);
-        template.and_then(|template| template.render(variables)).map_err(|e| broken(&self.named(name).at, &e))
+        let compiled = self.environment.get_template(&template.name);
+        compiled.and_then(|compiled| compiled.render(variables)).map_err(|e| broken(&template.at, &e))
     }
 }
 
@@ -299,6 +337,28 @@ mod tests {
         let template = compiled(source, &[]);
         let message = message(json!({"role": "user", "content": "q", "x": [1.0, "a", false], "y": {"k": 1e-7}}));
         assert_eq!(rendered(&template, &[message], false).unwrap(), "[1.0, 'a', False]|{'k': 1e-07}|NoneTrue|False");
+    }
+
+    #[test]
+    fn numbers_in_calls_tools_and_arguments_print_as_in_python() {
+        let long = format!("1{}", "0".repeat(50));
+        let row = format!(
+            r#"{{"messages": [{{"role": "assistant", "tool_calls": [{{"function": {{"name": "f", "arguments":
+                {{"a": 12345678901234567890123, "b": [NaN, Infinity, -1e999], "c": {long}, "d": -9223372036854775809}}}}}}]}}],
+                "tools": "[{{\"n\": NaN, \"i\": 18446744073709551616}}]", "chat_template_kwargs": {{"k": NaN, "l": {long}}}}}"#
+        );
+        let mut row = super::super::json::parse_object(row.as_bytes()).unwrap().value;
+        let messages = [message(row.remove("messages").unwrap()[0].take())];
+        let inputs = TemplateInputs::take("t", &mut row).unwrap();
+        let source = "{% set a = messages[0].tool_calls[0].function.arguments %}{{ a | tojson }}|{{ a }}|{{ tools }}|\
+            {{ k }} {{ l }} {{ a.a + 1 }} {{ a.c is number }} {{ a.a is integer }} {{ [k, l] | tojson }}";
+        // As jinja2 prints it.
+        let expected = format!(
+            "{{\"a\": 12345678901234567890123, \"b\": [NaN, Infinity, -Infinity], \"c\": {long}, \"d\": -9223372036854775809}}|\
+             {{'a': 12345678901234567890123, 'b': [nan, inf, -inf], 'c': {long}, 'd': -9223372036854775809}}|\
+             [{{'n': nan, 'i': 18446744073709551616}}]|nan {long} 12345678901234567890124 True True [NaN, {long}]"
+        );
+        assert_eq!(compiled(source, &[]).render(&messages, &inputs, false).unwrap(), expected);
     }
 
     #[test]

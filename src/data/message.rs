@@ -4,7 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::json::{is_readable, kind};
+use super::json::{is_readable, kind, parse};
 use super::read_report::ReadReport;
 use crate::{Error, Result};
 
@@ -69,7 +69,7 @@ impl Role {
 }
 
 /// One message of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Message {
     /// Who wrote it.
     pub role: Role,
@@ -77,19 +77,30 @@ pub struct Message {
     pub content: String,
     /// The message as chat templates see it, where it carries more than role and content, or no content.
     whole: Option<Box<Map<String, Value>>>,
+    /// The content in parts, where it came in parts, of which `content` is the text.
+    parts: Option<Box<[Value]>>,
 }
+
+/// Messages are the same that say the same, be it in parts.
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        (self.role, &self.content, &self.whole) == (other.role, &other.content, &other.whole)
+    }
+}
+
+impl Eq for Message {}
 
 impl Message {
     /// A message of `role`.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into(), whole: None }
+        Self { role, content: content.into(), whole: None, parts: None }
     }
 
     /// A message with everything that it carries: `fields` holds `role`, and `content` where there is some, in the order
     /// in which templates see them.
     pub(crate) fn with_fields(role: Role, content: String, fields: Map<String, Value>) -> Self {
         let is_plain = fields.len() == 2 && fields.get("content").is_some_and(Value::is_string);
-        Self { role, content, whole: (!is_plain).then(|| Box::new(fields)) }
+        Self { role, content, whole: (!is_plain).then(|| Box::new(fields)), parts: None }
     }
 
     /// The message as chat templates see it, and as rows hold it: `role`, `content`, and whatever else it carries
@@ -112,13 +123,18 @@ impl Message {
         names.map(String::as_str).filter(|name| !["role", "content"].contains(name))
     }
 
+    /// Its content in parts, where it came so; each is `{"type": "text", "text": …}`.
+    pub(super) fn parts(&self) -> Option<&[Value]> {
+        self.parts.as_deref()
+    }
+
     /// The same with another text.
     pub(super) fn saying(&self, content: String) -> Self {
         let mut whole = self.whole.clone();
         if let Some(whole) = &mut whole {
             whole.insert("content".into(), content.as_str().into());
         }
-        Self { role: self.role, content, whole }
+        Self { role: self.role, content, whole, parts: None }
     }
 }
 
@@ -154,7 +170,7 @@ impl TemplateInputs {
         let mut list = |name: &str| match take(fields, name) {
             None => Ok(None),
             Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
-            Some(Value::String(text)) => match serde_json::from_str(&text) {
+            Some(Value::String(text)) => match parse(text.as_bytes()).map(|parsed| parsed.value) {
                 Ok(Value::Array(list)) => Ok(Some(list)),
                 _ => Err(Error::input(at, format!("`{name}` is a text that is no JSON list"), "")),
             },
@@ -308,10 +324,12 @@ pub(super) fn parse_message(at: &str, field: &str, value: Value, report: &mut Re
     // OpenAI's content may stand beside ShareGPT's role, and the other way round.
     let content_name = if given.contains_key(content_name) || sharegpt { content_name } else { "content" };
     let has_calls = ["tool_calls", "function_call"].iter().any(|name| given.get(*name).is_some_and(|v| !v.is_null()));
+    let mut in_parts = None;
     let content = match given.get_mut(content_name).map(Value::take) {
         Some(Value::String(text)) => Some(text),
         Some(Value::Array(parts)) => {
             report.joined_contents += 1;
+            in_parts = Some(text_parts(&parts));
             Some(joined(at, &format!("{field}.{content_name}"), parts)?)
         }
         None | Some(Value::Null) if has_calls => None,
@@ -332,7 +350,8 @@ pub(super) fn parse_message(at: &str, field: &str, value: Value, report: &mut Re
             fields.insert(key, value);
         }
     }
-    Ok(calling(&name, Message::with_fields(role, content.unwrap_or_default(), fields)))
+    let message = Message { parts: in_parts, ..Message::with_fields(role, content.unwrap_or_default(), fields) };
+    Ok(calling(&name, message))
 }
 
 /// A message logged with the role `name`. Where that says that the content is a call of a tool, as in ShareGPT files, the
@@ -345,7 +364,7 @@ pub(super) fn calling(name: &str, message: Message) -> Message {
         let (name, arguments) = (value.get("name")?.as_str()?, value.get("arguments").or(value.get("parameters"))?);
         Some(serde_json::json!({"type": "function", "function": {"name": name, "arguments": arguments}}))
     };
-    let calls: Option<Vec<Value>> = match serde_json::from_str(&message.content) {
+    let calls: Option<Vec<Value>> = match parse(message.content.as_bytes()).map(|parsed| parsed.value) {
         Ok(Value::Array(list)) => list.iter().map(call).collect(),
         Ok(value) => call(&value).map(|call| vec![call]),
         Err(_) => None,
@@ -370,6 +389,17 @@ pub(super) fn joined(at: &str, field: &str, parts: Vec<Value>) -> Result<String>
         }
     }
     Ok(text)
+}
+
+/// Parts that are texts, in the form that chat templates know.
+fn text_parts(parts: &[Value]) -> Box<[Value]> {
+    let known = |part: &Value| match part_text(part) {
+        Ok(text) if part.get("type").is_none_or(|kind| kind != "text") => {
+            serde_json::json!({"type": "text", "text": text})
+        }
+        _ => part.clone(),
+    };
+    parts.iter().map(known).collect()
 }
 
 /// The text of one part of a content, or what else it is.

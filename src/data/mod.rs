@@ -9,6 +9,7 @@
 pub mod chat_template;
 mod columns;
 pub mod completions;
+mod content_forms;
 pub mod conversations;
 mod elements;
 mod jinja;
