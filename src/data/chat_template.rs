@@ -14,7 +14,7 @@ use regex::Regex;
 use serde_json::Map;
 
 use super::content_forms::ContentForms;
-use super::jinja::{environment, fails, normalized};
+use super::jinja::{add_filters, environment, fails, normalized};
 use super::message::{Message, TemplateInputs};
 use super::python;
 use super::template::broken;
@@ -64,6 +64,7 @@ impl ChatTemplate {
     /// A source is no jinja; there are several, and none is called `default`.
     pub fn compile(templates: Vec<NamedTemplate>, tokens: &SpecialTokens) -> Result<Self> {
         let mut environment = environment();
+        add_filters(&mut environment);
         environment.add_function("raise_exception", |message: String| Err::<(), _>(fails(message)));
         environment.add_function("strftime_now", |format: String| strftime(&format, Local::now().naive_local()));
         environment.set_formatter(print);

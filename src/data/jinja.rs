@@ -1,7 +1,8 @@
 //! Jinja as Python runs it: what `minijinja` does otherwise than `jinja2`, or lacks, among tests, filters and functions.
 //!
-//! Two things stay different, as the engine offers no place to mend them: `%` formats no text (an error), and a loop over
-//! `none` runs no time where Python refuses it.
+//! A few things stay different, as the engine offers no place to mend them. These are errors: `'%s' % text`, and what is
+//! added to a text marked as `safe`, which Python escapes. A loop over `none` runs no time where Python refuses it,
+//! and `tojson` writes a generator as a list.
 
 use std::fmt::Write;
 
@@ -10,7 +11,7 @@ use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, ErrorKind};
 use minijinja_contrib::globals;
 
-use super::python::{self, JsonStyle, LongInteger};
+use super::python::{self, JsonStyle, LongInteger, Markup};
 use super::python_methods::{self, capitalized, centred, title_cased, trimmed};
 
 /// What functions that templates call return.
@@ -23,7 +24,6 @@ pub(super) fn environment() -> Environment<'static> {
     environment.set_syntax(syntax.expect("the default delimiters are valid"));
     environment.set_unknown_method_callback(python_methods::call);
     add_tests(&mut environment);
-    add_filters(&mut environment);
     environment.add_function("cycler", |items: Rest<Value>| globals::cycler(items.0));
     environment.add_function("joiner", |separator: Option<Value>| globals::joiner(separator));
     environment
@@ -53,12 +53,28 @@ fn add_tests(environment: &mut Environment<'static>) {
         matches!(value.kind(), K::Number | K::Bool) || LongInteger::of(value).is_some()
     });
     environment.add_test("integer", |value: &Value| value.is_integer() || LongInteger::of(value).is_some());
-    environment.add_test("callable", |value: &Value| value.kind() == K::Plain && LongInteger::of(value).is_none());
+    environment.add_test("string", |value: &Value| value.kind() == K::String || Markup::of(value).is_some());
+    for name in ["escaped", "safe"] {
+        environment.add_test(name, |value: &Value| Markup::of(value).is_some());
+    }
+    environment.add_test("callable", |value: &Value| {
+        value.kind() == K::Plain && LongInteger::of(value).is_none() && Markup::of(value).is_none()
+    });
 }
 
-fn add_filters(environment: &mut Environment<'static>) {
+/// Filters as chat templates know them. They take what is undefined for an empty text, as Python does, so they are not for
+/// templates that have to name every variable rightly.
+pub(super) fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("string", python::str);
     environment.add_filter("tojson", tojson);
+    environment.add_filter("safe", |value: &Value| Ok(Markup::value(python::str(value)?)));
+    for name in ["escape", "e"] {
+        environment.add_filter(name, |value: &Value| {
+            let text = python::str(value)?;
+            Ok(Markup::value(if Markup::of(value).is_some() { text } else { escaped(&text) }))
+        });
+    }
+    environment.add_filter("forceescape", |value: &Value| Ok(Markup::value(escaped(&python::str(value)?))));
     environment.add_filter("trim", |value: &Value, chars: Option<String>| {
         Ok(trimmed(&python::str(value)?, chars.as_deref(), true, true).to_owned())
     });
@@ -75,6 +91,12 @@ fn add_filters(environment: &mut Environment<'static>) {
         Ok(python::str(value)?.split(|c| !is_word(c)).filter(|word| !word.is_empty()).count())
     });
     environment.add_filter("urlencode", urlencode);
+}
+
+/// A text within HTML.
+fn escaped(text: &str) -> String {
+    let escapes = [("&", "&amp;"), (">", "&gt;"), ("<", "&lt;"), ("'", "&#39;"), ("\"", "&#34;")];
+    escapes.iter().fold(text.to_owned(), |text, (plain, escape)| text.replace(plain, escape))
 }
 
 /// Whether the filter `title` begins a word behind a character, which is seldomer than the method does.
@@ -405,6 +427,14 @@ mod tests {
             ),
             ("{{ 3 is in [1,2] }}|{{ 'x' not in 'abc' }}|{{ 3 is not none }}", "False|True|True"),
             ("b' }}", "b' }}"),
+            (
+                "{{ '<a>'|e }}|{{ \"a'b\\\"&\"|escape }}|{{ '<a>'|safe }}|{{ '<a>'|e|e }}|{{ '<a>'|forceescape }}|{{ ('<a>'|safe) ~ '<' }}",
+                "&lt;a&gt;|a&#39;b&#34;&amp;|<a>|&lt;a&gt;|&lt;a&gt;|<a><",
+            ),
+            (
+                "{{ '<a>'|safe is string }}|{{ ''|safe or 'b' }}|{{ ('<'|safe)|tojson }}|{{ '<'|safe|trim }}|{{ [1, '<'|safe] }}",
+                "True|b|\"<\"|<|[1, Markup('<')]",
+            ),
             ("{{ range is callable }}|{{ 'a' is callable }}|{{ none is callable }}", "True|False|False"),
             ("{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ c.next() }}", "aba"),
             (
@@ -429,6 +459,15 @@ mod tests {
             "{{ [1, 2, 3] | random }}",
         ] {
             assert!(rendered(source).is_err(), "{source}");
+        }
+    }
+
+    #[test]
+    fn what_would_come_out_otherwise_fails() {
+        // jinja2 prints "<a>&lt;b&gt;", "&lt;b&gt;<a>" and "x".
+        for source in ["{{ ('<a>'|safe) + '<b>' }}", "{{ '<b>' + ('<a>'|safe) }}", "{{ '%s' % 'x' }}"] {
+            let error = rendered(source).unwrap_err().to_string();
+            assert!(error.starts_with("t:1: the template fails") && error.contains("operator"), "{error}");
         }
     }
 

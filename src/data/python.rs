@@ -66,6 +66,37 @@ impl Object for LongInteger {
     }
 }
 
+/// A text that HTML need not be escaped in, which `+` escapes what is added to. The engine cannot do that: it refuses to add
+/// to such a value, where a plain text would silently come out otherwise than from Python.
+#[derive(Debug)]
+pub(super) struct Markup(String);
+
+impl Markup {
+    /// Marks a text.
+    pub fn value(text: String) -> Value {
+        Value::from_object(Self(text))
+    }
+
+    /// The text, if the value is a marked one.
+    pub fn of(value: &Value) -> Option<&str> {
+        value.downcast_object_ref::<Self>().map(|markup| markup.0.as_str())
+    }
+}
+
+impl Object for Markup {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        !self.0.is_empty()
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// How `json.dumps` writes.
 #[derive(Clone, Debug)]
 pub(super) struct JsonStyle {
@@ -122,7 +153,10 @@ impl Writer<'_> {
                     writer.value(field, depth + 1)
                 })?;
             }
-            _ => self.out.push_str(&scalar(value)?),
+            _ => match Markup::of(value) {
+                Some(text) => self.text(text),
+                None => self.out.push_str(&scalar(value)?),
+            },
         }
         Ok(())
     }
@@ -227,7 +261,7 @@ fn number(value: &Value) -> String {
 /// # Errors
 /// The value cannot be read.
 pub(super) fn str(value: &Value) -> Result<String> {
-    match value.as_str() {
+    match value.as_str().or_else(|| Markup::of(value)) {
         Some(text) => Ok(text.to_owned()),
         None if value.is_undefined() => Ok(String::new()),
         None => repr(value),
@@ -251,7 +285,7 @@ fn repr(value: &Value) -> Result<String> {
             let fields = fields(value)?.iter().map(field).collect::<Result<Vec<String>>>()?;
             Ok(format!("{{{}}}", fields.join(", ")))
         }
-        _ => Ok(value.to_string()),
+        _ => Ok(Markup::of(value).map_or_else(|| value.to_string(), |text| format!("Markup({})", quoted(text)))),
     }
 }
 

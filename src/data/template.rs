@@ -232,9 +232,11 @@ mod tests {
             let error = compiled(source).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
-        let template = compiled("{{ response }}\n{{ response.nothing.more }}").unwrap();
-        let error = template.render(&exchange(&[])).unwrap_err().to_string();
-        assert!(error.starts_with("t:2: the template fails"), "{error}");
+        for nothing in ["response.nothing.more", "response.nothing", "response.nothing | trim"] {
+            let template = compiled(&format!("{{{{ response }}}}\n{{{{ {nothing} }}}}")).unwrap();
+            let error = template.render(&exchange(&[])).unwrap_err().to_string();
+            assert!(error.starts_with("t:2: the template fails"), "{error}");
+        }
         assert!(Template::from_file(Path::new("nowhere.jinja"), &SpecialTokens::new()).is_err());
     }
 
