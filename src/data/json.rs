@@ -119,6 +119,11 @@ pub(crate) fn digits(value: &Value) -> Option<&str> {
     unreadable_name(value).filter(|name| name.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit()))
 }
 
+/// A number, rounded where it is beyond 64 bits.
+pub(crate) fn number(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| digits(value)?.parse().ok())
+}
+
 /// The number that is none (`NaN`, `Infinity`), if the value is such a one.
 pub(crate) fn not_number(value: &Value) -> Option<f64> {
     unreadable_name(value).filter(|name| NOT_NUMBERS.contains(name))?.parse().ok()
@@ -278,6 +283,10 @@ mod tests {
         assert_eq!((&row["e"], &row["f"]), (&json!(u64::MAX), &json!(i64::MIN)));
         assert_eq!((&row["g"], &row["h"]), (&json!("12345678901234567890123"), &json!(0.123_456_789_012_345_68)));
         assert_eq!(shown(&row["a"]), "[12345678901234567890123,-9223372036854775809]");
+        assert_eq!(
+            ["a", "e", "c"].map(|name| number(row[name].get(0).unwrap_or(&row[name]))),
+            [Some(12345678901234567890123.0), Some(18446744073709551615.0), None]
+        );
         assert!(is_readable(&row["a"][0]) && !is_readable(&row["c"]));
         assert!(parse_object(br#"{"a": 01234567890123456789012}"#).is_err());
     }
