@@ -5,17 +5,20 @@
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use minijinja::value::{Kwargs, Serde, Value, ValueKind};
-use minijinja::{Environment, ErrorKind, Output, State, context};
+use chrono::format::{Item, StrftimeItems};
+use chrono::{Local, NaiveDateTime};
+use minijinja::value::{Value, ValueKind};
+use minijinja::{Environment, Output, State, context};
 use regex::Regex;
 use serde_json::Map;
 
+use super::content_forms::ContentForms;
 use super::hidden::{sorted, unseen_fields};
+use super::jinja::{add_filters, environment, fails, normalized};
 use super::message::{Message, TemplateInputs};
-use super::python::{self, JsonStyle};
-use super::template::{broken, environment};
+use super::python;
+use super::template::broken;
 use crate::{Error, Result};
 
 /// The template that is used where nothing speaks for another.
@@ -50,6 +53,8 @@ impl NamedTemplate {
 pub struct ChatTemplate {
     environment: Environment<'static>,
     templates: Vec<NamedTemplate>,
+    /// What each of the templates works on.
+    forms: Vec<ContentForms>,
     tokens: SpecialTokens,
 }
 
@@ -60,21 +65,34 @@ impl ChatTemplate {
     /// A source is no jinja; none is called `default` or `tool_use`.
     pub fn compile(templates: Vec<NamedTemplate>, tokens: &SpecialTokens) -> Result<Self> {
         let mut environment = environment();
-        environment.add_function("raise_exception", |message: String| -> Result<(), minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-        });
-        environment.add_function("strftime_now", |format: String| strftime(&format, seconds_now()));
-        environment.add_filter("tojson", tojson);
-        environment.add_filter("string", |value: &Value| python_str(value));
+        add_filters(&mut environment);
+        environment.add_function("raise_exception", |message: String| Err::<(), _>(fails(message)));
+        environment.add_function("strftime_now", |format: String| strftime(&format, Local::now().naive_local()));
         environment.set_formatter(print);
         for NamedTemplate { name, at, source } in &templates {
-            let source = without_generation_tags(source).into_owned();
+            let source = without_generation_tags(&normalized(source)).into_owned();
             environment.add_template_owned(name.clone(), source).map_err(|e| broken(at, &e))?;
         }
         if !templates.iter().any(|template| [DEFAULT, TOOL_USE].contains(&template.name.as_str())) {
             return Err(no_default(&templates));
         }
-        Ok(Self { environment, templates, tokens: tokens.clone() })
+        let mut compiled = Self { environment, templates, forms: vec![], tokens: tokens.clone() };
+        compiled.forms = compiled.templates.iter().map(|template| compiled.probed(template)).collect();
+        Ok(compiled)
+    }
+
+    fn probed(&self, template: &NamedTemplate) -> ContentForms {
+        let inputs = TemplateInputs::default();
+        let forms = ContentForms::of(|messages| {
+            self.run(template, messages.iter().map(python::value).collect(), &inputs, false).ok()
+        });
+        if forms.wants_parts() {
+            tracing::warn!(
+                "{}: the template reads contents in parts alone; texts are given to it as one part",
+                template.at
+            );
+        }
+        forms
     }
 
     /// Where it is found, for people.
@@ -132,18 +150,47 @@ impl ChatTemplate {
         inputs: &TemplateInputs,
         add_generation_prompt: bool,
     ) -> Result<String> {
-        let chosen = &self.templates[self.chosen(inputs)?];
-        let knows_developer = ["'developer'", "\"developer\""].iter().any(|name| chosen.source.contains(name));
-        let messages: Vec<_> = messages.into_iter().map(|message| message.for_chat_template(knows_developer)).collect();
-        let given = context! {
-            messages => Value::from(Serde(messages)), tools => Value::from(Serde(&inputs.tools)),
-            documents => Value::from(Serde(&inputs.documents)), add_generation_prompt,
+        let index = self.chosen(inputs)?;
+        let messages: Vec<&Message> = messages.into_iter().collect();
+        let render = |keeps_developer: bool| {
+            let given = |message: &&Message| {
+                let mut fields = message.for_chat_template(keeps_developer);
+                if let Some(text) = fields.get("content").and_then(serde_json::Value::as_str) {
+                    let content = self.forms[index].content(message, text);
+                    fields.insert("content".into(), content);
+                }
+                python::object(&fields)
+            };
+            self.run(&self.templates[index], messages.iter().map(given).collect(), inputs, add_generation_prompt)
         };
+        // Templates that fail at the role `developer`, or pass it over, know the same by the name `system`.
+        let developers: Vec<&str> =
+            messages.iter().filter(|message| message.is_of_developer()).map(|message| message.content.trim()).collect();
+        if !developers.is_empty()
+            && let Ok(text) = render(true)
+            && developers.iter().all(|said| text.contains(said))
+        {
+            return Ok(text);
+        }
+        render(false)
+    }
+
+    fn run(
+        &self,
+        template: &NamedTemplate,
+        messages: Vec<Value>,
+        inputs: &TemplateInputs,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        let list =
+            |items: &Option<Vec<_>>| items.as_ref().map(|items| items.iter().map(python::value).collect::<Vec<_>>());
+        let (tools, documents) = (list(&inputs.tools), list(&inputs.documents));
+        let given = context! { messages, tools, documents, add_generation_prompt };
         // What the row brings stands above all, then the arguments, then the tokens.
-        let kwargs = Value::from(Serde(&inputs.kwargs));
-        let variables = context! { ..kwargs, ..context! { ..given, ..Value::from(Serde(&self.tokens)) } };
-        let template = self.environment.get_template(&chosen.name);
-        template.and_then(|template| template.render(variables)).map_err(|e| broken(&chosen.at, &e))
+        let kwargs = python::object(&inputs.kwargs);
+        let variables = context! { ..kwargs, ..context! { ..given, ..python::object(&self.tokens) } };
+        let compiled = self.environment.get_template(&template.name);
+        compiled.and_then(|compiled| compiled.render(variables)).map_err(|e| broken(&template.at, &e))
     }
 }
 
@@ -162,111 +209,31 @@ fn without_generation_tags(source: &str) -> Cow<'_, str> {
     TAG.replace_all(source, "{%$1 ${2}with $3%}")
 }
 
-/// JSON as `json.dumps` writes it in the filter that `transformers` puts in place of jinja's own, which escapes HTML.
-fn tojson(value: &Value, options: Kwargs) -> Result<Value, minijinja::Error> {
-    let separators: Option<Vec<String>> = options.get("separators")?;
-    let style = JsonStyle {
-        ensure_ascii: options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
-        indent: options.get("indent")?,
-        separators: separators.and_then(|pair| <[String; 2]>::try_from(pair).ok()).map(|[item, key]| (item, key)),
-        sort_keys: options.get::<Option<bool>>("sort_keys")?.unwrap_or(false),
-    };
-    options.assert_all_used()?;
-    if value.is_undefined() {
-        return Err(minijinja::Error::new(ErrorKind::UndefinedError, "tojson of an undefined value"));
-    }
-    Ok(Value::from(python::json(&as_json(value)?, &style)))
-}
-
-fn as_json(value: &Value) -> Result<serde_json::Value, minijinja::Error> {
-    serde_json::to_value(value).map_err(|e| minijinja::Error::new(ErrorKind::BadSerialization, e.to_string()))
-}
-
 /// Values as Python's jinja prints them: `None`, `True`, and the `repr` of lists and objects.
 fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), minijinja::Error> {
     match value.kind() {
-        ValueKind::None | ValueKind::Bool | ValueKind::Number | ValueKind::Seq | ValueKind::Map => {
-            out.write_str(&python_str(value)?).map_err(Into::into)
+        ValueKind::Number | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
+            out.write_str(&python::str(value)?).map_err(Into::into)
         }
         _ => minijinja::escape_formatter(out, state, value),
     }
 }
 
-fn python_str(value: &Value) -> Result<String, minijinja::Error> {
-    match value.as_str() {
-        Some(text) => Ok(text.to_owned()),
-        None if value.is_undefined() => Ok(String::new()),
-        None => Ok(python::str(&as_json(value)?)),
+/// A date as Python's `strftime` writes it, of a time without a zone, as `datetime.now()` is one.
+fn strftime(format: &str, time: NaiveDateTime) -> Result<String, minijinja::Error> {
+    // Python counts microseconds, and has no name for a zone that is not there.
+    let format = format.split("%%").map(|part| part.replace("%f", "%6f").replace("%z", "").replace("%Z", ""));
+    let format = format.collect::<Vec<_>>().join("%%");
+    let items: Vec<Item> = StrftimeItems::new(&format).collect();
+    if items.iter().any(|item| matches!(item, Item::Error)) {
+        return Err(fails(format!("strftime_now does not know the format {format:?}")));
     }
-}
-
-fn seconds_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// The parts of C's `strftime` that chat templates write dates with, in UTC.
-fn strftime(format: &str, seconds: u64) -> Result<String, minijinja::Error> {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    let (year, month, day) = civil_date(seconds / 86_400);
-    let name = MONTHS[month - 1];
-    let mut out = String::new();
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some('Y') => out += &year.to_string(),
-            Some('m') => out += &format!("{month:02}"),
-            Some('d') => out += &format!("{day:02}"),
-            Some('B') => out += name,
-            Some('b') => out += &name[..3],
-            Some('H') => out += &format!("{:02}", seconds / 3600 % 24),
-            Some('M') => out += &format!("{:02}", seconds / 60 % 60),
-            Some('S') => out += &format!("{:02}", seconds % 60),
-            Some('%') => out.push('%'),
-            other => {
-                let message = format!("strftime_now knows %Y %m %d %B %b %H %M %S, not %{}", other.unwrap_or(' '));
-                return Err(minijinja::Error::new(ErrorKind::InvalidOperation, message));
-            }
-        }
-    }
-    Ok(out)
-}
-
-/// Year, month and day (from 1) of a day since 1970-01-01 in the Gregorian calendar.
-fn civil_date(mut days: u64) -> (u64, usize, u64) {
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 0;
-    while days >= lengths[month] {
-        days -= lengths[month];
-        month += 1;
-    }
-    (year, month + 1, days + 1)
+    Ok(time.format_with_items(items.iter()).to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::NaiveDate;
     use serde_json::json;
 
     use super::super::message::Role;
@@ -410,10 +377,14 @@ mod tests {
     }
 
     #[test]
-    fn templates_that_know_developers_are_told_of_them() {
+    fn a_developer_speaks_as_such_unless_the_template_fails_or_is_silent() {
         let message = message(json!({"role": "developer", "content": "x"}));
-        let knowing = "{{ messages[0].role }}{% if messages[0].role in ['system', 'developer'] %}{% endif %}";
-        for (source, expected) in [(knowing, "developer"), ("{{ messages[0].role }}{# of the developer #}", "system")] {
+        let any = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}";
+        let strict = "{% for m in messages %}{% if m.role == 'system' %}{{ m.role }}: {{ m.content }}\
+            {% else %}{{ raise_exception('no such role') }}{% endif %}{% endfor %}";
+        let silent =
+            "{% for m in messages %}{% if m.role == 'system' %}{{ m.role }}: {{ m.content }}{% endif %}{% endfor %}";
+        for (source, expected) in [(any, "developer: x"), (strict, "system: x"), (silent, "system: x")] {
             assert_eq!(rendered(&compiled(source, &[]), std::slice::from_ref(&message), false).unwrap(), expected);
         }
     }
@@ -456,14 +427,39 @@ mod tests {
     }
 
     #[test]
-    fn dates_and_json_are_written_as_python_does() {
-        assert_eq!(
-            strftime("%d %b %Y, %B %H:%M:%S %%", 1_709_164_800 + 3_661).unwrap(),
-            "29 Feb 2024, February 01:01:01 %"
+    fn numbers_in_calls_tools_and_arguments_print_as_in_python() {
+        let long = format!("1{}", "0".repeat(50));
+        let row = format!(
+            r#"{{"messages": [{{"role": "assistant", "tool_calls": [{{"function": {{"name": "f", "arguments":
+                {{"a": 12345678901234567890123, "b": [NaN, Infinity, -1e999], "c": {long}, "d": -9223372036854775809}}}}}}]}}],
+                "tools": "[{{\"n\": NaN, \"i\": 18446744073709551616}}]", "chat_template_kwargs": {{"k": NaN, "l": {long}}}}}"#
         );
-        assert_eq!(strftime("%Y-%m-%d", 0).unwrap(), "1970-01-01");
-        assert_eq!(strftime("%Y-%m-%d", 4_102_444_799).unwrap(), "2099-12-31");
-        assert!(strftime("%Q", 0).is_err());
+        let mut row = super::super::json::parse_object(row.as_bytes()).unwrap().value;
+        let messages = [message(row.remove("messages").unwrap()[0].take())];
+        let inputs = TemplateInputs::take("t", &mut row).unwrap();
+        let source = "{% set a = messages[0].tool_calls[0].function.arguments %}{{ a | tojson }}|{{ a }}|{{ tools }}|\
+            {{ k }} {{ l }} {{ a.a + 1 }} {{ a.c is number }} {{ a.a is integer }} {{ [k, l] | tojson }}";
+        // As jinja2 prints it.
+        let expected = format!(
+            "{{\"a\": 12345678901234567890123, \"b\": [NaN, Infinity, -Infinity], \"c\": {long}, \"d\": -9223372036854775809}}|\
+             {{'a': 12345678901234567890123, 'b': [nan, inf, -inf], 'c': {long}, 'd': -9223372036854775809}}|\
+             [{{'n': nan, 'i': 18446744073709551616}}]|nan {long} 12345678901234567890124 True True [NaN, {long}]"
+        );
+        assert_eq!(compiled(source, &[]).render(&messages, &inputs, false).unwrap(), expected);
+    }
+
+    #[test]
+    fn dates_and_json_are_written_as_python_does() {
+        let time = NaiveDate::from_ymd_opt(2024, 2, 9).unwrap().and_hms_micro_opt(15, 4, 5, 678).unwrap();
+        // datetime(2024, 2, 9, 15, 4, 5, 678).strftime(format)
+        for (format, expected) in [
+            ("%d %b %Y, %B %H:%M:%S %%", "09 Feb 2024, February 15:04:05 %"),
+            ("%A %a %j %y %I %p %U %w %e %-d %F %T", "Friday Fri 040 24 03 PM 05 5  9 9 2024-02-09 15:04:05"),
+            ("%f|%z|%Z|%%z|%c|%x|%X", "000678|||%z|Fri Feb  9 15:04:05 2024|02/09/24|15:04:05"),
+        ] {
+            assert_eq!(strftime(format, time).unwrap(), expected);
+        }
+        assert!(strftime("%Q", time).is_err());
         let template = compiled("{{ messages[0].content | tojson }}", &[]);
         let quoted = rendered(&template, &[Message::new(Role::User, "<a> \"é\" & 'b'\n")], false).unwrap();
         assert_eq!(quoted, r#""<a> \"é\" & 'b'\n""#);

@@ -2,15 +2,15 @@
 //!
 //! Python's `json` writes `NaN` and `Infinity`, and half of a surrogate pair where a text was cut within an emoji. Both are
 //! read: halves become U+FFFD, and a number that is none becomes a value that [`kind`] names, so that it harms only where
-//! it is needed. Ids keep their digits, however many.
+//! it is needed. So does a whole number beyond 64 bits, which keeps its digits, and as an id becomes a text of them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// The only key of an object that stands for a value without a JSON form.
@@ -50,33 +50,28 @@ impl fmt::Display for Fault {
 
 /// Reads one value.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Parsed<T>, Fault> {
-    parse_with(bytes, |value, _| value)
-}
-
-/// Reads one object, whose ids keep their digits.
-pub(crate) fn parse_object(bytes: &[u8]) -> Result<Parsed<Map<String, Value>>, Fault> {
-    parse_with(bytes, |mut object, text| {
-        keep_ids(&mut object, text);
-        object
-    })
-}
-
-/// Reads one value and hands it to `finish`, with the JSON it was read from.
-fn parse_with<T: DeserializeOwned>(bytes: &[u8], finish: impl Fn(T, &str) -> T) -> Result<Parsed<T>, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|e| Fault::Utf8(e.valid_up_to() + 1))?;
     let text = text.trim_start_matches('\u{feff}').trim();
-    let error = match serde_json::from_str(text) {
-        Ok(value) => return Ok(Parsed { value: finish(value, text), mended: false }),
-        Err(error) => error,
-    };
-    let (repaired, halves) = mended(text);
-    match repaired {
-        Cow::Borrowed(_) => Err(fault(&error)),
-        Cow::Owned(repaired) => {
-            let value = serde_json::from_str(&repaired).map_err(|e| fault(&e))?;
-            Ok(Parsed { value: finish(value, &repaired), mended: halves })
+    if !may_have_long_numbers(text)
+        && let Ok(value) = serde_json::from_str(text)
+    {
+        return Ok(Parsed { value, mended: false });
+    }
+    let (text, mended) = mended(text);
+    let value = serde_json::from_str(&text).map_err(|e| fault(&e))?;
+    Ok(Parsed { value, mended })
+}
+
+/// Reads one object, whose ids beyond 64 bits are texts of their digits.
+pub(crate) fn parse_object(bytes: &[u8]) -> Result<Parsed<Map<String, Value>>, Fault> {
+    let mut parsed: Parsed<Map<String, Value>> = parse(bytes)?;
+    let is_id = |name: &str| ["id", "hash"].iter().any(|end| name == *end || name.ends_with(&format!("_{end}")));
+    for (name, value) in &mut parsed.value {
+        if let Some(digits) = digits(value).filter(|_| is_id(name)) {
+            *value = digits.into();
         }
     }
+    Ok(parsed)
 }
 
 /// What serde says of a text, with the column but without its own line number, which counts inside the row.
@@ -91,20 +86,20 @@ fn fault(error: &serde_json::Error) -> Fault {
     }
 }
 
-/// Ids beyond 64 bits are texts of their digits: as numbers they would be rounded.
-fn keep_ids(object: &mut Map<String, Value>, text: &str) {
-    let is_id = |name: &str| ["id", "hash"].iter().any(|end| name == *end || name.ends_with(&format!("_{end}")));
-    let is_rounded = |(name, value): (&String, &Value)| is_id(name) && value.is_f64();
-    if !object.iter().any(is_rounded) {
-        return;
+/// Whether as many digits follow each other as only numbers beyond 64 bits have, be it in a text.
+fn may_have_long_numbers(text: &str) -> bool {
+    text.as_bytes().split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 19)
+}
+
+/// What stands for a number that the standard's readers round or refuse: a whole one beyond 64 bits, an infinite one.
+fn unreadable_number(number: &str) -> Option<Value> {
+    let digits = number.trim_start_matches('-');
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        let is_long = !digits.starts_with('0') && number.parse::<i64>().is_err() && number.parse::<u64>().is_err();
+        return (!digits.is_empty() && is_long).then(|| unreadable(number));
     }
-    let Ok(raw) = serde_json::from_str::<HashMap<String, &RawValue>>(text) else { return };
-    for (name, digits) in raw {
-        let is_whole = digits.get().trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
-        if let Some(value) = object.get_mut(&name).filter(|value| is_id(&name) && value.is_f64() && is_whole) {
-            *value = digits.get().into();
-        }
-    }
+    let infinite = number.parse::<f64>().ok().filter(|value| value.is_infinite())?;
+    Some(unreadable(if infinite > 0.0 { "Infinity" } else { "-Infinity" }))
 }
 
 /// A value that has no JSON form, called `name` in errors.
@@ -119,15 +114,32 @@ fn unreadable_name(value: &Value) -> Option<&str> {
     value.as_object().filter(|object| object.len() == 1)?.get(UNREADABLE)?.as_str()
 }
 
+/// The digits of a whole number beyond 64 bits.
+pub(crate) fn digits(value: &Value) -> Option<&str> {
+    unreadable_name(value).filter(|name| name.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// A number, rounded where it is beyond 64 bits.
+pub(crate) fn number(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| digits(value)?.parse().ok())
+}
+
+/// The number that is none (`NaN`, `Infinity`), if the value is such a one.
+pub(crate) fn not_number(value: &Value) -> Option<f64> {
+    unreadable_name(value).filter(|name| NOT_NUMBERS.contains(name))?.parse().ok()
+}
+
 /// Whether a value has a JSON form.
 pub(crate) fn is_readable(value: &Value) -> bool {
-    unreadable_name(value).is_none()
+    unreadable_name(value).is_none() || digits(value).is_some()
 }
 
 /// A value as JSON, for error sentences.
 pub(crate) fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    NOT_NUMBERS.iter().fold(text, |text, name| text.replace(&unreadable(name).to_string(), name))
+    static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"\{"\\u0000unreadable":"(NaN|-?Infinity|-?\d+)"\}"#).expect("a valid expression")
+    });
+    NUMBER.replace_all(&value.to_string(), "$1").into_owned()
 }
 
 /// What kind of JSON value this is, for error sentences.
@@ -138,12 +150,13 @@ pub(crate) fn kind(value: &Value) -> &str {
         Value::Number(_) => "a number",
         Value::String(_) => "a string",
         Value::Array(_) => "a list",
+        Value::Object(_) if digits(value).is_some() => "a number beyond 64 bits",
         Value::Object(_) => unreadable_name(value).unwrap_or("an object"),
     }
 }
 
 /// Puts U+FFFD where an escape `\uD800`..`\uDFFF` has no partner, as such halves are not Unicode text, and
-/// [`unreadable`] values where `NaN` and its like stand; says whether there were such halves.
+/// [`unreadable`] values where `NaN` and its like or numbers too long stand; says whether there were such halves.
 fn mended(text: &str) -> (Cow<'_, str>, bool) {
     let bytes = text.as_bytes();
     let unit = |at: usize| match bytes.get(at..at + 6) {
@@ -176,10 +189,14 @@ fn mended(text: &str) -> (Cow<'_, str>, bool) {
                 // Another escape: its second byte may be a backslash, too.
                 _ => at + 2,
             },
-            b'N' | b'I' | b'-' if !in_string => {
-                match NOT_NUMBERS.iter().find(|name| bytes[at..].starts_with(name.as_bytes())) {
-                    Some(name) => replace(at, name.len(), &unreadable(name).to_string()),
-                    None => at + 1,
+            b'N' | b'I' | b'-' | b'0'..=b'9' if !in_string => {
+                let is_part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+                let length = bytes[at..].iter().take_while(|byte| is_part(byte)).count();
+                let name = NOT_NUMBERS.iter().find(|name| bytes[at..].starts_with(name.as_bytes()));
+                match (name, unreadable_number(&text[at..at + length])) {
+                    (Some(name), _) => replace(at, name.len(), &unreadable(name).to_string()),
+                    (None, Some(value)) => replace(at, length, &value.to_string()),
+                    (None, None) => at + length.max(1),
                 }
             }
             _ => at + 1,
@@ -247,6 +264,31 @@ mod tests {
             let row = object(&format!(r#"{{"id": {long}, "a_hash": 7.0, "user_id": 7, "rating": {rating}}}"#)).value;
             assert_eq!((&row["id"], &row["a_hash"], &row["user_id"]), (&json!(long), &json!(7.0), &json!(7)));
         }
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_keep_their_digits() {
+        let text = format!(
+            r#"{{"a": [12345678901234567890123, -9223372036854775809], "b": 1{}, "c": 1e999, "d": -1e999,
+                "e": 18446744073709551615, "f": -9223372036854775808, "g": "12345678901234567890123", "h": 0.1234567890123456789}}"#,
+            "0".repeat(400)
+        );
+        let row = object(&text).value;
+        assert_eq!(
+            (digits(&row["a"][0]), digits(&row["a"][1])),
+            (Some("12345678901234567890123"), Some("-9223372036854775809"))
+        );
+        assert_eq!((digits(&row["b"]).map(str::len), kind(&row["b"])), (Some(401), "a number beyond 64 bits"));
+        assert_eq!((not_number(&row["c"]), not_number(&row["d"])), (Some(f64::INFINITY), Some(f64::NEG_INFINITY)));
+        assert_eq!((&row["e"], &row["f"]), (&json!(u64::MAX), &json!(i64::MIN)));
+        assert_eq!((&row["g"], &row["h"]), (&json!("12345678901234567890123"), &json!(0.123_456_789_012_345_68)));
+        assert_eq!(shown(&row["a"]), "[12345678901234567890123,-9223372036854775809]");
+        assert_eq!(
+            ["a", "e", "c"].map(|name| number(row[name].get(0).unwrap_or(&row[name]))),
+            [Some(12345678901234567890123.0), Some(18446744073709551615.0), None]
+        );
+        assert!(is_readable(&row["a"][0]) && !is_readable(&row["c"]));
+        assert!(parse_object(br#"{"a": 01234567890123456789012}"#).is_err());
     }
 
     #[test]

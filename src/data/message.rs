@@ -4,7 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::json::{is_readable, kind};
+use super::json::{is_readable, kind, parse};
 use super::read_report::ReadReport;
 use crate::{Error, Result};
 
@@ -75,7 +75,7 @@ impl Role {
 }
 
 /// One message of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Message {
     /// Who wrote it.
     pub role: Role,
@@ -83,12 +83,23 @@ pub struct Message {
     pub content: String,
     /// The message as rows hold it, where it carries more than role and content, no content, or a role of a finer name.
     whole: Option<Box<Map<String, Value>>>,
+    /// The content in parts, where it came in parts, of which `content` is the text.
+    parts: Option<Box<[Value]>>,
 }
+
+/// Messages are the same that say the same, be it in parts.
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        (self.role, &self.content, &self.whole) == (other.role, &other.content, &other.whole)
+    }
+}
+
+impl Eq for Message {}
 
 impl Message {
     /// A message of `role`.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into(), whole: None }
+        Self { role, content: content.into(), whole: None, parts: None }
     }
 
     /// A message with everything that it carries: `fields` holds `role`, and `content` where there is some, in the order
@@ -97,7 +108,7 @@ impl Message {
         let is_plain = fields.len() == 2
             && fields.get("content").is_some_and(Value::is_string)
             && fields.get("role").is_some_and(|name| name == role.as_str());
-        Self { role, content, whole: (!is_plain).then(|| Box::new(fields)) }
+        Self { role, content, whole: (!is_plain).then(|| Box::new(fields)), parts: None }
     }
 
     /// The message as rows hold it: `role`, `content`, and whatever else it carries (`reasoning_content`, `tool_calls`,
@@ -116,11 +127,11 @@ impl Message {
 
     /// The message as `transformers` (5.24, `chat_template_utils.py`) hands it to a chat template: without fields that are
     /// null, as many templates print them, and with reasoning under each name that templates read. The role `developer` is
-    /// handed to those that know it (`knows_developer`), and is `system` to all others.
-    pub(super) fn for_chat_template(&self, knows_developer: bool) -> Map<String, Value> {
+    /// `system` unless `keeps_developer`.
+    pub(super) fn for_chat_template(&self, keeps_developer: bool) -> Map<String, Value> {
         let mut given = self.to_json();
         given.retain(|_, value| !value.is_null());
-        if !knows_developer {
+        if !keeps_developer {
             given.insert("role".into(), self.role.as_str().into());
         }
         let Some(reasoning) = REASONING.iter().find_map(|name| given.get(*name)).cloned() else { return given };
@@ -128,6 +139,11 @@ impl Message {
         fields.extend(given);
         fields.insert(REASONING[0].into(), reasoning);
         fields
+    }
+
+    /// Whether its role is called `developer`, which is `system` under another name.
+    pub(super) fn is_of_developer(&self) -> bool {
+        self.whole.as_ref().is_some_and(|whole| whole.get("role").is_some_and(|name| name == DEVELOPER))
     }
 
     /// The message as prompt templates see it, which always has one of the four roles and a text.
@@ -154,7 +170,12 @@ impl Message {
         let names = if REASONING.contains(&name) { &REASONING[..] } else { &[name] };
         let mut fields = self.to_json();
         fields.retain(|field, _| !names.contains(&field.as_str()));
-        Self::with_fields(self.role, self.content.clone(), fields)
+        Self { parts: self.parts.clone(), ..Self::with_fields(self.role, self.content.clone(), fields) }
+    }
+
+    /// Its content in parts, where it came so; each is `{"type": "text", "text": …}`.
+    pub(super) fn parts(&self) -> Option<&[Value]> {
+        self.parts.as_deref()
     }
 
     /// The same with another text.
@@ -163,7 +184,7 @@ impl Message {
         if let Some(whole) = &mut whole {
             whole.insert("content".into(), content.as_str().into());
         }
-        Self { role: self.role, content, whole }
+        Self { role: self.role, content, whole, parts: None }
     }
 }
 
@@ -199,7 +220,7 @@ impl TemplateInputs {
         let mut list = |name: &str| match take(fields, name) {
             None => Ok(None),
             Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
-            Some(Value::String(text)) => match serde_json::from_str(&text) {
+            Some(Value::String(text)) => match parse(text.as_bytes()).map(|parsed| parsed.value) {
                 Ok(Value::Array(list)) => Ok(Some(list)),
                 _ => Err(Error::input(at, format!("`{name}` is a text that is no JSON list"), "")),
             },
@@ -377,10 +398,12 @@ pub(super) fn parse_message(at: &str, field: &str, value: Value, report: &mut Re
     // OpenAI's content may stand beside ShareGPT's role, and the other way round.
     let content_name = if given.contains_key(content_name) || sharegpt { content_name } else { "content" };
     let has_calls = ["tool_calls", "function_call"].iter().any(|name| given.get(*name).is_some_and(|v| !v.is_null()));
+    let mut in_parts = None;
     let content = match given.get_mut(content_name).map(Value::take) {
         Some(Value::String(text)) => Some(text),
         Some(Value::Array(parts)) => {
             report.joined_contents += 1;
+            in_parts = Some(text_parts(&parts));
             Some(joined(at, &format!("{field}.{content_name}"), parts)?)
         }
         None | Some(Value::Null) if has_calls => None,
@@ -402,7 +425,8 @@ pub(super) fn parse_message(at: &str, field: &str, value: Value, report: &mut Re
             fields.insert(key, value);
         }
     }
-    Ok(calling(&name, Message::with_fields(role, content.unwrap_or_default(), fields)))
+    let message = Message { parts: in_parts, ..Message::with_fields(role, content.unwrap_or_default(), fields) };
+    Ok(calling(&name, message))
 }
 
 /// A message logged with the role `name`. Where that says that the content is a call of a tool, as in ShareGPT files, the
@@ -415,7 +439,7 @@ pub(super) fn calling(name: &str, message: Message) -> Message {
         let (name, arguments) = (value.get("name")?.as_str()?, value.get("arguments").or(value.get("parameters"))?);
         Some(serde_json::json!({"type": "function", "function": {"name": name, "arguments": arguments}}))
     };
-    let calls: Option<Vec<Value>> = match serde_json::from_str(&message.content) {
+    let calls: Option<Vec<Value>> = match parse(message.content.as_bytes()).map(|parsed| parsed.value) {
         Ok(Value::Array(list)) => list.iter().map(call).collect(),
         Ok(value) => call(&value).map(|call| vec![call]),
         Err(_) => None,
@@ -440,6 +464,17 @@ pub(super) fn joined(at: &str, field: &str, parts: Vec<Value>) -> Result<String>
         }
     }
     Ok(text)
+}
+
+/// Parts that are texts, in the form that chat templates know.
+fn text_parts(parts: &[Value]) -> Box<[Value]> {
+    let known = |part: &Value| match part_text(part) {
+        Ok(text) if part.get("type").is_none_or(|kind| kind != "text") => {
+            serde_json::json!({"type": "text", "text": text})
+        }
+        _ => part.clone(),
+    };
+    parts.iter().map(known).collect()
 }
 
 /// The text of one part of a content, or what else it is.

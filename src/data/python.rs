@@ -1,6 +1,101 @@
 //! Values as Python prints them, which is what the authors of chat templates saw: `json.dumps`, `str` and `repr`.
 
-use serde_json::Value;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use minijinja::value::{Object, ObjectRepr, Value, ValueKind};
+use regex::Regex;
+
+use super::jinja::fails;
+use super::json::{digits, not_number};
+
+type Result<T> = std::result::Result<T, minijinja::Error>;
+
+/// A value that was read, as templates see it: numbers that are none are Python's floats, long ones keep their digits.
+pub(super) fn value(read: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match read {
+        Json::Null => Value::from(()),
+        Json::Bool(flag) => Value::from(*flag),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => Value::from(whole),
+            (None, Some(whole)) => Value::from(whole),
+            (None, None) => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => items.iter().map(value).collect::<Vec<_>>().into(),
+        Json::Object(fields) => match (not_number(read), digits(read)) {
+            (Some(number), _) => Value::from(number),
+            (None, Some(digits)) => LongInteger::value(digits),
+            (None, None) => object(fields),
+        },
+    }
+}
+
+/// The fields of an object as templates see them.
+pub(super) fn object(fields: &serde_json::Map<String, serde_json::Value>) -> Value {
+    Value::from_pairs(fields.iter().map(|(name, field)| (name.as_str(), value(field))))
+}
+
+/// A whole number beyond the engine's 128 bits, which templates can only print.
+#[derive(Debug)]
+pub(super) struct LongInteger(String);
+
+impl LongInteger {
+    fn value(digits: &str) -> Value {
+        match (digits.parse::<i128>(), digits.parse::<u128>()) {
+            (Ok(whole), _) => Value::from(whole),
+            (_, Ok(whole)) => Value::from(whole),
+            _ => Value::from_object(Self(digits.to_owned())),
+        }
+    }
+
+    /// The number, if the value is such a one.
+    pub fn of(value: &Value) -> Option<&str> {
+        value.downcast_object_ref::<Self>().map(|long| long.0.as_str())
+    }
+}
+
+impl Object for LongInteger {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that HTML need not be escaped in, which `+` escapes what is added to. The engine cannot do that: it refuses to add
+/// to such a value, where a plain text would silently come out otherwise than from Python.
+#[derive(Debug)]
+pub(super) struct Markup(String);
+
+impl Markup {
+    /// Marks a text.
+    pub fn value(text: String) -> Value {
+        Value::from_object(Self(text))
+    }
+
+    /// The text, if the value is a marked one.
+    pub fn of(value: &Value) -> Option<&str> {
+        value.downcast_object_ref::<Self>().map(|markup| markup.0.as_str())
+    }
+}
+
+impl Object for Markup {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        !self.0.is_empty()
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// How `json.dumps` writes.
 #[derive(Clone, Debug)]
@@ -16,12 +111,15 @@ pub(super) struct JsonStyle {
 }
 
 /// What `json.dumps(value)` writes.
-pub(super) fn json(value: &Value, style: &JsonStyle) -> String {
+///
+/// # Errors
+/// The value has no JSON form.
+pub(super) fn json(value: &Value, style: &JsonStyle) -> Result<String> {
     let between = if style.indent.is_some() { "," } else { ", " };
     let (item, key) = style.separators.clone().unwrap_or_else(|| (between.into(), ": ".into()));
     let mut out = String::new();
-    Writer { style, item, key, out: &mut out }.value(value, 0);
-    out
+    Writer { style, item, key, out: &mut out }.value(value, 0)?;
+    Ok(out)
 }
 
 struct Writer<'a> {
@@ -32,31 +130,44 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn value(&mut self, value: &Value, depth: usize) {
-        match value {
-            Value::Null => self.out.push_str("null"),
-            Value::Bool(flag) => self.out.push_str(if *flag { "true" } else { "false" }),
-            Value::Number(number) => self.out.push_str(&self::number(number)),
-            Value::String(text) => self.text(text),
-            Value::Array(items) => self.list(['[', ']'], items.len(), depth, |writer, index| {
-                writer.value(&items[index], depth + 1);
-            }),
-            Value::Object(fields) => {
-                let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
+    fn value(&mut self, value: &Value, depth: usize) -> Result<()> {
+        match value.kind() {
+            ValueKind::String => self.text(value.as_str().unwrap_or_default()),
+            ValueKind::Seq | ValueKind::Iterable => {
+                let items = items(value)?;
+                self.list(['[', ']'], items.len(), depth, |writer, index| writer.value(&items[index], depth + 1))?;
+            }
+            ValueKind::Map => {
+                let mut fields = fields(value)?;
                 if self.style.sort_keys {
-                    fields.sort_by_key(|(name, _)| *name);
+                    fields.sort_by(|(a, _), (b, _)| a.cmp(b));
                 }
                 self.list(['{', '}'], fields.len(), depth, |writer, index| {
-                    writer.text(fields[index].0);
+                    let (name, field) = &fields[index];
+                    match name.as_str() {
+                        Some(name) => writer.text(name),
+                        None => writer.text(&scalar(name)?),
+                    }
                     let key = writer.key.clone();
                     writer.out.push_str(&key);
-                    writer.value(fields[index].1, depth + 1);
-                });
+                    writer.value(field, depth + 1)
+                })?;
             }
+            _ => match Markup::of(value) {
+                Some(text) => self.text(text),
+                None => self.out.push_str(&scalar(value)?),
+            },
         }
+        Ok(())
     }
 
-    fn list(&mut self, [open, close]: [char; 2], count: usize, depth: usize, item: impl Fn(&mut Self, usize)) {
+    fn list(
+        &mut self,
+        [open, close]: [char; 2],
+        count: usize,
+        depth: usize,
+        item: impl Fn(&mut Self, usize) -> Result<()>,
+    ) -> Result<()> {
         self.out.push(open);
         for index in 0..count {
             if index > 0 {
@@ -64,12 +175,13 @@ impl Writer<'_> {
                 self.out.push_str(&between);
             }
             self.new_line(depth + 1);
-            item(self, index);
+            item(self, index)?;
         }
         if count > 0 {
             self.new_line(depth);
         }
         self.out.push(close);
+        Ok(())
     }
 
     fn new_line(&mut self, depth: usize) {
@@ -103,39 +215,95 @@ impl Writer<'_> {
     }
 }
 
+/// JSON of a value that is no text and holds no others.
+fn scalar(value: &Value) -> Result<String> {
+    match value.kind() {
+        ValueKind::None => Ok("null".into()),
+        ValueKind::Bool => Ok(if value.is_true() { "true" } else { "false" }.into()),
+        ValueKind::Number => Ok(match f64::try_from(value.clone()) {
+            Ok(number) if number.is_nan() => "NaN".into(),
+            Ok(number) if number.is_infinite() => if number > 0.0 { "Infinity" } else { "-Infinity" }.into(),
+            _ => self::number(value),
+        }),
+        _ if value.is_undefined() => Err(fails("tojson of an undefined value")),
+        _ => LongInteger::of(value).map(str::to_owned).ok_or_else(|| fails(format!("tojson of a {}", value.kind()))),
+    }
+}
+
+fn items(value: &Value) -> Result<Vec<Value>> {
+    value.try_iter()?.checked().collect()
+}
+
+fn fields(value: &Value) -> Result<Vec<(Value, Value)>> {
+    let field = |name: Value| value.get_item(&name).map(|field| (name, field));
+    items(value)?.into_iter().map(field).collect()
+}
+
 /// A number as `repr` writes it: fractions by their shortest digits, with an exponent below 1e-4 and from 1e16.
-fn number(number: &serde_json::Number) -> String {
-    let Some(value) = number.as_f64().filter(|_| number.is_f64()) else { return number.to_string() };
-    let scientific = format!("{value:e}");
+fn number(value: &Value) -> String {
+    let Some(fraction) = f64::try_from(value.clone()).ok().filter(|_| !value.is_integer()) else {
+        return value.to_string();
+    };
+    if !fraction.is_finite() {
+        return if fraction.is_nan() { "nan".into() } else { fraction.to_string() };
+    }
+    let scientific = format!("{fraction:e}");
     let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
     match exponent.parse::<i32>().unwrap_or(0) {
         small @ ..-4 => format!("{digits}e-{:02}", -small),
         large @ 16.. => format!("{digits}e+{large:02}"),
-        _ => format!("{value:?}"),
+        _ => format!("{fraction:?}"),
     }
 }
 
-/// What `str(value)` gives: a text as it is, anything else as its `repr`.
-pub(super) fn str(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => repr(other),
+/// What `str(value)` gives: a text as it is, nothing for what is undefined, anything else as its `repr`.
+///
+/// # Errors
+/// The value cannot be read.
+pub(super) fn str(value: &Value) -> Result<String> {
+    match value.as_str().or_else(|| Markup::of(value)) {
+        Some(text) => Ok(text.to_owned()),
+        None if value.is_undefined() => Ok(String::new()),
+        None => repr(value),
     }
 }
 
-fn repr(value: &Value) -> String {
-    let list = |open: &str, items: Vec<String>, close: &str| format!("{open}{}{close}", items.join(", "));
-    match value {
-        Value::Null => "None".into(),
-        Value::Bool(flag) => if *flag { "True" } else { "False" }.into(),
-        Value::Number(number) => self::number(number),
-        Value::String(text) => quoted(text),
-        Value::Array(items) => list("[", items.iter().map(repr).collect(), "]"),
-        Value::Object(fields) => {
-            let field = |(name, value): (&String, &Value)| format!("{}: {}", quoted(name), repr(value));
-            list("{", fields.iter().map(field).collect(), "}")
+fn repr(value: &Value) -> Result<String> {
+    let all = |items: Vec<Value>| items.iter().map(repr).collect::<Result<Vec<String>>>();
+    match value.kind() {
+        ValueKind::Undefined => Ok("Undefined".into()),
+        ValueKind::Number => Ok(self::number(value)),
+        ValueKind::String => Ok(quoted(value.as_str().unwrap_or_default())),
+        ValueKind::Seq if value.is_tuple() => {
+            let items = all(items(value)?)?;
+            let end = if items.len() == 1 { ",)" } else { ")" };
+            Ok(format!("({}{end}", items.join(", ")))
         }
+        ValueKind::Seq | ValueKind::Iterable => Ok(format!("[{}]", all(items(value)?)?.join(", "))),
+        ValueKind::Map => {
+            let field = |(name, field): &(Value, Value)| Ok(format!("{}: {}", repr(name)?, repr(field)?));
+            let fields = fields(value)?.iter().map(field).collect::<Result<Vec<String>>>()?;
+            Ok(format!("{{{}}}", fields.join(", ")))
+        }
+        _ => Ok(Markup::of(value).map_or_else(|| value.to_string(), |text| format!("Markup({})", quoted(text)))),
     }
+}
+
+/// Whether Python takes a character for white space.
+pub(super) fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+/// Whether Python takes a character for a digit of a decimal number.
+pub(super) fn is_decimal(c: char) -> bool {
+    static DECIMAL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\p{Nd}").expect("a valid expression"));
+    c.is_ascii_digit() || DECIMAL.is_match(c.encode_utf8(&mut [0; 4]))
+}
+
+/// Whether `repr` shows a character as it is.
+pub(super) fn is_printable(c: char) -> bool {
+    static HIDDEN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[\p{C}\p{Z}]").expect("a valid expression"));
+    c == ' ' || c.is_ascii_graphic() || !HIDDEN.is_match(c.encode_utf8(&mut [0; 4]))
 }
 
 /// A text in quotes: single ones, unless only those would have to be escaped.
@@ -149,8 +317,12 @@ fn quoted(text: &str) -> String {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             c if c == quote => out.extend(['\\', c]),
-            c if u32::from(c) < 0x20 || u32::from(c) == 0x7f => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c => out.push(c),
+            c if is_printable(c) => out.push(c),
+            c => out.push_str(&match u32::from(c) {
+                code @ ..0x100 => format!("\\x{code:02x}"),
+                code @ ..0x1_0000 => format!("\\u{code:04x}"),
+                code => format!("\\U{code:08x}"),
+            }),
         }
     }
     out.push(quote);
@@ -159,8 +331,17 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
+
+    fn dumped(read: serde_json::Value, style: &JsonStyle) -> String {
+        super::json(&value(&read), style).unwrap()
+    }
+
+    fn printed(read: serde_json::Value) -> String {
+        super::str(&value(&read)).unwrap()
+    }
 
     const PLAIN: JsonStyle = JsonStyle { ensure_ascii: false, indent: None, separators: None, sort_keys: false };
 
@@ -168,15 +349,15 @@ mod tests {
     fn json_is_that_of_dumps() {
         let value = json!({"b": [1, 2.0, 1e16, 1e-5, 0.1, true, null], "a": "é\"\\\n\u{1}</b>😀", "e": [], "o": {}});
         assert_eq!(
-            super::json(&value, &PLAIN),
+            dumped(value, &PLAIN),
             r#"{"b": [1, 2.0, 1e+16, 1e-05, 0.1, true, null], "a": "é\"\\\n\u0001</b>😀", "e": [], "o": {}}"#
         );
         let style =
             JsonStyle { ensure_ascii: true, separators: Some((",".into(), ":".into())), sort_keys: true, ..PLAIN };
-        assert_eq!(super::json(&json!({"b": 1, "a": "é😀"}), &style), r#"{"a":"\u00e9\ud83d\ude00","b":1}"#);
+        assert_eq!(dumped(json!({"b": 1, "a": "é😀"}), &style), r#"{"a":"\u00e9\ud83d\ude00","b":1}"#);
         let indented = JsonStyle { indent: Some(2), ..PLAIN };
         assert_eq!(
-            super::json(&json!({"a": [1, {}], "b": []}), &indented),
+            dumped(json!({"a": [1, {}], "b": []}), &indented),
             "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": []\n}"
         );
     }
@@ -184,7 +365,14 @@ mod tests {
     #[test]
     fn other_values_print_as_their_repr() {
         let value = json!({"a": ["x", "it's", "\"'\n"], "b": {"t": true, "n": null, "f": 1.5}});
-        assert_eq!(super::str(&value), r#"{'a': ['x', "it's", '"\'\n'], 'b': {'t': True, 'n': None, 'f': 1.5}}"#);
-        assert_eq!((super::str(&json!("it's")), super::str(&json!(7))), ("it's".into(), "7".into()));
+        assert_eq!(printed(value), r#"{'a': ['x', "it's", '"\'\n'], 'b': {'t': True, 'n': None, 'f': 1.5}}"#);
+        assert_eq!((printed(json!("it's")), printed(json!(7))), ("it's".into(), "7".into()));
+    }
+
+    #[test]
+    fn characters_that_do_not_print_are_escaped_in_a_repr() {
+        // repr(['\u200b\xa0\xad\x7f\u2028\ue000\U000e0001é😀']) of Python.
+        let odd = json!(["\u{200b}\u{a0}\u{ad}\u{7f}\u{2028}\u{e000}\u{e0001}é😀"]);
+        assert_eq!(printed(odd), r"['\u200b\xa0\xad\x7f\u2028\ue000\U000e0001é😀']");
     }
 }

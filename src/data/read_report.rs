@@ -12,7 +12,7 @@ use super::message::Role;
 pub struct ReadReport {
     /// Rows in which half a surrogate pair was read as U+FFFD.
     pub lone_surrogates: usize,
-    /// Messages whose content was a list of texts, which were joined.
+    /// Messages whose content was a list of texts; joined, but for chat templates that work on such lists.
     pub joined_contents: usize,
     /// Messages by the role they are logged with, where that is not the name templates see.
     pub translated_roles: BTreeMap<String, usize>,
@@ -61,7 +61,10 @@ impl ReadReport {
             }
         };
         counted(self.lone_surrogates, "rows with half a surrogate pair (an emoji cut in two), read as U+FFFD");
-        counted(self.joined_contents, "messages whose content came in parts, which were joined");
+        counted(
+            self.joined_contents,
+            "messages whose content came in parts, which are joined where a template takes texts alone",
+        );
         counted(
             self.repeated_prompts,
             "pairs whose completions repeat the messages of their prompt, which are shown once",
@@ -76,7 +79,7 @@ impl ReadReport {
             let role = |(name, count): (&String, &usize)| {
                 let role = Role::parse(name).map_or("none", Role::as_str);
                 let unless = match name.eq_ignore_ascii_case("developer") {
-                    true => " unless the chat template knows it",
+                    true => " unless the chat template shows it",
                     false => "",
                 };
                 format!("{name:?} as {role}{unless} ({count})")
@@ -136,7 +139,7 @@ mod tests {
         assert!(notes[0].starts_with("rows with half a surrogate pair") && notes[0].ends_with(": 2"), "{notes:?}");
         assert_eq!(
             notes[1],
-            "roles of messages were read as follows: \"developer\" as system unless the chat template knows it (1), \
+            "roles of messages were read as follows: \"developer\" as system unless the chat template shows it (1), \
              \"gpt\" as assistant (2)"
         );
         assert_eq!(notes[2..], ["a.jsonl: columns not used: b, x"]);

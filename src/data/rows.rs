@@ -1,6 +1,6 @@
 //! Typed rows of one or many files: read, checked against what the run needs, named when they are wrong.
 
-use super::json::{is_readable, kind};
+use super::json::{is_readable, kind, number, shown};
 use super::message::{Exchange, TemplateInputs, parse_history, parse_messages, take, take_conversation, with_system};
 use super::opened::named_once;
 use super::preference::Preference;
@@ -324,15 +324,15 @@ fn parse_number(at: &str, label: Option<Value>) -> Result<f64> {
     const HINT: &str = "`label` is a number; nothing is put in its place";
     match label {
         None => Err(Error::input(at, "the label is missing", HINT)),
-        Some(Value::Number(number)) => match number.as_f64() {
+        Some(given) => match number(&given) {
             // Labels reach the device as f32.
             Some(label) if (label as f32).is_finite() => Ok(label),
-            _ => Err(Error::input(at, format!("the label {number} is out of range"), "")),
+            Some(_) => Err(Error::input(at, format!("the label {} is out of range", shown(&given)), "")),
+            None => {
+                let value = if is_readable(&given) { format!(": {given}") } else { String::new() };
+                Err(Error::input(at, format!("the label is {}{value}", kind(&given)), HINT))
+            }
         },
-        Some(other) => {
-            let shown = if is_readable(&other) { format!(": {other}") } else { String::new() };
-            Err(Error::input(at, format!("the label is {}{shown}", kind(&other)), HINT))
-        }
     }
 }
 

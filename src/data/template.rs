@@ -2,9 +2,9 @@
 
 use super::chat_template::{ChatTemplate, NamedTemplate, SpecialTokens};
 use super::hidden::{sorted, unseen_fields};
+use super::jinja::{environment, normalized};
 use super::message::{Exchange, Message, Role};
 use crate::{Error, Result};
-use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use std::path::Path;
@@ -68,7 +68,7 @@ impl Template {
         let chat = |source| Ok(Self::of_chat(ChatTemplate::compile(vec![NamedTemplate::only(name, source)], tokens)?));
         let mut environment = environment();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        let Err(error) = environment.add_template_owned(TEMPLATE, source.clone()) else {
+        let Err(error) = environment.add_template_owned(TEMPLATE, normalized(&source)) else {
             let used = environment.get_template(TEMPLATE).map_err(|e| broken(name, &e))?.undeclared_variables(false);
             if used.contains(MESSAGES) {
                 return chat(source);
@@ -169,15 +169,6 @@ impl Template {
 /// The name of the only template in an environment; without an extension, so that nothing is HTML-escaped.
 const TEMPLATE: &str = "prompt";
 
-/// Jinja as prompts use it.
-pub(super) fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    environment.set_syntax(syntax.expect("the default delimiters are valid"));
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment
-}
-
 /// What jinja says of a template, with the line.
 pub(super) fn broken(name: &str, error: &minijinja::Error) -> Error {
     let at = error.line().map_or_else(|| name.to_owned(), |line| format!("{name}:{line}"));
@@ -242,9 +233,11 @@ mod tests {
             let error = compiled(source).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
-        let template = compiled("{{ response }}\n{{ response.nothing.more }}").unwrap();
-        let error = template.render(&exchange(&[])).unwrap_err().to_string();
-        assert!(error.starts_with("t:2: the template fails"), "{error}");
+        for nothing in ["response.nothing.more", "response.nothing", "response.nothing | trim"] {
+            let template = compiled(&format!("{{{{ response }}}}\n{{{{ {nothing} }}}}")).unwrap();
+            let error = template.render(&exchange(&[])).unwrap_err().to_string();
+            assert!(error.starts_with("t:2: the template fails"), "{error}");
+        }
         assert!(Template::from_file(Path::new("nowhere.jinja"), &SpecialTokens::new()).is_err());
     }
 

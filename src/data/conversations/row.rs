@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::conversation::Conversation;
 use super::irregular::Reason;
+use crate::data::json::digits;
 use crate::data::message::{calling, part_text};
 use crate::data::read_report::ReadReport;
 use crate::data::{Message, Role};
@@ -190,6 +191,11 @@ fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
     match raw.get().as_bytes().first() {
         Some(b'"') => serde_json::from_str(raw.get()).map(Some).map_err(serde::de::Error::custom),
         Some(b'-' | b'0'..=b'9') => Ok(Some(raw.get().to_owned())),
+        // One beyond 64 bits comes as what stands for it.
+        Some(b'{') => {
+            let long: Value = serde_json::from_str(raw.get()).map_err(serde::de::Error::custom)?;
+            Ok(digits(&long).map(str::to_owned))
+        }
         _ => Ok(None),
     }
 }

@@ -67,6 +67,11 @@ fn bad_labels_name_the_row() {
         (r#", "label": 0"#, "the label 0 is outside 1..4"),
         (r#", "label": 5"#, "the label 5 is outside 1..4"),
         (r#", "label": 1e300"#, "is out of range"),
+        (r#", "label": 1e999"#, "the label is Infinity"),
+        (
+            r#", "label": 1000000000000000000000000000000000000000"#,
+            "1000000000000000000000000000000000000000 is out of range",
+        ),
     ] {
         let error = refusal(format!(r#"{{"id": "r1", "text": "t"{label}}}"#), Purpose::Levels(4));
         assert!(error.contains("data.jsonl:1: row \"r1\"") && error.contains(expected), "{error}");

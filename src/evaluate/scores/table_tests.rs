@@ -51,7 +51,10 @@ fn bad_rows_are_named() {
         ("{\"id\": \"b\", \"scores\": [1]}", "holds 1 scores, but \"b\" has 2 responses"),
         ("{\"id\": \"b\", \"scores\": [1, null]}", "scores.jsonl:2: `scores` is [1,null]"),
         ("{\"id\": \"b\", \"scores\": [1, NaN]}", "scores.jsonl:2: `scores` is [1,NaN], not a list of finite numbers"),
-        ("{\"id\": \"b\", \"scores\": [1, 1e999]}", "scores.jsonl:2: broken JSON"),
+        (
+            "{\"id\": \"b\", \"scores\": [1, 1e999]}",
+            "scores.jsonl:2: `scores` is [1,Infinity], not a list of finite numbers",
+        ),
         ("{\"id\": \"b\", \"scores\": \"1 2\"}", "not a list of finite numbers"),
         ("{\"id\": \"b\"}", "neither `scores` nor `score`"),
         ("{\"scores\": [1, 2]}", "the row has no `id`"),

@@ -109,7 +109,7 @@ impl Fields {
     /// A list of numbers; `None` when the row has none.
     pub fn numbers(&mut self, name: &str) -> Result<Option<Vec<f64>>> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let finite = |value: &Value| value.as_f64().filter(|number| number.is_finite());
+        let finite = |value: &Value| json::number(value).filter(|number| number.is_finite());
         let numbers = value.as_array().and_then(|list| list.iter().map(finite).collect::<Option<Vec<f64>>>());
         numbers.map(Some).ok_or_else(|| self.not(name, &value, "a list of finite numbers"))
     }
@@ -117,7 +117,7 @@ impl Fields {
     /// A number; `None` when the row has none.
     pub fn number(&mut self, name: &str) -> Result<Option<f64>> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let number = value.as_f64().filter(|number| number.is_finite());
+        let number = json::number(&value).filter(|number| number.is_finite());
         number.map(Some).ok_or_else(|| self.not(name, &value, "a finite number"))
     }
 
