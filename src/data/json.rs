@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_json::{Map, Value};
@@ -136,10 +137,23 @@ pub(crate) fn is_readable(value: &Value) -> bool {
 
 /// A value as JSON, for error sentences.
 pub(crate) fn shown(value: &Value) -> String {
+    with_numbers(value.to_string())
+}
+
+/// A row as JSON, with the numbers that the standard does not have as they were read: as Python's `json` writes them.
+pub(crate) fn written(row: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string(row).map(with_numbers)
+}
+
+/// Numbers in place of the values that stand for them.
+fn with_numbers(json: String) -> String {
     static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r#"\{"\\u0000unreadable":"(NaN|-?Infinity|-?\d+)"\}"#).expect("a valid expression")
     });
-    NUMBER.replace_all(&value.to_string(), "$1").into_owned()
+    match NUMBER.replace_all(&json, "$1") {
+        Cow::Borrowed(_) => json,
+        Cow::Owned(replaced) => replaced,
+    }
 }
 
 /// What kind of JSON value this is, for error sentences.
@@ -283,6 +297,8 @@ mod tests {
         assert_eq!((&row["e"], &row["f"]), (&json!(u64::MAX), &json!(i64::MIN)));
         assert_eq!((&row["g"], &row["h"]), (&json!("12345678901234567890123"), &json!(0.123_456_789_012_345_68)));
         assert_eq!(shown(&row["a"]), "[12345678901234567890123,-9223372036854775809]");
+        assert_eq!(object(&written(&row).unwrap()).value, row);
+        assert!(written(&row).unwrap().contains(r#""c":Infinity,"d":-Infinity"#));
         assert_eq!(
             ["a", "e", "c"].map(|name| number(row[name].get(0).unwrap_or(&row[name]))),
             [Some(12345678901234567890123.0), Some(18446744073709551615.0), None]

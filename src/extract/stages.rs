@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::annotator::{Refusal, Verdict};
 use super::instance::Judged;
 use crate::data::conversations::Irregular;
+use crate::data::json;
 use crate::{Error, Result};
 
 /// The folder of an output that holds them.
@@ -54,7 +55,7 @@ impl Sheet {
             let mut text = Vec::new();
             for item in chunk {
                 if let Some(row) = row(item)? {
-                    serde_json::to_writer(&mut text, &row).map_err(|e| failed(e.into()))?;
+                    text.extend(json::written(&row).map_err(|e| failed(e.into()))?.into_bytes());
                     text.push(b'\n');
                 }
             }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use twox_hash::XxHash3_64;
 
 use super::pairing::Pairing;
-use crate::data::Completion;
+use crate::data::{Completion, json};
 use crate::{Error, Result};
 
 /// The rollouts of training steps, within the output.
@@ -110,7 +110,7 @@ impl RolloutWriter {
         let failed = |e| Error::io(&self.path, e);
         let mut text = vec![];
         for rollout in rollouts {
-            serde_json::to_writer(&mut text, rollout).map_err(|e| failed(e.into()))?;
+            text.extend(json::written(rollout).map_err(|e| failed(e.into()))?.into_bytes());
             text.push(b'\n');
         }
         self.file.write_all(&text).and_then(|()| self.file.flush()).map_err(failed)
@@ -123,7 +123,10 @@ impl RolloutWriter {
 /// The file cannot be read, or a line before the last is no rollout.
 pub fn read(directory: &Path, name: &str) -> Result<Vec<Rollout>> {
     let path = directory.join(name);
-    let parse = |(line, _): (String, u64)| serde_json::from_str(&line).map_err(|e| Error::io(&path, e.into()));
+    let parse = |(line, _): (String, u64)| match json::parse(line.as_bytes()) {
+        Ok(parsed) => Ok(parsed.value),
+        Err(fault) => Err(Error::input(path.display().to_string(), format!("holds no rollout: {fault}"), "")),
+    };
     read_lines(&path)?.into_iter().map(parse).collect()
 }
 
@@ -134,7 +137,7 @@ fn read_lines(path: &Path) -> Result<Vec<(String, u64)>> {
     let mut lines = text.lines().enumerate().peekable();
     let mut found = vec![];
     while let Some((index, line)) = lines.next() {
-        match serde_json::from_str::<Value>(line).ok().and_then(|row| row["step"].as_u64()) {
+        match json::parse::<Value>(line.as_bytes()).ok().and_then(|row| row.value["step"].as_u64()) {
             Some(step) => found.push((line.to_owned(), step)),
             None if lines.peek().is_none() => {}
             None => {
@@ -187,7 +190,13 @@ pub mod tests {
     #[test]
     fn a_resumed_file_holds_whole_lines_of_steps_that_count() {
         let folder = tempfile::tempdir().unwrap();
-        let of = |step| Rollout { step, completion: Completion::default(), ..rollout("p", 0, "a\n\"b\"", 0.1 + 0.2) };
+        // What a prompt's row had stays, be it a number that JSON does not have.
+        let of = |step| Rollout {
+            step,
+            prompt: json::unreadable("NaN"),
+            completion: Completion::default(),
+            ..rollout("p", 0, "a\n\"b\"", 0.1 + 0.2)
+        };
         let mut writer = RolloutWriter::open(folder.path(), ROLLOUTS, None).unwrap();
         for step in 1..=3 {
             writer.write(&[of(step), of(step)]).unwrap();
