@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::files::read_if_there;
+use crate::files::{not_fetched, read_if_there};
 use crate::{Error, Result};
 
 /// The largest width, vocabulary or head count a configuration may ask for; beyond it a file lies about itself, and
@@ -112,6 +112,9 @@ pub(super) fn read_json_if_there(path: &Path) -> Result<Option<Value>> {
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Result<Value> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::input(path.display().to_string(), format!("is not valid JSON: {error}"), ""))
+    let at = path.display().to_string();
+    if let Some(error) = not_fetched(&at, bytes) {
+        return Err(error);
+    }
+    serde_json::from_slice(bytes).map_err(|error| Error::input(at, format!("is not valid JSON: {error}"), ""))
 }

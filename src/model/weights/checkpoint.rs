@@ -714,7 +714,7 @@ mod tests {
 
     #[test]
     fn files_that_were_not_fetched_are_said_to_be_pointers() {
-        for name in [SINGLE, "tokenizer.json", "tokenizer_config.json"] {
+        for name in [CONFIG, SINGLE, "tokenizer.json", "tokenizer_config.json"] {
             let tiny = tiny(json!({}));
             let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
             fs::write(tiny.path("model").join(name), pointer).unwrap();
