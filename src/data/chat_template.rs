@@ -4,7 +4,7 @@
 //! and their values printed as Python does it.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use chrono::format::{Item, StrftimeItems};
 use chrono::{Local, NaiveDateTime};
@@ -53,8 +53,8 @@ impl NamedTemplate {
 pub struct ChatTemplate {
     environment: Environment<'static>,
     templates: Vec<NamedTemplate>,
-    /// What each of the templates works on.
-    forms: Vec<ContentForms>,
+    /// What each of the templates works on, tried out before it renders for the first time.
+    forms: Vec<OnceLock<ContentForms>>,
     tokens: SpecialTokens,
 }
 
@@ -76,9 +76,8 @@ impl ChatTemplate {
         if !templates.iter().any(|template| [DEFAULT, TOOL_USE].contains(&template.name.as_str())) {
             return Err(no_default(&templates));
         }
-        let mut compiled = Self { environment, templates, forms: vec![], tokens: tokens.clone() };
-        compiled.forms = compiled.templates.iter().map(|template| compiled.probed(template)).collect();
-        Ok(compiled)
+        let forms = templates.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { environment, templates, forms, tokens: tokens.clone() })
     }
 
     fn probed(&self, template: &NamedTemplate) -> ContentForms {
@@ -119,6 +118,9 @@ impl ChatTemplate {
     ) -> Vec<&'a str> {
         let messages: Vec<&Message> = messages.into_iter().collect();
         let unseen = unseen_fields(&messages, |messages| self.render(messages, inputs, false));
+        if inputs.names().next().is_none() {
+            return unseen;
+        }
         // Whoever renders finds out why there is none.
         let template = self.chosen(inputs).ok().map(|index| self.environment.get_template(&self.templates[index].name));
         let read = template.and_then(|template| Some(template.ok()?.undeclared_variables(false))).unwrap_or_default();
@@ -152,11 +154,12 @@ impl ChatTemplate {
     ) -> Result<String> {
         let index = self.chosen(inputs)?;
         let messages: Vec<&Message> = messages.into_iter().collect();
+        let forms = self.forms[index].get_or_init(|| self.probed(&self.templates[index]));
         let render = |keeps_developer: bool| {
             let given = |message: &&Message| {
                 let mut fields = message.for_chat_template(keeps_developer);
                 if let Some(text) = fields.get("content").and_then(serde_json::Value::as_str) {
-                    let content = self.forms[index].content(message, text);
+                    let content = forms.content(message, text);
                     fields.insert("content".into(), content);
                 }
                 python::object(&fields)

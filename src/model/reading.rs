@@ -82,8 +82,7 @@ impl Reading {
     /// The tokenizer or the template cannot be read.
     pub fn as_stored(checkpoint: &Checkpoint) -> Result<Self> {
         let Some(info) = checkpoint.info(HEAD) else { return Self::of_causal(checkpoint) };
-        let bias = if checkpoint.contains(HEAD_BIAS) { " and a bias" } else { "" };
-        let head = format!("kept: {HEAD} with {}{bias}", outputs(info.shape[0]));
+        let head = kept_head(checkpoint, info.shape[0]);
         let template = match checkpoint.companion(TEMPLATE)? {
             Some(_) => format!("saved with the model, {TEMPLATE}"),
             None => Self::of_causal(checkpoint)?.template,
@@ -116,6 +115,12 @@ impl Reading {
             head,
         })
     }
+}
+
+/// The head that a checkpoint has, in words.
+pub(crate) fn kept_head(checkpoint: &Checkpoint, count: usize) -> String {
+    let bias = if checkpoint.contains(HEAD_BIAS) { " and a bias" } else { "" };
+    format!("kept: {HEAD} with {}{bias}", outputs(count))
 }
 
 /// A number of outputs, in words.

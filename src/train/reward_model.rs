@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::data::{Encoder, Example, Packed, scoring_batches};
 use crate::gpu::{Gpu, Recording};
-use crate::model::classifier::{self, Capacity, Classifier, HEAD, HEAD_BIAS, Loading};
+use crate::model::classifier::{self, Capacity, Classifier, HEAD, Loading};
 use crate::model::parameter::Holding;
 use crate::model::{Checkpoint, Reading, reading};
 use crate::objective;
@@ -47,9 +47,7 @@ impl RewardModel {
         let (head, evidence) = Head::of(&source, outputs, head)?;
         let shows_chats = head.is_of_another_method(&source)?;
         let (template, whose) = inputs::template(template, &source, shows_chats)?;
-        let bias = if source.contains(HEAD_BIAS) { " and a bias" } else { "" };
-        let count = reading::outputs(outputs);
-        let words = format!("kept: {HEAD} with {count}{bias}, {} ({evidence})", head.meaning());
+        let words = format!("{}, {} ({evidence})", reading::kept_head(&source, outputs), head.meaning());
         let reading = Reading::of(&source, whose, Some(words))?;
         let encoder = inputs::encoder(&source, template, max_length, source.config().pad_token_id)?;
         Ok(Self { source, head, outputs, encoder, reading })

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 use super::irregular::{Irregular, Reason};
 use super::reader::{Batch, Sink};
-use super::row::{Fault, LONGEST_TEXT, READ, Row};
+use super::row::{COLUMNS, Fault, LONGEST_TEXT, MESSAGES, Row};
 use crate::data::elements::{Element, Elements};
 use crate::data::json::{self, Fault as JsonFault, Parsed};
 use crate::data::opened::unreadable;
@@ -128,5 +128,6 @@ fn parse(text: &[u8], report: &mut ReadReport) -> Result<Row, Fault> {
 /// Names of the fields of a row that are not read. Rows of a file are alike, so the first one tells.
 fn unread_names(text: &[u8]) -> Vec<String> {
     let fields = json::parse::<BTreeMap<String, IgnoredAny>>(text).map(|parsed| parsed.value).unwrap_or_default();
-    fields.into_keys().filter(|name| !READ.contains(&name.as_str())).collect()
+    let is_read = |name: &String| COLUMNS.iter().chain(&MESSAGES).any(|read| read == name);
+    fields.into_keys().filter(|name| !is_read(name)).collect()
 }

@@ -13,28 +13,13 @@ use serde_json::Value;
 
 use super::irregular::Irregular;
 use super::reader::{Batch, Sink};
-use super::row::{Fault, Row, RowMessage, Said};
+use super::row::{COLUMNS, Fault, MESSAGES, Row, RowMessage, Said};
 use crate::data::columns;
 use crate::data::read_report::ReadReport;
 use crate::{Error, Result};
 
 /// Rows decoded at a time: a row may hold megabytes.
 const ROWS: usize = 64;
-/// Columns that may hold the messages, the first of them that a file has.
-const MESSAGES: [&str; 3] = ["conversation", "conversations", "messages"];
-/// Other columns that are read.
-const COLUMNS: [&str; 10] = [
-    "conversation_hash",
-    "conversation_id",
-    "id",
-    "model",
-    "timestamp",
-    "language",
-    "hashed_ip",
-    "user",
-    "user_id",
-    "system",
-];
 /// Fields of a message that are texts.
 const FIELDS: [&str; 6] = ["role", "from", "content", "value", "language", "hashed_ip"];
 /// Fields of a message that hold more than a text, or may do so.

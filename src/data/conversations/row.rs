@@ -19,8 +19,10 @@ pub const LONGEST_TEXT: usize = 8 << 20;
 /// Bytes of what a user wrote that are enough to tell its language.
 const TELLING: usize = 2000;
 
-/// Names of the fields of [`Row`].
-pub const READ: [&str; 13] = [
+/// Fields of a [`Row`] that may hold the messages; of columns, the first that a file has.
+pub const MESSAGES: [&str; 3] = ["conversation", "conversations", "messages"];
+/// Its other fields.
+pub const COLUMNS: [&str; 10] = [
     "conversation_hash",
     "conversation_id",
     "id",
@@ -31,9 +33,6 @@ pub const READ: [&str; 13] = [
     "user",
     "user_id",
     "system",
-    "conversation",
-    "conversations",
-    "messages",
 ];
 
 /// The fields of a row that are read; what else there is, is passed over.
@@ -169,7 +168,8 @@ impl RowMessage {
             ("tool_call_id", self.tool_call_id),
         ];
         let others: Vec<_> = others.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        let text = content.clone().unwrap_or_default();
+        let has_content = content.is_some();
+        let text = content.unwrap_or_default();
         if others.is_empty() {
             return Ok(calling(name, Message::new(role, text)));
         }
@@ -177,7 +177,7 @@ impl RowMessage {
         fields.insert("role".into(), role.as_str().into());
         // Only beside a call may the content be missing.
         let has_calls = others.iter().any(|(name, _)| ["tool_calls", "function_call"].contains(name));
-        if content.is_some() || !has_calls {
+        if has_content || !has_calls {
             fields.insert("content".into(), text.as_str().into());
         }
         fields.extend(others.into_iter().map(|(name, value)| (name.to_owned(), value)));
