@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokenizers::Tokenizer;
 
 use crate::data::tokenize::on_all_cores;
-use crate::data::tokenizer_files::special_token;
+use crate::data::tokenizer_files::special_token_id;
 use crate::data::{ChatTemplate, Completion, Content, Message, Preference, Role, Row, SpecialTokens, TemplateInputs};
 use crate::model::Checkpoint;
 use crate::{Error, Result};
@@ -182,7 +182,7 @@ impl PairEncoder {
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| Error::input(&name, e.to_string(), ""))?;
         let tokens = checkpoint.special_tokens()?;
-        let id = |name: &str| special_token(&tokens, name).and_then(|token| tokenizer.token_to_id(token));
+        let id = |name: &str| special_token_id(&tokens, &tokenizer, name);
         let template = checkpoint.chat_template()?;
         let max_length = max_length.min(config.max_position_embeddings);
         if max_length < 2 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokenizers::Tokenizer;
 
 use crate::data::prompts::{Ask, Prompt};
-use crate::data::tokenizer_files::special_token;
+use crate::data::tokenizer_files::special_token_id;
 use crate::data::{ChatTemplate, Message, Role};
 use crate::model::Checkpoint;
 use crate::{Error, Result};
@@ -29,7 +29,7 @@ impl Prompter {
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| Error::input(&at, e.to_string(), ""))?;
         let tokens = checkpoint.special_tokens()?;
-        let bos = special_token(&tokens, "bos_token").and_then(|token| tokenizer.token_to_id(token));
+        let bos = special_token_id(&tokens, &tokenizer, "bos_token");
         let bos = bos.or(checkpoint.config().bos_token_id);
         let template = match raw {
             true => None,

@@ -10,7 +10,7 @@ use super::classifier::{HEAD, HEAD_BIAS};
 use super::companions::TEMPLATE;
 use super::weights::Checkpoint;
 use crate::Result;
-use crate::data::tokenizer_files::special_token;
+use crate::data::tokenizer_files::special_token_id;
 
 /// The names of unused tensors that are shown; there may be thousands.
 const SHOWN: usize = 8;
@@ -96,7 +96,7 @@ impl Reading {
     /// The tokenizer cannot be read.
     pub fn of(checkpoint: &Checkpoint, template: String, head: Option<String>) -> Result<Self> {
         let (config, tokenizer, tokens) = (checkpoint.config(), checkpoint.tokenizer()?, checkpoint.special_tokens()?);
-        let id = |name: &str| special_token(&tokens, name).and_then(|token| tokenizer.token_to_id(token));
+        let id = |name: &str| special_token_id(&tokens, &tokenizer, name);
         let token = |id: u32| Token { id, text: tokenizer.id_to_token(id).unwrap_or_default() };
         let bos = id("bos_token").or(config.bos_token_id);
         // A classifier ends nothing; what ends its texts matters all the same.

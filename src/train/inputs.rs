@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::Result;
-use crate::data::tokenizer_files::special_token;
+use crate::data::tokenizer_files::special_token_id;
 use crate::data::{Encoder, Example, Purpose, RatingScale, Template, Vocabulary, read_rated_rows};
 use crate::model::Checkpoint;
 use crate::model::companions::TEMPLATE;
@@ -47,7 +47,7 @@ pub fn encoder(checkpoint: &Checkpoint, template: Template, max_length: usize, p
     let name = format!("{}: tokenizer", checkpoint.path().display());
     let tokenizer = checkpoint.tokenizer()?;
     let tokens = checkpoint.special_tokens()?;
-    let bos = special_token(&tokens, "bos_token").and_then(|token| tokenizer.token_to_id(token));
+    let bos = special_token_id(&tokens, &tokenizer, "bos_token");
     let vocabulary = Vocabulary { size: config.vocab_size, bos: bos.or(config.bos_token_id), pad };
     Encoder::new(tokenizer, name, template, max_length, vocabulary)
 }

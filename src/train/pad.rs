@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::Result;
 use crate::data::Example;
-use crate::data::tokenizer_files::special_token;
+use crate::data::tokenizer_files::special_token_id;
 use crate::model::Checkpoint;
 
 /// What the names of tokens that nobody writes hold, the likeliest first.
@@ -21,7 +21,7 @@ const IDLE: [&str; 4] = ["pad", "unk", "reserved", "unused"];
 /// The tokenizer cannot be read.
 pub fn settle(checkpoint: &mut Checkpoint, examples: &[Example], is_adapter: bool) -> Result<Option<String>> {
     let (tokenizer, tokens) = (checkpoint.tokenizer()?, checkpoint.special_tokens()?);
-    let id = |name: &str| special_token(&tokens, name).and_then(|token| tokenizer.token_to_id(token));
+    let id = |name: &str| special_token_id(&tokens, &tokenizer, name);
     let config = checkpoint.config();
     let mut taken: BTreeSet<u32> = checkpoint.end_tokens()?.into_iter().chain(config.eos_token_id.clone()).collect();
     taken.extend(id("eos_token").into_iter().chain(id("bos_token")).chain(config.bos_token_id));

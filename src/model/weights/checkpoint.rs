@@ -14,7 +14,7 @@ use super::gguf_names::{self, ROPE_FACTORS, rotary_rows};
 use super::gguf_split::{self, Part};
 use super::tensors::Tensors;
 use super::writer::CONFIG;
-use crate::data::tokenizer_files::special_token;
+use crate::data::tokenizer_files::special_token_id;
 use crate::data::{ChatTemplate, NamedTemplate, SpecialTokens, TokenizerFiles, tokenizer_settings};
 use crate::files::read_if_there;
 use crate::model::companions;
@@ -177,7 +177,7 @@ impl Checkpoint {
     /// Takes the pad token of the tokenizer: the one an adapter was trained with, which its base model may not have.
     fn take_pad_of_tokenizer(&mut self) -> Result<()> {
         let (tokenizer, tokens) = (self.tokenizer()?, self.special_tokens()?);
-        self.config.pad_token_id = special_token(&tokens, "pad_token").and_then(|pad| tokenizer.token_to_id(pad));
+        self.config.pad_token_id = special_token_id(&tokens, &tokenizer, "pad_token");
         Ok(())
     }
 
