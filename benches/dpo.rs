@@ -9,13 +9,13 @@ use wgr::dpo::{MicroBatch, Stepper};
 use wgr::gpu::{AdapterChoice, Dtype, Gpu, Recording, Tensor};
 use wgr::kernels::preference::Weights;
 use wgr::model::Checkpoint;
+use wgr::model::activations::Checkpointing;
+use wgr::model::batch::Capacity;
 use wgr::model::causal::Causal;
-use wgr::model::classifier::Capacity;
 use wgr::model::parameter::Holding;
 use wgr::model::policy::{LOGIT_BYTES, Policy, Settings};
 use wgr::objective::PreferenceLoss;
 use wgr::optimizer::AdamWConfig;
-use wgr::train::Checkpointing;
 
 const VOCAB: u32 = 8192;
 const SEQUENCES: usize = 4;

@@ -6,11 +6,13 @@ use serde_json::json;
 use wgr::data::Packed;
 use wgr::gpu::{AdapterChoice, Gpu};
 use wgr::model::Checkpoint;
-use wgr::model::classifier::{Capacity, Loading};
+use wgr::model::activations::Checkpointing;
+use wgr::model::batch::Capacity;
+use wgr::model::classifier::Loading;
 use wgr::model::parameter::Holding;
 use wgr::objective::Objective;
 use wgr::optimizer::AdamWConfig;
-use wgr::train::{Checkpointing, Stepper};
+use wgr::train::Stepper;
 
 const VOCAB: u32 = 8192;
 const SEQUENCES: u32 = 4;

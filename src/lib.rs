@@ -13,7 +13,8 @@
 //! - [`train`]: the loop that reads like the method, and scoring.
 //! - [`dpo`]: preference pairs in, a better policy out.
 //! - [`http`], [`store`]: a small client for annotators and reward servers; their answers, kept on disk.
-//! - [`evaluate`], [`report`]: benchmarks and metrics; metrics.jsonl, TensorBoard, charts, HTML, model cards.
+//! - [`statistics`]: metrics of scored sets, with confidence intervals.
+//! - [`evaluate`], [`report`]: benchmarks; metrics.jsonl, TensorBoard, charts, HTML, model cards.
 
 #![warn(missing_docs)]
 
@@ -32,6 +33,7 @@ pub mod objective;
 pub mod optimizer;
 pub mod reference;
 pub mod report;
+pub mod statistics;
 pub mod store;
 pub mod train;
 

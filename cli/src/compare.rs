@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use wgr::Result;
-use wgr::extract::Feedback;
+use wgr::data::Feedback;
 use wgr::extract::compare::agreement::Statistic;
 use wgr::extract::compare::{Comparison, Disagreement, Side, compare};
 

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use crate::gpu::Gpu;
 use crate::model::Checkpoint;
-use crate::model::activations::AdapterRoom;
+use crate::model::activations::{AdapterRoom, Checkpointing};
 use crate::model::causal::Causal;
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
 use crate::model::policy::{LogProb, Policy};
-use crate::train::{Checkpointing, Observer, Precision, ScoreProgress};
+use crate::train::{Observer, Precision, ScoreProgress};
 use crate::{Error, Result};
 
 use super::cache::{Cache, Key, hash, hash_of_tokens};

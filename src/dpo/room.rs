@@ -1,11 +1,10 @@
 //! How large the batches of a run get, and which batches a pass without training takes.
 
 use crate::data::scoring_batches;
-use crate::model::activations::AdapterRoom;
-use crate::model::classifier::Capacity;
+use crate::model::activations::{AdapterRoom, Checkpointing};
+use crate::model::batch::Capacity;
 use crate::model::parameter::Holding;
 use crate::model::policy::{LOGIT_BYTES, Settings};
-use crate::train::Checkpointing;
 use crate::train::course::Course;
 
 use super::encode::TokenPair;

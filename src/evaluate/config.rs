@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::Bootstrap;
-use super::calibration::BINS;
 use super::suites::SuiteName;
 use crate::http::is_address;
+use crate::statistics::Bootstrap;
+use crate::statistics::calibration::BINS;
 use crate::train::HeadReading;
 use crate::{Error, Result};
 

@@ -1,71 +1,18 @@
 //! `wgr eval`: from files and models to metrics.
 //!
 //! [`evaluate()`] is the run. [`suites`] reads files as their authors publish them, [`scores`] has a model, a server or a
-//! file score them, [`report`] says what was found, and [`page`] shows it. The rest is statistics, apart from files and
-//! models. In reading order: [`metrics`] are the plain formulas, [`weighted`] and [`ranking`] the same under weights, which
-//! [`units`] draws and [`bootstrap`] turns into intervals; [`ordinal`] and [`pairs`] describe a scored set, with
-//! [`calibration`], [`platt`], [`coverage`], [`margins`] and [`levels`]; [`slices`] and [`length_bias`] look for who is
-//! served worse; [`benchmarks`] are the scoring rules of published suites. [`study`] trains models to compare, and
-//! evaluates them.
-//!
-//! Everything is in f64, and what a set leaves undefined is `None`, never NaN.
+//! file score them, [`report`] says what was found, in the terms of [`statistics`](crate::statistics), and [`page`] shows
+//! it; [`benchmarks`] are the scoring rules of published suites. [`study`] trains models to compare, and evaluates them.
 
 pub mod benchmarks;
-pub mod bootstrap;
-pub mod calibration;
 mod config;
-pub mod coverage;
-pub mod length_bias;
-pub mod levels;
-pub mod margins;
-pub mod metrics;
-pub mod ordinal;
 mod output;
 pub mod page;
-pub mod pairs;
-pub mod platt;
-pub mod ranking;
 pub mod report;
 mod run;
 pub mod scores;
-pub mod slices;
 pub mod study;
 pub mod suites;
-pub mod units;
-pub mod weighted;
 
-pub use bootstrap::{Bootstrap, Estimate, Interval};
 pub use config::{EvalConfig, SuitePath};
 pub use run::{Evaluation, evaluate};
-pub use units::Units;
-
-/// Numbers that scikit-learn, SciPy and NumPy gave, for comparison; `tests/golden/metrics.py` writes them.
-#[cfg(test)]
-mod golden {
-    use serde_json::Value;
-
-    /// The cases of one kind.
-    pub fn cases(kind: &str) -> Vec<Value> {
-        let all: Value = serde_json::from_str(include_str!("../../tests/golden/metrics.json")).unwrap();
-        let cases = all[kind].as_array().unwrap().clone();
-        assert!(cases.len() >= 4);
-        cases
-    }
-
-    /// A field of a case.
-    pub fn field<T: serde::de::DeserializeOwned>(case: &Value, name: &str) -> T {
-        serde_json::from_value(case[name].clone()).unwrap()
-    }
-
-    /// Compares a metric with what a case expects of it; null stands for undefined.
-    pub fn check(case: &Value, metric: &str, ours: Option<f64>, tolerance: f64) {
-        let what = format!("{}: {metric}", case["name"]);
-        let expected = case["expected"].get(metric).unwrap_or_else(|| panic!("{what} is not in the file"));
-        match (ours, expected.as_f64()) {
-            (Some(ours), Some(expected)) => {
-                assert!((ours - expected).abs() <= tolerance, "{what}: {ours} ≠ {expected}");
-            }
-            (ours, expected) => assert_eq!(ours, expected, "{what}"),
-        }
-    }
-}

@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use super::annotator::{Refusal, Verdict};
 use super::config::Variant;
-use super::feedback::Feedback;
 use super::filters::Filter;
 use super::mining::Mined;
 use super::turn::Turn;
 use crate::Result;
+use crate::data::Feedback;
 use crate::data::{Message, Template};
 
 /// A turn with what the stages found.

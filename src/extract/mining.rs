@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::embeddings::{Embed, Embeddings};
-use super::feedback::Feedback;
 use super::report::Mining;
 use super::turn::Turn;
 use crate::Result;
+use crate::data::Feedback;
 
 /// A neutral turn looks at so many turns after it.
 pub const REACH: usize = 2;

@@ -3,17 +3,16 @@
 //!
 //! [`extract()`] reads [`conversations`](crate::data::conversations) window by window. [`turn`] finds responses with the
 //! user message that follows; [`filters`] and [`duplicates`] drop what cannot be trained on; an [`annotator`] reads the
-//! message as one of the five levels of [`feedback`]; [`mining`] gives neutral turns the level of a later turn on the
-//! same topic, which [`embeddings`] tell; refusals ([`refusal`]) are validated; what then has a label becomes an
-//! [`instance`], and the [`split`] divides the rows. [`report`] is what was counted, [`page`] shows it, [`inspect`] finds
-//! single turns again, and [`compare`] measures how far two annotators agree.
+//! message as one of the five levels of [`Feedback`](crate::data::Feedback); [`mining`] gives neutral turns the level of
+//! a later turn on the same topic, which [`embeddings`] tell; refusals ([`refusal`]) are validated; what then has a label
+//! becomes an [`instance`], and the [`split`] divides the rows. [`report`] is what was counted, [`page`] shows it,
+//! [`inspect`] finds single turns again, and [`compare`] measures how far two annotators agree.
 
 pub mod annotator;
 pub mod compare;
 pub mod config;
 pub mod duplicates;
 pub mod embeddings;
-pub mod feedback;
 pub mod filters;
 pub mod inspect;
 pub mod instance;
@@ -31,6 +30,5 @@ mod tools;
 pub mod turn;
 
 pub use config::{ExtractConfig, TestSize};
-pub use feedback::Feedback;
 pub use pipeline::{Observer, Progress, extract};
 pub use turn::Turn;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::annotator::Usage;
-use super::feedback::Feedback;
+use crate::data::Feedback;
 
 /// The shares of the five levels that WildReward reports for WildChat (arXiv 2602.08829), before mining.
 pub const PAPER_SHARES: [f64; 5] = [0.03, 0.14, 0.76, 0.06, 0.01];

@@ -8,10 +8,10 @@ use super::annotator::{Refusal, Verdict};
 use super::config::ExtractConfig;
 use super::filters::Filter;
 use super::instance::{Evidence, Judged};
-use super::lexical::words;
 use super::report::{Distribution, Example, Mining, Refusals, Report, Stage};
 use crate::data::Role;
 use crate::data::conversations::Irregular;
+use crate::data::words::words;
 
 /// What stands for a language or a model that the log does not name.
 pub const UNKNOWN: &str = "unknown";

@@ -7,8 +7,8 @@ use super::annotator::local::Local;
 use super::annotator::rules::Rules;
 use super::config::{AnnotatorKind, ExtractConfig, Variant};
 use super::embeddings::{Cache, Embedder, Embeddings};
-use super::feedback::Feedback;
 use super::mining::{MinedLevel, Miner};
+use crate::data::Feedback;
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 

@@ -6,14 +6,13 @@ use crate::kernels::cached_attention::Places;
 use crate::kernels::pooling::{self, Pooling};
 use crate::kernels::product::{self, Epilogue};
 use crate::kernels::rms_norm;
-use crate::model::activations::{self, Activations, AdapterRoom, Keeping, RowCounts, Rows, Slot};
+use crate::model::activations::{self, Activations, AdapterRoom, Checkpointing, Keeping, RowCounts, Rows, Slot};
 use crate::model::batch::Batch;
 use crate::model::cache::KeyValueCache;
 use crate::model::causal::Causal;
 use crate::model::config::ModelConfig;
 use crate::model::decoder::Pass;
 use crate::model::parameter::Holding;
-use crate::train::Checkpointing;
 
 use super::scheduler::{Capacity, Step};
 

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Result;
 use crate::gpu::{Dtype, Gpu, Layout, Tensor};
-use crate::train::Checkpointing;
 
 use super::config::ModelConfig;
 use super::lora::LoraConfig;
@@ -47,6 +48,18 @@ pub struct Slot {
     pub dtype: Dtype,
     /// Number of buffers.
     pub copies: usize,
+}
+
+/// Which activations are kept for the backward pass and which are computed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checkpointing {
+    /// Keep everything.
+    None,
+    /// Compute the attention block of each layer again.
+    Attention,
+    /// Keep only the input of each layer.
+    Layer,
 }
 
 /// What a pass has to keep.

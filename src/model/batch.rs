@@ -7,7 +7,26 @@ use crate::kernels::attention::Spans;
 use crate::kernels::embedding::{Groups, TokenGroups};
 use crate::kernels::rope;
 
+use super::activations::RowCounts;
 use super::config::ModelConfig;
+
+/// Largest batch a model will be given.
+#[derive(Debug, Clone, Copy)]
+pub struct Capacity {
+    /// Tokens of a micro-batch.
+    pub tokens: usize,
+    /// Sequences of a micro-batch.
+    pub sequences: usize,
+    /// Tokens of a sequence.
+    pub length: usize,
+}
+
+impl Capacity {
+    /// Rows of the activation table.
+    pub fn rows(self) -> RowCounts {
+        RowCounts { tokens: self.tokens, sequences: self.sequences, predictions: 0 }
+    }
+}
 
 /// Buffers for the tables of a packed batch, written anew for every batch.
 pub struct Batch {

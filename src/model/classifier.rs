@@ -1,14 +1,14 @@
 //! A sequence classifier: decoder, last-token pooling by position, final norm, score head.
 
 use crate::Result;
-use crate::gpu::{Dtype, Gpu, Layout, Recorder, Tensor};
+use crate::data::Packed;
+use crate::gpu::{Dtype, Gpu, Layout, Recorder, Recording, Tensor};
 use crate::kernels::pooling::{self, Pooling};
 use crate::kernels::product::{self, Epilogue};
 use crate::kernels::rms_norm;
-use crate::train::Checkpointing;
 
-use super::activations::{AdapterRoom, Keeping, RowCounts, Rows, Slot};
-use super::batch::Batch;
+use super::activations::{AdapterRoom, Checkpointing, Keeping, Rows, Slot};
+use super::batch::{Batch, Capacity};
 use super::config::{ModelConfig, TensorSpec};
 use super::decoder::{Decoder, norm_backward};
 use super::linear::Linear;
@@ -24,24 +24,6 @@ pub const HEAD: &str = "score.weight";
 pub const HEAD_BIAS: &str = "score.bias";
 /// Name of CORAL's biases among the parameters.
 const HEAD_BIASES: &str = "score.biases";
-
-/// Largest batch a model will be given.
-#[derive(Debug, Clone, Copy)]
-pub struct Capacity {
-    /// Tokens of a micro-batch.
-    pub tokens: usize,
-    /// Sequences of a micro-batch.
-    pub sequences: usize,
-    /// Tokens of a sequence.
-    pub length: usize,
-}
-
-impl Capacity {
-    /// Rows of the activation table.
-    pub fn rows(self) -> RowCounts {
-        RowCounts { tokens: self.tokens, sequences: self.sequences, predictions: 0 }
-    }
-}
 
 /// How a model is loaded.
 #[derive(Debug, Clone)]
@@ -322,4 +304,21 @@ impl Classifier {
     pub fn clear_gradients(&self, gpu: &Gpu) {
         gpu.clear(self.parameters().filter_map(|parameter| parameter.gradient.as_ref()));
     }
+}
+
+/// Logits of each sequence of a batch.
+pub async fn logits(
+    gpu: &Gpu,
+    classifier: &mut Classifier,
+    recording: &mut Recording,
+    batch: &Packed,
+) -> Result<Vec<Vec<f32>>> {
+    classifier.workspace.batch.write(gpu, &batch.tokens, &batch.offsets);
+    recording.clear();
+    classifier.forward(&mut recording.recorder(gpu))?;
+    recording.replay(gpu)?;
+    let tensor = classifier.logits();
+    let width = tensor.columns().len();
+    let values = tensor.read(gpu).await?;
+    Ok(values.chunks(width).take(batch.sequences()).map(<[f32]>::to_vec).collect())
 }

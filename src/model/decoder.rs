@@ -9,9 +9,8 @@ use crate::gpu::{Dtype, Gpu, Layout, Recorder, Tensor};
 use crate::kernels::attention::Attention;
 use crate::kernels::cached_attention::{self, Places};
 use crate::kernels::{embedding, rms_norm, rope, swiglu};
-use crate::train::Checkpointing;
 
-use super::activations::Activations;
+use super::activations::{Activations, Checkpointing};
 use super::batch::Batch;
 use super::cache::KeyValueCache;
 use super::config::ModelConfig;

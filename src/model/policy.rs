@@ -10,11 +10,10 @@ use crate::gpu::{Dtype, Gpu, Layout, Recorder, Recording, Tensor, VIEW_ROWS};
 use crate::kernels::log_prob::{self, Rows};
 use crate::kernels::product::{self, Epilogue};
 use crate::kernels::{gather, rms_norm};
-use crate::train::Checkpointing;
 
-use super::activations::{self, AdapterRoom, Keeping, Slot};
+use super::activations::{self, AdapterRoom, Checkpointing, Keeping, Slot};
+use super::batch::Capacity;
 use super::causal::Causal;
-use super::classifier::Capacity;
 use super::config::ModelConfig;
 use super::decoder::norm_backward;
 use super::linear::gradient;

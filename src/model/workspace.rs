@@ -3,11 +3,9 @@
 use crate::Result;
 use crate::gpu::{Dtype, Gpu, Layout, Recorder, Tensor};
 use crate::kernels::rms_norm;
-use crate::train::Checkpointing;
 
-use super::activations::{self, Activations, Keeping, RowCounts, Slot};
-use super::batch::Batch;
-use super::classifier::Capacity;
+use super::activations::{self, Activations, Checkpointing, Keeping, RowCounts, Slot};
+use super::batch::{Batch, Capacity};
 use super::config::ModelConfig;
 use super::decoder::{Decoder, Pass};
 use super::plan::MemoryPlan;

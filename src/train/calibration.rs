@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::platt::{PointwiseCalibration, logit};
 use crate::model::Checkpoint;
 use crate::model::companions::CALIBRATION;
+use crate::statistics::platt::{PointwiseCalibration, logit};
 use crate::{Error, Result};
 
 /// P(y > k) = σ(a_k·z_k + b_k), fitted on the held-out rows of a training run.

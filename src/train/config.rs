@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::data::RatingScale;
+use crate::model::activations::Checkpointing;
 use crate::model::lora::LoraSettings;
 use crate::model::parameter::Holding;
 use crate::objective::Objective;
@@ -41,18 +42,6 @@ impl Precision {
             Self::Mixed => Holding::MixedTraining,
         }
     }
-}
-
-/// Which activations are kept for the backward pass and which are computed again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Checkpointing {
-    /// Keep everything.
-    None,
-    /// Compute the attention block of each layer again.
-    Attention,
-    /// Keep only the input of each layer.
-    Layer,
 }
 
 /// Settings that every trainer has, whatever it trains on.

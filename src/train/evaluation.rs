@@ -4,10 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::Result;
 use crate::data::{Example, Packed, scoring_batches};
-use crate::evaluate::{metrics, ordinal};
 use crate::gpu::Gpu;
-use crate::model::classifier::Capacity;
+use crate::model::batch::Capacity;
 use crate::objective::{self, Objective};
+use crate::statistics::{metrics, ordinal};
 
 use super::calibration::ModelCalibration;
 use super::head::Head;

@@ -20,12 +20,12 @@ pub(crate) mod validate;
 
 pub use crate::model::companions::{CALIBRATION, TEMPLATE};
 pub use calibration::ModelCalibration;
-pub use config::{Checkpointing, Precision, ScoreConfig, TrainConfig, TrainerConfig};
+pub use config::{Precision, ScoreConfig, TrainConfig, TrainerConfig};
 pub use head::{Head, HeadReading};
 pub use observer::{Observer, ScoreProgress, ScoreSummary, Silent, StepMetrics, TrainSummary};
 pub use reward_model::{RewardModel, Score, Scorer};
 pub(crate) use saving::latest_checkpoint;
 pub use score::score;
-pub use step::{Outcome, Stepper, logits};
+pub use step::{Outcome, Stepper};
 pub use trainer::train;
 pub use update::Update;

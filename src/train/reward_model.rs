@@ -6,18 +6,18 @@ use serde::Serialize;
 
 use crate::data::{Encoder, Example, Packed, scoring_batches};
 use crate::gpu::{Gpu, Recording};
-use crate::model::classifier::{self, Capacity, Classifier, HEAD, Loading};
+use crate::model::batch::Capacity;
+use crate::model::classifier::{self, Classifier, HEAD, Loading, logits};
 use crate::model::parameter::Holding;
 use crate::model::{Checkpoint, Reading, reading};
 use crate::objective;
 use crate::{Error, Result};
 
 use super::calibration::ModelCalibration;
-use super::config::Checkpointing;
 use super::head::{Head, HeadReading};
 use super::inputs;
 use super::observer::Observer;
-use super::step::logits;
+use crate::model::activations::Checkpointing;
 
 /// Tokens of a typical row; a batch never holds more than a full one of these, or one longer row.
 const TYPICAL_TOKENS: usize = 256;

@@ -5,7 +5,7 @@ use crate::data::Packed;
 use crate::gpu::{Dtype, Gpu, Layout, Recording, Tensor};
 use crate::kernels::{column_sum, objective::Biases, objective::Rows};
 use crate::model::Checkpoint;
-use crate::model::classifier::{Classifier, Loading};
+use crate::model::classifier::{Classifier, Loading, logits};
 use crate::objective::{Objective, denominator};
 use crate::optimizer::{AdamWConfig, GradNorm};
 
@@ -168,21 +168,4 @@ impl Stepper {
     pub async fn profile(&mut self, gpu: &Gpu) -> Result<[crate::gpu::Profile; 2]> {
         Ok([self.micro_batch.profile(gpu).await?, self.update.profile(gpu).await?])
     }
-}
-
-/// Logits of each sequence of a batch.
-pub async fn logits(
-    gpu: &Gpu,
-    classifier: &mut Classifier,
-    recording: &mut Recording,
-    batch: &Packed,
-) -> Result<Vec<Vec<f32>>> {
-    classifier.workspace.batch.write(gpu, &batch.tokens, &batch.offsets);
-    recording.clear();
-    classifier.forward(&mut recording.recorder(gpu))?;
-    recording.replay(gpu)?;
-    let tensor = classifier.logits();
-    let width = tensor.columns().len();
-    let values = tensor.read(gpu).await?;
-    Ok(values.chunks(width).take(batch.sequences()).map(<[f32]>::to_vec).collect())
 }

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::data::{Example, Packed, RatingScale, Template};
 use crate::gpu::Gpu;
+use crate::model::batch::Capacity;
 use crate::model::causal::OUTPUT;
-use crate::model::classifier::{self, Capacity, HEAD, HEAD_BIAS, Loading};
+use crate::model::classifier::{self, HEAD, HEAD_BIAS, Loading};
 use crate::model::companions::CALIBRATION;
 use crate::model::lora::Lora;
 use crate::model::reading::outputs;

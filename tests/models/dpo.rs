@@ -3,13 +3,13 @@ use wgr::dpo::{MicroBatch, Outcome, Stepper};
 use wgr::gpu::{Gpu, Limits, Mode, Options, Preset};
 use wgr::kernels::preference::Weights;
 use wgr::model::Checkpoint;
+use wgr::model::activations::Checkpointing;
+use wgr::model::batch::Capacity;
 use wgr::model::causal::Causal;
-use wgr::model::classifier::Capacity;
 use wgr::model::parameter::Holding;
 use wgr::model::policy::{LOGIT_BYTES, Policy, Settings};
 use wgr::objective::PreferenceLoss;
 use wgr::optimizer::AdamWConfig;
-use wgr::train::Checkpointing;
 
 use crate::harness::*;
 

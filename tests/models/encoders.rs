@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use wgr::data::Feedback;
 use wgr::data::{Conversation, Message, Role};
+use wgr::extract::Turn;
 use wgr::extract::embeddings::{Cache, Embed, Embedder, Embeddings};
 use wgr::extract::mining::{JudgedTurn, MinedLevel, Miner};
-use wgr::extract::{Feedback, Turn};
 use wgr::gpu::{Gpu, Memory, Mode, Options, Preset, Recording};
 use wgr::kernels::pooling::Pooling;
-use wgr::model::classifier::Capacity;
+use wgr::model::batch::Capacity;
 use wgr::model::encoder::{self, Encoder, EncoderCheckpoint};
 
 use crate::harness::*;

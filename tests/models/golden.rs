@@ -1,8 +1,9 @@
 use wgr::data::Packed;
 use wgr::gpu::{Limits, Mode, Options, Preset};
-use wgr::model::classifier::Capacity;
+use wgr::model::activations::Checkpointing;
+use wgr::model::batch::Capacity;
 use wgr::model::parameter::Holding;
-use wgr::train::{Checkpointing, Stepper};
+use wgr::train::Stepper;
 
 use crate::harness::*;
 

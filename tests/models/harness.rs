@@ -7,11 +7,13 @@ use safetensors::SafeTensors;
 use wgr::data::Packed;
 use wgr::gpu::{AdapterChoice, Gpu, Limits, Mode, Options};
 use wgr::model::Checkpoint;
-use wgr::model::classifier::{Capacity, Loading};
+use wgr::model::activations::Checkpointing;
+use wgr::model::batch::Capacity;
+use wgr::model::classifier::Loading;
 use wgr::model::parameter::Holding;
 use wgr::objective::Objective;
 use wgr::optimizer::AdamWConfig;
-use wgr::train::{Checkpointing, Stepper};
+use wgr::train::Stepper;
 
 pub use crate::fetched::fetched;
 

@@ -2,11 +2,12 @@
 
 use wgr::gpu::{Dtype, Gpu, Limits, Mode, Options, Preset};
 use wgr::model::Checkpoint;
+use wgr::model::activations::Checkpointing;
 use wgr::model::lora::{Lora, LoraConfig};
 use wgr::model::parameter::{Holding, Parameter};
 use wgr::objective::Objective;
 use wgr::optimizer::AdamWConfig;
-use wgr::train::{Checkpointing, Stepper};
+use wgr::train::Stepper;
 
 use crate::harness::*;
 

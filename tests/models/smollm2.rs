@@ -4,9 +4,10 @@ use serde_json::Value;
 use wgr::data::Packed;
 use wgr::gpu::{Mode, Recording};
 use wgr::model::Checkpoint;
-use wgr::model::classifier::{Capacity, Classifier, HEAD};
+use wgr::model::activations::Checkpointing;
+use wgr::model::batch::Capacity;
+use wgr::model::classifier::{Classifier, HEAD, logits};
 use wgr::model::parameter::Holding;
-use wgr::train::{Checkpointing, logits};
 
 use crate::harness::*;
 

@@ -1,6 +1,6 @@
 use serde_json::json;
-use wgr::evaluate::platt::{PointwiseCalibration, logit};
 use wgr::objective::Objective;
+use wgr::statistics::platt::{PointwiseCalibration, logit};
 use wgr::train::{CALIBRATION, ModelCalibration, ScoreConfig};
 
 use crate::harness::*;

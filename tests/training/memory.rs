@@ -1,11 +1,13 @@
 use wgr::gpu::{Dtype, Limits, Memory};
 use wgr::model::Checkpoint;
-use wgr::model::classifier::{self, Capacity, Classifier, Loading};
+use wgr::model::activations::Checkpointing;
+use wgr::model::batch::Capacity;
+use wgr::model::classifier::{self, Classifier, Loading};
 use wgr::model::lora::{Lora, LoraSettings};
 use wgr::model::parameter::Holding;
 use wgr::objective::Objective;
 use wgr::optimizer::AdamWConfig;
-use wgr::train::{Checkpointing, Stepper};
+use wgr::train::Stepper;
 
 use crate::harness::*;
 

@@ -1,11 +1,13 @@
 use wgr::data::Packed;
 use wgr::gpu::Limits;
 use wgr::model::Checkpoint;
-use wgr::model::classifier::{Capacity, Loading};
+use wgr::model::activations::Checkpointing;
+use wgr::model::batch::Capacity;
+use wgr::model::classifier::Loading;
 use wgr::model::parameter::Holding;
 use wgr::objective::Objective;
 use wgr::optimizer::AdamWConfig;
-use wgr::train::{Checkpointing, Precision, Stepper};
+use wgr::train::{Precision, Stepper};
 
 use crate::harness::*;
 

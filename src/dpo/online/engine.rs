@@ -14,14 +14,14 @@ use crate::generate::generator::{self, Generator};
 use crate::generate::{self, Finish};
 use crate::gpu::{Dtype, Gpu};
 use crate::model::Checkpoint;
-use crate::model::activations::AdapterRoom;
+use crate::model::activations::{AdapterRoom, Checkpointing};
+use crate::model::batch::Capacity;
 use crate::model::causal::Causal;
-use crate::model::classifier::Capacity;
 use crate::model::lora::{Lora, LoraConfig};
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
 use crate::model::policy::{LOGIT_BYTES, LogProb, Policy, Settings};
-use crate::train::{Checkpointing, Observer, saving};
+use crate::train::{Observer, saving};
 
 /// Sequences that are sampled at once.
 const AT_ONCE: usize = 32;

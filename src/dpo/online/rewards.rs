@@ -6,7 +6,7 @@ use crate::data::prompts::Prompt;
 use crate::data::{Content, EncodingReport, Example, Row, SpecialTokens, Template, TruncationReport, scoring_batches};
 use crate::gpu::Gpu;
 use crate::http::RewardServer;
-use crate::model::classifier::Capacity;
+use crate::model::batch::Capacity;
 use crate::train::{Observer, RewardModel, Scorer};
 use crate::{Error, Result};
 

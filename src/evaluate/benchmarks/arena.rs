@@ -2,7 +2,7 @@
 
 use super::tie_calibration::{Verdict, threshold};
 use super::{Benchmark, Part, indicator};
-use crate::evaluate::{Units, weighted};
+use crate::statistics::{Units, weighted};
 
 /// A vote between two responses, with their scores.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,8 +104,8 @@ impl Benchmark for Arena {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::Bootstrap;
     use crate::evaluate::benchmarks::measure;
+    use crate::statistics::Bootstrap;
 
     fn vote(scores: [f64; 2], winner: Option<usize>) -> ArenaVote {
         ArenaVote { scores, winner, unit: format!("{scores:?}{winner:?}") }

@@ -2,7 +2,7 @@
 
 use super::groups::Groups;
 use super::{Benchmark, Part, indicator};
-use crate::evaluate::{Units, weighted};
+use crate::statistics::{Units, weighted};
 
 /// Prefixes of sources that results are shown for.
 const SOURCES: [&str; 4] = ["mmlu-pro", "livebench-reasoning", "livebench-math", "livecodebench"];
@@ -57,8 +57,8 @@ impl Benchmark for JudgeBench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::Bootstrap;
     use crate::evaluate::benchmarks::measure;
+    use crate::statistics::Bootstrap;
     use crate::test_files::fetched;
     use std::collections::BTreeMap;
 

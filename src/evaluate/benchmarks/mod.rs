@@ -18,7 +18,7 @@ mod tie_calibration;
 
 use serde::Serialize;
 
-use super::{Bootstrap, Estimate, Units};
+use crate::statistics::{Bootstrap, Estimate, Units};
 
 pub use arena::Arena;
 pub use judgebench::JudgeBench;
@@ -129,7 +129,7 @@ mod tests {
         }
 
         fn score(&self, weights: &[u32]) -> Part {
-            let value = super::super::weighted::mean(&self.0, weights);
+            let value = crate::statistics::weighted::mean(&self.0, weights);
             let parts = vec![Part::new("rows", self.0.len(), value, Some(0.5)), Part::new("none", 0, None, None)];
             Part::new("plain", self.0.len(), value.map(|v| 2.0 * v), None).with_parts(parts).missing(["none"])
         }

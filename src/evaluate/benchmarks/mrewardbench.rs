@@ -3,7 +3,7 @@
 use super::groups::Groups;
 use super::sections::{Section, Sections};
 use super::{Benchmark, Part, indicator, mean_of_all};
-use crate::evaluate::{Units, weighted};
+use crate::statistics::{Units, weighted};
 
 /// The languages of the benchmark.
 const LANGUAGES: [&str; 23] = [
@@ -207,8 +207,8 @@ impl Benchmark for MRewardBench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::Bootstrap;
     use crate::evaluate::benchmarks::measure;
+    use crate::statistics::Bootstrap;
 
     fn pair(language: Option<&str>, subset: &str, prompt: &str, is_right: bool) -> MRewardBenchPair {
         let (language, chosen) = (language.map(str::to_owned), f64::from(u8::from(is_right)));

@@ -3,8 +3,8 @@
 use super::best_of_k;
 use super::groups::Groups;
 use super::{Benchmark, Part, indicator, mean_of_all};
-use crate::evaluate::ranking::{self, Ranking};
-use crate::evaluate::{Units, weighted};
+use crate::statistics::ranking::{self, Ranking};
+use crate::statistics::{Units, weighted};
 
 /// A pair that a person has judged, with its scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,8 +170,8 @@ impl Benchmark for PpeCorrectness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::Bootstrap;
     use crate::evaluate::benchmarks::measure;
+    use crate::statistics::Bootstrap;
 
     fn question(set: &str, scores: &[f64], correct: &[bool], pairs: &[[usize; 2]]) -> PpeQuestion {
         PpeQuestion { set: set.into(), scores: scores.to_vec(), correct: correct.to_vec(), pairs: pairs.to_vec() }

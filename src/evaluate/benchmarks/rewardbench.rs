@@ -2,7 +2,7 @@
 
 use super::sections::{Section, Sections};
 use super::{Benchmark, Part};
-use crate::evaluate::Units;
+use crate::statistics::Units;
 
 /// The sections. Weights are numbers of prompts, but for `math-prm`: its 447 rows weigh as much as all code together.
 const SECTIONS: [Section; 4] = [
@@ -93,8 +93,8 @@ impl Benchmark for RewardBench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::Bootstrap;
     use crate::evaluate::benchmarks::measure;
+    use crate::statistics::Bootstrap;
 
     /// One right and one wrong pair of every subset, but all right in those named, and without those left out.
     fn pairs(right: &[&str], left_out: &[&str]) -> Vec<RewardBenchPair> {

@@ -2,7 +2,7 @@
 
 use super::groups::Groups;
 use super::{Benchmark, Part, mean_of_all};
-use crate::evaluate::{Units, weighted};
+use crate::statistics::{Units, weighted};
 
 /// Subsets that are scored best of four.
 const SUBSETS: [&str; 5] = ["Factuality", "Precise IF", "Math", "Safety", "Focus"];
@@ -148,8 +148,8 @@ fn ties_score(prompts: &[TiesPrompt], weights: &[u32]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::Bootstrap;
     use crate::evaluate::benchmarks::measure;
+    use crate::statistics::Bootstrap;
 
     fn best_of(subset: &str, scores: [f64; 4]) -> BestOf {
         BestOf { subset: subset.into(), scores: scores.to_vec() }

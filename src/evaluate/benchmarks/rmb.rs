@@ -2,7 +2,7 @@
 
 use super::groups::Groups;
 use super::{Benchmark, Part, indicator, mean_of_all};
-use crate::evaluate::Units;
+use crate::statistics::Units;
 
 /// One of the four parts of the benchmark: a test for a goal of alignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +145,8 @@ impl Benchmark for Rmb {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::Bootstrap;
     use crate::evaluate::benchmarks::measure;
+    use crate::statistics::Bootstrap;
 
     fn prompt(section: RmbSection, category: &str, scores: &[f64]) -> RmbPrompt {
         let unit = format!("{category}{scores:?}");

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Benchmark, Part, mean_of_all};
-use crate::evaluate::Units;
+use crate::statistics::Units;
 
 /// The files that the benchmark comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -149,8 +149,8 @@ impl Benchmark for RmBench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::Bootstrap;
     use crate::evaluate::benchmarks::measure;
+    use crate::statistics::Bootstrap;
 
     const ALL: [RmBenchFile; 5] = [
         RmBenchFile::Chat,

@@ -2,13 +2,13 @@
 
 use super::figures::{Form, Line, View, chart};
 use super::{Page, count};
-use crate::evaluate::Estimate;
 use crate::evaluate::benchmarks::Part;
 use crate::evaluate::report::ModelResult;
 use crate::evaluate::report::published::Published;
 use crate::report::chart::{Axis, Dot, Paint, interval_chart};
 use crate::report::html::{Cell, Name, Row};
 use crate::report::number::percent;
+use crate::statistics::Estimate;
 
 /// Models beside published results, in one table; a chart for each part but the total, which the top of the page has.
 pub fn published(page: &mut Page, view: &View) {

@@ -2,13 +2,13 @@
 
 use super::figures::{Form, Line, View, chart, shares};
 use super::{Page, count};
-use crate::evaluate::Estimate;
-use crate::evaluate::calibration::ReliabilityBin;
 use crate::evaluate::report::ModelResult;
 use crate::evaluate::report::ratings::{Halves, ThresholdCalibration};
 use crate::report::chart::{Paint, Series, Style, line_chart};
 use crate::report::html::Name;
 use crate::report::number::percent;
+use crate::statistics::Estimate;
+use crate::statistics::calibration::ReliabilityBin;
 
 /// Models whose diagrams of every P(y > k) are shown at once; those of more unfold.
 const SHOWN: usize = 2;

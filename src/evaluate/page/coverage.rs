@@ -2,12 +2,12 @@
 
 use super::Page;
 use super::figures::{Form, View, chart, shares};
-use crate::evaluate::Estimate;
-use crate::evaluate::coverage::CoveragePoint;
 use crate::evaluate::report::pairs::PairReport;
 use crate::report::chart::{Axis, Paint, Series, Style, line_chart};
 use crate::report::html::{Cell, Name, Row};
 use crate::report::number::{percent, short};
+use crate::statistics::Estimate;
+use crate::statistics::coverage::CoveragePoint;
 
 /// Models whose intervals are drawn as bands; those of more hide one another.
 const BANDS: usize = 2;

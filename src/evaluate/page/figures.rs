@@ -1,11 +1,11 @@
 //! What all parts of the page share: models in their colours, estimates as text, tables of estimates.
 
 use crate::Result;
-use crate::evaluate::Estimate;
 use crate::evaluate::report::{ModelResult, Report, SuiteReport};
 use crate::report::chart::{Axis, Dot, Paint};
 use crate::report::html::{Cell, Name, Page, Row};
 use crate::report::number::{percent, short};
+use crate::statistics::Estimate;
 
 /// The axis of shares, whatever is drawn on it.
 pub const fn shares(label: &str) -> Axis<'_> {

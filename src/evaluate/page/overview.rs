@@ -2,12 +2,12 @@
 
 use super::figures::{self, Form, View, chart};
 use super::{Page, Report, benchmark, title};
-use crate::evaluate::Estimate;
 use crate::evaluate::report::{FailureReport, ModelResult, SuiteReport};
 use crate::evaluate::scores::{ModelInfo, Origin};
 use crate::report::chart::{Axis, interval_chart};
 use crate::report::html::{Cell, Name, Row};
 use crate::report::number::{percent, short};
+use crate::statistics::Estimate;
 
 pub fn missing(page: &mut Page, report: &Report) {
     if report.partial && report.failures.is_empty() {

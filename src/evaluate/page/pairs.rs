@@ -3,10 +3,10 @@
 use super::figures::{Form, View};
 use super::slices::slices;
 use super::{Page, calibration, count, coverage, spread};
-use crate::evaluate::Estimate;
-use crate::evaluate::pairs::PairCalibration;
 use crate::evaluate::report::ModelResult;
 use crate::evaluate::report::pairs::PairReport;
+use crate::statistics::Estimate;
+use crate::statistics::pairs::PairCalibration;
 
 pub fn pairs(page: &mut Page, view: &View) {
     let all = view.having(|result| result.pairs.as_ref());

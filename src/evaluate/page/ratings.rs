@@ -3,11 +3,11 @@
 use super::figures::{Form, Line, View};
 use super::slices::slices;
 use super::{Page, calibration, count, spread};
-use crate::evaluate::Estimate;
 use crate::evaluate::report::ratings::{RatingReport, RatingSlice};
 use crate::evaluate::report::{ModelResult, SlicesBy};
 use crate::report::html::{Count, Matrix};
 use crate::report::number::{percent, share};
+use crate::statistics::Estimate;
 
 pub fn ratings(page: &mut Page, view: &View) {
     let all = view.having(|result| result.ratings.as_ref());

@@ -2,10 +2,10 @@
 
 use super::figures::{Form, Line, View};
 use super::{Page, count};
-use crate::evaluate::Estimate;
 use crate::evaluate::report::{ModelResult, SlicesBy};
-use crate::evaluate::slices::{SMALL, Slices};
 use crate::report::html::Name;
+use crate::statistics::Estimate;
+use crate::statistics::slices::{SMALL, Slices};
 
 /// Slices that are shown at once; more of them unfold.
 const SHOWN: usize = 8;
@@ -28,7 +28,7 @@ pub fn slices<'a, T: 'a>(
     }
     page.heading(&format!("{measure} by slices"));
     for (key, listed) in keys {
-        let line = |(place, slice): (usize, &crate::evaluate::slices::Slice<T>)| {
+        let line = |(place, slice): (usize, &crate::statistics::slices::Slice<T>)| {
             let of_model =
                 |slices: &Option<&SlicesBy<T>>| estimate(&slices.as_ref()?.get(key)?.slices.get(place)?.measure);
             let few = if slice.small { ", too few to say much" } else { "" };

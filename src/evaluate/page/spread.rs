@@ -2,10 +2,10 @@
 
 use super::figures::{View, chart, shares};
 use super::{Page, count};
-use crate::evaluate::levels::ScoreHistograms;
-use crate::evaluate::margins::Margins;
 use crate::report::chart::{Axis, Paint, Series, Style, line_chart, outline, ridge_chart};
 use crate::report::number::short;
+use crate::statistics::levels::ScoreHistograms;
+use crate::statistics::margins::Margins;
 
 /// The margins of pairs, one chart a model, as each has its own scale.
 pub fn margins(page: &mut Page, view: &View) {

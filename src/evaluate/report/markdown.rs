@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{ModelResult, Report, SlicesBy, SuiteReport};
-use crate::evaluate::Estimate;
 use crate::evaluate::benchmarks::Part;
+use crate::statistics::Estimate;
 
 /// A row of a table: its name and one estimate a model.
 type Row = (String, Vec<Option<Estimate>>);
@@ -203,7 +203,7 @@ fn slice_tables<T>(
 ) {
     let Some(first) = slices.iter().flatten().next() else { return };
     for (key, listed) in first.iter().filter(|(_, listed)| listed.slices.len() > 1) {
-        let row = |(place, slice): (usize, &crate::evaluate::slices::Slice<T>)| {
+        let row = |(place, slice): (usize, &crate::statistics::slices::Slice<T>)| {
             let small = if slice.small { ", few" } else { "" };
             let values = slices.iter().map(|slices| Some(of(&slices.as_ref()?.get(key)?.slices.get(place)?.measure)));
             (format!("{} ({}{small})", escaped(&slice.name), slice.n), values.collect())

@@ -19,11 +19,11 @@ use self::ratings::RatingReport;
 use super::benchmarks::Part;
 use super::config::EvalConfig;
 use super::scores::{Answer, ModelInfo};
-use super::slices::{Slices, length_bucket, slices};
 use super::suites::{Suite, SuiteName, response};
-use super::{Bootstrap, Estimate};
 use crate::data::TruncationReport;
-use crate::extract::lexical::words;
+use crate::data::words::words;
+use crate::statistics::slices::{Slices, length_bucket, slices};
+use crate::statistics::{Bootstrap, Estimate};
 
 pub use markdown::{markdown, number, table};
 

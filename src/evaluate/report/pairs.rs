@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::disagreements::{PairDisagreement, wrong_pairs};
 use super::{SlicesBy, length, slices_by};
-use crate::evaluate::length_bias::{LengthPair, PairLengthBias, pair_length_bias};
-use crate::evaluate::pairs::{PairSummary, summary};
 use crate::evaluate::suites::{Suite, response};
-use crate::evaluate::{Bootstrap, Estimate, weighted};
+use crate::statistics::length_bias::{LengthPair, PairLengthBias, pair_length_bias};
+use crate::statistics::pairs::{PairSummary, summary};
+use crate::statistics::{Bootstrap, Estimate, weighted};
 
 /// The pairs of a suite, scored.
 #[derive(Clone, Debug, PartialEq, Serialize)]

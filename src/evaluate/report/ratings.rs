@@ -4,15 +4,15 @@ use serde::{Serialize, Serializer};
 
 use super::disagreements::{RatingDisagreement, wrong_ratings};
 use super::{SlicesBy, length, slices_by};
-use crate::evaluate::calibration::{Reliability, ReliabilityBin, squared_errors};
-use crate::evaluate::length_bias::{LengthCorrelation, correlation};
-use crate::evaluate::levels::{ScoreHistograms, confusion_matrix, score_histograms};
-use crate::evaluate::metrics::{is_positive, rounded_level};
-use crate::evaluate::platt::{Calibration, PointwiseCalibration, logit};
-use crate::evaluate::ranking::{self, Ranking};
 use crate::evaluate::scores::Answer;
 use crate::evaluate::suites::{Suite, response};
-use crate::evaluate::{Bootstrap, Estimate, Units, ordinal, weighted};
+use crate::statistics::calibration::{Reliability, ReliabilityBin, squared_errors};
+use crate::statistics::length_bias::{LengthCorrelation, correlation};
+use crate::statistics::levels::{ScoreHistograms, confusion_matrix, score_histograms};
+use crate::statistics::metrics::{is_positive, rounded_level};
+use crate::statistics::platt::{Calibration, PointwiseCalibration, logit};
+use crate::statistics::ranking::{self, Ranking};
+use crate::statistics::{Bootstrap, Estimate, Units, ordinal, weighted};
 
 /// Levels that ratings have at least: those of WildFB.
 const WILDFB_LEVELS: u32 = 4;

@@ -9,8 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::Table;
 
 use super::StudyName;
-use crate::evaluate::{Bootstrap, SuitePath};
+use crate::evaluate::SuitePath;
 use crate::objective::Objective;
+use crate::statistics::Bootstrap;
 use crate::train::TrainConfig;
 use crate::{Error, Result};
 

@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde_json::{Map, Value, json};
 
-use crate::evaluate::units::stream;
+use crate::statistics::units::stream;
 
 /// The stream of the seed that pairs are drawn with.
 const PAIRS: u64 = u64::MAX - 4;

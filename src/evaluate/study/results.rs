@@ -6,8 +6,8 @@ use super::variants::Variant;
 use crate::evaluate::benchmarks::Part;
 use crate::evaluate::report::{ModelResult, Report};
 use crate::evaluate::suites::SuiteName;
-use crate::evaluate::{Estimate, Interval};
 use crate::objective::Objective;
+use crate::statistics::{Estimate, Interval};
 
 /// A number that a trained model reached on a suite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use twox_hash::XxHash3_128;
 
 use super::variants::Pick;
+use crate::data::Feedback;
 use crate::data::records::records;
 use crate::data::rows::parse_row;
 use crate::data::{Content, Purpose, ReadReport, Record};
-use crate::extract::feedback::Feedback;
 use crate::{Error, Result};
 
 /// The columns that rows are made of.

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{RatedRow, Rows};
-use crate::evaluate::units::stream;
+use crate::statistics::units::stream;
 
 /// Streams of the seed: the order of rows, and of users.
 const ROWS: u64 = u64::MAX - 2;

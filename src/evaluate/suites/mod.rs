@@ -33,9 +33,9 @@ use serde::{Deserialize, Serialize};
 
 use self::fields::Fields;
 use super::benchmarks::{Part, measure};
-use super::{Bootstrap, Units};
 use crate::data::records::records;
 use crate::data::{Content, ReadReport, Record};
+use crate::statistics::{Bootstrap, Units};
 use crate::{Error, Result};
 
 /// What `wgr eval` can measure on.

@@ -53,7 +53,7 @@ fn objects(text: &str) -> Vec<Map<String, Value>> {
 mod tests {
     use super::super::prompt::feedback_named;
     use super::*;
-    use crate::extract::feedback::Feedback;
+    use crate::data::Feedback;
 
     fn read(answer: &str) -> Option<(Feedback, String)> {
         match verdict(answer, Question::Feedback, feedback_named) {

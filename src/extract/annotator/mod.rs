@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::feedback::Feedback;
 use super::report;
 use super::turn::Turn;
 use crate::Result;
 use crate::data::Conversation;
+use crate::data::Feedback;
 use crate::model::Reading;
 
 /// The file of an output that holds the answers of models.

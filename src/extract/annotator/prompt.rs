@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::Refusal;
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 use crate::extract::turn::Turn;
 
 /// Characters of a turn that a question shows.

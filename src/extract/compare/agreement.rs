@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 
 /// The number of levels.
 const LEVELS: usize = Feedback::ALL.len();

@@ -14,8 +14,8 @@ use twox_hash::XxHash3_64;
 
 use self::agreement::{Confusion, LevelAgreement, Pairs, Statistic, statistics};
 use self::side::{Verdicts, said};
-use super::feedback::Feedback;
 use crate::Result;
+use crate::data::Feedback;
 
 /// What a comparison found.
 #[derive(Clone, Debug, PartialEq, Serialize)]

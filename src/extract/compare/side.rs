@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::data::Feedback;
 use crate::data::records::records;
 use crate::extract::annotator::labels::{LabelFile, level_named};
-use crate::extract::feedback::Feedback;
 use crate::extract::output::REPORT;
 use crate::extract::stages::{FOLDER, TURNS, VERDICTS};
 use crate::{Error, Result};

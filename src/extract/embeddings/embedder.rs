@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::Embed;
 use crate::data::scoring_batches;
 use crate::gpu::{Gpu, Recording};
-use crate::model::classifier::Capacity;
+use crate::model::batch::Capacity;
 use crate::model::encoder::{self, Encoder, SentenceModel};
 use crate::{Error, Result};
 

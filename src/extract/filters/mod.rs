@@ -16,9 +16,10 @@ use regex::Regex;
 
 use self::requests::Requests;
 use super::config::{ExtractConfig, Variant};
-use super::lexical::{beginning, end, normalized, words_up_to};
+use super::lexical::{beginning, end, normalized};
 use super::turn::Turn;
 use crate::data::Role;
+use crate::data::words::words_up_to;
 
 /// Fewest words of a query.
 const QUERY_WORDS: usize = 5;

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use crate::extract::lexical::is_unspaced;
+use crate::data::words::is_unspaced;
 
 /// How phone numbers are written. Digits alone are one only after a word that says so, or as a Chinese mobile number in a
 /// Chinese text: years, dates, ISBNs, addresses of machines, versions and lists of numbers are written like neither.

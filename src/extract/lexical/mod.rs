@@ -1,14 +1,12 @@
-//! Text as lexical rules see it: one normalisation ([`normalized`]), one way to count words ([`words`]), one way to look
-//! for phrases ([`Phrases`]). Filters, the detector of refusals and the lexical annotator share them, so that a phrase
+//! Text as lexical rules see it: one normalisation ([`normalized`]), one way to look for phrases
+//! ([`Phrases`]), and beside them [one way to count words](crate::data::words). Filters, the detector of refusals and the lexical annotator share them, so that a phrase
 //! that one of them finds is found by all.
 
 mod normalize;
 mod phrases;
-mod words;
 
 pub use normalize::{folded, normalized};
 pub use phrases::Phrases;
-pub use words::{is_unspaced, words, words_up_to};
 
 #[cfg(test)]
 pub(crate) use phrases::tests::check_entries;

@@ -6,7 +6,7 @@ use std::str::Chars;
 
 use regex::Regex;
 
-use super::is_unspaced;
+use crate::data::words::is_unspaced;
 
 /// A list of phrases, compiled into one automaton that reads a text once.
 ///

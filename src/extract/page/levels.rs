@@ -1,7 +1,7 @@
 //! The levels of feedback, and what mining and the validation of refusals made of them.
 
 use super::{Page, Report, SHARES, chart, part};
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 use crate::extract::report::{Levels, PAPER_SHARES};
 use crate::report::chart::{Bars, Series, Style, bar_chart, line_chart, outline};
 use crate::report::html::Count;

@@ -8,9 +8,9 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use super::feedback::Feedback;
 use super::report::Report;
 use crate::Result;
+use crate::data::Feedback;
 use crate::report::chart::Axis;
 use crate::report::html::{Count, Page};
 use crate::report::number::{count, percent, share, short};

@@ -1,6 +1,6 @@
 use super::page;
+use crate::data::Feedback;
 use crate::extract::annotator::Usage;
-use crate::extract::feedback::Feedback;
 use crate::extract::report::{Distribution, Example, Labels, Levels, Mining, Named, Refusals, Report, Split, Stage};
 
 fn stage(name: &str, count: u64) -> Stage {

@@ -9,7 +9,8 @@ pub mod patterns;
 use std::sync::LazyLock;
 
 use self::patterns::{ALL, OFFERS, Pattern, QUESTIONS, REASONS};
-use super::lexical::{Phrases, beginning, normalized, words_up_to};
+use super::lexical::{Phrases, beginning, normalized};
+use crate::data::words::words_up_to;
 
 /// Bytes of a response in which a refusal has to begin.
 const OPENING: usize = 400;

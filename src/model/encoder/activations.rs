@@ -3,7 +3,7 @@
 use crate::gpu::{Dtype, Layout};
 use crate::kernels::attention::Attention;
 use crate::model::activations::{self, Rows, Slot};
-use crate::model::classifier::Capacity;
+use crate::model::batch::Capacity;
 use crate::model::config::TensorSpec;
 use crate::model::plan::MemoryPlan;
 

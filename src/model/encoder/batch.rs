@@ -2,8 +2,7 @@
 
 use crate::Result;
 use crate::gpu::{Dtype, Gpu, Tensor};
-use crate::model::batch::spans;
-use crate::model::classifier::Capacity;
+use crate::model::batch::{Capacity, spans};
 
 use super::config::EncoderConfig;
 

@@ -19,9 +19,9 @@ use crate::kernels::pooling::{self, Pooling};
 use crate::kernels::{add, embedding, l2_norm};
 
 use super::activations::Activations;
-use super::classifier::Capacity;
 use super::linear::Linear;
 use super::parameter::{Holding, Parameter};
+use crate::model::batch::Capacity;
 
 pub use activations::plan;
 use batch::Batch;

@@ -12,8 +12,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use wgr::data::synthetic::logs::{Logs, Style, write_jsonl};
-use wgr::evaluate::metrics::{is_positive, roc_auc};
 use wgr::gpu::AdapterSummary;
+use wgr::statistics::metrics::{is_positive, roc_auc};
 
 use self::files::{read_rows, wgr, write};
 use self::policy::Policy;

@@ -1,6 +1,6 @@
 //! What labels made elsewhere say, in the five levels.
 
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 
 /// A category of a published set.
 struct Category {

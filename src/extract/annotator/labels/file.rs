@@ -8,8 +8,8 @@ use serde_json::{Map, Number, Value};
 use twox_hash::XxHash3_128;
 
 use super::category::{KNOWN, level_named};
+use crate::data::Feedback;
 use crate::data::records::{Record, records};
-use crate::extract::feedback::Feedback;
 use crate::{Error, Result};
 
 /// Fields that name the conversation, the first of them that a row has.

@@ -20,7 +20,7 @@ pub use self::file::{Label, LabelFile, Labelled};
 use super::prompt::shortened;
 use super::{Annotator, LABELS, Refusal, Verdict, Watch};
 use crate::data::Conversation;
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 use crate::extract::report::{self, Named};
 use crate::extract::turn::Turn;
 use crate::{Error, Result};

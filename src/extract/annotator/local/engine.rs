@@ -3,10 +3,10 @@
 use crate::data::{Packed, scoring_batches};
 use crate::gpu::{Gpu, Recording};
 use crate::model::Checkpoint;
-use crate::model::activations::{self, Keeping, Rows};
-use crate::model::classifier::{self, Capacity, Classifier, HEAD, Loading};
+use crate::model::activations::{self, Checkpointing, Keeping, Rows};
+use crate::model::batch::Capacity;
+use crate::model::classifier::{self, Classifier, HEAD, Loading, logits};
 use crate::model::parameter::Holding;
-use crate::train::{Checkpointing, logits};
 use crate::{Error, Result};
 
 /// Tokens of a batch, where the adapter's bindings are large enough.

@@ -22,8 +22,8 @@ use prompt::{Prompter, Spelling};
 
 use super::prompt::{Question, feedback_named, refusal_named};
 use super::{ANSWERS, Annotator, Refusal, Usage, Verdict, Watch};
+use crate::data::Feedback;
 use crate::data::{Conversation, Message, Role};
-use crate::extract::feedback::Feedback;
 use crate::extract::report::PAPER_SHARES;
 use crate::extract::turn::Turn;
 use crate::gpu::Gpu;

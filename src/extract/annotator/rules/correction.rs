@@ -1,7 +1,7 @@
 //! The user says that the response is wrong.
 
 use super::{Place, Rule};
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 
 pub const RULES: &[Rule] = &[
     Rule {

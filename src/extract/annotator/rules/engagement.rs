@@ -3,7 +3,7 @@
 //! A bare follow-up is no evidence: "continue", "tell me more" and "next" are said to good and to bad responses alike.
 
 use super::{Place, Rule};
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 
 pub const RULES: &[Rule] = &[
     Rule {

@@ -26,7 +26,7 @@ use self::rule::Compiled;
 pub use self::rule::{Place, Rule};
 use super::{Annotator, Refusal, Verdict, Watch};
 use crate::Result;
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 use crate::extract::refusal::is_refusal;
 use crate::extract::turn::Turn;
 

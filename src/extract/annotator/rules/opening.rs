@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::extract::lexical::{Phrases, beginning, end, normalized, words_up_to};
+use crate::data::words::words_up_to;
+use crate::extract::lexical::{Phrases, beginning, end, normalized};
 
 /// Bytes of a message that are read.
 const READ: usize = 300;

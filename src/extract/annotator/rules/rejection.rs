@@ -1,7 +1,7 @@
 //! The user rejects the response outright.
 
 use super::{Place, Rule};
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 
 pub const RULES: &[Rule] = &[
     Rule {

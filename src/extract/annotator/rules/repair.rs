@@ -1,7 +1,7 @@
 //! The user asks for a repair, or names what needs one: what fails, is left out, is too much, is to be done again.
 
 use super::{Place, Rule};
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 
 pub const RULES: &[Rule] = &[
     Rule {

@@ -2,8 +2,9 @@
 
 use std::sync::LazyLock;
 
+use crate::data::words::words_up_to;
 use crate::extract::duplicates::fingerprint;
-use crate::extract::lexical::{Phrases, beginning, normalized, words_up_to};
+use crate::extract::lexical::{Phrases, beginning, normalized};
 use crate::extract::turn::Turn;
 
 /// The name of the rule.

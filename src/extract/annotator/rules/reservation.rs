@@ -1,7 +1,7 @@
 //! Praise or thanks with a reservation: evidence both ways, so none.
 
 use super::{Place, Rule};
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 
 pub const RULES: &[Rule] = &[
     Rule {

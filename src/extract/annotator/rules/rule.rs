@@ -1,7 +1,7 @@
 //! What a rule is, and how it is asked.
 
 use super::opening::{Opening, Sentence};
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 use crate::extract::lexical::Phrases;
 
 /// A phrase that is strong evidence for a level, where it stands in the right place.

@@ -4,7 +4,7 @@
 //! in passing, before the next request, is engagement.
 
 use super::{Place, Rule};
-use crate::extract::feedback::Feedback;
+use crate::data::Feedback;
 
 pub const RULES: &[Rule] = &[
     Rule {

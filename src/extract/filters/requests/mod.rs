@@ -9,7 +9,8 @@ mod tools;
 use std::sync::LazyLock;
 
 use super::Filter;
-use crate::extract::lexical::{Phrases, words_up_to};
+use crate::data::words::words_up_to;
+use crate::extract::lexical::Phrases;
 
 /// Phrases by which a turn needs something. Entries are written as [`Phrases`] reads them.
 pub struct List {

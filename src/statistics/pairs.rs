@@ -149,9 +149,9 @@ impl Forecast {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::calibration;
-    use crate::evaluate::platt::sigmoid;
-    use crate::evaluate::units::stream;
+    use crate::statistics::calibration;
+    use crate::statistics::platt::sigmoid;
+    use crate::statistics::units::stream;
     use rand::RngExt;
 
     /// Differences whose sign is right with probability σ(slope·|Δ|).

@@ -80,7 +80,7 @@ fn accuracies(deltas: &[f64], passed: &[usize], count: usize, weights: &[u32]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::{golden, weighted};
+    use crate::statistics::{golden, weighted};
     use proptest::prelude::*;
 
     fn quick(deltas: &[f64]) -> Vec<CoveragePoint> {

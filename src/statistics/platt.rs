@@ -160,7 +160,7 @@ pub fn logit(p: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::golden;
+    use crate::statistics::golden;
     use proptest::prelude::*;
 
     #[test]

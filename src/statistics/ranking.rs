@@ -141,7 +141,7 @@ impl Fenwick {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::{golden, metrics, weighted};
+    use crate::statistics::{golden, metrics, weighted};
     use proptest::prelude::*;
 
     #[test]

@@ -47,7 +47,7 @@ pub fn score_histograms(scores: &[f64], labels: &[u32], levels: u32, bins: usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::golden;
+    use crate::statistics::golden;
 
     #[test]
     fn confusion_agrees_with_scikit_learn() {
@@ -55,7 +55,7 @@ mod tests {
             let levels: u32 = golden::field(case, "levels");
             let scores: Vec<f64> = golden::field(case, "scores");
             let rounded: Vec<u32> =
-                scores.iter().map(|&s| crate::evaluate::metrics::rounded_level(s, levels)).collect();
+                scores.iter().map(|&s| crate::statistics::metrics::rounded_level(s, levels)).collect();
             let counts = confusion_matrix(&rounded, &golden::field::<Vec<u32>>(case, "labels"), levels);
             let expected: Vec<Vec<u64>> = golden::field(&case["expected"], "confusion_matrix");
             assert_eq!(counts, expected, "{}", case["name"]);

@@ -105,7 +105,7 @@ fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::weighted;
+    use crate::statistics::weighted;
 
     #[test]
     fn quantiles_interpolate() {

@@ -1,4 +1,4 @@
-//! Counting words.
+//! Counting words, the same way wherever a text is measured.
 
 use unicode_normalization::char::is_combining_mark;
 

@@ -115,7 +115,7 @@ pub fn majority_baseline(labels: &[u32], levels: u32) -> Option<MajorityBaseline
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::golden;
+    use crate::statistics::golden;
 
     #[test]
     fn agrees_with_scikit_learn_and_scipy() {

@@ -166,8 +166,8 @@ pub fn pointwise(probabilities: &[Vec<f64>], labels: &[u32], bins: usize) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::golden;
-    use crate::evaluate::units::stream;
+    use crate::statistics::golden;
+    use crate::statistics::units::stream;
     use proptest::prelude::*;
     use rand::RngExt;
 

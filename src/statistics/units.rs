@@ -12,7 +12,7 @@ pub(super) const SPLIT: u64 = u64::MAX;
 pub(super) const ORIENTATION: u64 = u64::MAX - 1;
 
 /// The random numbers of one purpose: streams of the same seed are independent of each other.
-pub(super) fn stream(seed: u64, number: u64) -> ChaCha8Rng {
+pub(crate) fn stream(seed: u64, number: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(number);
     rng

@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn the_table_agrees_with_the_plain_metrics() {
-        for case in &crate::evaluate::golden::cases("ordinal") {
-            use crate::evaluate::golden::{check, field};
+        for case in &crate::statistics::golden::cases("ordinal") {
+            use crate::statistics::golden::{check, field};
             let probabilities: Vec<Vec<f64>> = field(case, "probabilities");
             let labels: Vec<u32> = field(case, "labels");
             let bootstrap = Bootstrap { samples: 30, ..Bootstrap::default() };
