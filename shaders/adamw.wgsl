@@ -9,9 +9,11 @@ import package::shared::step::{Clip, Step};
 @if(copy_f16) import package::shared::f16::{Packed as Copy, narrow as narrow_copy};
 
 struct Params {
+    /// Groups of four values to update.
     groups: u32,
-    /// First group of the master weights and of their copy, whose shards are cut elsewhere.
+    /// First group in the shards of weight, gradient and moments.
     first: u32,
+    /// First group in the shard of the copy, whose shards are cut at other rows.
     copy_first: u32,
     /// 1 where the weight decays, 0 where it does not.
     decays: f32,
@@ -22,12 +24,19 @@ const WORKGROUP: u32 = 64u;
 const RUN: u32 = 4u;
 
 @group(0) @binding(0) var<uniform> params: Params;
+/// [1]: what the host sets for the optimizer step.
 @group(0) @binding(1) var<storage, read> step_in: Step;
+/// [1]: what the global norm decided.
 @group(0) @binding(2) var<storage, read> clip: Clip;
+/// [first + groups]: gradient, before clipping.
 @group(0) @binding(3) var<storage, read> gradient: array<Packed>;
+/// [first + groups]: master weight.
 @group(0) @binding(4) var<storage, read_write> weight: array<Packed>;
+/// [first + groups]: running mean of the gradient.
 @group(0) @binding(5) var<storage, read_write> first_moment: array<Packed>;
+/// [first + groups]: running mean of the squared gradient.
 @group(0) @binding(6) var<storage, read_write> second_moment: array<Packed>;
+/// [copy_first + groups]: copy of the weight in low precision.
 @if(copy_bf16 || copy_f16) @group(0) @binding(7) var<storage, read_write> low: array<Copy>;
 
 @compute @workgroup_size(WORKGROUP)

@@ -10,7 +10,9 @@ struct Params {
 const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
+/// [count]: what is added.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+/// [count]: the sum.
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)

@@ -10,9 +10,15 @@
 @if(!x_bf16) import package::shared::f32::{Packed, widen, narrow};
 @if(x_bf16) import package::shared::bf16::{Packed, widen, narrow};
 
+/// requires: 0 < tokens
+/// requires: 0 < key_value_heads
+/// requires: heads % key_value_heads == 0
 struct Params {
+    /// Tokens of the packed batch.
     tokens: u32,
+    /// Query heads.
     heads: u32,
+    /// Key/value heads.
     key_value_heads: u32,
     /// 1 / sqrt(head_dim).
     scale: f32,
@@ -23,12 +29,15 @@ struct Params {
 }
 
 /// Rows a workgroup owns, and rows of the other side in a block.
+/// @if(subgroup) requires: LANES <= MAX_BLOCK
 override LANES: u32 = 8u;
 @if(subgroup) override BLOCK: u32 = LANES;
 @if(!subgroup) const BLOCK: u32 = 16u;
 /// 1: sequences branch, and `spans` goes on, for all tokens again, with the keys between which a token sees none.
 override BRANCHING: u32 = 0u;
 /// Groups of four values in a head.
+/// requires: 0 < HEAD4
+/// @if(head_32 || head_64 || head_128) requires: HEAD4 <= MAX_HEAD4
 override HEAD4: u32 = 8u;
 /// Registers for a head. Every loop over them runs over the whole array: Mesa keeps them in registers only then.
 @if(head_32) const MAX_HEAD4: u32 = 8u;
@@ -37,25 +46,33 @@ override HEAD4: u32 = 8u;
 const MAX_BLOCK: u32 = 16u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-/// First token of the sequence of each token, and one past the last that sees it or, if nothing is causal, that it sees.
+// The second value ends the tokens that see the token or, if nothing is causal, those that it sees.
+/// [1 + BRANCHING, tokens]: where the sequence of each token begins and ends, then its gap if sequences branch.
 @group(0) @binding(1) var<storage, read> spans: array<vec2<u32>>;
+/// [tokens, heads, HEAD4]: queries.
 @group(0) @binding(2) var<storage, read> q: array<Packed>;
+/// [tokens, key_value_heads, HEAD4]: keys.
 @group(0) @binding(3) var<storage, read> k: array<Packed>;
+/// [tokens, key_value_heads, HEAD4]: values.
 @group(0) @binding(4) var<storage, read> v: array<Packed>;
+/// [tokens, heads, HEAD4]: the output.
 @group(0) @binding(5) var<storage, read_write> o: array<Packed>;
-/// Of each (token, head), for the backward pass: log sum exp of its scores, and dot(do, o).
+/// [tokens, heads]: log-sum-exp of the scores (.x), kept for the backward pass.
 @group(0) @binding(6) var<storage, read_write> stats: array<vec2<f32>>;
 
+/// [tokens, heads]: log-sum-exp of the scores, and dot(d_o, o).
 @group(0) @binding(5) var<storage, read> stats_saved: array<vec2<f32>>;
+/// [tokens, heads, HEAD4]: gradient of the output.
 @group(0) @binding(6) var<storage, read> d_o: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> dq: array<vec4<f32>>;
+/// [tokens, heads, HEAD4]: gradient of the queries.
+@group(0) @binding(7) var<storage, read_write> d_q: array<vec4<f32>>;
 
 @if(!subgroup) var<workgroup> first_tile: array<vec4<f32>, MAX_BLOCK * MAX_HEAD4>;
 @if(!subgroup) var<workgroup> second_tile: array<vec4<f32>, MAX_BLOCK * MAX_HEAD4>;
 @if(subgroup) var<private> first_row: array<vec4<f32>, MAX_HEAD4>;
 @if(subgroup) var<private> second_row: array<vec4<f32>, MAX_HEAD4>;
 
-/// Group `i` of row `s` of the current block, of its first (k, or q) and its second (v, or do) tensor.
+/// Group `i` of row `s` of the current block, of its first (k, or q) and its second (v, or d_o) tensor.
 fn first_of(s: u32, i: u32) -> vec4<f32> {
     @if(subgroup) return subgroupShuffle(first_row[i], s);
     @if(!subgroup) return first_tile[s * HEAD4 + min(i, HEAD4 - 1u)];
@@ -162,7 +179,7 @@ fn key_range(first: u32) -> vec2<u32> {
         begin = max(begin, max(first, params.window - 1u) - (params.window - 1u));
         to = min(to, last + params.window);
     }
-    return vec2<u32>(begin, to);
+    return vec2<u32>(begin, min(to, params.tokens));
 }
 
 /// Queries that see any of the keys `first` .. `first + LANES`.
@@ -183,13 +200,16 @@ fn query_range(first: u32) -> vec2<u32> {
         begin = max(begin, max(first, params.window - 1u) - (params.window - 1u));
         to = min(to, last + params.window);
     }
-    return vec2<u32>(begin, to);
+    return vec2<u32>(begin, min(to, params.tokens));
 }
 
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = workgroup.x * LANES;
     let head = workgroup.y;
+    if (first >= params.tokens || head >= params.heads) {
+        return;
+    }
     let key_value_head = head / (params.heads / params.key_value_heads);
     let token = min(first + local, params.tokens - 1u);
     let span = spans[token];
@@ -241,8 +261,11 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
     }
 }
 
+/// [tokens, heads, HEAD4]: the output of the forward pass.
 @group(0) @binding(1) var<storage, read> o_saved: array<Packed>;
+/// [tokens, heads, HEAD4]: gradient of the output.
 @group(0) @binding(2) var<storage, read> d_o_rows: array<vec4<f32>>;
+/// [tokens, heads]: receives dot(d_o, o) as .y.
 @group(0) @binding(3) var<storage, read_write> stats_rows: array<vec2<f32>>;
 
 @compute @workgroup_size(64)
@@ -258,11 +281,14 @@ fn backward_dot(@builtin(global_invocation_id) global: vec3<u32>, @builtin(num_w
     stats_rows[row].y = sum;
 }
 
-// With p = exp(score - lse), dp = dot(do, v) and ds = p * (dp - dot(do, o)) * scale:  dq = sum of ds * k.
+// With p = exp(score - lse), d_p = dot(d_o, v) and d_s = p * (d_p - dot(d_o, o)) * scale:  d_q = sum of d_s * k.
 @compute @workgroup_size(LANES)
 fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = workgroup.x * LANES;
     let head = workgroup.y;
+    if (first >= params.tokens || head >= params.heads) {
+        return;
+    }
     let key_value_head = head / (params.heads / params.key_value_heads);
     let token = min(first + local, params.tokens - 1u);
     let span = spans[token];
@@ -299,19 +325,24 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
     }
     if (first + local < params.tokens) {
         for (var i = 0u; i < HEAD4; i++) {
-            dq[base + i] = sum[i];
+            d_q[base + i] = sum[i];
         }
     }
 }
 
-@group(0) @binding(7) var<storage, read_write> dk: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read_write> dv: array<vec4<f32>>;
+/// [tokens, key_value_heads, HEAD4]: gradient of the keys.
+@group(0) @binding(7) var<storage, read_write> d_k: array<vec4<f32>>;
+/// [tokens, key_value_heads, HEAD4]: gradient of the values.
+@group(0) @binding(8) var<storage, read_write> d_v: array<vec4<f32>>;
 
-// dv = sum of p * do and dk = sum of ds * q, over all queries of all heads that share the key/value head.
+// d_v = sum of p * d_o and d_k = sum of d_s * q, over all queries of all heads that share the key/value head.
 @compute @workgroup_size(LANES)
 fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = workgroup.x * LANES;
     let key_value_head = workgroup.y;
+    if (first >= params.tokens || key_value_head >= params.key_value_heads) {
+        return;
+    }
     let group = params.heads / params.key_value_heads;
     let token = min(first + local, params.tokens - 1u);
     let span = spans[token];
@@ -350,8 +381,8 @@ fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
     }
     if (first + local < params.tokens) {
         for (var i = 0u; i < HEAD4; i++) {
-            dk[base + i] = d_key[i];
-            dv[base + i] = d_value[i];
+            d_k[base + i] = d_key[i];
+            d_v[base + i] = d_value[i];
         }
     }
 }

@@ -12,13 +12,20 @@ import package::shared::grid::linear;
 @if(!cache_f16) import package::shared::f32::{Packed, narrow, widen};
 @if(cache_f16) import package::shared::f16::{Packed, narrow, widen};
 
+/// requires: 0 < rows
+/// requires: 0 < heads
+/// requires: 0 < key_value_heads
+/// requires: heads % key_value_heads == 0
 struct Params {
+    /// New tokens.
     tokens: u32,
+    /// Query heads.
     heads: u32,
+    /// Key/value heads.
     key_value_heads: u32,
     /// Rows of the cache, a whole number of pages.
     rows: u32,
-    /// Entries of the page table.
+    /// Entries of the page table, for `forward`.
     table: u32,
     /// 1 / sqrt(head_dim).
     scale: f32,
@@ -28,8 +35,13 @@ struct Params {
 
 /// Tokens of a page.
 const PAGE: u32 = 16u;
+/// Lanes that share the keys of a token.
+/// @if(subgroup) requires: HEAD4 <= LANES * MAX_HEAD4 / 4
+/// @if(!subgroup) requires: LANES == WORKGROUP
 override LANES: u32 = 8u;
 /// Groups of four values in a head.
+/// requires: 0 < HEAD4
+/// @if(head_32 || head_64 || head_128) requires: HEAD4 <= MAX_HEAD4
 override HEAD4: u32 = 8u;
 /// Registers for a head. Every loop over them runs over the whole array: Mesa keeps them in registers only then.
 @if(head_32) const MAX_HEAD4: u32 = 8u;
@@ -39,11 +51,15 @@ const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-/// The row of the cache that each token goes to.
+/// [tokens]: the row of the cache that each token goes to.
 @group(0) @binding(1) var<storage, read> rows: array<u32>;
+/// [tokens, key_value_heads, HEAD4]: keys of the new tokens.
 @group(0) @binding(2) var<storage, read> key: array<vec4<f32>>;
+/// [tokens, key_value_heads, HEAD4]: values of the new tokens.
 @group(0) @binding(3) var<storage, read> value: array<vec4<f32>>;
+/// [rows, key_value_heads, HEAD4]: keys in pages.
 @group(0) @binding(4) var<storage, read_write> key_cache: array<Packed>;
+/// [rows, key_value_heads, HEAD4]: values in pages.
 @group(0) @binding(5) var<storage, read_write> value_cache: array<Packed>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -63,13 +79,17 @@ fn write(
     value_cache[at] = narrow(value[index]);
 }
 
-/// Of each token: where the pages of its sequence begin in the table, and how many keys it sees, itself included.
+/// [tokens]: where the pages of each token's sequence begin in the table, and how many keys it sees, itself included.
 @group(0) @binding(1) var<storage, read> places: array<vec2<u32>>;
-/// Pages of the sequences, in the order of their tokens.
+/// [table]: pages of the sequences, in the order of their tokens.
 @group(0) @binding(2) var<storage, read> table: array<u32>;
+/// [tokens, heads, HEAD4]: queries.
 @group(0) @binding(3) var<storage, read> q: array<vec4<f32>>;
+/// [rows, key_value_heads, HEAD4]: keys in pages.
 @group(0) @binding(4) var<storage, read> k: array<Packed>;
+/// [rows, key_value_heads, HEAD4]: values in pages.
 @group(0) @binding(5) var<storage, read> v: array<Packed>;
+/// [tokens, heads, HEAD4]: the output.
 @group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;
 
 /// Groups of columns that a lane owns, and lanes that own the same ones and share the keys of a block among them.
@@ -99,6 +119,9 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
     let shared_head = workgroup.y / chunks;
     let first_head = shared_head * group + workgroup.y % chunks * 4u;
     let end_head = (shared_head + 1u) * group;
+    if (token >= params.tokens || shared_head >= params.key_value_heads) {
+        return;
+    }
     let place = places[token];
     // Column h of a matrix belongs to head first_head + h; past the group it repeats the last head.
     var query: array<mat4x4<f32>, MAX_HEAD4>;
@@ -116,7 +139,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
     var sums: array<mat4x4<f32>, MAX_COLUMNS>;
     var largest = vec4<f32>(-1e30);
     var total = vec4<f32>(0.0);
-    let seen = place.y;
+    let seen = min(place.y, params.table * PAGE);
     let begin = select(0u, seen - params.window, params.window > 0u && seen > params.window);
     for (var first = begin; first < seen; first += LANES) {
         // Lanes past the last key look at it again and give it no weight.

@@ -11,15 +11,18 @@ import package::shared::grid::linear;
 struct Params {
     /// Groups of four values.
     count: u32,
-    /// First group in the shard of x and in that of y: the storage types may be sharded at different rows.
+    /// First group in the shard of x.
     x_first: u32,
+    /// First group in the shard of y: the storage types may be sharded at different rows.
     y_first: u32,
 }
 
 const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
+/// [x_first + count]: the values.
 @group(0) @binding(1) var<storage, read> x: array<X>;
+/// [y_first + count]: the same in another storage type.
 @group(0) @binding(2) var<storage, read_write> y: array<Y>;
 
 @compute @workgroup_size(WORKGROUP)

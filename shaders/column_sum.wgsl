@@ -3,18 +3,23 @@
 
 import package::shared::grid::linear;
 
+/// requires: 0 < columns4
 struct Params {
+    /// Rows of x.
     rows: u32,
+    /// Row stride in groups of four values.
     columns4: u32,
-    /// Rows that one lane of `chunks` sums up.
+    /// Rows that one lane of `chunks` sums up; `total` has no use for it.
     chunk: u32,
 }
 
 const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
+/// [rows, columns4]: what is summed: in `total`, the sums of runs.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+/// [div_ceil(rows, chunk), columns4]: the sum of each run of rows.
+@group(0) @binding(2) var<storage, read_write> runs: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn chunks(
@@ -24,16 +29,20 @@ fn chunks(
 ) {
     let index = linear(workgroup, workgroups) * WORKGROUP + local;
     let column = index % params.columns4;
-    let first = index / params.columns4 * params.chunk;
-    if (first >= params.rows) {
+    let run = index / params.columns4;
+    if (run >= (params.rows + params.chunk - 1u) / params.chunk) {
         return;
     }
+    let first = run * params.chunk;
     var sum = vec4<f32>(0.0);
     for (var row = first; row < min(first + params.chunk, params.rows); row++) {
         sum += x[row * params.columns4 + column];
     }
-    y[index] = sum;
+    runs[index] = sum;
 }
+
+/// [columns4]: the total, added to.
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn total(@builtin(global_invocation_id) global: vec3<u32>) {

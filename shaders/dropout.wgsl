@@ -18,7 +18,7 @@ struct Params {
 const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-/// Two words that the host draws for every micro-batch.
+/// [2]: the key, which the host draws for every micro-batch.
 @group(0) @binding(1) var<storage, read> key: array<u32>;
 
 /// Every bit of the result depends on every bit of x.
@@ -35,7 +35,9 @@ fn mask(index: u32) -> vec4<f32> {
     return select(vec4<f32>(0.0), vec4<f32>(params.scale), hash >= vec4<u32>(params.threshold));
 }
 
+/// [count]: the input.
 @group(0) @binding(2) var<storage, read> x: array<Packed>;
+/// [count]: the output.
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -50,8 +52,10 @@ fn forward(
     }
 }
 
-@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>;
+/// [count]: gradient of the output.
+@group(0) @binding(2) var<storage, read> d_y: array<vec4<f32>>;
+/// [count]: gradient of the input, added to.
+@group(0) @binding(3) var<storage, read_write> d_x: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn backward(
@@ -61,6 +65,6 @@ fn backward(
 ) {
     let index = linear(workgroup, workgroups) * WORKGROUP + local;
     if (index < params.count) {
-        dx[index] += dy[index] * mask(index);
+        d_x[index] += d_y[index] * mask(index);
     }
 }

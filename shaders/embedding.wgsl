@@ -7,8 +7,11 @@ import package::shared::grid::linear;
 @if(w_f16) import package::shared::f16::{Packed, widen};
 @if(w_q8) import package::shared::q8::{Packed, scale_place, stride, widen};
 
+/// requires: 0 < columns4
 struct Params {
+    /// Tokens of the batch.
     tokens: u32,
+    /// Groups of four values in a row.
     columns4: u32,
     /// Id of the shard's first row.
     first_row: u32,
@@ -22,8 +25,11 @@ const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 
+/// [tokens]: the id of each token.
 @group(0) @binding(1) var<storage, read> ids: array<u32>;
+/// [shard_rows, stride(columns4)]: a shard of the table.
 @group(0) @binding(2) var<storage, read> table: array<Packed>;
+/// [tokens, columns4]: the row of each token whose id the shard has.
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -53,11 +59,16 @@ fn forward(
 
 // Tokens come grouped by id, so that a row of the table belongs to one group and needs no atomics: group g has the id
 // unique[g] and the tokens rows[starts[g]..starts[g + 1]].
+/// [groups]: the id of each group.
 @group(0) @binding(1) var<storage, read> unique: array<u32>;
+/// [groups + 1]: where each group starts in `rows`, and where the last one ends.
 @group(0) @binding(2) var<storage, read> starts: array<u32>;
+/// [tokens]: places of tokens, group after group.
 @group(0) @binding(3) var<storage, read> rows: array<u32>;
-@group(0) @binding(4) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> dtable: array<vec4<f32>>;
+/// [tokens, columns4]: gradient of the row of each token.
+@group(0) @binding(4) var<storage, read> d_y: array<vec4<f32>>;
+/// [shard_rows, columns4]: gradient of the shard, added to.
+@group(0) @binding(5) var<storage, read_write> d_table: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn backward(
@@ -80,7 +91,7 @@ fn backward(
     }
     var sum = vec4<f32>(0.0);
     for (var i = first; i < end; i++) {
-        sum += dy[min(rows[i], params.tokens - 1u) * params.columns4 + column];
+        sum += d_y[min(rows[i], params.tokens - 1u) * params.columns4 + column];
     }
-    dtable[row * params.columns4 + column] += sum;
+    d_table[row * params.columns4 + column] += sum;
 }

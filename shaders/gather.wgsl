@@ -2,11 +2,14 @@
 
 import package::shared::grid::linear;
 
+/// requires: 0 < rows
+/// requires: 0 < columns4
 struct Params {
     /// Rows taken.
     taken: u32,
     /// Rows of the matrix.
     rows: u32,
+    /// Groups of four values in a row.
     columns4: u32,
 }
 
@@ -14,8 +17,11 @@ const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 
+/// [taken]: the row of the matrix that is taken to each place.
 @group(0) @binding(1) var<storage, read> sources: array<u32>;
+/// [rows, columns4]: the matrix.
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
+/// [taken, columns4]: the rows taken.
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -33,10 +39,14 @@ fn forward(
 }
 
 // Row r of the matrix was taken to the places uses[starts[r]..starts[r + 1]].
+/// [rows + 1]: where the places of each row start in `uses`, and where the last ones end.
 @group(0) @binding(1) var<storage, read> starts: array<u32>;
+/// [taken]: places, row after row.
 @group(0) @binding(2) var<storage, read> uses: array<u32>;
-@group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> dx: array<vec4<f32>>;
+/// [taken, columns4]: gradient of the rows taken.
+@group(0) @binding(3) var<storage, read> d_y: array<vec4<f32>>;
+/// [rows, columns4]: gradient of the matrix.
+@group(0) @binding(4) var<storage, read_write> d_x: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn backward(
@@ -51,7 +61,7 @@ fn backward(
     }
     var sum = vec4<f32>(0.0);
     for (var i = starts[row]; i < min(starts[row + 1u], params.taken); i++) {
-        sum += dy[min(uses[i], params.taken - 1u) * params.columns4 + index % params.columns4];
+        sum += d_y[min(uses[i], params.taken - 1u) * params.columns4 + index % params.columns4];
     }
-    dx[index] = sum;
+    d_x[index] = sum;
 }

@@ -54,11 +54,13 @@ fn gelu(x: vec4<f32>) -> vec4<f32> {
 fn slope(x: vec4<f32>) -> vec4<f32> {
     let v = twice_u(x);
     let z = clamp(x, vec4<f32>(-12.0), vec4<f32>(12.0));
-    let dv = 1.5957691216 * (1.0 + 0.134145 * z * z);
-    return sigmoid(v) * (1.0 + z * sigmoid(-v) * dv);
+    let d_v = 1.5957691216 * (1.0 + 0.134145 * z * z);
+    return sigmoid(v) * (1.0 + z * sigmoid(-v) * d_v);
 }
 
+/// [count]: the input.
 @group(0) @binding(1) var<storage, read> x: array<Packed>;
+/// [count]: the output.
 @group(0) @binding(2) var<storage, read_write> y: array<Packed>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -73,8 +75,10 @@ fn forward(
     }
 }
 
-@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>;
+/// [count]: gradient of the output.
+@group(0) @binding(2) var<storage, read> d_y: array<vec4<f32>>;
+/// [count]: gradient of the input.
+@group(0) @binding(3) var<storage, read_write> d_x: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn backward(
@@ -84,6 +88,6 @@ fn backward(
 ) {
     let index = linear(workgroup, workgroups) * WORKGROUP + local;
     if (index < params.count) {
-        dx[index] = dy[index] * slope(widen(x[index]));
+        d_x[index] = d_y[index] * slope(widen(x[index]));
     }
 }

@@ -9,12 +9,14 @@ import package::shared::step::{Clip, Step};
 struct Params {
     /// Groups of four values of the gradient, for `slots`.
     groups: u32,
+    /// First slot of the gradient, for `slots`.
     first_slot: u32,
     /// Number of tensors, for the other passes.
     tensors: u32,
 }
 
 /// Lanes that share a sum: 1 on software adapters for `slots`, the whole workgroup otherwise.
+/// requires: WORKGROUP % LANES == 0
 override LANES: u32 = 64u;
 const WORKGROUP: u32 = 64u;
 /// Groups of four values in a slot.
@@ -40,7 +42,9 @@ fn lanes_sum(lane: u32, local: u32, value: f32) -> f32 {
     return partial[local];
 }
 
+/// [groups]: a shard of one gradient.
 @group(0) @binding(1) var<storage, read> gradient: array<Packed>;
+/// [first_slot + div_ceil(groups, RUN)]: the slots of all gradients.
 @group(0) @binding(2) var<storage, read_write> slots_out: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -58,14 +62,16 @@ fn slots(
         squares += value * value;
     }
     let sum = lanes_sum(lane, local, dot(squares, vec4<f32>(1.0)));
-    if (lane == 0u && first < params.groups) {
+    if (lane == 0u && slot < (params.groups + RUN - 1u) / RUN) {
         slots_out[params.first_slot + slot] = sum;
     }
 }
 
+/// [1]: the slots of all gradients, as many as are bound: `first_slots` cannot lead past their end.
 @group(0) @binding(1) var<storage, read> slots_in: array<f32>;
-/// Tensor i owns the slots from first_slots[i] to first_slots[i + 1].
+/// [max(tensors, 1) + 1]: tensor i owns the slots from first_slots[i] to first_slots[i + 1].
 @group(0) @binding(2) var<storage, read> first_slots: array<u32>;
+/// [tensors]: the sum of the squares of each tensor.
 @group(0) @binding(3) var<storage, read_write> squares_out: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -78,7 +84,8 @@ fn tensors(
     // Workgroups past the last tensor follow the first one and write nothing.
     let source = select(0u, tensor, tensor < params.tensors);
     var partial_sum = 0.0;
-    for (var i = first_slots[source] + local; i < first_slots[source + 1u]; i += WORKGROUP) {
+    let end = min(first_slots[source + 1u], arrayLength(&slots_in));
+    for (var i = first_slots[source] + local; i < end; i += WORKGROUP) {
         partial_sum += slots_in[i];
     }
     let sum = lanes_sum(local, local, partial_sum);
@@ -87,8 +94,11 @@ fn tensors(
     }
 }
 
+/// [tensors]: the sum of the squares of each tensor.
 @group(0) @binding(1) var<storage, read> squares_in: array<f32>;
+/// [1]: what the host sets for the optimizer step.
 @group(0) @binding(2) var<storage, read> step_in: Step;
+/// [1]: the norm, and what follows from it.
 @group(0) @binding(3) var<storage, read_write> clip: Clip;
 
 @compute @workgroup_size(WORKGROUP)

@@ -3,18 +3,24 @@
 import package::shared::grid::linear;
 import package::shared::row_sum::{WORKGROUP, row_sum};
 
+/// requires: 0 < rows
 struct Params {
+    /// Rows of x and y.
     rows: u32,
     /// Row stride in groups of four values; padding is zero and does not disturb the sums.
     columns4: u32,
 }
 
+/// Lanes that work on one row.
+/// requires: 64 % LANES == 0
 override LANES: u32 = 1u;
 /// What shorter rows are divided by, so that zero stays zero.
 const SHORTEST: f32 = 1e-12;
 
 @group(0) @binding(0) var<uniform> params: Params;
+/// [rows, columns4]: the input.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+/// [rows, columns4]: the output.
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)

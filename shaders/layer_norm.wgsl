@@ -6,17 +6,25 @@ import package::shared::row_sum::{WORKGROUP, row_sum};
 @if(!y_bf16) import package::shared::f32::{Packed, narrow};
 @if(y_bf16) import package::shared::bf16::{Packed, narrow};
 
+/// requires: 0 < rows
+/// requires: 0 < columns4
+/// requires: 0 < chunk
+/// requires: columns <= 4 * columns4
 struct Params {
+    /// Rows of x and y.
     rows: u32,
     /// Row stride in groups of four values.
     columns4: u32,
     /// Number of real columns.
     columns: u32,
+    /// Added to the variance.
     eps: f32,
     /// Rows that one lane of `backward_weight` sums up.
     chunk: u32,
 }
 
+/// Lanes that work on one row.
+/// requires: 64 % LANES == 0
 override LANES: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -27,11 +35,15 @@ fn masked(value: vec4<f32>, column4: u32) -> vec4<f32> {
     return select(vec4<f32>(0.0), value, column < vec4<u32>(params.columns));
 }
 
+/// [rows, columns4]: the input.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+/// [columns4]: what normalized values are multiplied by.
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
+/// [columns4]: what is added to them.
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+/// [rows, columns4]: the output.
 @group(0) @binding(4) var<storage, read_write> y: array<Packed>;
-/// Mean and rstd of each row.
+/// [rows]: mean and rstd of each row, kept for the backward pass.
 @group(0) @binding(5) var<storage, read_write> statistics: array<vec2<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -66,12 +78,17 @@ fn forward(
     }
 }
 
-// With g = dy * weight and n = (x - mean) * rstd:  dx += rstd * (g - mean(g) - n * mean(g * n)).
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+// With g = d_y * weight and n = (x - mean) * rstd:  d_x += rstd * (g - mean(g) - n * mean(g * n)).
+/// [rows, columns4]: gradient of the output.
+@group(0) @binding(1) var<storage, read> d_y: array<vec4<f32>>;
+/// [rows, columns4]: the input of the forward pass.
 @group(0) @binding(2) var<storage, read> x_saved: array<vec4<f32>>;
+/// [rows]: mean and rstd of each row.
 @group(0) @binding(3) var<storage, read> statistics_saved: array<vec2<f32>>;
+/// [columns4]: what normalized values were multiplied by.
 @group(0) @binding(4) var<storage, read> weight_saved: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;
+/// [rows, columns4]: gradient of the input, added to.
+@group(0) @binding(5) var<storage, read_write> d_x: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn backward(
@@ -88,7 +105,7 @@ fn backward(
     var sum = 0.0;
     var projection = 0.0;
     for (var i = lane; i < params.columns4; i += LANES) {
-        let g = dy[base + i] * weight_saved[i];
+        let g = d_y[base + i] * weight_saved[i];
         sum += dot(g, vec4<f32>(1.0));
         projection += dot(g, x_saved[base + i] - mean);
     }
@@ -97,13 +114,14 @@ fn backward(
     if (row < params.rows) {
         for (var i = lane; i < params.columns4; i += LANES) {
             let n = (x_saved[base + i] - mean) * rstd;
-            dx[base + i] += masked(rstd * (dy[base + i] * weight_saved[i] - mean_g - n * mean_gn), i);
+            d_x[base + i] += masked(rstd * (d_y[base + i] * weight_saved[i] - mean_g - n * mean_gn), i);
         }
     }
 }
 
-// dweight = sum over rows of dy * n, first in chunks of rows so that there is work for many lanes; the `column_sum`
+// d_weight = sum over rows of d_y * n, first in chunks of rows so that there is work for many lanes; the `column_sum`
 // kernel adds the chunks up in a fixed order.
+/// [div_ceil(rows, chunk), columns4]: gradient of the weight by each chunk of rows.
 @group(0) @binding(4) var<storage, read_write> chunks: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -114,14 +132,15 @@ fn backward_weight(
 ) {
     let index = linear(workgroup, workgroups) * WORKGROUP + local;
     let column = index % params.columns4;
-    let first = index / params.columns4 * params.chunk;
-    if (first >= params.rows) {
+    let run = index / params.columns4;
+    if (run >= (params.rows + params.chunk - 1u) / params.chunk) {
         return;
     }
+    let first = run * params.chunk;
     var sum = vec4<f32>(0.0);
     for (var row = first; row < min(first + params.chunk, params.rows); row++) {
         let at = row * params.columns4 + column;
-        sum += dy[at] * (x_saved[at] - statistics_saved[row].x) * statistics_saved[row].y;
+        sum += d_y[at] * (x_saved[at] - statistics_saved[row].x) * statistics_saved[row].y;
     }
     chunks[index] = sum;
 }

@@ -7,18 +7,24 @@ import package::shared::grid::linear;
 import package::shared::row_max::row_max;
 import package::shared::row_sum::{WORKGROUP, row_sum};
 
+/// requires: columns <= 4 * columns4
 struct Params {
+    /// Rows of logits.
     rows: u32,
     /// Token id of the chunk's first column.
     first: u32,
-    /// Columns of the chunk, and its row stride in groups of four.
+    /// Columns of the chunk.
     columns: u32,
+    /// Row stride of the chunk in groups of four values.
     columns4: u32,
     /// One over the temperature.
     scale: f32,
+    /// Sequences that the rows belong to.
     sequences: u32,
 }
 
+/// Lanes that work on one row.
+/// requires: 64 % LANES == 0
 override LANES: u32 = 1u;
 
 /// Below any logit; far enough from the least f32 that differences are finite.
@@ -26,11 +32,13 @@ const LOWEST: f32 = -1e30;
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-/// Of each row: the token, and the sequence whose completion it belongs to.
+/// [rows]: the token of each row, and the sequence that it belongs to.
 @group(0) @binding(1) var<storage, read> targets: array<vec2<u32>>;
+/// [max(rows, 1), columns4]: a chunk of logits.
 @group(0) @binding(2) var<storage, read> logits: array<vec4<f32>>;
-/// Of each row, over the columns so far: the largest logit, the sum of exp(logit - largest), the same sum weighted with
-/// logit - largest, and the logit of the token.
+// Over the columns so far: the largest logit, the sum of exp(logit - largest), the same sum weighted with
+// logit - largest, and the logit of the token.
+/// [max(rows, 1)]: what is kept of the logits of each row.
 @group(0) @binding(3) var<storage, read_write> stats: array<vec4<f32>>;
 
 /// Which of the four columns of a group the chunk has.
@@ -85,10 +93,11 @@ fn forward(
     }
 }
 
-/// Where the rows of each sequence start, and where the last one ends.
+/// [max(sequences, 1) + 1]: where the rows of each sequence start, and where those of the last one end.
 @group(0) @binding(1) var<storage, read> offsets: array<u32>;
+/// [rows]: what was kept of the logits of each row.
 @group(0) @binding(2) var<storage, read> stats_saved: array<vec4<f32>>;
-/// Of each sequence: the sum of its log-probabilities, and of its entropies.
+/// [sequences]: the sum of the log-probabilities of each sequence, and that of its entropies.
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -113,8 +122,9 @@ fn sequences(
     }
 }
 
-/// Gradient of the loss by the summed log-probabilities of each sequence.
+/// [max(sequences, 1)]: gradient of the loss by the summed log-probabilities of each sequence.
 @group(0) @binding(3) var<storage, read> coefficients: array<f32>;
+/// [rows, max(columns4, 1)]: the chunk of logits, which become their gradient.
 @group(0) @binding(4) var<storage, read_write> d_logits: array<vec4<f32>>;
 
 // In place: logits become coefficient * ([column is the token] - softmax) * scale.
@@ -134,6 +144,6 @@ fn backward(
     let softmax = exp(params.scale * d_logits[index] - kept.x) / kept.y;
     let columns = vec4<u32>(params.first + 4u * column4) + vec4<u32>(0u, 1u, 2u, 3u);
     let chosen = select(vec4<f32>(0.0), vec4<f32>(1.0), columns == vec4<u32>(targets[row].x));
-    let factor = params.scale * coefficients[min(targets[row].y, params.sequences - 1u)];
+    let factor = params.scale * coefficients[min(targets[row].y, max(params.sequences, 1u) - 1u)];
     d_logits[index] = select(vec4<f32>(0.0), factor * (chosen - softmax), real(column4));
 }

@@ -7,21 +7,28 @@ import package::shared::grid::linear;
 import package::shared::logistic::{sigmoid, softplus};
 
 struct Params {
+    /// Sequences of the micro-batch.
     sequences: u32,
-    /// Number of thresholds, and the groups of four that hold them.
+    /// Number of thresholds.
     thresholds: u32,
+    /// Groups of four values that hold them.
     thresholds4: u32,
 }
 
 const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
+/// [sequences]: the level of each sequence, or the margin of each pair in the place of its chosen one.
 @group(0) @binding(1) var<storage, read> labels: array<f32>;
-/// One over the denominator of the optimizer step, which many replays share: not known when this is recorded.
+// Many replays share the denominator: it is not known when they are recorded.
+/// [1]: one over the denominator of the optimizer step.
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
+/// [sequences, thresholds4]: one logit per threshold.
 @group(0) @binding(3) var<storage, read> logits: array<vec4<f32>>;
+/// [sequences]: the loss of each sequence.
 @group(0) @binding(4) var<storage, read_write> losses: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dlogits: array<vec4<f32>>;
+/// [sequences, thresholds4]: gradient of the logits.
+@group(0) @binding(5) var<storage, read_write> d_logits: array<vec4<f32>>;
 
 struct Term {
     loss: f32,
@@ -43,7 +50,7 @@ fn independent(row: u32, tasks: f32) {
         let at = row * params.thresholds4 + i;
         let term = cross_entropy(logits[at], i, labels[row], tasks);
         loss += term.loss;
-        dlogits[at] = term.gradient;
+        d_logits[at] = term.gradient;
     }
     losses[row] = loss;
 }
@@ -73,9 +80,15 @@ fn corn(
     }
 }
 
-// One logit s a sequence, z_k = s + bias_k.
+// One logit s per sequence, z_k = s + bias_k.
+/// [sequences]: the one logit of each sequence, in .x.
+@group(0) @binding(3) var<storage, read> scores: array<vec4<f32>>;
+/// [sequences]: gradient of the one logit.
+@group(0) @binding(5) var<storage, read_write> d_scores: array<vec4<f32>>;
+/// [thresholds4]: the bias of each threshold.
 @group(0) @binding(6) var<storage, read> biases: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> dz: array<vec4<f32>>;
+/// [sequences, thresholds4]: gradient of the logit of each threshold.
+@group(0) @binding(7) var<storage, read_write> d_z: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn coral(
@@ -87,17 +100,17 @@ fn coral(
     if (row >= params.sequences) {
         return;
     }
-    let shared_logit = logits[row].x;
+    let score = scores[row].x;
     var loss = 0.0;
     var slope = 0.0;
     for (var i = 0u; i < params.thresholds4; i++) {
-        let term = cross_entropy(shared_logit + biases[i], i, labels[row], f32(params.thresholds));
+        let term = cross_entropy(score + biases[i], i, labels[row], f32(params.thresholds));
         loss += term.loss;
         slope += dot(term.gradient, vec4<f32>(1.0));
-        dz[row * params.thresholds4 + i] = term.gradient;
+        d_z[row * params.thresholds4 + i] = term.gradient;
     }
     losses[row] = loss;
-    dlogits[row] = vec4<f32>(slope, 0.0, 0.0, 0.0);
+    d_scores[row] = vec4<f32>(slope, 0.0, 0.0, 0.0);
 }
 
 // Sequences are chosen, rejected, chosen, rejected, …; the label of the chosen one is the margin of the pair, and the
@@ -110,15 +123,15 @@ fn pairwise(
 ) {
     let pair = linear(workgroup, workgroups) * WORKGROUP + local;
     let chosen = 2u * pair;
-    if (chosen >= params.sequences) {
+    if (chosen + 1u >= params.sequences) {
         return;
     }
-    let u = vec4<f32>(logits[chosen + 1u].x - logits[chosen].x + labels[chosen]);
+    let u = vec4<f32>(scores[chosen + 1u].x - scores[chosen].x + labels[chosen]);
     let slope = scale[0] * sigmoid(u).x;
     losses[chosen] = scale[0] * softplus(u).x;
     losses[chosen + 1u] = 0.0;
-    dlogits[chosen] = vec4<f32>(-slope, 0.0, 0.0, 0.0);
-    dlogits[chosen + 1u] = vec4<f32>(slope, 0.0, 0.0, 0.0);
+    d_scores[chosen] = vec4<f32>(-slope, 0.0, 0.0, 0.0);
+    d_scores[chosen + 1u] = vec4<f32>(slope, 0.0, 0.0, 0.0);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -131,7 +144,7 @@ fn regression(
     if (row >= params.sequences) {
         return;
     }
-    let error = logits[row].x - labels[row];
+    let error = scores[row].x - labels[row];
     losses[row] = scale[0] * error * error;
-    dlogits[row] = vec4<f32>(2.0 * scale[0] * error, 0.0, 0.0, 0.0);
+    d_scores[row] = vec4<f32>(2.0 * scale[0] * error, 0.0, 0.0, 0.0);
 }

@@ -2,16 +2,20 @@
 
 import package::shared::grid::linear;
 
+/// requires: 0 < columns4
 struct Params {
+    /// Tokens of the packed batch.
     tokens: u32,
+    /// Sequences of the packed batch.
     sequences: u32,
+    /// Groups of four values in a row.
     columns4: u32,
 }
 
 const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-/// Where each sequence starts, and where the last one ends.
+/// [sequences + 1]: where each sequence starts, and where the last one ends.
 @group(0) @binding(1) var<storage, read> offsets: array<u32>;
 
 /// First token and end of what a sequence is pooled over.
@@ -22,7 +26,9 @@ fn window(sequence: u32) -> vec2<u32> {
     @if(mean) return vec2<u32>(offsets[sequence], end);
 }
 
+/// [tokens, columns4]: one row per token.
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
+/// [sequences, columns4]: one row per sequence.
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -44,8 +50,10 @@ fn forward(
     y[index] = sum / f32(tokens.y - tokens.x);
 }
 
-@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>;
+/// [sequences, columns4]: gradient of the row of each sequence.
+@group(0) @binding(2) var<storage, read> d_y: array<vec4<f32>>;
+/// [tokens, columns4]: gradient of the row of each token.
+@group(0) @binding(3) var<storage, read_write> d_x: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn backward(
@@ -59,9 +67,9 @@ fn backward(
         return;
     }
     let tokens = window(sequence);
-    let share = dy[index] / f32(tokens.y - tokens.x);
+    let share = d_y[index] / f32(tokens.y - tokens.x);
     for (var token = offsets[sequence]; token < min(offsets[sequence + 1u], params.tokens); token++) {
         let pooled = token >= tokens.x && token < tokens.y;
-        dx[token * params.columns4 + index % params.columns4] = select(vec4<f32>(0.0), share, pooled);
+        d_x[token * params.columns4 + index % params.columns4] = select(vec4<f32>(0.0), share, pooled);
     }
 }

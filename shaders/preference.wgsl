@@ -6,9 +6,13 @@
 import package::shared::grid::linear;
 import package::shared::logistic::{sigmoid as sigmoids, softplus as softplusses};
 
+/// requires: 0 < pairs
 struct Params {
+    /// Pairs of the micro-batch.
     pairs: u32,
+    /// What log-probability ratios are multiplied by.
     beta: f32,
+    /// Share of pairs that are thought to be the wrong way round.
     label_smoothing: f32,
     /// The margin that simpo asks for.
     gamma: f32,
@@ -19,15 +23,18 @@ struct Params {
 const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-/// Where the predicted tokens of each sequence start, and where those of the last one end.
+/// [2 * pairs + 1]: where the predicted tokens of each sequence start, and where those of the last one end.
 @group(0) @binding(1) var<storage, read> offsets: array<u32>;
-/// Of each sequence: the summed log-probability under the policy (.x).
+/// [2 * pairs]: the summed log-probability of each sequence under the policy (.x).
 @group(0) @binding(2) var<storage, read> sums: array<vec2<f32>>;
-/// Of each sequence: the same under the reference.
+/// [2 * pairs]: the same under the reference.
 @group(0) @binding(3) var<storage, read> references: array<f32>;
-/// One over the number of pairs of the optimizer step, which many replays share: not known when this is recorded.
+// Many replays share the number of pairs: it is not known when they are recorded.
+/// [1]: one over the number of pairs of the optimizer step.
 @group(0) @binding(4) var<storage, read> scale: array<f32>;
+/// [pairs]: the loss of each pair.
 @group(0) @binding(5) var<storage, read_write> losses: array<f32>;
+/// [2 * pairs]: gradient of the loss by the log-probability of each sequence.
 @group(0) @binding(6) var<storage, read_write> coefficients: array<f32>;
 
 struct Pair {

@@ -4,6 +4,9 @@
 
 import package::shared::product::{load_a, load_b, params, store_c};
 
+/// Lanes of a subgroup.
+/// requires: 4 <= LANES
+/// requires: ROWS % LANES == 0
 override LANES: u32 = 8u;
 const ROWS: u32 = 32u;
 const GROUPS: u32 = ROWS / 4u;

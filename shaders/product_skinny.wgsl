@@ -5,6 +5,7 @@
 
 import package::shared::product::{load_a, load_b, params, store_c};
 
+/// Lanes of a subgroup.
 override LANES: u32 = 8u;
 @if(rows_1) const ROWS: u32 = 1u;
 @if(rows_4) const ROWS: u32 = 4u;

@@ -6,26 +6,37 @@ import package::shared::row_sum::{WORKGROUP, row_sum};
 @if(!y_bf16) import package::shared::f32::{Packed, narrow};
 @if(y_bf16) import package::shared::bf16::{Packed, narrow};
 
+/// requires: 0 < rows
+/// requires: 0 < columns4
+/// requires: 0 < chunk
 struct Params {
+    /// Rows of x and y; a tensor of heads has one row per head.
     rows: u32,
     /// Row stride in groups of four values; padding is zero and does not disturb the sums.
     columns4: u32,
     /// Number of real columns, for the mean.
     columns: u32,
+    /// Added to the mean square.
     eps: f32,
     /// Rows that one lane of `backward_weight` sums up.
     chunk: u32,
-    /// 1: `backward` adds to dx; 0: it overwrites it.
+    /// 1: `backward` adds to d_x; 0: it overwrites it.
     accumulate: u32,
 }
 
+/// Lanes that work on one row.
+/// requires: 64 % LANES == 0
 override LANES: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 
+/// [rows, columns4]: the input.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+/// [columns4]: what normalized values are multiplied by.
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
+/// [rows, columns4]: the output.
 @group(0) @binding(3) var<storage, read_write> y: array<Packed>;
+/// [rows]: rstd of each row, kept for the backward pass.
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -54,12 +65,17 @@ fn forward(
     }
 }
 
-// With g = dy * weight and n = x * rstd:  dx (+)= rstd * (g - n * mean(g * n)).
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+// With g = d_y * weight and n = x * rstd:  d_x (+)= rstd * (g - n * mean(g * n)).
+/// [rows, columns4]: gradient of the output.
+@group(0) @binding(1) var<storage, read> d_y: array<vec4<f32>>;
+/// [rows, columns4]: the input of the forward pass.
 @group(0) @binding(2) var<storage, read> x_saved: array<vec4<f32>>;
+/// [columns4]: what normalized values were multiplied by.
 @group(0) @binding(3) var<storage, read> weight_saved: array<vec4<f32>>;
+/// [rows]: rstd of each row.
 @group(0) @binding(4) var<storage, read> rstd_saved: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;
+/// [rows, columns4]: gradient of the input.
+@group(0) @binding(5) var<storage, read_write> d_x: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn backward(
@@ -74,23 +90,23 @@ fn backward(
     let scale = rstd_saved[source];
     var projection = 0.0;
     for (var i = lane; i < params.columns4; i += LANES) {
-        projection += dot(dy[base + i] * weight_saved[i], x_saved[base + i]);
+        projection += dot(d_y[base + i] * weight_saved[i], x_saved[base + i]);
     }
     let mean = row_sum(LANES, lane, local, projection) * scale / f32(params.columns);
     if (row < params.rows) {
         for (var i = lane; i < params.columns4; i += LANES) {
-            var value = scale * (dy[base + i] * weight_saved[i] - x_saved[base + i] * scale * mean);
+            var value = scale * (d_y[base + i] * weight_saved[i] - x_saved[base + i] * scale * mean);
             if (params.accumulate == 1u) {
-                value += dx[base + i];
+                value += d_x[base + i];
             }
-            dx[base + i] = value;
+            d_x[base + i] = value;
         }
     }
 }
 
-// dweight = sum over rows of dy * x * rstd, first in chunks of rows so that there is work for many lanes; the
+// d_weight = sum over rows of d_y * x * rstd, first in chunks of rows so that there is work for many lanes; the
 // `column_sum` kernel adds the chunks up in a fixed order.
-@group(0) @binding(4) var<storage, read> rstd_rows: array<f32>;
+/// [div_ceil(rows, chunk), columns4]: gradient of the weight by each chunk of rows.
 @group(0) @binding(3) var<storage, read_write> chunks: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -101,14 +117,15 @@ fn backward_weight(
 ) {
     let index = linear(workgroup, workgroups) * WORKGROUP + local;
     let column = index % params.columns4;
-    let first = index / params.columns4 * params.chunk;
-    if (first >= params.rows) {
+    let run = index / params.columns4;
+    if (run >= (params.rows + params.chunk - 1u) / params.chunk) {
         return;
     }
+    let first = run * params.chunk;
     var sum = vec4<f32>(0.0);
     for (var row = first; row < min(first + params.chunk, params.rows); row++) {
         let at = row * params.columns4 + column;
-        sum += dy[at] * x_saved[at] * rstd_rows[row];
+        sum += d_y[at] * x_saved[at] * rstd_saved[row];
     }
     chunks[index] = sum;
 }

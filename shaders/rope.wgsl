@@ -6,8 +6,12 @@ import package::shared::grid::linear;
 @if(!x_bf16) import package::shared::f32::{Packed, narrow, widen};
 @if(x_bf16) import package::shared::bf16::{Packed, narrow, widen};
 
+/// requires: 0 < positions
+/// requires: 0 < half4
 struct Params {
+    /// Tokens of the packed batch.
     tokens: u32,
+    /// Heads of x.
     heads: u32,
     /// Half a head in groups of four values.
     half4: u32,
@@ -20,10 +24,11 @@ struct Params {
 const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-/// A row is a position: cosines, then sines.
+/// [positions, 2 * half4]: the cosines of each position, then its sines.
 @group(0) @binding(1) var<storage, read> table: array<vec4<f32>>;
-/// First token and end of each token's sequence.
+/// [tokens]: first token and end of the sequence of each token.
 @group(0) @binding(2) var<storage, read> spans: array<vec2<u32>>;
+/// [tokens, heads, 2 * half4]: the heads, rotated in place.
 @group(0) @binding(3) var<storage, read_write> x: array<Packed>;
 
 @compute @workgroup_size(WORKGROUP)

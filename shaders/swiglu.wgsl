@@ -14,8 +14,11 @@ const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 
+/// [count]: the gate.
 @group(0) @binding(1) var<storage, read> gate: array<Packed>;
+/// [count]: what the gate is multiplied with.
 @group(0) @binding(2) var<storage, read> up: array<Packed>;
+/// [count]: the output.
 @group(0) @binding(3) var<storage, read_write> y: array<Packed>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -31,9 +34,12 @@ fn forward(
     }
 }
 
-@group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> dgate: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> dup: array<vec4<f32>>;
+/// [count]: gradient of the output.
+@group(0) @binding(3) var<storage, read> d_y: array<vec4<f32>>;
+/// [count]: gradient of the gate.
+@group(0) @binding(4) var<storage, read_write> d_gate: array<vec4<f32>>;
+/// [count]: gradient of what the gate is multiplied with.
+@group(0) @binding(5) var<storage, read_write> d_up: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn backward(
@@ -44,9 +50,9 @@ fn backward(
     let index = linear(workgroup, workgroups) * WORKGROUP + local;
     if (index < params.count) {
         let x = widen(gate[index]);
-        let cotangent = dy[index];
+        let cotangent = d_y[index];
         let s = sigmoid(x);
-        dgate[index] = cotangent * widen(up[index]) * s * (1.0 + x * sigmoid(-x));
-        dup[index] = cotangent * x * s;
+        d_gate[index] = cotangent * widen(up[index]) * s * (1.0 + x * sigmoid(-x));
+        d_up[index] = cotangent * x * s;
     }
 }

@@ -14,14 +14,29 @@
 @if(c_f32) import package::shared::f32::{Packed as C, widen as widen_c, narrow as narrow_c};
 @if(c_bf16) import package::shared::bf16::{Packed as C, widen as widen_c, narrow as narrow_c};
 
+/// requires: 0 < m
+/// requires: 0 < n4
+/// requires: c_offset4 + n4 <= c_stride4
+/// @if(!tn) requires: k % 4 == 0
+/// @if(!tn) requires: a_offset4 + k / 4 <= a_stride4
+/// @if(!nn && !tn) requires: k / 4 <= b_stride4
+/// @if(nn || tn) requires: n4 <= b_stride4
+/// @if(tn) requires: m % 4 == 0
+/// @if(tn) requires: a_offset4 + m / 4 <= a_stride4
 struct Params {
+    /// Rows of C.
     m: u32,
+    /// Columns of C that this dispatch computes, in groups of four.
     n4: u32,
+    /// Values that each value of C sums over.
     k: u32,
+    /// Row stride of A.
     a_stride4: u32,
-    /// First column group of A: where the rows of a shard of B start.
+    /// First column group of A: where the rows of a shard of B, or of C in tn, start.
     a_offset4: u32,
+    /// Row stride of B.
     b_stride4: u32,
+    /// Row stride of C.
     c_stride4: u32,
     /// First column group of C: where the rows of a shard of B end up.
     c_offset4: u32,
@@ -32,11 +47,19 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+/// @if(!tn) [m, a_stride4]: left operand.
+/// @if(tn) [k, a_stride4]: left operand, one row per token.
 @group(0) @binding(1) var<storage, read> a: array<A>;
+/// @if(!nn && !tn) [4 * n4, stride(b_stride4)]: right operand, one row per column of C.
+/// @if(nn || tn) [k, stride(b_stride4)]: right operand.
 @group(0) @binding(2) var<storage, read> b: array<B>;
+/// [m, c_stride4]: the result.
 @group(0) @binding(3) var<storage, read_write> c: array<C>;
+/// [c_offset4 + n4]: added to every row of the result.
 @if(bias) @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
+/// [m, c_stride4]: added to the result.
 @if(residual && !bias) @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
+/// [m, c_stride4]: added to the result.
 @if(residual && bias) @group(0) @binding(5) var<storage, read> residual: array<vec4<f32>>;
 
 fn load_a(row: u32, column4: u32) -> vec4<f32> {
