@@ -3,7 +3,7 @@
 // all of them share is loaded once.
 
 import package::shared::f32::{Packed, narrow, widen};
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, workgroup_of};
 import package::shared::step::{Clip, Step};
 @if(copy_bf16) import package::shared::bf16::{Packed as Copy, narrow as narrow_copy};
 @if(copy_f16) import package::shared::f16::{Packed as Copy, narrow as narrow_copy};
@@ -19,7 +19,6 @@ struct Params {
     decays: f32,
 }
 
-const WORKGROUP: u32 = 64u;
 /// Groups of four values a lane updates.
 const RUN: u32 = 4u;
 
@@ -39,18 +38,16 @@ const RUN: u32 = 4u;
 /// [copy_first + groups]: copy of the weight in low precision.
 @if(copy_bf16 || copy_f16) @group(0) @binding(7) var<storage, read_write> low: array<Copy>;
 
+/// Updates weight, moments and copy.
+/// One invocation per RUN groups of four values: grid(div_ceil(groups, RUN * WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn update(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
+fn update(invocation: Invocation) {
     if (clip.finite == 0.0) {
         return;
     }
     let coefficient = clip.coefficient;
     let step = step_in;
-    let first = linear(workgroup, workgroups) * WORKGROUP * RUN + local;
+    let first = workgroup_of(invocation) * WORKGROUP * RUN + invocation.local;
     for (var i = 0u; i < RUN; i++) {
         let group = first + i * WORKGROUP;
         if (group >= params.groups) {

@@ -1,13 +1,11 @@
 // y += x.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 
 struct Params {
     /// Groups of four values.
     count: u32,
 }
-
-const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 /// [count]: what is added.
@@ -15,13 +13,10 @@ const WORKGROUP: u32 = 64u;
 /// [count]: the sum.
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 
+/// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn main(invocation: Invocation) {
+    let index = linear(invocation);
     if (index < params.count) {
         y[index] += x[index];
     }

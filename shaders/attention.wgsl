@@ -7,6 +7,7 @@
 // over blocks of the other side. The lanes of a workgroup own neighbouring rows, so they share each block: through
 // shuffles where the workgroup is one subgroup (`subgroup`), through workgroup memory elsewhere.
 
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 @if(!x_bf16) import package::shared::f32::{Packed, widen, narrow};
 @if(x_bf16) import package::shared::bf16::{Packed, widen, narrow};
 
@@ -203,6 +204,8 @@ fn query_range(first: u32) -> vec2<u32> {
     return vec2<u32>(begin, min(to, params.tokens));
 }
 
+/// o = softmax(q k^T * scale) v, and the log-sum-exp of every row of scores.
+/// One workgroup per LANES queries (x) and query head (y).
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = workgroup.x * LANES;
@@ -268,9 +271,11 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
 /// [tokens, heads]: receives dot(d_o, o) as .y.
 @group(0) @binding(3) var<storage, read_write> stats_rows: array<vec2<f32>>;
 
-@compute @workgroup_size(64)
-fn backward_dot(@builtin(global_invocation_id) global: vec3<u32>, @builtin(num_workgroups) workgroups: vec3<u32>) {
-    let row = global.y * workgroups.x * 64u + global.x;
+/// dot(d_o, o) of every (token, head).
+/// One invocation per (token, head): grid(div_ceil(tokens * heads, WORKGROUP)).
+@compute @workgroup_size(WORKGROUP)
+fn backward_dot(invocation: Invocation) {
+    let row = linear(invocation);
     if (row >= params.tokens * params.heads) {
         return;
     }
@@ -281,7 +286,8 @@ fn backward_dot(@builtin(global_invocation_id) global: vec3<u32>, @builtin(num_w
     stats_rows[row].y = sum;
 }
 
-// With p = exp(score - lse), d_p = dot(d_o, v) and d_s = p * (d_p - dot(d_o, o)) * scale:  d_q = sum of d_s * k.
+/// With p = exp(score - lse), d_p = dot(d_o, v) and d_s = p * (d_p - dot(d_o, o)) * scale:  d_q = sum of d_s * k.
+/// One workgroup per LANES queries (x) and query head (y).
 @compute @workgroup_size(LANES)
 fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = workgroup.x * LANES;
@@ -335,7 +341,8 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
 /// [tokens, key_value_heads, HEAD4]: gradient of the values.
 @group(0) @binding(8) var<storage, read_write> d_v: array<vec4<f32>>;
 
-// d_v = sum of p * d_o and d_k = sum of d_s * q, over all queries of all heads that share the key/value head.
+/// d_v = sum of p * d_o and d_k = sum of d_s * q, over all queries of all heads that share the key/value head.
+/// One workgroup per LANES keys (x) and key/value head (y).
 @compute @workgroup_size(LANES)
 fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = workgroup.x * LANES;

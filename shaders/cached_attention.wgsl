@@ -8,7 +8,7 @@
 // other tokens there are. Lanes meet through shuffles where the workgroup is one subgroup, through workgroup memory
 // elsewhere.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 @if(!cache_f16) import package::shared::f32::{Packed, narrow, widen};
 @if(cache_f16) import package::shared::f16::{Packed, narrow, widen};
 
@@ -37,7 +37,7 @@ struct Params {
 const PAGE: u32 = 16u;
 /// Lanes that share the keys of a token.
 /// @if(subgroup) requires: HEAD4 <= LANES * MAX_HEAD4 / 4
-/// @if(!subgroup) requires: LANES == WORKGROUP
+/// @if(!subgroup) requires: LANES == 64
 override LANES: u32 = 8u;
 /// Groups of four values in a head.
 /// requires: 0 < HEAD4
@@ -47,7 +47,6 @@ override HEAD4: u32 = 8u;
 @if(head_32) const MAX_HEAD4: u32 = 8u;
 @if(head_64) const MAX_HEAD4: u32 = 16u;
 @if(!head_32 && !head_64) const MAX_HEAD4: u32 = 32u;
-const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 
@@ -62,13 +61,11 @@ const WORKGROUP: u32 = 64u;
 /// [rows, key_value_heads, HEAD4]: values in pages.
 @group(0) @binding(5) var<storage, read_write> value_cache: array<Packed>;
 
+/// Copies the keys and values of the new tokens to their rows of the cache.
+/// One invocation per group of four values: grid(div_ceil(tokens * key_value_heads * HEAD4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn write(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn write(invocation: Invocation) {
+    let index = linear(invocation);
     let columns4 = params.key_value_heads * HEAD4;
     let token = index / columns4;
     if (token >= params.tokens) {
@@ -111,6 +108,8 @@ fn outer(column: vec4<f32>, weights: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(column * weights.x, column * weights.y, column * weights.z, column * weights.w);
 }
 
+/// o = softmax(q k^T * scale) v over the keys that each token sees.
+/// One workgroup per token (x) and up to four query heads of a key/value head (y).
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let token = workgroup.x;

@@ -1,6 +1,6 @@
 // The same values in another storage type, rounded to nearest.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 @if(x_f32) import package::shared::f32::{Packed as X, widen};
 @if(x_bf16) import package::shared::bf16::{Packed as X, widen};
 @if(x_f16) import package::shared::f16::{Packed as X, widen};
@@ -17,21 +17,16 @@ struct Params {
     y_first: u32,
 }
 
-const WORKGROUP: u32 = 64u;
-
 @group(0) @binding(0) var<uniform> params: Params;
 /// [x_first + count]: the values.
 @group(0) @binding(1) var<storage, read> x: array<X>;
 /// [y_first + count]: the same in another storage type.
 @group(0) @binding(2) var<storage, read_write> y: array<Y>;
 
+/// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn main(invocation: Invocation) {
+    let index = linear(invocation);
     if (index < params.count) {
         y[params.y_first + index] = narrow(widen(x[params.x_first + index]));
     }

@@ -1,7 +1,7 @@
 // y += the sum of x over its rows, in row order: gradients of biases and of norm weights.
 // `chunks` first sums runs of rows, so that there is work for many lanes; `total` adds the runs up.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 
 /// requires: 0 < columns4
 struct Params {
@@ -13,21 +13,17 @@ struct Params {
     chunk: u32,
 }
 
-const WORKGROUP: u32 = 64u;
-
 @group(0) @binding(0) var<uniform> params: Params;
 /// [rows, columns4]: what is summed: in `total`, the sums of runs.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 /// [div_ceil(rows, chunk), columns4]: the sum of each run of rows.
 @group(0) @binding(2) var<storage, read_write> runs: array<vec4<f32>>;
 
+/// Sums runs of `chunk` rows.
+/// One invocation per run and group of four columns: grid(div_ceil(div_ceil(rows, chunk) * columns4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn chunks(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn chunks(invocation: Invocation) {
+    let index = linear(invocation);
     let column = index % params.columns4;
     let run = index / params.columns4;
     if (run >= (params.rows + params.chunk - 1u) / params.chunk) {
@@ -44,14 +40,17 @@ fn chunks(
 /// [columns4]: the total, added to.
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 
+/// y += the sum of all rows.
+/// One invocation per group of four columns: grid(div_ceil(columns4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn total(@builtin(global_invocation_id) global: vec3<u32>) {
-    if (global.x >= params.columns4) {
+fn total(invocation: Invocation) {
+    let column = linear(invocation);
+    if (column >= params.columns4) {
         return;
     }
     var sum = vec4<f32>(0.0);
     for (var row = 0u; row < params.rows; row++) {
-        sum += x[row * params.columns4 + global.x];
+        sum += x[row * params.columns4 + column];
     }
-    y[global.x] += sum;
+    y[column] += sum;
 }

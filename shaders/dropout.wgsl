@@ -1,6 +1,6 @@
 // Dropout whose mask is a hash of key, layer and place, so that forward and backward draw the same without storing it.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 @if(!x_bf16) import package::shared::f32::{Packed, widen};
 @if(x_bf16) import package::shared::bf16::{Packed, widen};
 
@@ -14,8 +14,6 @@ struct Params {
     /// What is kept is multiplied by this: 1 / (1 - probability).
     scale: f32,
 }
-
-const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 /// [2]: the key, which the host draws for every micro-batch.
@@ -40,13 +38,11 @@ fn mask(index: u32) -> vec4<f32> {
 /// [count]: the output.
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
+/// y = x * mask.
+/// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn forward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn forward(invocation: Invocation) {
+    let index = linear(invocation);
     if (index < params.count) {
         y[index] = widen(x[index]) * mask(index);
     }
@@ -57,13 +53,11 @@ fn forward(
 /// [count]: gradient of the input, added to.
 @group(0) @binding(3) var<storage, read_write> d_x: array<vec4<f32>>;
 
+/// d_x += d_y * mask.
+/// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn backward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn backward(invocation: Invocation) {
+    let index = linear(invocation);
     if (index < params.count) {
         d_x[index] += d_y[index] * mask(index);
     }

@@ -1,7 +1,7 @@
 // Rows of a table by token id, and the sum of their gradients back into the table. The table may be sharded by rows:
 // a dispatch sees one shard and leaves the ids of other shards to theirs.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 @if(!w_bf16 && !w_f16 && !w_q8) import package::shared::f32::{Packed, widen};
 @if(w_bf16) import package::shared::bf16::{Packed, widen};
 @if(w_f16) import package::shared::f16::{Packed, widen};
@@ -21,8 +21,6 @@ struct Params {
     groups: u32,
 }
 
-const WORKGROUP: u32 = 64u;
-
 @group(0) @binding(0) var<uniform> params: Params;
 
 /// [tokens]: the id of each token.
@@ -32,13 +30,11 @@ const WORKGROUP: u32 = 64u;
 /// [tokens, columns4]: the row of each token whose id the shard has.
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
+/// y = table[ids].
+/// One invocation per group of four values of y: grid(div_ceil(tokens * columns4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn forward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn forward(invocation: Invocation) {
+    let index = linear(invocation);
     let token = index / params.columns4;
     if (token >= params.tokens) {
         return;
@@ -70,13 +66,11 @@ fn forward(
 /// [shard_rows, columns4]: gradient of the shard, added to.
 @group(0) @binding(5) var<storage, read_write> d_table: array<vec4<f32>>;
 
+/// d_table[unique[g]] += sum of d_y over the tokens of group g, in their order.
+/// One invocation per group of tokens and of four columns: grid(div_ceil(groups * columns4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn backward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn backward(invocation: Invocation) {
+    let index = linear(invocation);
     let group = index / params.columns4;
     if (group >= params.groups) {
         return;

@@ -1,6 +1,6 @@
 // Rows of a matrix by number, and the sum of their gradients back into it. A row may be taken more than once.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 
 /// requires: 0 < rows
 /// requires: 0 < columns4
@@ -13,8 +13,6 @@ struct Params {
     columns4: u32,
 }
 
-const WORKGROUP: u32 = 64u;
-
 @group(0) @binding(0) var<uniform> params: Params;
 
 /// [taken]: the row of the matrix that is taken to each place.
@@ -24,13 +22,11 @@ const WORKGROUP: u32 = 64u;
 /// [taken, columns4]: the rows taken.
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
+/// y = x[sources].
+/// One invocation per group of four values of y: grid(div_ceil(taken * columns4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn forward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn forward(invocation: Invocation) {
+    let index = linear(invocation);
     let place = index / params.columns4;
     if (place < params.taken) {
         let row = min(sources[place], params.rows - 1u);
@@ -48,13 +44,11 @@ fn forward(
 /// [rows, columns4]: gradient of the matrix.
 @group(0) @binding(4) var<storage, read_write> d_x: array<vec4<f32>>;
 
+/// d_x[row] = sum of d_y over the places that the row was taken to, in order.
+/// One invocation per group of four values of d_x: grid(div_ceil(rows * columns4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn backward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn backward(invocation: Invocation) {
+    let index = linear(invocation);
     let row = index / params.columns4;
     if (row >= params.rows) {
         return;

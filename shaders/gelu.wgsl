@@ -1,7 +1,7 @@
 // GELU (Hendrycks & Gimpel 2016, arXiv 1606.08415): x * Phi(x) with the normal distribution function, or its
 // approximation by a hyperbolic tangent.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 import package::shared::logistic::sigmoid;
 @if(!x_bf16) import package::shared::f32::{Packed, narrow, widen};
 @if(x_bf16) import package::shared::bf16::{Packed, narrow, widen};
@@ -10,8 +10,6 @@ struct Params {
     /// Groups of four values.
     count: u32,
 }
-
-const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 
@@ -63,13 +61,11 @@ fn slope(x: vec4<f32>) -> vec4<f32> {
 /// [count]: the output.
 @group(0) @binding(2) var<storage, read_write> y: array<Packed>;
 
+/// y = gelu(x).
+/// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn forward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn forward(invocation: Invocation) {
+    let index = linear(invocation);
     if (index < params.count) {
         y[index] = narrow(gelu(widen(x[index])));
     }
@@ -80,13 +76,11 @@ fn forward(
 /// [count]: gradient of the input.
 @group(0) @binding(3) var<storage, read_write> d_x: array<vec4<f32>>;
 
+/// d_x = d_y * gelu'(x).
+/// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn backward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn backward(invocation: Invocation) {
+    let index = linear(invocation);
     if (index < params.count) {
         d_x[index] = d_y[index] * slope(widen(x[index]));
     }

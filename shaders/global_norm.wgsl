@@ -3,7 +3,7 @@
 // so f32 is enough.
 
 import package::shared::f32::{Packed, widen};
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, row_of, workgroup_of};
 import package::shared::step::{Clip, Step};
 
 struct Params {
@@ -16,9 +16,8 @@ struct Params {
 }
 
 /// Lanes that share a sum: 1 on software adapters for `slots`, the whole workgroup otherwise.
-/// requires: WORKGROUP % LANES == 0
+/// requires: 64 % LANES == 0
 override LANES: u32 = 64u;
-const WORKGROUP: u32 = 64u;
 /// Groups of four values in a slot.
 const RUN: u32 = 2048u;
 
@@ -47,21 +46,19 @@ fn lanes_sum(lane: u32, local: u32, value: f32) -> f32 {
 /// [first_slot + div_ceil(groups, RUN)]: the slots of all gradients.
 @group(0) @binding(2) var<storage, read_write> slots_out: array<f32>;
 
+/// Sums the squares of runs of a gradient.
+/// LANES invocations per slot: grid(div_ceil(div_ceil(groups, RUN), WORKGROUP / LANES)).
 @compute @workgroup_size(WORKGROUP)
-fn slots(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let lane = local % LANES;
-    let slot = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+fn slots(invocation: Invocation) {
+    let lane = invocation.local % LANES;
+    let slot = row_of(invocation, LANES);
     let first = slot * RUN;
     var squares = vec4<f32>(0.0);
     for (var i = first + lane; i < min(first + RUN, params.groups); i += LANES) {
         let value = widen(gradient[i]);
         squares += value * value;
     }
-    let sum = lanes_sum(lane, local, dot(squares, vec4<f32>(1.0)));
+    let sum = lanes_sum(lane, invocation.local, dot(squares, vec4<f32>(1.0)));
     if (lane == 0u && slot < (params.groups + RUN - 1u) / RUN) {
         slots_out[params.first_slot + slot] = sum;
     }
@@ -74,22 +71,20 @@ fn slots(
 /// [tensors]: the sum of the squares of each tensor.
 @group(0) @binding(3) var<storage, read_write> squares_out: array<f32>;
 
+/// Adds the slots of each tensor.
+/// One workgroup per tensor: grid(tensors).
 @compute @workgroup_size(WORKGROUP)
-fn tensors(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let tensor = linear(workgroup, workgroups);
+fn tensors(invocation: Invocation) {
+    let tensor = workgroup_of(invocation);
     // Workgroups past the last tensor follow the first one and write nothing.
     let source = select(0u, tensor, tensor < params.tensors);
     var partial_sum = 0.0;
     let end = min(first_slots[source + 1u], arrayLength(&slots_in));
-    for (var i = first_slots[source] + local; i < end; i += WORKGROUP) {
+    for (var i = first_slots[source] + invocation.local; i < end; i += WORKGROUP) {
         partial_sum += slots_in[i];
     }
-    let sum = lanes_sum(local, local, partial_sum);
-    if (local == 0u && tensor < params.tensors) {
+    let sum = lanes_sum(invocation.local, invocation.local, partial_sum);
+    if (invocation.local == 0u && tensor < params.tensors) {
         squares_out[tensor] = sum;
     }
 }
@@ -101,6 +96,8 @@ fn tensors(
 /// [1]: the norm, and what follows from it.
 @group(0) @binding(3) var<storage, read_write> clip: Clip;
 
+/// Adds the tensors and decides how much to clip.
+/// A single workgroup.
 @compute @workgroup_size(WORKGROUP)
 fn finish(@builtin(local_invocation_index) local: u32) {
     var partial_sum = 0.0;

@@ -1,7 +1,7 @@
 // Rows of unit length, y = x / max(|x|, 1e-12). LANES lanes work on one row: 1 on software adapters, more on GPUs.
 
-import package::shared::grid::linear;
-import package::shared::row_sum::{WORKGROUP, row_sum};
+import package::shared::grid::{Invocation, WORKGROUP, row_of};
+import package::shared::row_sum::row_sum;
 
 /// requires: 0 < rows
 struct Params {
@@ -23,14 +23,11 @@ const SHORTEST: f32 = 1e-12;
 /// [rows, columns4]: the output.
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 
+/// LANES invocations per row: grid(div_ceil(rows, WORKGROUP / LANES)).
 @compute @workgroup_size(WORKGROUP)
-fn forward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let lane = local % LANES;
-    let row = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+fn forward(invocation: Invocation) {
+    let lane = invocation.local % LANES;
+    let row = row_of(invocation, LANES);
     // Lanes past the last row follow the first one to every barrier and write nothing.
     let base = select(0u, row, row < params.rows) * params.columns4;
     var squares = 0.0;
@@ -38,7 +35,7 @@ fn forward(
         let value = x[base + i];
         squares += dot(value, value);
     }
-    let length = max(sqrt(row_sum(LANES, lane, local, squares)), SHORTEST);
+    let length = max(sqrt(row_sum(LANES, lane, invocation.local, squares)), SHORTEST);
     if (row < params.rows) {
         for (var i = lane; i < params.columns4; i += LANES) {
             y[base + i] = x[base + i] / length;

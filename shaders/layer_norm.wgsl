@@ -1,8 +1,8 @@
 // LayerNorm, y = (x - mean) * rstd * weight + bias with rstd = 1 / sqrt(variance + eps) (Ba et al. 2016, arXiv
 // 1607.06450). LANES lanes work on one row: 1 on software adapters, more on GPUs.
 
-import package::shared::grid::linear;
-import package::shared::row_sum::{WORKGROUP, row_sum};
+import package::shared::grid::{Invocation, WORKGROUP, linear, row_of};
+import package::shared::row_sum::row_sum;
 @if(!y_bf16) import package::shared::f32::{Packed, narrow};
 @if(y_bf16) import package::shared::bf16::{Packed, narrow};
 
@@ -46,28 +46,26 @@ fn masked(value: vec4<f32>, column4: u32) -> vec4<f32> {
 /// [rows]: mean and rstd of each row, kept for the backward pass.
 @group(0) @binding(5) var<storage, read_write> statistics: array<vec2<f32>>;
 
+/// y = (x - mean) * rstd * weight + bias.
+/// LANES invocations per row: grid(div_ceil(rows, WORKGROUP / LANES)).
 @compute @workgroup_size(WORKGROUP)
-fn forward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let lane = local % LANES;
-    let row = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+fn forward(invocation: Invocation) {
+    let lane = invocation.local % LANES;
+    let row = row_of(invocation, LANES);
     // Lanes past the last row follow the first one to every barrier and write nothing.
     let base = select(0u, row, row < params.rows) * params.columns4;
     var sum = 0.0;
     for (var i = lane; i < params.columns4; i += LANES) {
         sum += dot(x[base + i], vec4<f32>(1.0));
     }
-    let mean = row_sum(LANES, lane, local, sum) / f32(params.columns);
+    let mean = row_sum(LANES, lane, invocation.local, sum) / f32(params.columns);
     // A second pass over the row, because a mean of squares less the square of the mean cancels.
     var squares = 0.0;
     for (var i = lane; i < params.columns4; i += LANES) {
         let centred = masked(x[base + i] - mean, i);
         squares += dot(centred, centred);
     }
-    let rstd = inverseSqrt(row_sum(LANES, lane, local, squares) / f32(params.columns) + params.eps);
+    let rstd = inverseSqrt(row_sum(LANES, lane, invocation.local, squares) / f32(params.columns) + params.eps);
     if (row < params.rows) {
         for (var i = lane; i < params.columns4; i += LANES) {
             y[base + i] = narrow((x[base + i] - mean) * rstd * weight[i] + bias[i]);
@@ -78,7 +76,6 @@ fn forward(
     }
 }
 
-// With g = d_y * weight and n = (x - mean) * rstd:  d_x += rstd * (g - mean(g) - n * mean(g * n)).
 /// [rows, columns4]: gradient of the output.
 @group(0) @binding(1) var<storage, read> d_y: array<vec4<f32>>;
 /// [rows, columns4]: the input of the forward pass.
@@ -90,14 +87,12 @@ fn forward(
 /// [rows, columns4]: gradient of the input, added to.
 @group(0) @binding(5) var<storage, read_write> d_x: array<vec4<f32>>;
 
+/// With g = d_y * weight and n = (x - mean) * rstd:  d_x += rstd * (g - mean(g) - n * mean(g * n)).
+/// LANES invocations per row: grid(div_ceil(rows, WORKGROUP / LANES)).
 @compute @workgroup_size(WORKGROUP)
-fn backward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let lane = local % LANES;
-    let row = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+fn backward(invocation: Invocation) {
+    let lane = invocation.local % LANES;
+    let row = row_of(invocation, LANES);
     let source = select(0u, row, row < params.rows);
     let base = source * params.columns4;
     let mean = statistics_saved[source].x;
@@ -109,8 +104,8 @@ fn backward(
         sum += dot(g, vec4<f32>(1.0));
         projection += dot(g, x_saved[base + i] - mean);
     }
-    let mean_g = row_sum(LANES, lane, local, sum) / f32(params.columns);
-    let mean_gn = row_sum(LANES, lane, local, projection) * rstd / f32(params.columns);
+    let mean_g = row_sum(LANES, lane, invocation.local, sum) / f32(params.columns);
+    let mean_gn = row_sum(LANES, lane, invocation.local, projection) * rstd / f32(params.columns);
     if (row < params.rows) {
         for (var i = lane; i < params.columns4; i += LANES) {
             let n = (x_saved[base + i] - mean) * rstd;
@@ -119,18 +114,15 @@ fn backward(
     }
 }
 
-// d_weight = sum over rows of d_y * n, first in chunks of rows so that there is work for many lanes; the `column_sum`
-// kernel adds the chunks up in a fixed order.
 /// [div_ceil(rows, chunk), columns4]: gradient of the weight by each chunk of rows.
 @group(0) @binding(4) var<storage, read_write> chunks: array<vec4<f32>>;
 
+/// d_weight = sum over rows of d_y * n, first in chunks of rows so that there is work for many lanes; the `column_sum`
+/// kernel adds the chunks up in a fixed order.
+/// One invocation per chunk and group of four columns: grid(div_ceil(div_ceil(rows, chunk) * columns4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn backward_weight(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn backward_weight(invocation: Invocation) {
+    let index = linear(invocation);
     let column = index % params.columns4;
     let run = index / params.columns4;
     if (run >= (params.rows + params.chunk - 1u) / params.chunk) {

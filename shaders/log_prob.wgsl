@@ -3,9 +3,9 @@
 // them is a running maximum and two sums relative to it, as in an online softmax (Milakov & Gimelshein 2018,
 // arXiv 1805.02867). LANES lanes work on one row: 1 on software adapters, where lanes have no cheap way to meet.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear, row_of};
 import package::shared::row_max::row_max;
-import package::shared::row_sum::{WORKGROUP, row_sum};
+import package::shared::row_sum::row_sum;
 
 /// requires: columns <= 4 * columns4
 struct Params {
@@ -51,14 +51,12 @@ fn moved(sums: vec2<f32>, by: f32) -> vec2<f32> {
     return exp(by) * vec2<f32>(sums.x, sums.y + by * sums.x);
 }
 
+/// Takes a chunk of logits into what is kept of each row.
+/// LANES invocations per row: grid(div_ceil(rows, WORKGROUP / LANES)).
 @compute @workgroup_size(WORKGROUP)
-fn forward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let lane = local % LANES;
-    let row = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+fn forward(invocation: Invocation) {
+    let lane = invocation.local % LANES;
+    let row = row_of(invocation, LANES);
     // Lanes past the last row follow the first one to every barrier and write nothing.
     let source = select(0u, row, row < params.rows);
     var before = vec4<f32>(LOWEST, 0.0, 0.0, 0.0);
@@ -78,10 +76,10 @@ fn forward(
         let weight = exp(distance);
         sums += vec2<f32>(dot(weight, vec4<f32>(1.0)), dot(weight, distance));
     }
-    let all = row_max(LANES, lane, local, largest);
+    let all = row_max(LANES, lane, invocation.local, largest);
     sums = moved(sums, largest - all);
-    let plain = row_sum(LANES, lane, local, sums.x);
-    let weighted = row_sum(LANES, lane, local, sums.y);
+    let plain = row_sum(LANES, lane, invocation.local, sums.x);
+    let weighted = row_sum(LANES, lane, invocation.local, sums.y);
     if (row < params.rows && lane == 0u) {
         var chosen = before.w;
         // Tokens before the chunk wrap around and so lie past its end too.
@@ -100,14 +98,12 @@ fn forward(
 /// [sequences]: the sum of the log-probabilities of each sequence, and that of its entropies.
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2<f32>>;
 
+/// Adds up log-probabilities and entropies over the rows of each sequence.
+/// LANES invocations per sequence: grid(div_ceil(sequences, WORKGROUP / LANES)).
 @compute @workgroup_size(WORKGROUP)
-fn sequences(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let lane = local % LANES;
-    let sequence = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+fn sequences(invocation: Invocation) {
+    let lane = invocation.local % LANES;
+    let sequence = row_of(invocation, LANES);
     let source = select(0u, sequence, sequence < params.sequences);
     var sum = vec2<f32>(0.0);
     for (var row = offsets[source] + lane; row < min(offsets[source + 1u], params.rows); row += LANES) {
@@ -115,8 +111,8 @@ fn sequences(
         let log_sum = log(kept.y);
         sum += vec2<f32>(kept.w - kept.x - log_sum, log_sum - kept.z / kept.y);
     }
-    let log_prob = row_sum(LANES, lane, local, sum.x);
-    let entropy = row_sum(LANES, lane, local, sum.y);
+    let log_prob = row_sum(LANES, lane, invocation.local, sum.x);
+    let entropy = row_sum(LANES, lane, invocation.local, sum.y);
     if (sequence < params.sequences && lane == 0u) {
         sums[sequence] = vec2<f32>(log_prob, entropy);
     }
@@ -127,14 +123,11 @@ fn sequences(
 /// [rows, max(columns4, 1)]: the chunk of logits, which become their gradient.
 @group(0) @binding(4) var<storage, read_write> d_logits: array<vec4<f32>>;
 
-// In place: logits become coefficient * ([column is the token] - softmax) * scale.
+/// In place: logits become coefficient * ([column is the token] - softmax) * scale.
+/// One invocation per group of four logits: grid(div_ceil(rows * columns4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn backward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn backward(invocation: Invocation) {
+    let index = linear(invocation);
     let row = index / params.columns4;
     if (row >= params.rows) {
         return;

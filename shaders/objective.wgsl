@@ -3,7 +3,7 @@
 // Binary cross-entropy with logits has one form for both targets: with u = z for target 0 and u = -z for target 1 it is
 // softplus(u), and its gradient is sigmoid(u) with the same sign. Nothing cancels, however sure the model is.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 import package::shared::logistic::{sigmoid, softplus};
 
 struct Params {
@@ -14,8 +14,6 @@ struct Params {
     /// Groups of four values that hold them.
     thresholds4: u32,
 }
-
-const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 /// [sequences]: the level of each sequence, or the margin of each pair in the place of its chosen one.
@@ -55,26 +53,21 @@ fn independent(row: u32, tasks: f32) {
     losses[row] = loss;
 }
 
+/// Cross-entropy of independent thresholds.
+/// One invocation per sequence: grid(div_ceil(sequences, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn ordinal(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = linear(workgroup, workgroups) * WORKGROUP + local;
+fn ordinal(invocation: Invocation) {
+    let row = linear(invocation);
     if (row < params.sequences) {
         independent(row, f32(params.thresholds));
     }
 }
 
-// Task k asks "above k?" of the rows that are above k - 1 only.
+/// Cross-entropy where task k asks "above k?" of the rows that are above k - 1 only.
+/// One invocation per sequence: grid(div_ceil(sequences, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn corn(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = linear(workgroup, workgroups) * WORKGROUP + local;
+fn corn(invocation: Invocation) {
+    let row = linear(invocation);
     if (row < params.sequences) {
         independent(row, min(f32(params.thresholds), labels[row]));
     }
@@ -90,13 +83,11 @@ fn corn(
 /// [sequences, thresholds4]: gradient of the logit of each threshold.
 @group(0) @binding(7) var<storage, read_write> d_z: array<vec4<f32>>;
 
+/// Cross-entropy of z_k = s + bias_k, with one logit s per sequence.
+/// One invocation per sequence: grid(div_ceil(sequences, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn coral(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = linear(workgroup, workgroups) * WORKGROUP + local;
+fn coral(invocation: Invocation) {
+    let row = linear(invocation);
     if (row >= params.sequences) {
         return;
     }
@@ -113,15 +104,12 @@ fn coral(
     d_scores[row] = vec4<f32>(slope, 0.0, 0.0, 0.0);
 }
 
-// Sequences are chosen, rejected, chosen, rejected, …; the label of the chosen one is the margin of the pair, and the
-// loss of the pair is written to its row.
+/// -log sigmoid(chosen - rejected - margin). Sequences are chosen, rejected, chosen, rejected, …; the label of the
+/// chosen one is the margin of the pair, and the loss of the pair is written to its row.
+/// One invocation per pair: grid(div_ceil(sequences, WORKGROUP)), of which the second half has no pair.
 @compute @workgroup_size(WORKGROUP)
-fn pairwise(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let pair = linear(workgroup, workgroups) * WORKGROUP + local;
+fn pairwise(invocation: Invocation) {
+    let pair = linear(invocation);
     let chosen = 2u * pair;
     if (chosen + 1u >= params.sequences) {
         return;
@@ -134,13 +122,11 @@ fn pairwise(
     d_scores[chosen + 1u] = vec4<f32>(slope, 0.0, 0.0, 0.0);
 }
 
+/// Squared error of the one logit against the label.
+/// One invocation per sequence: grid(div_ceil(sequences, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn regression(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = linear(workgroup, workgroups) * WORKGROUP + local;
+fn regression(invocation: Invocation) {
+    let row = linear(invocation);
     if (row >= params.sequences) {
         return;
     }

@@ -1,6 +1,6 @@
 // One row a sequence: the mean over its tokens, or its first or last token, which is the mean over a window of one.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 
 /// requires: 0 < columns4
 struct Params {
@@ -11,8 +11,6 @@ struct Params {
     /// Groups of four values in a row.
     columns4: u32,
 }
-
-const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 /// [sequences + 1]: where each sequence starts, and where the last one ends.
@@ -31,13 +29,10 @@ fn window(sequence: u32) -> vec2<u32> {
 /// [sequences, columns4]: one row per sequence.
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
+/// One invocation per group of four values of y: grid(div_ceil(sequences * columns4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn forward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn forward(invocation: Invocation) {
+    let index = linear(invocation);
     let sequence = index / params.columns4;
     if (sequence >= params.sequences) {
         return;
@@ -55,13 +50,11 @@ fn forward(
 /// [tokens, columns4]: gradient of the row of each token.
 @group(0) @binding(3) var<storage, read_write> d_x: array<vec4<f32>>;
 
+/// Spreads d_y over the tokens that were pooled; other tokens of the sequence get zeros.
+/// One invocation per group of four values of d_y: grid(div_ceil(sequences * columns4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn backward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn backward(invocation: Invocation) {
+    let index = linear(invocation);
     let sequence = index / params.columns4;
     if (sequence >= params.sequences) {
         return;

@@ -3,7 +3,7 @@
 // of their numbers of tokens. The loss of a pair is written to its place, the gradients by the two sums to those of its
 // sequences. The sources of the losses are named in `kernels::preference`.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 import package::shared::logistic::{sigmoid as sigmoids, softplus as softplusses};
 
 /// requires: 0 < pairs
@@ -19,8 +19,6 @@ struct Params {
     /// Weight of the token-mean negative log-likelihood of the chosen completion.
     sft_weight: f32,
 }
-
-const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 /// [2 * pairs + 1]: where the predicted tokens of each sequence start, and where those of the last one end.
@@ -60,10 +58,6 @@ fn logistic(u: f32) -> f32 {
     return sigmoids(vec4<f32>(u)).x;
 }
 
-fn pair_of(workgroup: vec3<u32>, workgroups: vec3<u32>, local: u32) -> u32 {
-    return linear(workgroup, workgroups) * WORKGROUP + local;
-}
-
 fn load(pair: u32) -> Pair {
     let at = 2u * min(pair, params.pairs - 1u);
     let log_probs = vec2<f32>(sums[at].x, sums[at + 1u].x);
@@ -88,25 +82,21 @@ fn of_difference(loss: f32, slope: f32, factors: vec2<f32>) -> Term {
     return Term(loss, slope * vec2<f32>(factors.x, -factors.y));
 }
 
+/// DPO: -log sigmoid(beta * delta).
+/// One invocation per pair: grid(div_ceil(pairs, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn sigmoid(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let pair = pair_of(workgroup, workgroups, local);
+fn sigmoid(invocation: Invocation) {
+    let pair = linear(invocation);
     let given = load(pair);
     let x = params.beta * (given.ratios.x - given.ratios.y);
     store(pair, given, of_difference(softplus(-x), -logistic(-x), vec2<f32>(params.beta)));
 }
 
+/// Conservative DPO: -(1 - e) * log sigmoid(beta * delta) - e * log sigmoid(-beta * delta).
+/// One invocation per pair: grid(div_ceil(pairs, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn cdpo(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let pair = pair_of(workgroup, workgroups, local);
+fn cdpo(invocation: Invocation) {
+    let pair = linear(invocation);
     let given = load(pair);
     let x = params.beta * (given.ratios.x - given.ratios.y);
     let wrong = params.label_smoothing;
@@ -115,13 +105,11 @@ fn cdpo(
     store(pair, given, of_difference(loss, slope, vec2<f32>(params.beta)));
 }
 
+/// Robust DPO: (-(1 - e) * log sigmoid(beta * delta) + e * log sigmoid(-beta * delta)) / (1 - 2e).
+/// One invocation per pair: grid(div_ceil(pairs, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn robust(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let pair = pair_of(workgroup, workgroups, local);
+fn robust(invocation: Invocation) {
+    let pair = linear(invocation);
     let given = load(pair);
     let x = params.beta * (given.ratios.x - given.ratios.y);
     let wrong = params.label_smoothing;
@@ -131,38 +119,32 @@ fn robust(
     store(pair, given, of_difference(share * loss, share * slope, vec2<f32>(params.beta)));
 }
 
+/// max(0, 1 - beta * delta).
+/// One invocation per pair: grid(div_ceil(pairs, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn hinge(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let pair = pair_of(workgroup, workgroups, local);
+fn hinge(invocation: Invocation) {
+    let pair = linear(invocation);
     let given = load(pair);
     let x = params.beta * (given.ratios.x - given.ratios.y);
     store(pair, given, of_difference(max(0.0, 1.0 - x), select(0.0, -1.0, x < 1.0), vec2<f32>(params.beta)));
 }
 
+/// IPO: the squared distance of the difference of token means from 1 / (2 * beta).
+/// One invocation per pair: grid(div_ceil(pairs, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn ipo(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let pair = pair_of(workgroup, workgroups, local);
+fn ipo(invocation: Invocation) {
+    let pair = linear(invocation);
     let given = load(pair);
     let means = given.ratios / given.lengths;
     let error = means.x - means.y - 0.5 / params.beta;
     store(pair, given, of_difference(error * error, 2.0 * error, 1.0 / given.lengths));
 }
 
+/// SimPO: -log sigmoid(beta * difference of token means - gamma), without a reference.
+/// One invocation per pair: grid(div_ceil(pairs, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn simpo(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let pair = pair_of(workgroup, workgroups, local);
+fn simpo(invocation: Invocation) {
+    let pair = linear(invocation);
     let given = load(pair);
     let means = given.log_probs / given.lengths;
     let x = params.beta * (means.x - means.y) - params.gamma;
@@ -176,13 +158,11 @@ fn complement(l: f32) -> f32 {
     return max(select(1.0 - exp(l), series, l > -0.1), 5.9604645e-8);
 }
 
+/// ORPO: -token mean of the chosen - beta * log sigmoid(log-odds of the token means), without a reference.
+/// One invocation per pair: grid(div_ceil(pairs, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn orpo(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let pair = pair_of(workgroup, workgroups, local);
+fn orpo(invocation: Invocation) {
+    let pair = linear(invocation);
     let given = load(pair);
     let means = given.log_probs / given.lengths;
     let rest = vec2<f32>(complement(means.x), complement(means.y));
@@ -192,13 +172,11 @@ fn orpo(
     store(pair, given, Term(params.beta * softplus(-odds) - means.x, gradient));
 }
 
+/// APO-zero: 1 - sigmoid(c) + sigmoid(r), with c and r the ratios of chosen and rejected times beta.
+/// One invocation per pair: grid(div_ceil(pairs, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn apo_zero(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let pair = pair_of(workgroup, workgroups, local);
+fn apo_zero(invocation: Invocation) {
+    let pair = linear(invocation);
     let given = load(pair);
     let c = params.beta * given.ratios.x;
     let r = params.beta * given.ratios.y;
@@ -206,13 +184,11 @@ fn apo_zero(
     store(pair, given, Term(logistic(-c) + logistic(r), params.beta * gradient));
 }
 
+/// NCA: -log sigmoid(c) - log sigmoid(-c) / 2 - log sigmoid(-r) / 2, with c and r as in `apo_zero`.
+/// One invocation per pair: grid(div_ceil(pairs, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn nca_pair(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let pair = pair_of(workgroup, workgroups, local);
+fn nca_pair(invocation: Invocation) {
+    let pair = linear(invocation);
     let given = load(pair);
     let c = params.beta * given.ratios.x;
     let r = params.beta * given.ratios.y;

@@ -15,6 +15,7 @@ const MAX_LOADS: u32 = 8u;
 
 // Mesa unrolls a loop, and keeps an array that it indexes in registers, when the loop counter is the index and runs
 // over the whole array. So every loop over `sums` below is written that way; other shapes were ten times slower.
+/// One workgroup per LANES groups of columns (x) and ROWS rows (y) of C.
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let first_row = workgroup.y * ROWS;

@@ -11,6 +11,7 @@ override LANES: u32 = 8u;
 @if(rows_4) const ROWS: u32 = 4u;
 @if(rows_16) const ROWS: u32 = 16u;
 
+/// One workgroup per LANES groups of columns (x) of C.
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let column4 = workgroup.x * LANES + lane;

@@ -18,6 +18,7 @@ var<workgroup> tile_a: array<vec4<f32>, TILE * STRIDE>;
 // nt: B by row; nn, tn: B by k.
 var<workgroup> tile_b: array<vec4<f32>, TILE * STRIDE>;
 
+/// One workgroup per 16 groups of columns (x) and SIDE * ROWS rows (y) of C.
 @compute @workgroup_size(SIDE, SIDE)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,

@@ -1,8 +1,8 @@
 // RMSNorm, y = x * rstd * weight with rstd = 1 / sqrt(mean(x^2) + eps) (Zhang & Sennrich 2019, arXiv 1910.07467).
 // LANES lanes work on one row: 1 on software adapters, where lanes have no cheap way to meet, more on GPUs.
 
-import package::shared::grid::linear;
-import package::shared::row_sum::{WORKGROUP, row_sum};
+import package::shared::grid::{Invocation, WORKGROUP, linear, row_of};
+import package::shared::row_sum::row_sum;
 @if(!y_bf16) import package::shared::f32::{Packed, narrow};
 @if(y_bf16) import package::shared::bf16::{Packed, narrow};
 
@@ -39,14 +39,12 @@ override LANES: u32 = 1u;
 /// [rows]: rstd of each row, kept for the backward pass.
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
 
+/// y = x * rstd * weight.
+/// LANES invocations per row: grid(div_ceil(rows, WORKGROUP / LANES)).
 @compute @workgroup_size(WORKGROUP)
-fn forward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let lane = local % LANES;
-    let row = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+fn forward(invocation: Invocation) {
+    let lane = invocation.local % LANES;
+    let row = row_of(invocation, LANES);
     // Lanes past the last row follow the first one to every barrier and write nothing.
     let base = select(0u, row, row < params.rows) * params.columns4;
     var squares = 0.0;
@@ -54,7 +52,7 @@ fn forward(
         let value = x[base + i];
         squares += dot(value, value);
     }
-    let scale = inverseSqrt(row_sum(LANES, lane, local, squares) / f32(params.columns) + params.eps);
+    let scale = inverseSqrt(row_sum(LANES, lane, invocation.local, squares) / f32(params.columns) + params.eps);
     if (row < params.rows) {
         for (var i = lane; i < params.columns4; i += LANES) {
             y[base + i] = narrow(x[base + i] * scale * weight[i]);
@@ -65,7 +63,6 @@ fn forward(
     }
 }
 
-// With g = d_y * weight and n = x * rstd:  d_x (+)= rstd * (g - n * mean(g * n)).
 /// [rows, columns4]: gradient of the output.
 @group(0) @binding(1) var<storage, read> d_y: array<vec4<f32>>;
 /// [rows, columns4]: the input of the forward pass.
@@ -77,14 +74,12 @@ fn forward(
 /// [rows, columns4]: gradient of the input.
 @group(0) @binding(5) var<storage, read_write> d_x: array<vec4<f32>>;
 
+/// With g = d_y * weight and n = x * rstd:  d_x (+)= rstd * (g - n * mean(g * n)).
+/// LANES invocations per row: grid(div_ceil(rows, WORKGROUP / LANES)).
 @compute @workgroup_size(WORKGROUP)
-fn backward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let lane = local % LANES;
-    let row = linear(workgroup, workgroups) * (WORKGROUP / LANES) + local / LANES;
+fn backward(invocation: Invocation) {
+    let lane = invocation.local % LANES;
+    let row = row_of(invocation, LANES);
     let source = select(0u, row, row < params.rows);
     let base = source * params.columns4;
     let scale = rstd_saved[source];
@@ -92,7 +87,7 @@ fn backward(
     for (var i = lane; i < params.columns4; i += LANES) {
         projection += dot(d_y[base + i] * weight_saved[i], x_saved[base + i]);
     }
-    let mean = row_sum(LANES, lane, local, projection) * scale / f32(params.columns);
+    let mean = row_sum(LANES, lane, invocation.local, projection) * scale / f32(params.columns);
     if (row < params.rows) {
         for (var i = lane; i < params.columns4; i += LANES) {
             var value = scale * (d_y[base + i] * weight_saved[i] - x_saved[base + i] * scale * mean);
@@ -104,18 +99,15 @@ fn backward(
     }
 }
 
-// d_weight = sum over rows of d_y * x * rstd, first in chunks of rows so that there is work for many lanes; the
-// `column_sum` kernel adds the chunks up in a fixed order.
 /// [div_ceil(rows, chunk), columns4]: gradient of the weight by each chunk of rows.
 @group(0) @binding(3) var<storage, read_write> chunks: array<vec4<f32>>;
 
+/// d_weight = sum over rows of d_y * x * rstd, first in chunks of rows so that there is work for many lanes; the
+/// `column_sum` kernel adds the chunks up in a fixed order.
+/// One invocation per chunk and group of four columns: grid(div_ceil(div_ceil(rows, chunk) * columns4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn backward_weight(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn backward_weight(invocation: Invocation) {
+    let index = linear(invocation);
     let column = index % params.columns4;
     let run = index / params.columns4;
     if (run >= (params.rows + params.chunk - 1u) / params.chunk) {

@@ -2,7 +2,7 @@
 // value i of its second half. The angles come from a table: position times frequency has too few bits in f32 once
 // positions are in the thousands.
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 @if(!x_bf16) import package::shared::f32::{Packed, narrow, widen};
 @if(x_bf16) import package::shared::bf16::{Packed, narrow, widen};
 
@@ -21,8 +21,6 @@ struct Params {
     sign: f32,
 }
 
-const WORKGROUP: u32 = 64u;
-
 @group(0) @binding(0) var<uniform> params: Params;
 /// [positions, 2 * half4]: the cosines of each position, then its sines.
 @group(0) @binding(1) var<storage, read> table: array<vec4<f32>>;
@@ -31,13 +29,10 @@ const WORKGROUP: u32 = 64u;
 /// [tokens, heads, 2 * half4]: the heads, rotated in place.
 @group(0) @binding(3) var<storage, read_write> x: array<Packed>;
 
+/// One invocation per token and group of four pairs: grid(div_ceil(tokens * half4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn main(invocation: Invocation) {
+    let index = linear(invocation);
     let token = index / params.half4;
     if (token >= params.tokens) {
         return;

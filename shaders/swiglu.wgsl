@@ -1,6 +1,6 @@
 // SwiGLU, y = silu(gate) * up with silu(x) = x * sigmoid(x) (Shazeer 2020, arXiv 2002.05202).
 
-import package::shared::grid::linear;
+import package::shared::grid::{Invocation, WORKGROUP, linear};
 import package::shared::logistic::sigmoid;
 @if(!x_bf16) import package::shared::f32::{Packed, narrow, widen};
 @if(x_bf16) import package::shared::bf16::{Packed, narrow, widen};
@@ -9,8 +9,6 @@ struct Params {
     /// Groups of four values.
     count: u32,
 }
-
-const WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 
@@ -21,13 +19,11 @@ const WORKGROUP: u32 = 64u;
 /// [count]: the output.
 @group(0) @binding(3) var<storage, read_write> y: array<Packed>;
 
+/// y = silu(gate) * up.
+/// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn forward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn forward(invocation: Invocation) {
+    let index = linear(invocation);
     if (index < params.count) {
         let x = widen(gate[index]);
         y[index] = narrow(x * sigmoid(x) * widen(up[index]));
@@ -41,13 +37,11 @@ fn forward(
 /// [count]: gradient of what the gate is multiplied with.
 @group(0) @binding(5) var<storage, read_write> d_up: array<vec4<f32>>;
 
+/// d_gate = d_y * up * silu'(gate) and d_up = d_y * silu(gate).
+/// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
-fn backward(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let index = linear(workgroup, workgroups) * WORKGROUP + local;
+fn backward(invocation: Invocation) {
+    let index = linear(invocation);
     if (index < params.count) {
         let x = widen(gate[index]);
         let cotangent = d_y[index];

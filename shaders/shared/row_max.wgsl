@@ -1,6 +1,6 @@
 // Largest value of the lanes that share a row, for row-wise kernels.
 
-import package::shared::row_sum::WORKGROUP;
+import package::shared::grid::WORKGROUP;
 
 var<workgroup> largest: array<f32, WORKGROUP>;
 

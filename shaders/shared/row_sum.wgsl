@@ -1,6 +1,6 @@
 // Sum over the lanes that share a row, for row-wise kernels.
 
-const WORKGROUP: u32 = 64u;
+import package::shared::grid::WORKGROUP;
 
 var<workgroup> partial: array<f32, WORKGROUP>;
 
