@@ -10,7 +10,7 @@ use crate::settings::DeviceArgs;
 /// Flags of `wgr bench`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Measure only what contains this text, such as "product"
+    /// Measure only kernels whose name contains this text, such as "product"
     filter: Option<String>,
     #[command(flatten)]
     device: DeviceArgs,
@@ -19,7 +19,7 @@ pub struct Args {
     json: bool,
 }
 
-/// Measures kernels and prints a row each.
+/// Measures kernels and prints one row per kernel.
 pub async fn run(args: &Args) -> Result<()> {
     let gpu = kernels::open(&args.device.choice(), Passes::ForwardAndBackward).await?;
     let rows = measure(&gpu, args.filter.as_deref()).await?;

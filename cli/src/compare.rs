@@ -12,13 +12,13 @@ use crate::print;
 /// Flags of `wgr extract compare`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The first annotator: the output of a run of `wgr extract`, or a file of labels as --annotator-file takes it
+    /// First annotator: the output of a run of `wgr extract`, or a file of labels as for --annotator-file
     #[arg(value_name = "A")]
     a: PathBuf,
-    /// The second, against which the first is measured; turns are matched by conversation and number
+    /// Second annotator, against which the first is measured; turns are matched by conversation and number
     #[arg(value_name = "B")]
     b: PathBuf,
-    /// Show at most so many turns on which they disagree
+    /// Show at most N turns on which they disagree
     #[arg(long, value_name = "N", default_value_t = 10)]
     limit: usize,
     /// Print one JSON document
@@ -26,11 +26,11 @@ pub struct Args {
     json: bool,
 }
 
-/// Prints how far the two agree.
+/// Prints the agreement of the two.
 pub fn run(args: &Args) -> Result<()> {
     let found = compare(&args.a, &args.b, args.limit)?;
     if found.common == 0 {
-        print::note("no turn is judged by both; are they of the same conversations?");
+        print::note("no turn is judged by both; do they cover the same conversations?");
     }
     if args.json { print::json(&found) } else { text(&found) }
 }
@@ -77,9 +77,9 @@ fn described(side: &Side) -> String {
 fn statistic_row(name: &str, statistic: &Statistic) -> Vec<String> {
     let value = match statistic.value {
         Some(value) => format!("{value:.3}"),
-        None => "undefined: both give one and the same level throughout".into(),
+        None => "undefined: both give the same single level throughout".into(),
     };
-    let interval = statistic.interval.map(|[low, high]| format!("95 % interval {low:.3} to {high:.3}"));
+    let interval = statistic.interval.map(|[low, high]| format!("95 % confidence interval {low:.3} to {high:.3}"));
     vec![name.to_owned(), value, interval.unwrap_or_default()]
 }
 

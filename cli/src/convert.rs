@@ -21,13 +21,13 @@ pub struct Args {
     /// Directory or `.gguf` file to write
     #[arg(long, value_name = "PATH")]
     output: PathBuf,
-    /// How weights are stored; as in the model when absent, quantised ones widened to f32
+    /// Storage type of weights [default: as in the model, quantized ones widened to f32]
     #[arg(long)]
     dtype: Option<DtypeName>,
-    /// Layout to write; gguf when absent and the output ends in .gguf, else hf
+    /// Layout to write [default: gguf if the output ends in .gguf, else hf]
     #[arg(long)]
     format: Option<FormatName>,
-    /// Merge an adapter into the model it is for
+    /// Merge a LoRA adapter into its base model
     #[arg(long)]
     merge: bool,
     /// Replace an existing output

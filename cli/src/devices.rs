@@ -8,7 +8,7 @@ use crate::print;
 /// Flags of `wgr devices`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// List the adapters of one graphics interface
+    /// List the adapters of one graphics API
     #[arg(long, value_parser = ["vulkan", "metal", "dx12"])]
     backend: Option<String>,
     /// Print the list as JSON
@@ -16,7 +16,7 @@ pub struct Args {
     json: bool,
 }
 
-/// Prints every adapter; fails where none is usable.
+/// Prints every adapter; fails if none is usable.
 pub async fn run(args: &Args) -> Result<()> {
     let choice = AdapterChoice { name: None, backend: args.backend.clone() };
     let found = adapters(&choice).await?;
@@ -46,7 +46,7 @@ fn describe(adapter: &AdapterSummary) -> String {
     format!(
         "{index}  {name}\n   \
          type       {kind}, {backend}, driver {driver}\n   \
-         limits     {} a binding, {} a buffer, {} workgroup memory, {} storage buffers a shader\n   \
+         limits     {} per binding, {} per buffer, {} workgroup memory, {} storage buffers per shader\n   \
          features   {features}; subgroups of {smallest} to {largest}\n   \
          usable     {verdict}",
         print::bytes(adapter.max_binding_bytes),

@@ -14,7 +14,8 @@ use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
 use crate::trainer::{self, TrainerArgs};
 
-/// Flags of `wgr dpo`; what is not given stays out of the serialized form, so that the file or the default holds.
+/// Flags of `wgr dpo`; a flag that is not given is left out of the serialized form, so that the file or
+/// the default applies.
 #[derive(Debug, clap::Args, Serialize)]
 #[command(allow_negative_numbers = true)]
 #[serde(rename_all = "kebab-case")]
@@ -27,31 +28,31 @@ pub struct Args {
     #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with = "online")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     data: Vec<PathBuf>,
-    /// Model that the policy is held against; the policy as it begins when absent
+    /// Reference model [default: the initial policy]
     #[arg(long, value_name = "MODEL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
-    /// Folder to keep reference log-probabilities in, for several runs to share; the output when absent
+    /// Folder for the reference model's log-probabilities, to share them between runs [default: the output]
     #[arg(long, value_name = "DIR", conflicts_with = "online")]
     #[serde(skip_serializing_if = "Option::is_none")]
     reference_cache: Option<PathBuf>,
-    /// What is minimised
+    /// Loss function
     #[arg(long, value_parser = ["sigmoid", "cdpo", "robust", "hinge", "ipo", "simpo", "orpo", "apo_zero", "nca_pair"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     loss: Option<String>,
-    /// What log-probability ratios are multiplied by
+    /// Beta: factor of the log-probability ratios
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     beta: Option<f64>,
-    /// Share of pairs that are thought to be the wrong way round, for cdpo and robust
+    /// Assumed share of pairs with swapped labels, for cdpo and robust
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     label_smoothing: Option<f64>,
-    /// Weight of the negative log-likelihood of the chosen completion, which is added to the loss
+    /// Weight of the chosen completion's negative log-likelihood, which is added to the loss
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     sft_weight: Option<f64>,
-    /// Margin that simpo asks for
+    /// Target reward margin, for simpo
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     simpo_gamma: Option<f64>,
@@ -76,11 +77,11 @@ pub struct Args {
     show: OutputArgs,
 }
 
-/// Flags of online DPO alone.
+/// Flags of online DPO only.
 #[derive(Debug, clap::Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct OnlineArgs {
-    /// Learn from completions of the policy itself, as a reward rates them; --lr is 5e-7 then unless given
+    /// Learn from the policy's own completions, rated by a reward model; the default of --lr is then 5e-7
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     online: bool,
@@ -88,47 +89,47 @@ struct OnlineArgs {
     #[arg(long, num_args = 1.., value_name = "FILE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     prompts: Vec<PathBuf>,
-    /// What rates completions: a reward model, or the address of a reward server
+    /// Reward model that rates completions, or the address of a reward server
     #[arg(long, value_name = "MODEL|URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     reward: Option<String>,
-    /// Prompt template of the reward, instead of the one saved with it or the built-in one
+    /// Prompt template of the reward model, instead of the one saved with it or the built-in one
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<PathBuf>,
-    /// What the outputs of the reward model's head mean, where the model does not say
+    /// Meaning of the outputs of the reward model's head if the model does not say
     #[arg(long, value_parser = ["scalar", "ordinal"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<String>,
-    /// Completions a prompt; the best and the worst of them make a pair
+    /// Completions per prompt; the best and the worst of them form a pair
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     rollouts: Option<usize>,
-    /// What logits are divided by for sampling
+    /// Sampling temperature
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
-    /// Share of the probability that the most likely tokens kept have together
+    /// Sample from the most likely tokens whose probabilities add up to this share
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
-    /// Most tokens kept; 0 keeps all
+    /// Sample from the N most likely tokens; 0 for all
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<usize>,
-    /// Least probability of tokens kept, as a share of the largest
+    /// Sample from tokens with at least this share of the most likely token's probability
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     min_p: Option<f64>,
-    /// Longest completion in tokens
+    /// Maximum tokens per completion
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_new_tokens: Option<usize>,
-    /// The least difference of rewards that makes a pair
+    /// Minimum difference of rewards that makes a pair
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     min_margin: Option<f64>,
-    /// Stop when the divergence from the reference exceeds this, in nats a completion
+    /// Stop when the KL divergence from the reference model exceeds this, in nats per completion
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_kl: Option<f64>,
@@ -154,7 +155,7 @@ fn is_online(file: Option<&Path>, args: &Args) -> Result<bool> {
     }
 }
 
-/// The settings that online DPO has and offline DPO has not.
+/// The settings that only online DPO has.
 fn online_only() -> Vec<String> {
     let given = OnlineArgs {
         online: false,
@@ -198,7 +199,7 @@ async fn run_online(args: &Args) -> Result<()> {
 fn describe(summary: &OnlineSummary, output: &Path) -> String {
     let OnlineSummary { steps, pairs, skipped, .. } = summary;
     let mut text = format!(
-        "{}: {steps} steps, {pairs} pairs, {} prompts without one ({} ties, {} small margins, {} identical)",
+        "{}: {steps} steps, {pairs} pairs, {} prompts without a pair ({} ties, {} small margins, {} identical)",
         output.display(),
         skipped.total(),
         skipped.ties,
@@ -215,7 +216,7 @@ fn describe(summary: &OnlineSummary, output: &Path) -> String {
         }
     }
     if let Some(kl) = summary.kl {
-        text.push_str(&format!("\n  divergence from the reference: {kl:.4} nats a completion"));
+        text.push_str(&format!("\n  KL divergence from the reference model: {kl:.4} nats per completion"));
     }
     text
 }

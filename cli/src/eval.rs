@@ -14,7 +14,8 @@ use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
 use crate::study;
 
-/// Flags of `wgr eval`; what is not given stays out of the serialized form, so that the file or the default holds.
+/// Flags of `wgr eval`; a flag that is not given is left out of the serialized form, so that the file or
+/// the default applies.
 #[derive(Debug, clap::Args, Serialize)]
 #[command(args_conflicts_with_subcommands = true)]
 #[serde(rename_all = "kebab-case")]
@@ -23,57 +24,58 @@ pub struct Args {
     #[serde(skip)]
     command: Option<Command>,
     /// Models with a score head: directories, `.gguf` files, hub names (owner/name), or addresses of reward servers
-    /// (http://host/get_reward), whose key, if they need one, is read from WGR_API_KEY
+    /// (http://host/get_reward); a server's key, if it needs one, is read from WGR_API_KEY
     #[arg(long, num_args = 1.., value_name = "M")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     model: Vec<String>,
-    /// Scores given elsewhere, JSONL, JSON or parquet: rows of `pair_id` or `id`, and `scores`; `model` makes columns
+    /// Scores computed elsewhere, JSONL, JSON or parquet: rows with `pair_id` or `id`, and `scores`; each `model`
+    /// becomes a column of the report
     #[arg(long, num_args = 1.., value_name = "FILE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scores: Vec<PathBuf>,
-    /// What to measure on: rewardbench, rewardbench2, m-rewardbench, rmbench, rmb, judgebench, ppe-human, ppe-correctness,
-    /// arena, pairs or wildfb, each with a file or a folder as it is published
+    /// Suites to evaluate on: rewardbench, rewardbench2, m-rewardbench, rmbench, rmb, judgebench, ppe-human,
+    /// ppe-correctness, arena, pairs or wildfb, each with a file or folder in its published format
     #[arg(long, num_args = 1.., value_name = "NAME=PATH")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     suite: Vec<SuitePath>,
-    /// Directory for report and scores
+    /// Directory to write report and scores to
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<PathBuf>,
-    /// Prompt template instead of the one saved with a model
+    /// Prompt template, instead of the one saved with a model
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<PathBuf>,
-    /// What the outputs of heads mean whose models do not say: one logit that is the score, or one per threshold
+    /// Meaning of a head's outputs if its model does not say: one logit that is the score, or one logit per threshold
     #[arg(long, value_parser = ["scalar", "ordinal"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<String>,
-    /// Longest sequence in tokens; longer ones are truncated as in training
+    /// Maximum sequence length in tokens; longer ones are truncated as in training
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_length: Option<usize>,
-    /// Most sequences a batch, and texts a request to a server
+    /// Maximum sequences per batch, and texts per request to a server
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_size: Option<usize>,
-    /// Bins of reliability diagrams and histograms
+    /// Number of bins in reliability diagrams and histograms
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     bins: Option<usize>,
-    /// Samples of the bootstrap that intervals come from; 0 for no intervals
+    /// Bootstrap samples for confidence intervals; 0 for no intervals
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     bootstrap: Option<u32>,
-    /// Seed of the bootstrap and of the halves that calibration is fitted and tested on
+    /// Seed for the bootstrap and for the halves that calibration is fitted and tested on
     // TOML, in which settings are saved, has signed integers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
-    /// Go on in an output that holds a run: scores in it are used
+    /// Continue the run in an existing output, with its stored scores
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     resume: bool,
-    /// Replace an existing report; the scores that the output holds are kept and used
+    /// Replace an existing report; its stored scores are kept and used
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     force: bool,
@@ -91,12 +93,12 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Train models that differ in one thing, evaluate them and compare
+    /// Train models that differ in one respect, evaluate them and compare the results
     Study(Box<study::Args>),
 }
 
-/// Evaluates, and saves the settings in the output, as `wgr.toml`. A partial report is printed too, before the error that
-/// made it one.
+/// Evaluates, and saves the settings in the output, as `wgr.toml`. A partial report is printed too, before the error
+/// that made it one.
 pub async fn run(args: &Args) -> Result<()> {
     if let Some(Command::Study(args)) = &args.command {
         return study::run(args).await;

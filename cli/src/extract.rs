@@ -15,7 +15,8 @@ use crate::print;
 use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
 
-/// Flags of `wgr extract`; what is not given stays out of the serialized form, so that the file or the default holds.
+/// Flags of `wgr extract`; a flag that is not given is left out of the serialized form, so that the file or
+/// the default applies.
 #[derive(Debug, clap::Args, Serialize)]
 #[command(args_conflicts_with_subcommands = true, allow_negative_numbers = true)]
 #[serde(rename_all = "kebab-case")]
@@ -23,21 +24,21 @@ pub struct Args {
     #[command(subcommand)]
     #[serde(skip)]
     command: Option<Command>,
-    /// Conversations: WildChat parquet or JSONL, ShareGPT JSON; files, or folders to search for them
+    /// Conversations, as files or as folders to search: WildChat parquet or JSONL, ShareGPT JSON
     #[arg(long, num_args = 1.., value_name = "PATH")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     input: Vec<PathBuf>,
-    /// Directory for rows, report and intermediate stages
+    /// Directory to write rows, report and intermediate stages to
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<PathBuf>,
-    /// Who judges the feedback: lexical rules, a server's model, a model run here, or a file of labels
+    /// Annotator of the feedback: lexical rules, a model on a server, a local model, or a file of labels
     /// [default: rules, or file with --annotator-file]
     #[arg(long, value_parser = ["rules", "api", "local", "file"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     annotator: Option<String>,
     /// Labels made elsewhere, in place of an annotator: JSONL, JSON or parquet with conversation_id, feedback_turn (the
-    /// number of the response judged, from 1) and category (UR1 to UR5) or level (a name, or 1 to 5)
+    /// number of the judged response, from 1) and category (UR1 to UR5) or level (a name, or 1 to 5)
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     annotator_file: Option<PathBuf>,
@@ -45,52 +46,53 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     api_base: Option<String>,
-    /// For `api`: the server's name of the model
+    /// For `api`: name of the model on the server
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     api_model: Option<String>,
-    /// For `api`: requests under way at once
+    /// For `api`: maximum concurrent requests
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     api_concurrency: Option<usize>,
-    /// For `api`: seconds until a request counts as failed
+    /// For `api`: timeout of a request in seconds
     #[arg(long, value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     api_timeout: Option<f64>,
-    /// For `api`: price of a million prompt tokens, to report the cost
+    /// For `api`: price per million prompt tokens, to report the cost
     #[arg(long, value_name = "PRICE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     api_prompt_price: Option<f64>,
-    /// For `api`: price of a million answered tokens, to report the cost
+    /// For `api`: price per million completion tokens, to report the cost
     #[arg(long, value_name = "PRICE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     api_completion_price: Option<f64>,
-    /// Ask again where a stored answer was no judgement
+    /// Ask again where a stored answer held no verdict
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     retry_unparsable: bool,
-    /// For `local`: a causal model: a directory, a `.gguf` file or a hub name (owner/name)
+    /// For `local`: causal model, as a directory, a `.gguf` file or a hub name (owner/name)
     #[arg(long, value_name = "M")]
     #[serde(skip_serializing_if = "Option::is_none")]
     annotator_model: Option<String>,
-    /// BERT-family embedder that compares queries: a directory or a hub name such as
-    /// sentence-transformers/all-MiniLM-L6-v2; without one nothing is mined
+    /// BERT-family embedder that compares queries, as a directory or a hub name such as
+    /// sentence-transformers/all-MiniLM-L6-v2; without one there is no mining
     #[arg(long, value_name = "M")]
     #[serde(skip_serializing_if = "Option::is_none")]
     embedder: Option<String>,
-    /// Queries are about the same topic where their cosine is above this [default: 0.6]
+    /// Cosine similarity above which two queries count as the same topic [default: 0.6]
     #[arg(long, value_name = "COSINE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     similarity: Option<f32>,
-    /// Drop turns with a longer history
+    /// Maximum history in turns; turns with more are dropped
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_history_turns: Option<usize>,
-    /// Rows held out: a number, or a share such as 0.1 [default: 5000, but at most a tenth of the rows]
+    /// Size of the held-out test set: a number of rows, or a share such as 0.1 [default: 5000, but at most a tenth of
+    /// the rows]
     #[arg(long, value_name = "N|SHARE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     test_size: Option<TestSize>,
-    /// What is never divided between training and test rows
+    /// Unit that is never split between training and test rows
     #[arg(long, value_parser = ["conversation", "user"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     split_by: Option<String>,
@@ -98,27 +100,27 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     languages: Vec<String>,
-    /// Keep neutral feedback, with labels 1 to 5
+    /// Keep neutral feedback, so that labels run from 1 to 5
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     keep_neutral: bool,
-    /// Whom to follow where the paper and its public code differ
+    /// Version to follow where the paper and its public code differ
     #[arg(long, value_parser = ["paper", "public-code"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     variant: Option<String>,
-    /// Format of the rows
+    /// File format of the rows
     #[arg(long, value_parser = ["jsonl", "parquet"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<String>,
-    /// Seed of the split and of the examples in the report
+    /// Seed for the split and for the examples in the report
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
-    /// Go on in an output that holds a run: answers and embeddings in it are used
+    /// Continue the run in an existing output, with its stored answers and embeddings
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     resume: bool,
-    /// Replace an existing output; the answers that it holds are kept and used
+    /// Replace an existing output; its stored answers are kept and used
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     force: bool,
@@ -138,7 +140,7 @@ pub struct Args {
 enum Command {
     /// Print turns of a finished run, by id, label or reason
     Inspect(inspect::Args),
-    /// Measure how far two annotators agree
+    /// Measure the agreement of two annotators
     Compare(compare::Args),
 }
 

@@ -12,7 +12,8 @@ use crate::print;
 use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
 
-/// Flags of `wgr generate`; what is not given stays out of the serialized form, so that the file or the default holds.
+/// Flags of `wgr generate`; a flag that is not given is left out of the serialized form, so that the file or
+/// the default applies.
 #[derive(Debug, clap::Args, Serialize)]
 #[command(allow_negative_numbers = true)]
 #[serde(rename_all = "kebab-case")]
@@ -21,39 +22,39 @@ pub struct Args {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
-    /// One prompt, answered on the terminal
+    /// A single prompt, whose completion is printed
     #[arg(long, value_name = "TEXT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<String>,
-    /// Rows with a prompt each, JSONL or parquet: a `prompt`, which is a text or messages, or `messages`
+    /// Rows with one prompt each, JSONL or parquet: `prompt`, a text or messages, or `messages`
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<PathBuf>,
-    /// JSONL file for the completions of the rows, in the same order
+    /// JSONL file to write the completions to, in the order of the rows
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<PathBuf>,
-    /// Most tokens of a completion
+    /// Maximum tokens per completion
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_new_tokens: Option<usize>,
-    /// What logits are divided by before a token is drawn; 0 always takes the most likely one
+    /// Sampling temperature; 0 is greedy
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
-    /// Draw from the most likely tokens that have this share of the probability
+    /// Sample from the most likely tokens whose probabilities add up to this share
     #[arg(long, value_name = "SHARE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
-    /// Draw from so many of the most likely tokens; 0 for all
+    /// Sample from the N most likely tokens; 0 for all
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<usize>,
-    /// Draw from tokens with at least this share of the most likely one's probability
+    /// Sample from tokens with at least this share of the most likely token's probability
     #[arg(long, value_name = "SHARE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     min_p: Option<f64>,
-    /// Make tokens that were there before, prompt included, less likely: above 1
+    /// Repetition penalty for tokens that already occurred, prompt included; 1 is none
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     repetition_penalty: Option<f64>,
@@ -61,15 +62,15 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stop: Vec<String>,
-    /// Completions of each prompt
+    /// Completions per prompt
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     n: Option<usize>,
-    /// Seed of all draws: the same one gives the same completions, whatever the batch
+    /// Seed for sampling; the same seed gives the same completions at any batch size
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
-    /// Sequences that run at once
+    /// Maximum sequences per batch
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_size: Option<usize>,
@@ -77,11 +78,11 @@ pub struct Args {
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     raw: bool,
-    /// Storage of keys and values
+    /// Storage type of cached keys and values
     #[arg(long, value_parser = ["f32", "f16"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_dtype: Option<String>,
-    /// Go on where an interrupted run stopped
+    /// Continue an interrupted run
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     resume: bool,
@@ -134,7 +135,7 @@ pub async fn run(args: &Args) -> Result<()> {
             Some(output) => {
                 print::line(&format!("{}: {} completions, {text}", output.display(), summary.completions))?;
             }
-            // What was generated stands alone on stdout.
+            // Stdout holds the generated text only.
             None => print::note(&text),
         }
     }

@@ -11,7 +11,7 @@ use crate::print;
 /// Flags of `wgr extract inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Output of a run of `wgr extract`
+    /// Output directory of a run of `wgr extract`
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// The turn with this id
@@ -20,23 +20,23 @@ pub struct Args {
     /// Rows with this label
     #[arg(long, value_name = "N")]
     label: Option<u32>,
-    /// Turns that this filter dropped or this rule judged; conversations that are irregular for this reason
+    /// Turns that this filter dropped or this rule judged, or conversations that are irregular for this reason
     #[arg(long, value_name = "NAME")]
     reason: Option<String>,
-    /// Print at most so many
+    /// Print at most N turns
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// Print one JSON object a turn, with all that is known of it
+    /// Print one JSON object per turn, with everything known about it
     #[arg(long)]
     json: bool,
 }
 
-/// Prints what fits.
+/// Prints the turns that match.
 pub fn run(args: &Args) -> Result<()> {
     let query = Query { id: args.id.clone(), label: args.label, reason: args.reason.clone(), limit: args.limit };
     let found = find(&args.output, &query)?;
     if found.is_empty() {
-        print::note("nothing fits; report.json counts the reasons");
+        print::note("nothing matches; report.json counts the reasons");
     }
     for turn in &found {
         if args.json {
@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A turn for reading: what was said, then what each stage made of it.
+/// A turn for reading: its messages, then the result of each stage.
 fn text(turn: &Found) -> Vec<String> {
     let mut lines = vec![format!("── {}", turn.id)];
     if let Some((_, row)) = turn.rows.iter().find(|(name, _)| *name == "turns") {

@@ -1,23 +1,23 @@
-//! Flags about adapters that all trainers have.
+//! The LoRA flags of all trainers.
 
 use std::ops::Not;
 
 use serde::Serialize;
 
-/// Flags of [`wgr::model::lora::LoraSettings`]; what is not given stays out of the serialized form, so that the file or
-/// the default holds.
+/// Flags of [`wgr::model::lora::LoraSettings`]; a flag that is not given is left out of the serialized form, so that
+/// the file or the default applies.
 #[derive(Debug, clap::Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LoraArgs {
-    /// Train adapters of this rank and leave the weights of the model as they are
+    /// Train LoRA adapters of rank N and leave the model's own weights unchanged
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     lora_rank: Option<usize>,
-    /// Scale adapters by this over the rank
+    /// LoRA alpha: adapters are scaled by alpha over the rank
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     lora_alpha: Option<f64>,
-    /// Drop this share of the inputs of adapters in training
+    /// Dropout probability of the inputs of adapters in training
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     lora_dropout: Option<f64>,
@@ -29,7 +29,7 @@ pub struct LoraArgs {
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     lora_rslora: bool,
-    /// How the weights under adapters are stored; as in the model when absent
+    /// Storage type of the frozen weights [default: as in the model]
     #[arg(long, value_parser = ["f32", "f16", "bf16", "q8"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     base_dtype: Option<String>,

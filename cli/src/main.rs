@@ -39,9 +39,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List GPU adapters with what they offer, and say which can be used
+    /// List GPU adapters with their limits and features, and say which can be used
     Devices(devices::Args),
-    /// Make rated rows of logged chats
+    /// Extract rated rows from logged chats
     Extract(Box<extract::Args>),
     /// Train a reward model
     Train(Box<train::Args>),
@@ -95,16 +95,18 @@ fn run() -> wgr::Result<()> {
     })
 }
 
-/// Keeps the Vulkan loader from complaining, on every start outside a login session, of a directory that it has no use for.
+/// Keeps the Vulkan loader from complaining, at every start outside a login session, about a directory that it does not
+/// use.
 fn quiet_loader() {
     if cfg!(unix) && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        // SAFETY: this is the first thing the program does, and no other thread runs yet that could read the environment.
+        // SAFETY: this is the first thing the program does, and no other thread runs yet that could read the
+        // environment.
         unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
     }
 }
 
-/// The command line, with the library's defaults in the help. Of a flag that is given twice the last value counts, as users
-/// of launch scripts expect; lists gather all.
+/// The command line, with the library's defaults in the help. If a flag is given twice, its last value counts, as users
+/// of launch scripts expect; lists gather all values.
 fn command() -> clap::Command {
     last_value_counts(described())
 }

@@ -1,4 +1,4 @@
-//! Text for people and programs. A reader that has gone away is no error.
+//! Text for people and programs. A closed pipe is not an error.
 
 use std::io::{ErrorKind, Write};
 
@@ -13,10 +13,10 @@ pub fn line(text: &str) -> Result<()> {
     }
 }
 
-/// A piece of text on stdout, seen at once.
+/// A piece of text on stdout, flushed at once.
 pub fn piece(text: &str) {
     let mut out = std::io::stdout();
-    // Where nobody reads on, nobody is left to tell.
+    // If the reader has gone, there is nobody to tell.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
@@ -26,7 +26,7 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     line(&text)
 }
 
-/// Rows in columns as wide as what they hold.
+/// Rows in columns as wide as their contents.
 pub fn columns(rows: &[Vec<String>]) -> Result<()> {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -37,7 +37,7 @@ pub fn columns(rows: &[Vec<String>]) -> Result<()> {
     })
 }
 
-/// One line on stderr. Where that is closed nobody is left to tell.
+/// One line on stderr. If that is closed, there is nobody to tell.
 pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -47,7 +47,7 @@ pub fn error(text: &str) {
     note(&format!("error: {text}"));
 }
 
-/// A number of bytes in the unit that suits it.
+/// A number of bytes in a suitable unit.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if count < 1024 {

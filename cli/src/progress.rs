@@ -1,4 +1,4 @@
-//! What a run shows while it works: a bar on a terminal, plain lines elsewhere, nothing with `--quiet`.
+//! Progress of a run: a bar on a terminal, plain lines elsewhere, nothing with `--quiet`.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ enum Display {
     Bar(ProgressBar),
 }
 
-/// Watches a run for the one at the terminal.
+/// Shows a run's progress to the user.
 pub struct Progress {
     display: Display,
     streams: bool,
     stop: Arc<AtomicBool>,
     binding_bytes: u64,
     begun: Instant,
-    /// Turns judged of those an annotator was given, and since when it is at them.
+    /// Turns judged of the annotator's current window, and when it began.
     judged: usize,
     judging: Instant,
     started: Instant,
@@ -39,7 +39,7 @@ pub struct Progress {
     position: u64,
 }
 
-/// An annotator that takes longer for a window of turns is watched.
+/// Progress within a window of turns is shown if the annotator takes longer than this.
 const SLOW: Duration = Duration::from_secs(5);
 
 impl Progress {
@@ -79,7 +79,7 @@ impl Progress {
         self.streams
     }
 
-    /// Says what the run works on.
+    /// Says which adapter the run uses.
     pub fn runs_on(&mut self, gpu: &Gpu) {
         self.binding_bytes = gpu.limits().binding_bytes;
         self.say(&format!("running on {}", gpu.name()));
@@ -153,7 +153,7 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
         if raised.swap(true, Ordering::SeqCst) {
             std::process::exit(1);
         }
-        print::note("\nstopping at the next step; Ctrl-C once more ends at once");
+        print::note("\nstopping after this step; press Ctrl-C again to end at once");
     });
     if let Err(error) = installed {
         tracing::warn!("Ctrl-C will end the run at once: {error}");
@@ -171,7 +171,7 @@ fn plan_lines(plan: &MemoryPlan, binding_bytes: u64) -> Vec<String> {
         ("total", plan.total()),
         ("largest binding", binding_bytes),
     ];
-    let title = format!("memory plan for {} tokens a micro-batch", plan.tokens);
+    let title = format!("memory plan for {} tokens per micro-batch", plan.tokens);
     std::iter::once(title)
         .chain(rows.iter().map(|(name, count)| format!("  {name:<16}{:>12}", print::bytes(*count))))
         .collect()
@@ -257,7 +257,7 @@ impl extract::Observer for Progress {
         if self.judged == 0 {
             self.judging = Instant::now();
         }
-        // Who is done at once needs no lines of its own.
+        // An annotator that finishes at once needs no lines.
         let is_slow = self.judging.elapsed() >= SLOW;
         match &self.display {
             Display::Quiet => {}
@@ -300,7 +300,7 @@ impl generate::Observer for Progress {
         if self.total != total {
             self.begin(total, done);
         }
-        // A completion takes many steps, of which plain lines need not tell.
+        // A completion takes many steps, which plain lines do not show.
         if matches!(self.display, Display::Bar(_)) || done > self.position {
             let rate = progress.tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
             self.advance(done, &format!("{} tokens, {rate:.1}/s", progress.tokens));

@@ -13,7 +13,8 @@ use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
 use wgr::train::score;
 
-/// Flags of `wgr score`; what is not given stays out of the serialized form, so that the file or the default holds.
+/// Flags of `wgr score`; a flag that is not given is left out of the serialized form, so that the file or
+/// the default applies.
 #[derive(Debug, clap::Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Args {
@@ -25,27 +26,27 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<PathBuf>,
-    /// JSONL file for one scored row each, in the same order
+    /// JSONL file to write, one scored row per input row in the same order
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<PathBuf>,
-    /// Most sequences a batch
+    /// Maximum sequences per batch
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_size: Option<usize>,
-    /// Longest sequence in tokens; longer ones are truncated as in training
+    /// Maximum sequence length in tokens; longer ones are truncated as in training
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_length: Option<usize>,
-    /// Prompt template instead of the one saved with the model
+    /// Prompt template, instead of the one saved with the model
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<PathBuf>,
-    /// What the outputs of the head mean, where the model does not say: one logit that is the score, or one per threshold
+    /// Meaning of the head's outputs if the model does not say: one logit that is the score, or one logit per threshold
     #[arg(long, value_parser = ["scalar", "ordinal"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<String>,
-    /// Calibrate probabilities and score, with what `wgr train --eval-data` fitted and saved with the model
+    /// Apply the calibration that `wgr train --eval-data` fitted and saved with the model
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     calibrated: bool,

@@ -9,14 +9,14 @@ use toml::{Table, Value};
 use wgr::gpu::AdapterChoice;
 use wgr::{Error, Result};
 
-/// Flags of everything that runs on an adapter.
+/// Flags of every command that runs on an adapter.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct DeviceArgs {
     /// Adapter to run on: part of its name, or its index in `wgr devices`
     #[arg(long, value_name = "NAME|INDEX")]
     #[serde(skip_serializing_if = "Option::is_none")]
     adapter: Option<String>,
-    /// Graphics interface to reach it through
+    /// Graphics API to use
     #[arg(long, value_parser = ["vulkan", "metal", "dx12"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<String>,
@@ -29,7 +29,7 @@ impl DeviceArgs {
     }
 }
 
-/// Flags about what is printed.
+/// Flags for printing.
 #[derive(Debug, clap::Args)]
 pub struct OutputArgs {
     /// Print errors only
@@ -40,7 +40,7 @@ pub struct OutputArgs {
     pub json: bool,
 }
 
-/// What a file and flags together describe.
+/// The settings of a file and flags together.
 #[derive(Debug)]
 pub struct Settings<C> {
     /// Settings of the subcommand.
@@ -50,14 +50,14 @@ pub struct Settings<C> {
 }
 
 impl<C: DeserializeOwned + Serialize> Settings<C> {
-    /// Reads `file`, lets `flags` override it, and takes the defaults of `C` for what neither names.
+    /// Reads `file`, lets `flags` override it, and takes the defaults of `C` for all other settings.
     ///
     /// # Errors
     /// A file that cannot be read, and a key in it that is unknown or of the wrong type.
     pub fn resolve(file: Option<&Path>, flags: &impl Serialize) -> Result<Self> {
         let mut table = file.map(read).transpose()?.unwrap_or_default();
         table.extend(table_of(flags)?);
-        // clap has checked the flags, so what does not fit now stands in the file.
+        // clap has checked the flags, so a bad value must come from the file.
         let at = file.map_or("flags".into(), |path| path.display().to_string());
         let mut choose = |key: &str| match table.remove(key) {
             None => Ok(None),
@@ -73,7 +73,7 @@ impl<C: DeserializeOwned + Serialize> Settings<C> {
         Ok(Self { config, adapter })
     }
 
-    /// What differs from the settings saved at `path`, in words; nothing where none are saved.
+    /// The differences from the settings saved at `path`, in words; none if none are saved.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -90,7 +90,7 @@ impl<C: DeserializeOwned + Serialize> Settings<C> {
     /// A file that cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut table = table_of(&self.config)?;
-        // What to do about an existing output belongs to the one command that met it.
+        // How to treat an existing output concerns only the command that met it.
         table.remove("force");
         table.remove("resume");
         let device = [("adapter", &self.adapter.name), ("backend", &self.adapter.backend)];
@@ -103,7 +103,7 @@ impl<C: DeserializeOwned + Serialize> Settings<C> {
     }
 }
 
-/// What differs between settings as tables hold them, in words; what a run may have otherwise each time is left out.
+/// The differences between two tables of settings, in words, without those that may differ in every run.
 fn changes(before: &Table, now: &Table) -> Vec<String> {
     let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let shown = |value: Option<&Value>| value.map_or("unset".to_owned(), Value::to_string);
@@ -115,7 +115,7 @@ fn changes(before: &Table, now: &Table) -> Vec<String> {
         .collect()
 }
 
-/// Where the settings of a run are saved whose output is a file: `OUTPUT.wgr.toml`.
+/// The path of the saved settings of a run whose output is a file: `OUTPUT.wgr.toml`.
 pub fn beside(output: &Path) -> PathBuf {
     let mut name = output.as_os_str().to_owned();
     name.push(".wgr.toml");
@@ -135,7 +135,7 @@ fn table_of(values: &impl Serialize) -> Result<Table> {
         .map_err(|error| Error::input("flags", error.to_string().trim(), "paths must be valid Unicode"))
 }
 
-/// Adds to the help of each flag the default that `config` holds for it.
+/// Adds to the help of each flag its default in `config`.
 pub fn show_defaults(command: clap::Command, config: &impl Serialize) -> clap::Command {
     let defaults = table_of(config).unwrap_or_default();
     command.mut_args(|arg| {

@@ -13,18 +13,18 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::train;
 
-/// Flags of `wgr eval study`, which are those of `wgr train` too: all cells are trained with them.
+/// Flags of `wgr eval study`, which include those of `wgr train`: all cells are trained with them.
 #[derive(Debug, clap::Args, Serialize)]
 #[command(allow_negative_numbers = true, mut_arg("eval_data", |arg| arg.hide(true)), mut_arg("eval_every", |arg| arg.hide(true)))]
 #[group(id = "StudyArgs")]
 #[serde(rename_all = "kebab-case")]
 pub struct Args {
-    /// What to study, one or more: users (few against many), mining (with and without), refusals (with and without their
-    /// validation), heads
+    /// Studies to run, one or more: users (few against many), mining (without and with), refusals (without and with
+    /// their validation), heads
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "NAME")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     study: Vec<StudyName>,
-    /// For `users`: numbers of users, one cell each; each cell has as many rows as the others
+    /// For `users`: numbers of users, one cell each; all cells have the same number of rows
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "N")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     users: Vec<usize>,
@@ -32,23 +32,23 @@ pub struct Args {
     #[arg(long, num_args = 1.., value_delimiter = ',', value_parser = ["ordinal", "coral", "corn", "pairwise", "regression"])]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     heads: Vec<String>,
-    /// Rows that each cell is trained on [default: as many as all cells of a study can have]
+    /// Training rows per cell [default: the most that all cells of a study can have]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<usize>,
-    /// Train each cell so many times, with --seed and the numbers after it
+    /// Train each cell N times, with --seed and the N - 1 numbers after it
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     seeds: Option<u32>,
-    /// What to measure on, as for `wgr eval`
+    /// Suites to evaluate on, as for `wgr eval`
     #[arg(long, num_args = 1.., value_name = "NAME=PATH")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     suite: Vec<SuitePath>,
-    /// Samples of the bootstrap of each evaluation; 0 for no intervals
+    /// Bootstrap samples for confidence intervals of each evaluation; 0 for no intervals
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     bootstrap: Option<u32>,
-    /// Keep the trained models and their rows; without this only their results stay
+    /// Keep the trained models and their rows, not only the results
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     keep_models: bool,
@@ -57,8 +57,8 @@ pub struct Args {
     train: train::Args,
 }
 
-/// Runs the studies, and saves the settings in the output, as `wgr.toml`. A partial comparison is printed too, before the
-/// error that made it one.
+/// Runs the studies, and saves the settings in the output, as `wgr.toml`. A partial comparison is printed too, before
+/// the error that made it one.
 pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<StudyConfig>::resolve(args.train.config.as_deref(), args)?;
     settings.config.validate()?;

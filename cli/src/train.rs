@@ -13,7 +13,8 @@ use crate::progress::Progress;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
 use crate::trainer::{self, TrainerArgs};
 
-/// Flags of `wgr train`; what is not given stays out of the serialized form, so that the file or the default holds.
+/// Flags of `wgr train`; a flag that is not given is left out of the serialized form, so that the file or
+/// the default applies.
 #[derive(Debug, clap::Args, Serialize)]
 #[command(allow_negative_numbers = true)]
 #[serde(rename_all = "kebab-case")]
@@ -26,23 +27,23 @@ pub struct Args {
     #[arg(long, num_args = 1.., value_name = "FILE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     data: Vec<PathBuf>,
-    /// What is minimised
+    /// Training objective
     #[arg(long, value_parser = ["ordinal", "coral", "corn", "pairwise", "regression"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     objective: Option<String>,
-    /// Labels run from 1 to this
+    /// Number of levels; labels run from 1 to N
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     levels: Option<u32>,
-    /// Highest rating of rows with `score_chosen` and `score_rejected`, which start at 1 and are put on the levels
+    /// Maximum rating in `score_chosen` and `score_rejected`, which start at 1 and are mapped to the levels
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_rating: Option<f64>,
-    /// Draw a new head even where the model has one that fits
+    /// Initialize a new head even if the model has one that fits
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     new_head: bool,
-    /// Prompt template instead of that of the model or the built-in one
+    /// Prompt template, instead of the model's or the built-in one
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<PathBuf>,

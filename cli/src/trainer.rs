@@ -1,4 +1,4 @@
-//! What the commands of all trainers have in common: flags, and what they say at the end.
+//! What the commands of all trainers share: flags, and the report at the end.
 
 use std::ops::Not;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use wgr::{Error, Result};
 use crate::print;
 use crate::settings::{OutputArgs, Settings};
 
-/// Flags of [`wgr::train::TrainerConfig`] and the learning rate, whose default differs among trainers; what is not given
-/// stays out of the serialized form, so that the file or the default holds.
+/// Flags of [`wgr::train::TrainerConfig`] and the learning rate, whose default differs among trainers; a flag that is
+/// not given is left out of the serialized form, so that the file or the default applies.
 #[derive(Debug, clap::Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TrainerArgs {
@@ -20,7 +20,7 @@ pub struct TrainerArgs {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<PathBuf>,
-    /// Rows to evaluate on
+    /// Held-out rows to evaluate on
     #[arg(long, num_args = 1.., value_name = "FILE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     eval_data: Vec<PathBuf>,
@@ -28,15 +28,15 @@ pub struct TrainerArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     epochs: Option<u32>,
-    /// Stop after this many optimizer steps, whatever the epochs
+    /// Stop after N optimizer steps, whatever the number of epochs
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_steps: Option<u64>,
-    /// Rows a micro-batch; a preference pair is one row
+    /// Rows per micro-batch; a preference pair counts as one row
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_size: Option<usize>,
-    /// Micro-batches an optimizer step
+    /// Gradient accumulation: micro-batches per optimizer step
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     grad_accum: Option<usize>,
@@ -44,35 +44,35 @@ pub struct TrainerArgs {
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
-    /// Shape of the learning rate after warm-up
+    /// Learning rate schedule after warm-up
     #[arg(long, value_parser = ["linear", "cosine", "constant"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<String>,
-    /// Share of the steps in which the learning rate rises
+    /// Fraction of the steps used for learning rate warm-up
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     warmup_ratio: Option<f64>,
-    /// Decoupled weight decay of matrices
+    /// Decoupled weight decay, applied to matrices
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     weight_decay: Option<f64>,
-    /// Scale gradients down to this norm; 0 switches clipping off
+    /// Maximum gradient norm for clipping; 0 turns clipping off
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_grad_norm: Option<f64>,
-    /// Longest sequence in tokens
+    /// Maximum sequence length in tokens
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_length: Option<usize>,
-    /// How weights and activations are stored
+    /// Storage precision of weights and activations
     #[arg(long, value_parser = ["f32", "mixed"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<String>,
-    /// What the backward pass computes again instead of keeping it
+    /// Activation checkpointing: what the backward pass recomputes instead of storing it
     #[arg(long, value_parser = ["none", "attention", "layer"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpointing: Option<String>,
-    /// Give each epoch its own order [default]
+    /// Shuffle the rows anew in each epoch [default]
     #[arg(long, overrides_with = "no_shuffle")]
     #[serde(skip_serializing_if = "Not::not")]
     shuffle: bool,
@@ -88,7 +88,7 @@ pub struct TrainerArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     eval_every: Option<u64>,
-    /// Go on from the last checkpoint in the output
+    /// Continue from the last checkpoint in the output
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     resume: bool,
@@ -96,7 +96,7 @@ pub struct TrainerArgs {
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     force: bool,
-    /// Seed of the order of rows and of new weights
+    /// Seed for the order of rows and for new weights
     // TOML, in which settings are saved, has signed integers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,7 +107,7 @@ fn negated<S: Serializer>(flag: &bool, serializer: S) -> Result<S::Ok, S::Error>
     serializer.serialize_bool(!flag)
 }
 
-/// Says which settings a resumed run does not share with the one that it goes on with.
+/// Reports the settings in which a resumed run differs from the run that it continues.
 ///
 /// # Errors
 /// The saved settings cannot be read.
@@ -127,11 +127,11 @@ pub fn note_changes<C: DeserializeOwned + Serialize>(
     Ok(())
 }
 
-/// The end of a run, for people.
+/// The result of a run, for people.
 pub fn describe(summary: &TrainSummary, output: &Path) -> String {
     let TrainSummary { steps, first_loss, last_loss, tokens, tokens_per_second, evaluation, .. } = summary;
     let mut text = match tokens {
-        0 => format!("{}: all {steps} steps had been taken already", output.display()),
+        0 => format!("{}: all {steps} steps were already done", output.display()),
         _ => format!(
             "{}: {steps} steps, {tokens} tokens, {tokens_per_second:.0} tokens/s, loss {first_loss:.4} to {last_loss:.4}",
             output.display()
@@ -143,10 +143,10 @@ pub fn describe(summary: &TrainSummary, output: &Path) -> String {
     text
 }
 
-/// Saves the settings of a run beside its output and prints what it came to: `summary`, or its `text` for people.
+/// Saves the settings of a run beside its output and prints its result: `summary`, or its `text` for people.
 ///
 /// # Errors
-/// A file that cannot be written; a run that was stopped on request, with how it goes on.
+/// A file that cannot be written; a run that was stopped on request, with how to continue it.
 pub fn conclude<C: DeserializeOwned + Serialize>(
     settings: &Settings<C>,
     output: &Path,
@@ -163,7 +163,9 @@ pub fn conclude<C: DeserializeOwned + Serialize>(
     }
     if interrupted {
         let place = output.display();
-        return Err(Error::Interrupted(format!("a checkpoint is in {place}; the same command with --resume goes on")));
+        return Err(Error::Interrupted(format!(
+            "a checkpoint is in {place}; the same command with --resume continues"
+        )));
     }
     Ok(())
 }
