@@ -54,8 +54,8 @@ impl<A: Serialize + DeserializeOwned + Clone> Store<A> {
         if matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)) {
             return Err(Error::input(
                 path.display().to_string(),
-                "is written by another run",
-                "wait until it has ended",
+                "is being written by another run",
+                "wait until that run has ended",
             ));
         }
         let mut reader = BufReader::new(&file);

@@ -63,7 +63,7 @@ impl<C: DeserializeOwned + Serialize> Settings<C> {
             None => Ok(None),
             Some(Value::String(name)) => Ok(Some(name)),
             Some(Value::Integer(index)) => Ok(Some(index.to_string())),
-            Some(other) => Err(Error::input(&at, format!("{key} cannot be {other}"), "take a name or an index")),
+            Some(other) => Err(Error::input(&at, format!("{key} cannot be {other}"), "use a name or an index")),
         };
         let adapter = AdapterChoice { name: choose("adapter")?, backend: choose("backend")? };
         let config = C::deserialize(table).map_err(|error| {

@@ -87,7 +87,7 @@ impl ChatTemplate {
         });
         if forms.wants_parts() {
             tracing::warn!(
-                "{}: the template reads contents in parts alone; texts are given to it as one part",
+                "{}: the template only reads content in parts; each text is given to it as one part",
                 template.at
             );
         }
@@ -229,7 +229,7 @@ fn strftime(format: &str, time: NaiveDateTime) -> Result<String, minijinja::Erro
     let format = format.collect::<Vec<_>>().join("%%");
     let items: Vec<Item> = StrftimeItems::new(&format).collect();
     if items.iter().any(|item| matches!(item, Item::Error)) {
-        return Err(fails(format!("strftime_now does not know the format {format:?}")));
+        return Err(fails(format!("strftime_now does not support the format {format:?}")));
     }
     Ok(time.format_with_items(items.iter()).to_string())
 }

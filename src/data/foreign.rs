@@ -48,10 +48,10 @@ pub(super) fn text(at: &str, head: &[u8]) -> Option<Error> {
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let (first, second) = (lines.next()?, lines.next().unwrap_or_default());
     if first == b"{" && (second.starts_with(b"\"") || second.starts_with(b"}")) {
-        return error("holds JSON over several lines", "write one object a line: `jq -c . FILE`");
+        return error("holds JSON objects that span several lines", "write one object per line: `jq -c . FILE`");
     }
     if !head.contains(&b'\n') && first.windows(3).any(|end| end == b"}\r{") {
-        return error("ends its lines with carriage returns alone", "give it line feeds: `tr '\\r' '\\n'`");
+        return error("ends its lines with carriage returns only", "convert them to line feeds: `tr '\\r' '\\n'`");
     }
     let has_object = head.split(|byte| *byte == b'\n').any(|line| line.trim_ascii_start().starts_with(b"{"));
     for (separator, name) in [(b',', "CSV"), (b'\t', "TSV")] {
@@ -88,8 +88,8 @@ mod tests {
         for (head, expected) in [
             (&b"id,text,label\n1,hello,3\n"[..], "f: looks like CSV"),
             (b"id\ttext\n", "f: looks like TSV"),
-            (b"{\n  \"text\": \"t\"\n}\n", "f: holds JSON over several lines"),
-            (b"{\"text\": \"t\"}\r{\"text\": \"t\"}\r", "f: ends its lines with carriage returns alone"),
+            (b"{\n  \"text\": \"t\"\n}\n", "f: holds JSON objects that span several lines"),
+            (b"{\"text\": \"t\"}\r{\"text\": \"t\"}\r", "f: ends its lines with carriage returns only"),
         ] {
             let error = text("f", head).map(|error| error.to_string()).unwrap_or_default();
             assert!(error.starts_with(expected), "{expected}: {error}");

@@ -222,7 +222,7 @@ impl TemplateInputs {
             Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
             Some(Value::String(text)) => match parse(text.as_bytes()).map(|parsed| parsed.value) {
                 Ok(Value::Array(list)) => Ok(Some(list)),
-                _ => Err(Error::input(at, format!("`{name}` is a text that is no JSON list"), "")),
+                _ => Err(Error::input(at, format!("`{name}` is a text that is not a JSON list"), "")),
             },
             Some(Value::Array(list)) if list.is_empty() => Ok(None),
             Some(Value::Array(list)) => Ok(Some(list)),
@@ -345,7 +345,7 @@ pub(super) fn with_system(at: &str, fields: &mut Map<String, Value>, messages: V
     match messages.first() {
         Some(first) if first.role == Role::System && first.content == system.content => Ok(messages),
         Some(first) if first.role == Role::System => {
-            let problem = "`system` is another text than the system message of the conversation";
+            let problem = "`system` differs from the system message of the conversation";
             Err(Error::input(at, problem, "leave one of them out"))
         }
         _ => Ok([vec![system], messages].concat()),
@@ -652,7 +652,7 @@ mod tests {
         assert_eq!(with("s".into(), vec![user.clone()]).unwrap(), expected);
         assert_eq!(with("s".into(), expected.clone()).unwrap(), expected);
         assert_eq!(with("".into(), vec![user.clone()]).unwrap(), std::slice::from_ref(&user));
-        assert!(with("other".into(), expected).unwrap_err().to_string().contains("another text"));
+        assert!(with("other".into(), expected).unwrap_err().to_string().contains("differs from the system message"));
         assert!(with(3.into(), vec![user]).unwrap_err().to_string().contains("`system` is a number"));
     }
 }

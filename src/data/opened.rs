@@ -38,7 +38,7 @@ pub(super) enum Opened {
 pub(super) fn open(path: &Path) -> Result<Opened> {
     let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
     if file.metadata().map_err(|e| Error::io(path, e))?.is_dir() {
-        return Err(Error::input(path.display().to_string(), "is a directory, not a file", "name the files in it"));
+        return Err(Error::input(path.display().to_string(), "is a directory, not a file", "give the files in it"));
     }
     let mut head = Vec::new();
     file.by_ref().take(foreign::HEAD).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
@@ -51,7 +51,7 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
         return Err(error);
     }
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) {
-        return Err(Error::input(at, "is no parquet file", "fetch it again"));
+        return Err(Error::input(at, "is not a parquet file", "fetch it again"));
     }
     let is_packed = head.starts_with(GZIP);
     let mut reader: Box<dyn BufRead + Send> = match is_packed {
@@ -78,10 +78,10 @@ pub(super) fn named_once(paths: &[PathBuf]) -> Result<()> {
         let file = path.canonicalize().unwrap_or_else(|_| path.clone());
         if let Some(earlier) = seen.insert(file, path) {
             let problem = match earlier == path {
-                true => "is named twice".to_owned(),
+                true => "is given twice".to_owned(),
                 false => format!("is the same file as {}", earlier.display()),
             };
-            return Err(Error::input(path.display().to_string(), problem, "name each file once"));
+            return Err(Error::input(path.display().to_string(), problem, "give each file once"));
         }
     }
     Ok(())
@@ -111,9 +111,9 @@ mod tests {
         assert!(named_once(&[a.clone(), b.clone(), folder.path().join("nowhere")]).is_ok());
         let dotted = folder.path().join("./.").join("..").join(folder.path().file_name().unwrap()).join("a.jsonl");
         let error = named_once(&[a.clone(), b, dotted]).unwrap_err();
-        let expected = format!("is the same file as {} (name each file once)", a.display());
+        let expected = format!("is the same file as {} (give each file once)", a.display());
         assert!(error.to_string().ends_with(&expected) && error.exit_code() == 2, "{error}");
         let error = named_once(&[a.clone(), a]).unwrap_err().to_string();
-        assert!(error.contains("is named twice"), "{error}");
+        assert!(error.contains("is given twice"), "{error}");
     }
 }

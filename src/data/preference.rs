@@ -55,7 +55,7 @@ impl Preference {
         let history = parse_history(at, take(fields, "history"), report)?;
         let mut completion = |name: &str| {
             take(fields, name).ok_or_else(|| {
-                Error::input(at, format!("the pair has no `{name}`"), "a pair holds `prompt`, `chosen` and `rejected`")
+                Error::input(at, format!("the pair has no `{name}`"), "a pair has `prompt`, `chosen` and `rejected`")
             })
         };
         let pair = match (prompt, completion("chosen")?, completion("rejected")?) {

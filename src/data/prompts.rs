@@ -139,7 +139,7 @@ fn parse(record: &mut Record, unnamed: String, report: &mut ReadReport) -> Resul
         return Err(Error::input(
             at,
             "the conversation does not end with the user",
-            "a prompt is what is to be answered",
+            "a prompt ends with the message to answer",
         ));
     }
     let messages = with_system(&at, fields, [history, messages].concat())?;

@@ -164,7 +164,7 @@ fn text_method(text: &str, method: &str, args: &[Value]) -> Result<Value> {
             let mut texts = vec![];
             for (index, item) in items.try_iter()?.checked().enumerate() {
                 let item = item?;
-                let problem = || fails(format!("item {index} to join is no text but {}", item.kind()));
+                let problem = || fails(format!("item {index} to join is not a text but {}", item.kind()));
                 texts.push(item.as_str().ok_or_else(problem)?.to_owned());
             }
             Ok(texts.join(text).into())

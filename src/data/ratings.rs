@@ -58,7 +58,7 @@ impl RatingScale {
                 Some(rating) if (1.0..=self.highest).contains(&rating) => Ok(rating),
                 _ => {
                     let problem = format!("`{name}` is {number}, outside 1..{}", self.highest);
-                    Err(Error::input(at, problem, "--max-rating sets the highest"))
+                    Err(Error::input(at, problem, "--max-rating sets the maximum"))
                 }
             },
             Some(other) => Err(Error::input(at, format!("`{name}` is {}, not a number", kind(&other)), "")),

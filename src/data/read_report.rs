@@ -60,14 +60,14 @@ impl ReadReport {
                 lines.push(format!("{what}: {count}"));
             }
         };
-        counted(self.lone_surrogates, "rows with half a surrogate pair (an emoji cut in two), read as U+FFFD");
+        counted(self.lone_surrogates, "rows with half of a surrogate pair (a split emoji), read as U+FFFD");
         counted(
             self.joined_contents,
-            "messages whose content came in parts, which are joined where a template takes texts alone",
+            "messages with content in parts, which are joined for templates that only take texts",
         );
         counted(
             self.repeated_prompts,
-            "pairs whose completions repeat the messages of their prompt, which are shown once",
+            "pairs whose completions repeat the messages of their prompt, which are used once",
         );
         counted(self.rated_pairs, "pairs of rated responses, which became two rows each");
         counted(
@@ -89,7 +89,7 @@ impl ReadReport {
         }
         for (file, count) in &self.shared_ids {
             lines.push(format!(
-                "{file}: ids that an earlier file has, too, and that got this file's name before them: {count}"
+                "{file}: ids that an earlier file also has, now prefixed with this file's name: {count}"
             ));
         }
         for (file, columns) in &self.unused_columns {
@@ -136,7 +136,7 @@ mod tests {
         report.unused("a.jsonl", json!({"b": 1}).as_object().unwrap());
         report.unused_columns("c.parquet", []);
         let notes = report.notes();
-        assert!(notes[0].starts_with("rows with half a surrogate pair") && notes[0].ends_with(": 2"), "{notes:?}");
+        assert!(notes[0].starts_with("rows with half of a surrogate pair") && notes[0].ends_with(": 2"), "{notes:?}");
         assert_eq!(
             notes[1],
             "roles of messages were read as follows: \"developer\" as system unless the chat template shows it (1), \

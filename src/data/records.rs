@@ -80,7 +80,7 @@ impl Iterator for JsonRows {
 
 impl JsonRows {
     fn next_record(&mut self) -> Result<Option<Record>> {
-        const HINT: &str = "every row is one JSON object";
+        const HINT: &str = "every row is a JSON object";
         loop {
             let Some(element) = self.elements.next().map_err(|e| unreadable(&self.path, e))? else { return Ok(None) };
             self.number += 1;
@@ -90,7 +90,7 @@ impl JsonRows {
                 Element::Text(text) => text,
                 Element::TooLong => {
                     let problem = format!("the row is longer than {} MiB", MAX_ROW_BYTES >> 20);
-                    return Err(Error::input(line(), problem, "JSONL holds one object a line"));
+                    return Err(Error::input(line(), problem, "JSONL has one object per line"));
                 }
                 Element::Unclosed => {
                     let problem = "broken JSON: the list is not closed";

@@ -117,7 +117,7 @@ impl Ids {
                 Entry::Occupied(_) => {}
             }
         }
-        Err(Error::input(place, format!("the id {id:?} was already used"), "the same file is named twice"))
+        Err(Error::input(place, format!("the id {id:?} was already used"), "the same file is given twice"))
     }
 }
 
@@ -128,7 +128,7 @@ impl RowReader {
     /// No path is given, or two lead to the same file. What is wrong with a file or a row is reported by the iterator.
     pub fn new(paths: &[PathBuf], purpose: Purpose, scale: RatingScale) -> Result<Self> {
         if paths.is_empty() {
-            return Err(Error::input("input", "no file is named", "name at least one JSONL or parquet file"));
+            return Err(Error::input("input", "no file is given", "give at least one JSONL or parquet file"));
         }
         named_once(paths)?;
         Ok(Self {
@@ -321,7 +321,7 @@ fn parse_content(at: &str, fields: &mut Map<String, Value>, report: &mut ReadRep
 }
 
 fn parse_number(at: &str, label: Option<Value>) -> Result<f64> {
-    const HINT: &str = "`label` is a number; nothing is put in its place";
+    const HINT: &str = "`label` must be a number";
     match label {
         None => Err(Error::input(at, "the label is missing", HINT)),
         Some(given) => match number(&given) {
@@ -346,7 +346,7 @@ fn parse_level(at: &str, label: Option<Value>, levels: u32) -> Result<f64> {
         ));
     }
     if !(1.0..=f64::from(levels)).contains(&label) {
-        return Err(Error::input(at, format!("the label {label} is outside 1..{levels}"), "--levels sets the highest"));
+        return Err(Error::input(at, format!("the label {label} is outside 1..{levels}"), "--levels sets the maximum"));
     }
     Ok(label)
 }

@@ -140,8 +140,8 @@ impl Template {
         match &self.form {
             Form::Chat(template) => template.render(exchange.messages(), &exchange.inputs, false),
             Form::Prompt(_) if exchange.query.role != Role::User => {
-                let problem = "the response answers the result of a tool, for which a prompt template has no place";
-                Err(Error::input(&self.name, problem, "take a chat template, which uses `messages`"))
+                let problem = "the response follows the result of a tool, which a prompt template cannot show";
+                Err(Error::input(&self.name, problem, "use a chat template, which uses `messages`"))
             }
             Form::Prompt(_) => {
                 self.render_parts(&exchange.history, &exchange.query.content, &exchange.response.content)
@@ -266,6 +266,6 @@ mod tests {
         assert_eq!(shows.hidden(&exchange), ["name"]);
         exchange.query.role = Role::Tool;
         let error = Template::builtin().render(&exchange).unwrap_err().to_string();
-        assert!(error.contains("answers the result of a tool"), "{error}");
+        assert!(error.contains("follows the result of a tool"), "{error}");
     }
 }

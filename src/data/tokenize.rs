@@ -92,21 +92,22 @@ impl EncodingReport {
         let mut lines = vec![];
         if self.doubled_bos > 0 {
             lines.push(format!(
-                "warning: texts that begin with two bos tokens, as they bring the one that the tokenizer adds: {}",
+                "warning: texts that begin with two bos tokens, because they contain the one that the tokenizer adds: \
+                 {}",
                 self.doubled_bos
             ));
         }
         if self.pad_at_end > 0 {
             lines.push(format!(
-                "warning: rows that end with the model's pad token, from which their scores are read here, while transformers \
-                 passes over it and reads one token earlier: {}",
+                "warning: rows that end with the model's padding token, from which wgr reads their scores, while \
+                 transformers reads one token earlier: {}",
                 self.pad_at_end
             ));
         }
         if !self.hidden_fields.is_empty() {
             let fields: Vec<String> =
                 self.hidden_fields.iter().map(|(name, rows)| format!("{name} (rows: {rows})")).collect();
-            lines.push(format!("warning: the template does not show what rows bring as {}", fields.join(", ")));
+            lines.push(format!("warning: rows have fields that the template does not show: {}", fields.join(", ")));
         }
         lines
     }
@@ -164,7 +165,7 @@ impl Encoder {
         if max_length <= encoder.special_tokens() {
             return Err(Error::input(
                 "--max-length",
-                format!("{max_length} leaves no room beside {} special tokens", encoder.special_tokens()),
+                format!("{max_length} leaves no room for text beside {} special tokens", encoder.special_tokens()),
                 "",
             ));
         }
@@ -286,7 +287,7 @@ impl Encoder {
             Some(id) => Err(Error::input(
                 at,
                 format!("{} gives token id {id}, but the embedding has {} rows", self.name, self.vocabulary.size),
-                "tokenizer and model do not belong together",
+                "tokenizer and model do not match",
             )),
             None => Ok(tokens),
         }

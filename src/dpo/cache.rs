@@ -88,19 +88,19 @@ impl Cache {
     pub fn read(&self, key: &Key, pairs: &[TokenPair]) -> Result<Option<Vec<[f32; 2]>>> {
         let Some(bytes) = read_if_there(&self.path)? else { return Ok(None) };
         let damaged = |what: String| {
-            let hint = "remove the file, and the log-probabilities are computed again";
+            let hint = "remove the file to have the log-probabilities computed again";
             Error::input(self.path.display().to_string(), format!("is damaged: {what}"), hint)
         };
         let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| damaged("it has no header".into()))?;
         let header: Header = serde_json::from_slice(&bytes[..end]).map_err(|e| damaged(format!("header: {e}")))?;
         if let Some(other) = difference(&header.key, key) {
             let problem = format!("holds reference log-probabilities for {other}");
-            let hint = "remove the file to compute them again, or name another with --reference-cache";
+            let hint = "remove the file to compute them again, or choose another with --reference-cache";
             return Err(Error::input(self.path.display().to_string(), problem, hint));
         }
         let rows = &bytes[end + 1..];
         if header.rows != hash(rows) {
-            return Err(damaged("its rows are not those that were written".into()));
+            return Err(damaged("its rows are not the ones that were written".into()));
         }
         let lines = rows.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let lines: Vec<Line> =

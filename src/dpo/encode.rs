@@ -123,7 +123,7 @@ impl PairReport {
         let faults = [
             (&self.equal, "were dropped, as chosen and rejected are equal"),
             (&self.empty, "were dropped, as a completion is empty"),
-            (&self.doubled_bos, "begin with two bos tokens: their prompts bring the one that the tokenizer adds"),
+            (&self.doubled_bos, "begin with two bos tokens: their prompts contain the one that the tokenizer adds"),
         ];
         let told = faults.iter().filter_map(|(fault, what)| Some(format!("warning: {}", fault.told(what)?)));
         let hidden = self.hidden_fields.iter().map(|(name, pairs)| {
@@ -187,7 +187,7 @@ impl PairEncoder {
         let max_length = max_length.min(config.max_position_embeddings);
         if max_length < 2 {
             let problem = format!("{max_length} leaves no room for a prompt and a completion");
-            return Err(Error::input("--max-length", problem, "take at least 2"));
+            return Err(Error::input("--max-length", problem, "use at least 2"));
         }
         let written = tokenizer.to_string(false).map_err(|e| Error::input(&name, format!("tokenizer: {e}"), ""))?;
         Ok(Self {
@@ -256,7 +256,7 @@ impl PairEncoder {
         let at = format!("row {:?}", row.id);
         let mut report = PairReport::default();
         let Content::Pair(preference) = &row.content else {
-            return Err(Error::input(at, "is no preference pair", "a pair holds `prompt`, `chosen` and `rejected`"));
+            return Err(Error::input(at, "is not a preference pair", "a pair has `prompt`, `chosen` and `rejected`"));
         };
         let text = match preference {
             preference if is_empty(preference) => None,
@@ -289,8 +289,8 @@ impl PairEncoder {
             let mut tokens = self.tokens(&at, text, false)?;
             if ends {
                 let eos = self.eos.ok_or_else(|| {
-                    let hint = "its tokenizer_config.json says which token ends a completion";
-                    Error::input(&self.name, "names no eos token", hint)
+                    let hint = "set eos_token in its tokenizer_config.json";
+                    Error::input(&self.name, "has no end-of-sequence token", hint)
                 })?;
                 if tokens.last() != Some(&eos) {
                     tokens.push(eos);
@@ -344,7 +344,7 @@ impl PairEncoder {
             }
             Preference::Chat { prompt, chosen, rejected, inputs } => {
                 let template = self.template.as_ref().ok_or_else(|| {
-                    let hint = format!("{at} holds messages: use an instruction-tuned model, or rows of strings");
+                    let hint = format!("{at} has messages: use an instruction-tuned model, or rows of strings");
                     Error::input(&self.name, "has no chat template", hint)
                 })?;
                 render(template, at, prompt, inputs, [chosen, rejected])
@@ -359,7 +359,7 @@ impl PairEncoder {
             Some(id) => {
                 let problem =
                     format!("has token id {id}, but the embedding of {} has {} rows", self.name, self.vocab_size);
-                Err(Error::input(at, problem, "tokenizer and model do not belong together"))
+                Err(Error::input(at, problem, "tokenizer and model do not match"))
             }
             None => Ok(encoding.get_ids().to_vec()),
         }
@@ -424,7 +424,7 @@ fn render(
     };
     let end = shared(&chosen).min(shared(&rejected));
     if end < shown(prompt, false)?.trim_end().len() {
-        let problem = "the chat template renders the prompt in another way when a response follows";
+        let problem = "the chat template renders the prompt differently when a response follows";
         return Err(Error::input(at, problem, "render the rows to strings first, or use another template"));
     }
     Ok(TextPair {

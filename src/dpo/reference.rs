@@ -99,8 +99,8 @@ impl<'a> Reference<'a> {
             && let Some(missing) = found.iter().position(Option::is_none)
         {
             let at = caches[missing].path().display().to_string();
-            let hint = "put the file back, or start again with --force";
-            return Err(Error::input(at, "is not there, and the policy is no longer as it began", hint));
+            let hint = "put the file back, or start over with --force";
+            return Err(Error::input(at, "does not exist, and the policy has changed since the run began", hint));
         }
         Ok(Self { sets, keys, caches, cached: found.iter().map(Option::is_some).collect(), found, model })
     }
@@ -165,7 +165,7 @@ impl<'a> Reference<'a> {
                 progress.rows += batch.len();
                 observer.scored(progress);
                 if observer.stop_requested() {
-                    let kept = "the reference log-probabilities so far are kept; start again with the same settings";
+                    let kept = "the reference log-probabilities so far are kept; run again with the same settings";
                     return Err(Error::Interrupted(kept.into()));
                 }
             }
@@ -185,8 +185,9 @@ impl<'a> Reference<'a> {
             if let Some((pair, _)) =
                 set.pairs.iter().zip(&references).find(|(_, sides)| sides.iter().any(|value| !value.is_finite()))
             {
-                let problem = format!("the reference gives row {:?} a log-probability that is not finite", pair.id);
-                return Err(Error::run(problem, "the weights of the reference are damaged"));
+                let problem =
+                    format!("the reference model gives row {:?} a log-probability that is not finite", pair.id);
+                return Err(Error::run(problem, "the weights of the reference model are damaged"));
             }
             let cache = &self.caches[index];
             match self.cached[index] {
@@ -246,17 +247,19 @@ fn check_pairs(name: &str, model: &Checkpoint, sets: &[Set]) -> Result<()> {
 pub(super) fn open_reference(name: &str, encoder: &PairEncoder) -> Result<Checkpoint> {
     let model = Checkpoint::open(name)?;
     if model.is_new() {
-        return Err(Error::input(format!("--reference {name}"), "has no weights", "name a trained model"));
+        return Err(Error::input(format!("--reference {name}"), "has no weights", "use a trained model"));
     }
     match encoder.difference(&model.tokenizer()?) {
-        Some(token) => Err(other_vocabulary(name, format!("has another vocabulary than the policy: token {token}"))),
+        Some(token) => {
+            Err(other_vocabulary(name, format!("has a different vocabulary from the policy: token {token}")))
+        }
         None => Ok(model),
     }
 }
 
 /// The error of a reference whose tokens are not those of the policy.
 pub(super) fn other_vocabulary(name: &str, problem: String) -> Error {
-    let hint = "policy and reference must share one vocabulary, token by token";
+    let hint = "policy and reference model must have the same vocabulary, token by token";
     Error::input(format!("--reference {name}"), problem, hint)
 }
 

@@ -137,7 +137,10 @@ impl Stepper {
     fn replay_micro_batch(&mut self, gpu: &Gpu, batch: &MicroBatch, index: usize) -> Result<()> {
         let (sequences, references) = (batch.completions.sequences.len(), batch.references.len());
         if sequences != references || !sequences.is_multiple_of(2) {
-            return Err(refuse("a step", format!("{sequences} completions with {references} references are no pairs")));
+            return Err(refuse(
+                "a step",
+                format!("{sequences} completions with {references} references are not pairs"),
+            ));
         }
         let shape = (self.policy.write(gpu, &batch.completions), index);
         self.references.write_f32(gpu, &batch.references);

@@ -129,8 +129,8 @@ pub(super) fn open_policy(config: &DpoConfig, resumed: Option<&Path>) -> Result<
     }
     source.config().check_trainable()?;
     if source.config().num_labels.is_some() {
-        let problem = "is a classifier, which gives no token a probability";
-        return Err(Error::input(format!("--policy {}", config.policy), problem, "name a causal model"));
+        let problem = "is a classifier, which does not give tokens a probability";
+        return Err(Error::input(format!("--policy {}", config.policy), problem, "give a causal model"));
     }
     Ok(source)
 }

@@ -33,7 +33,7 @@ impl DpoConfig {
     pub(super) fn adapters(&self) -> Result<Option<Lora>> {
         let lora = self.lora.resolve()?;
         if self.lora.lora_dropout != 0.0 {
-            let problem = "would make a policy differ from itself as its reference";
+            let problem = "would make the policy differ from itself as the reference model";
             return Err(Error::input("--lora-dropout", problem, "leave it out; it is for `wgr train`"));
         }
         Ok(lora)
@@ -48,12 +48,17 @@ impl DpoConfig {
             "--beta",
             (self.beta as f32).is_finite() && self.beta as f32 > 0.0,
             self.beta,
-            "take a number above 0, such as 0.1",
+            "use a number above 0, such as 0.1",
         )?;
         let is_share = (0.0..0.5).contains(&self.label_smoothing);
-        check("--label-smoothing", is_share, self.label_smoothing, "take a share from 0 to below 0.5")?;
-        check("--sft-weight", is_weight(self.sft_weight), self.sft_weight, "take 0, which switches it off, or more")?;
-        check("--simpo-gamma", is_weight(self.gamma()), self.gamma(), "take 0 or a number above")?;
+        check("--label-smoothing", is_share, self.label_smoothing, "use a number from 0 to below 0.5")?;
+        check(
+            "--sft-weight",
+            is_weight(self.sft_weight),
+            self.sft_weight,
+            "use 0 to turn it off, or a number above 0",
+        )?;
+        check("--simpo-gamma", is_weight(self.gamma()), self.gamma(), "use 0 or a number above 0")?;
         learning_rate(self.lr)?;
         self.refuse_what_the_loss_ignores()
     }
@@ -63,11 +68,11 @@ impl DpoConfig {
         let smooths = [PreferenceLoss::Cdpo, PreferenceLoss::Robust].contains(&self.loss);
         if self.label_smoothing != 0.0 && !smooths {
             let problem = format!("is not used by --loss {}", self.loss);
-            return Err(Error::input("--label-smoothing", problem, "take --loss cdpo or robust, or leave it out"));
+            return Err(Error::input("--label-smoothing", problem, "use --loss cdpo or robust, or leave it out"));
         }
         if self.simpo_gamma.is_some() && self.loss != PreferenceLoss::Simpo {
             let problem = format!("is not used by --loss {}", self.loss);
-            return Err(Error::input("--simpo-gamma", problem, "take --loss simpo, or leave it out"));
+            return Err(Error::input("--simpo-gamma", problem, "use --loss simpo, or leave it out"));
         }
         let references =
             [("--reference", self.reference.is_some()), ("--reference-cache", self.reference_cache.is_some())];

@@ -63,8 +63,8 @@ impl Warnings {
         {
             self.is_stuck = true;
             told.push(format!(
-                "warning: the loss has stayed at {start:.4}{} for {WINDOW} steps, where policy and reference agree: \
-                 nothing is learned; a higher --lr or --beta may help",
+                "warning: the loss has stayed at {start:.4}{} for {WINDOW} steps, where policy and reference model \
+                 agree: nothing is learned; a higher --lr or --beta may help",
                 if start == 2f64.ln() { " (ln 2)" } else { "" }
             ));
         }
@@ -77,7 +77,7 @@ impl Warnings {
             self.is_falling = true;
             told.push(format!(
                 "warning: chosen completions have become less likely, by {fall:.1} nats over the last {WINDOW} steps: margins \
-                 grow because rejected ones fall faster; --sft-weight or a lower --lr holds them"
+                 grow because rejected ones fall faster; --sft-weight or a lower --lr counters this"
             ));
         }
         told

@@ -87,14 +87,14 @@ impl EvalConfig {
             false => Err(Error::input(flag, problem, hint)),
         };
         let any = !self.model.is_empty() || !self.scores.is_empty();
-        check("--model", any, "is missing", "name a model, or scores given elsewhere with --scores")?;
+        check("--model", any, "is missing", "give a model, or scores computed elsewhere with --scores")?;
         check("--suite", !self.suite.is_empty(), "is missing", "such as judgebench=gpt-4o.jsonl")?;
-        check("--output", !self.output.as_os_str().is_empty(), "is missing", "name a directory")?;
-        check("--batch-size", self.batch_size > 0, "cannot be 0", "take at least 1")?;
-        check("--max-length", self.max_length > 0, "cannot be 0", "take at least 1")?;
-        check("--bins", (1..=1000).contains(&self.bins), "is out of range", "take a number from 1 to 1000")?;
-        check("--bootstrap", self.bootstrap <= 1_000_000, "is out of range", "take at most 1000000 samples")?;
-        check("--resume", !(self.resume && self.force), "contradicts --force", "take one of them")
+        check("--output", !self.output.as_os_str().is_empty(), "is missing", "give a directory")?;
+        check("--batch-size", self.batch_size > 0, "cannot be 0", "use at least 1")?;
+        check("--max-length", self.max_length > 0, "cannot be 0", "use at least 1")?;
+        check("--bins", (1..=1000).contains(&self.bins), "is out of range", "use a number from 1 to 1000")?;
+        check("--bootstrap", self.bootstrap <= 1_000_000, "is out of range", "use at most 1000000 samples")?;
+        check("--resume", !(self.resume && self.force), "contradicts --force", "use one of them")
     }
 }
 
@@ -114,7 +114,7 @@ impl FromStr for SuitePath {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, path) = text.split_once('=').ok_or_else(|| format!("{text:?} is not of the form NAME=PATH"))?;
         if path.is_empty() {
-            return Err(format!("{text:?} names no path"));
+            return Err(format!("{text:?} has no path"));
         }
         Ok(Self { name: name.parse()?, path: path.into() })
     }

@@ -20,14 +20,14 @@ pub fn check(config: &EvalConfig) -> Result<()> {
     let output = &config.output;
     let at = format!("--output {}", output.display());
     if output.exists() && !output.is_dir() {
-        return Err(Error::input(at, "is a file", "name a directory"));
+        return Err(Error::input(at, "is a file", "give a directory"));
     }
     let occupied = output.join(REPORTS[0]).exists() || output.join(FOLDER).exists();
     if occupied && !config.resume && !config.force {
         return Err(Error::input(
             at,
             "already holds a run",
-            "use --resume to go on or --force to replace it; both use the scores that it holds",
+            "use --resume to continue or --force to replace it; both use the scores in it",
         ));
     }
     Ok(())

@@ -252,42 +252,42 @@ impl ExtractConfig {
             true => Ok(()),
             false => Err(Error::input(flag, problem, hint)),
         };
-        check("--input", !self.input.is_empty(), "is missing", "name files or folders with conversations")?;
-        check("--output", !self.output.as_os_str().is_empty(), "is missing", "name a directory")?;
+        check("--input", !self.input.is_empty(), "is missing", "give files or folders with conversations")?;
+        check("--output", !self.output.as_os_str().is_empty(), "is missing", "give a directory")?;
         let annotator = self.annotator();
         if let Some(file) = &self.annotator_file {
             let flag = format!("--annotator {}", annotator.name());
             let problem = format!("contradicts --annotator-file {}", file.display());
-            check(&flag, annotator == AnnotatorKind::File, &problem, "take one of them")?;
+            check(&flag, annotator == AnnotatorKind::File, &problem, "use one of them")?;
         }
         if annotator == AnnotatorKind::File {
-            let hint = "name a JSONL, JSON or parquet file of labels";
+            let hint = "give a JSONL, JSON or parquet file of labels";
             check("--annotator-file", self.annotator_file.is_some(), "is missing", hint)?;
         }
         if annotator == AnnotatorKind::Api {
             check("--api-base", self.api_base.is_some(), "is missing", "such as http://localhost:8000/v1")?;
-            check("--api-model", self.api_model.is_some(), "is missing", "take the server's name of the model")?;
+            check("--api-model", self.api_model.is_some(), "is missing", "give the name of the model on the server")?;
         }
         if annotator == AnnotatorKind::Local {
-            let hint = "name a causal model: a directory, a .gguf file or a hub name";
+            let hint = "give a causal model: a directory, a .gguf file or a hub name";
             check("--annotator-model", self.annotator_model.is_some(), "is missing", hint)?;
         }
         let crowd = (1..=1024).contains(&self.api_concurrency);
-        check("--api-concurrency", crowd, "is out of range", "take 1 to 1024")?;
+        check("--api-concurrency", crowd, "is out of range", "use 1 to 1024")?;
         let seconds = self.api_timeout > 0.0 && self.api_timeout <= 86400.0;
-        check("--api-timeout", seconds, "is no time", "take a number of seconds, at most a day")?;
+        check("--api-timeout", seconds, "is not a time", "use a number of seconds, at most a day")?;
         for (flag, price) in
             [("--api-prompt-price", self.api_prompt_price), ("--api-completion-price", self.api_completion_price)]
         {
             let sound = price.is_none_or(|price| price.is_finite() && price >= 0.0);
-            check(flag, sound, "is no price", "take the price of a million tokens")?;
+            check(flag, sound, "is not a price", "use the price per million tokens")?;
         }
         let cosine = (-1.0..=1.0).contains(&self.similarity());
-        check("--similarity", cosine, "is no cosine", "take a number from -1 to 1")?;
-        check("--languages", !self.languages.is_empty(), "is empty", "name languages such as English,Chinese")?;
+        check("--similarity", cosine, "is not a cosine", "use a number from -1 to 1")?;
+        check("--languages", !self.languages.is_empty(), "is empty", "give languages such as English,Chinese")?;
         let share = !matches!(self.test_size, Some(TestSize::Share(share)) if !(0.0..1.0).contains(&share));
-        check("--test-size", share, "is no share", "take a number of rows, or a share below 1")?;
-        check("--resume", !(self.resume && self.force), "contradicts --force", "take one of them")
+        check("--test-size", share, "is not a share", "use a number of rows, or a share below 1")?;
+        check("--resume", !(self.resume && self.force), "contradicts --force", "use one of them")
     }
 }
 

@@ -182,12 +182,12 @@ impl<'a> Evidence<'a> {
             words.push_str(&format!(", {:.0} % sure", 100.0 * confidence));
         }
         if let (Some(from), Some(cosine)) = (self.mined_from, self.cosine) {
-            words.push_str(&format!("; mined from response {from}, whose query has cosine {cosine:.2}"));
+            words.push_str(&format!("; mined from response {from}, whose query has cosine similarity {cosine:.2}"));
         }
         match self.refusal_verdict {
             Some(Refusal::Justified) => words.push_str("; a refusal that was right"),
             Some(Refusal::Unjustified) => words.push_str("; a refusal that was wrong"),
-            Some(Refusal::Unjudged) => words.push_str("; a refusal that nobody judged"),
+            Some(Refusal::Unjudged) => words.push_str("; a refusal that was not judged"),
             None => {}
         }
         words

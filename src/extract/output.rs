@@ -38,14 +38,14 @@ pub fn check(config: &ExtractConfig) -> Result<()> {
     let output = &config.output;
     let at = format!("--output {}", output.display());
     if output.exists() && !output.is_dir() {
-        return Err(Error::input(at, "is a file", "name a directory"));
+        return Err(Error::input(at, "is a file", "give a directory"));
     }
     let occupied = output.join(REPORT).exists() || output.join(FOLDER).exists();
     if occupied && !config.resume && !config.force {
         return Err(Error::input(
             at,
             "already holds a run",
-            "use --resume to go on or --force to replace it; both use the answers that it holds",
+            "use --resume to continue or --force to replace it; both use the answers in it",
         ));
     }
     // What does not exist yet has no canonical path.
@@ -53,12 +53,12 @@ pub fn check(config: &ExtractConfig) -> Result<()> {
         |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
     let mut read = config.input.iter().chain(&config.annotator_file);
     if let Some(input) = read.find(|input| resolved(input).starts_with(resolved(output))) {
-        let problem = format!("holds the input {}", input.display());
-        return Err(Error::input(at, problem, "name another directory; a run must not read what it writes"));
+        let problem = format!("contains the input {}", input.display());
+        return Err(Error::input(at, problem, "use another directory; a run must not read its own output"));
     }
     // A folder that is read would find the rows of this run among its files the next time.
     if let Some(input) = config.input.iter().find(|input| resolved(output).starts_with(resolved(input))) {
-        return Err(Error::input(at, format!("lies in the input {}", input.display()), "name another directory"));
+        return Err(Error::input(at, format!("is in the input {}", input.display()), "use another directory"));
     }
     Ok(())
 }

@@ -91,7 +91,7 @@ pub fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Obs
         progress.rows = run.rows.len();
         observer.advanced(progress);
         if observer.stop_requested() {
-            let hint = "the answers so far are kept; go on with --resume";
+            let hint = "the answers so far are kept; continue with --resume";
             return Err(Error::Interrupted(hint.into()));
         }
     }
@@ -127,7 +127,7 @@ impl<'a> Run<'a> {
         let miner = tools::miner(gpu, config)?;
         annotator.reading().iter().for_each(|reading| observer.note(&reading.to_string()));
         if miner.is_none() {
-            observer.note("nothing will be mined: no --embedder is named");
+            observer.note("there will be no mining: no --embedder is given");
         }
         Ok(Self {
             config,
@@ -241,7 +241,7 @@ impl<'a> Run<'a> {
         unusable(&report.irregular).iter().for_each(|line| observer.note(line));
         report.labels.iter().flat_map(|labels| labels.doubts()).for_each(|line| observer.note(&line));
         if report.train.rows == 0 {
-            observer.note("there are no training rows; the report says what became of the conversations");
+            observer.note("there are no training rows; the report shows why");
         }
         self.stages.finish()?;
         write_report(&report, &self.config.output)?;

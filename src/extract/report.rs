@@ -100,7 +100,7 @@ impl Labels {
             format!("{}: turns without a label, which count as neutral: {} of {judged}", self.file, self.unlabelled)
         });
         let doubts = [
-            of(&self.contradicted, "turns with labels of different levels, of which the lowest stands"),
+            of(&self.contradicted, "turns with labels of different levels, of which the lowest counts"),
             of(&self.unknown, "labels for conversations that are not in the input or cannot be used"),
             of(&self.misplaced, "labels for turns that are not a response with a user message after it"),
             unlabelled,

@@ -36,7 +36,7 @@ pub fn annotator<'a>(
 ) -> Result<Box<dyn Annotator + 'a>> {
     match config.annotator() {
         AnnotatorKind::File => {
-            let hint = "name a JSONL, JSON or parquet file of labels";
+            let hint = "give a JSONL, JSON or parquet file of labels";
             let labels = labels.ok_or_else(|| Error::input("--annotator-file", "is missing", hint))?;
             labels.remember(&config.output)?;
             Ok(Box::new(labels))
@@ -44,7 +44,7 @@ pub fn annotator<'a>(
         AnnotatorKind::Rules => Ok(Box::new(Rules)),
         AnnotatorKind::Api => Ok(Box::new(Api::open(config)?)),
         AnnotatorKind::Local => {
-            let hint = "name a causal model: a directory, a .gguf file or a hub name";
+            let hint = "give a causal model: a directory, a .gguf file or a hub name";
             let model = config.annotator_model.as_deref();
             let model = model.ok_or_else(|| Error::input("--annotator-model", "is missing", hint))?;
             let gpu = gpu.ok_or_else(|| Error::run("--annotator local needs an adapter", "open one for the run"))?;

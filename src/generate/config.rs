@@ -122,20 +122,20 @@ impl GenerateConfig {
     pub fn validate(&self) -> Result<()> {
         let need = |flag: &str, problem: &str, hint: &str| Err(Error::input(flag, problem, hint));
         if self.model.is_empty() {
-            return need("--model", "is missing", "name a causal model: a directory, a .gguf file or a hub name");
+            return need("--model", "is missing", "give a causal model: a directory, a .gguf file or a hub name");
         }
         match (&self.prompt, &self.input, &self.output) {
-            (None, None, _) => return need("--prompt", "is missing", "or name --input and --output"),
-            (Some(_), Some(_), _) => return need("--prompt", "cannot go with --input", "give one of them"),
+            (None, None, _) => return need("--prompt", "is missing", "or pass --input and --output"),
+            (Some(_), Some(_), _) => return need("--prompt", "cannot be used with --input", "use one of them"),
             (Some(_), _, Some(_)) => return need("--output", "needs --input", "--prompt is answered on the terminal"),
             (Some(_), None, None) if self.resume || self.force => {
-                return need("--prompt", "has no output to resume or replace", "name --input and --output");
+                return need("--prompt", "has no output to resume or replace", "pass --input and --output");
             }
-            (None, Some(_), None) => return need("--output", "is missing", "name the file for the completions"),
+            (None, Some(_), None) => return need("--output", "is missing", "give the file for the completions"),
             _ => {}
         }
         if self.resume && self.force {
-            return need("--resume", "cannot go with --force", "give one of them");
+            return need("--resume", "cannot be used with --force", "use one of them");
         }
         for (flag, value) in
             [("--max-new-tokens", self.max_new_tokens), ("--n", self.n), ("--batch-size", self.batch_size)]

@@ -81,7 +81,7 @@ pub fn capacity(gpu: &Gpu, config: &ModelConfig, sequences: usize, length: usize
     let pages = sequences * wanted.pages_a_sequence();
     let capacity = Engine::fitting(gpu, config, Capacity { pages, ..wanted }, cache);
     if capacity.pages < capacity.pages_a_sequence() {
-        let problem = format!("the keys of {length} tokens exceed the adapter's largest binding");
+        let problem = format!("the keys of {length} tokens exceed the adapter's maximum binding");
         return Err(Error::run(problem, "use --cache-dtype f16, a smaller --max-new-tokens, or shorter prompts"));
     }
     Ok(capacity)
@@ -220,10 +220,9 @@ impl Generator {
         let done: Vec<Generated> = growing.iter().filter_map(Growing::generated).collect();
         match done.len() == requests.len() {
             true => Ok(done),
-            false => Err(Error::run(
-                "the cache has no room for a sequence",
-                "this is a fault of the engine; please report it",
-            )),
+            false => {
+                Err(Error::run("the cache has no room for a sequence", "this is a bug in the engine; please report it"))
+            }
         }
     }
 
@@ -237,10 +236,10 @@ impl Generator {
         }
         if let Some(id) = prompt.iter().find(|id| **id as usize >= self.vocabulary) {
             let problem = format!("has the token {id}, but the embedding has {} rows", self.vocabulary);
-            return Err(Error::input(at, problem, "tokenizer and model do not belong together"));
+            return Err(Error::input(at, problem, "tokenizer and model do not match"));
         }
         if prompt.len() >= self.capacity.length {
-            let problem = format!("has {} tokens of {} that a sequence may have", prompt.len(), self.capacity.length);
+            let problem = format!("has {} tokens; a sequence may have {}", prompt.len(), self.capacity.length);
             return Err(Error::input(at, problem, "shorten the prompt"));
         }
         Ok(())

@@ -56,8 +56,8 @@ impl Output {
             return Err(Error::input(at, "is complete", "use --force to replace it"));
         }
         if partial.exists() && !force && !resume {
-            let problem = format!("{} holds what an interrupted run completed", partial.display());
-            return Err(Error::input(at, problem, "use --resume to go on, or --force to start over"));
+            let problem = format!("{} has the completions of an interrupted run", partial.display());
+            return Err(Error::input(at, problem, "use --resume to continue, or --force to start over"));
         }
         // An output that cannot be written should not be noticed after hours.
         drop(staged(path)?);

@@ -34,7 +34,7 @@ impl Prompter {
         let template = match raw {
             true => None,
             false => {
-                let hint = "name an instruction-tuned model, or continue prompts as they stand with --raw";
+                let hint = "use an instruction-tuned model, or continue prompts as they stand with --raw";
                 let template = checkpoint.chat_template()?;
                 Some(template.ok_or_else(|| Error::input(&at, "has no chat template", hint))?)
             }
@@ -97,7 +97,8 @@ impl Prompter {
         let doubled = prompts.into_iter().filter(|tokens| tokens.starts_with(&[bos, bos])).count();
         let line = || {
             format!(
-                "warning: prompts that begin with two bos tokens, as they bring the one that the tokenizer adds: {doubled}"
+                "warning: prompts that begin with two bos tokens, because they contain the one that the tokenizer \
+                 adds: {doubled}"
             )
         };
         (doubled > 0).then(line)

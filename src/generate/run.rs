@@ -131,7 +131,7 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
         output,
     };
     if running.progress.done > 0 {
-        running.observer.note(&format!("{} completions are there already", running.progress.done));
+        running.observer.note(&format!("{} completions exist already", running.progress.done));
     }
     let mut started = Instant::now();
     if !requests.is_empty() {
@@ -178,7 +178,7 @@ fn suggested(checkpoint: &Checkpoint) -> Result<Vec<String>> {
     let (flags, unknown) = (given(&FLAGS), given(&UNKNOWN));
     let mut lines = vec![];
     if !flags.is_empty() {
-        lines.push(format!("{path} suggests {flags}; the settings of this command hold instead"));
+        lines.push(format!("{path} suggests {flags}; the settings of this command are used instead"));
     }
     if !unknown.is_empty() {
         lines.push(format!("warning: {path} asks for {unknown}, which wgr does not apply"));
@@ -189,7 +189,7 @@ fn suggested(checkpoint: &Checkpoint) -> Result<Vec<String>> {
 fn check_causal(checkpoint: &Checkpoint) -> Result<()> {
     let refuse = |problem| {
         let at = checkpoint.path().display().to_string();
-        Err(Error::input(at, problem, "name a causal language model"))
+        Err(Error::input(at, problem, "use a causal language model"))
     };
     if checkpoint.is_new() {
         return refuse("has no weights");
@@ -206,7 +206,7 @@ fn longest(checkpoint: &Checkpoint, config: &GenerateConfig, asked: &[Prompt], t
     for (prompt, tokens) in asked.iter().zip(tokens) {
         let at = format!("prompt {:?}", prompt.id);
         if tokens.len() >= reach {
-            let problem = format!("has {} tokens, and the model reaches no further than {reach}", tokens.len());
+            let problem = format!("has {} tokens, but the model's limit is {reach}", tokens.len());
             return Err(Error::input(at, problem, "shorten it"));
         }
         if tokens.is_empty() {

@@ -42,14 +42,19 @@ impl Sampling {
     pub fn validate(&self) -> Result<()> {
         let Self { temperature, top_p, min_p, repetition_penalty, .. } = *self;
         for (flag, value, allowed, hint) in [
-            ("--temperature", temperature, temperature >= 0.0 && temperature.is_finite(), "it is 0 (greedy) or above"),
-            ("--top-p", top_p, top_p > 0.0 && top_p <= 1.0, "it is above 0 and at most 1"),
-            ("--min-p", min_p, (0.0..=1.0).contains(&min_p), "it is between 0 and 1"),
+            (
+                "--temperature",
+                temperature,
+                temperature >= 0.0 && temperature.is_finite(),
+                "it must be 0 (greedy) or above",
+            ),
+            ("--top-p", top_p, top_p > 0.0 && top_p <= 1.0, "it must be above 0 and at most 1"),
+            ("--min-p", min_p, (0.0..=1.0).contains(&min_p), "it must be between 0 and 1"),
             (
                 "--repetition-penalty",
                 repetition_penalty,
                 repetition_penalty > 0.0 && repetition_penalty.is_finite(),
-                "it is above 0; 1 penalises nothing",
+                "it must be above 0; 1 is no penalty",
             ),
         ] {
             if !allowed {

@@ -200,7 +200,7 @@ fn rows_come_in_order_and_an_interrupted_run_goes_on() {
     assert!(run(&parted, 99).0.unwrap_err().to_string().contains("--resume"));
     let (summary, notes) = run(&GenerateConfig { resume: true, ..parted }, usize::MAX);
     assert!(summary.unwrap().tokens < whole.tokens, "what had ended is not drawn again");
-    assert!(notes.iter().any(|note| note.contains("there already")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.contains("exist already")), "{notes:?}");
     assert_eq!(std::fs::read_to_string(tiny.path("parted.jsonl")).unwrap(), text);
 }
 
@@ -224,7 +224,7 @@ fn bad_settings_and_models_are_named() {
         ("--temperature", GenerateConfig { temperature: -0.5, ..good.clone() }),
         ("reward model", GenerateConfig { model: reward.source(), ..good.clone() }),
         ("no weights", GenerateConfig { model: tiny.named("model/config.json"), ..good.clone() }),
-        ("reaches no further", GenerateConfig { prompt: Some("a".repeat(80)), ..good.clone() }),
+        ("limit is", GenerateConfig { prompt: Some("a".repeat(80)), ..good.clone() }),
     ];
     for (named, config) in bad {
         let mut observer = Interrupting { after: usize::MAX, done: 0, notes: vec![] };

@@ -44,10 +44,14 @@ impl Endpoint {
         let parsed =
             url.parse::<ureq::http::Uri>().map_err(|e| Error::input(format!("{flag} {url}"), e.to_string(), hint))?;
         if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.host().is_none_or(str::is_empty) {
-            return Err(Error::input(format!("{flag} {url}"), "is no http or https address", hint));
+            return Err(Error::input(format!("{flag} {url}"), "is not an http or https address", hint));
         }
         if key.is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic())) {
-            return Err(Error::input("the API key", "holds characters that no key has", "is there a line end in it?"));
+            return Err(Error::input(
+                "the API key",
+                "contains characters that cannot be in a key",
+                "does it contain a line break?",
+            ));
         }
         let config = Agent::config_builder()
             .timeout_global(Some(timeout))

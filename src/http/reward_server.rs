@@ -90,7 +90,7 @@ impl RewardServer {
         let text = String::from_utf8_lossy(answer);
         let quoted: String = text.trim().chars().take(QUOTED).collect();
         let wrong = |problem: String| {
-            let hint = r#"a reward server answers {"query": [text, …]} by {"rewards": [number, …]}"#;
+            let hint = r#"a reward server answers {"query": [text, …]} with {"rewards": [number, …]}"#;
             Err(Error::run(format!("{}: {problem}", self.endpoint.url()), hint))
         };
         let Ok(json) = serde_json::from_slice::<Value>(answer) else {
@@ -103,7 +103,7 @@ impl RewardServer {
             return wrong(format!("the answer holds {} rewards for {expected} texts", rewards.len()));
         }
         let numbers: Option<Vec<f64>> = rewards.iter().map(|r| r.as_f64().filter(|r| r.is_finite())).collect();
-        numbers.map_or_else(|| wrong(format!("a reward is no finite number: {quoted}")), Ok)
+        numbers.map_or_else(|| wrong(format!("a reward is not a finite number: {quoted}")), Ok)
     }
 
     /// The error with which a failure ends the run.
@@ -115,7 +115,7 @@ impl RewardServer {
                 Error::run(format!("{at} ({} times in a row)", self.attempts), "is the server running?")
             }
             Kind::BadRequest | Kind::Permanent => {
-                Error::run(at, "give the whole address, such as http://host/get_reward")
+                Error::run(at, "give the full address, such as http://host/get_reward")
             }
         }
     }
@@ -161,8 +161,8 @@ mod tests {
         let replies: [(&str, &str); 7] = [
             (r#"{"rewards": [1.0]}"#, "1 rewards for 2 texts"),
             (r#"{"rewards": [1.0, 2.0, 3.0]}"#, "3 rewards for 2 texts"),
-            (r#"{"rewards": [1.0, null]}"#, "no finite number"),
-            (r#"{"rewards": [[1.0], [2.0]]}"#, "no finite number"),
+            (r#"{"rewards": [1.0, null]}"#, "not a finite number"),
+            (r#"{"rewards": [[1.0], [2.0]]}"#, "not a finite number"),
             (r#"{"error": "out of memory"}"#, "out of memory"),
             ("[1.0, 2.0]", "no list of `rewards`"),
             (r#"{"rewards": [NaN, 1]}"#, "not JSON"),

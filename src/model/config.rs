@@ -142,7 +142,7 @@ impl ModelConfig {
         match DROPOUTS.iter().find(asks) {
             None => Ok(()),
             Some(name) => {
-                let problem = format!("{} asks for dropout, which wgr does not train with", self.json[*name]);
+                let problem = format!("{} asks for dropout, which wgr does not support", self.json[*name]);
                 Err(Error::input(format!("config.json: {name}"), problem, "set it to 0 to train without"))
             }
         }
@@ -154,7 +154,11 @@ impl ModelConfig {
         let family = family(&fields)?;
         for (name, allowed) in ONLY {
             if let Some(value) = fields.get(name).filter(|value| !allowed.contains(&value.to_string().as_str())) {
-                return Err(fields.error(name, format!("{value} is not supported"), "wgr would compute another model"));
+                return Err(fields.error(
+                    name,
+                    format!("{value} is not supported"),
+                    "wgr would compute a different model",
+                ));
             }
         }
         let hidden_size = fields.required_size("hidden_size")?;
@@ -308,7 +312,7 @@ impl ModelConfig {
 }
 
 fn family(fields: &Fields) -> Result<Family> {
-    let known = "wgr knows llama, mistral, qwen2 and qwen3";
+    let known = "wgr supports llama, mistral, qwen2 and qwen3";
     let Some(model_type) = fields.text("model_type")? else {
         return Err(fields.error("model_type", "is missing", known));
     };
@@ -325,11 +329,11 @@ fn head_dim(fields: &Fields, family: Family, hidden_size: usize, heads: usize) -
         None if hidden_size.is_multiple_of(heads) => hidden_size / heads,
         None => {
             let problem = format!("{hidden_size} is not a multiple of the {heads} attention heads");
-            return Err(fields.error("hidden_size", problem, "or head_dim must be stated"));
+            return Err(fields.error("hidden_size", problem, "or set head_dim"));
         }
     };
     if !head_dim.is_multiple_of(2) {
-        return Err(fields.error("head_dim", format!("{head_dim} is odd"), "rotary embedding turns pairs"));
+        return Err(fields.error("head_dim", format!("{head_dim} is odd"), "rotary embedding rotates pairs"));
     }
     if head_dim.checked_mul(heads).is_none_or(|width| width > MAX_WIDTH) {
         return Err(fields.error("head_dim", format!("{heads} heads of {head_dim} are implausibly wide"), ""));

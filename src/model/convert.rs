@@ -34,7 +34,7 @@ pub enum Format {
 pub fn convert(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<Option<Reading>> {
     let checkpoint = Checkpoint::open(source)?;
     if checkpoint.adapter().is_some() {
-        return Err(Error::input(source, "is an adapter", "pass --merge to write its base model with it added"));
+        return Err(Error::input(source, "is an adapter", "pass --merge to merge it into its base model"));
     }
     write(&checkpoint, source, output, dtype, format)
 }
@@ -47,7 +47,7 @@ pub fn convert(source: &str, output: &Path, dtype: Option<Dtype>, format: Format
 pub fn merge(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<Option<Reading>> {
     let checkpoint = Checkpoint::open(source)?;
     if checkpoint.adapter().is_none() {
-        return Err(Error::input(source, "is no adapter that could be merged", "leave --merge out"));
+        return Err(Error::input(source, "is not an adapter that can be merged", "leave --merge out"));
     }
     write(&checkpoint, source, output, dtype, format)
 }
@@ -71,10 +71,10 @@ fn write(
     }
     match (format, dtype) {
         (Format::HuggingFace, Some(Dtype::Quantized(_))) => {
-            Err(Error::input("--dtype", "model directories hold no quantised weights", "take f32, f16 or bf16"))
+            Err(Error::input("--dtype", "model directories cannot hold quantized weights", "use f32, f16 or bf16"))
         }
         (Format::Gguf, Some(Dtype::Quantized(kind))) if kind != GgmlType::Q8_0 => {
-            Err(Error::input("--dtype", format!("{kind:?} can only be read"), "take f32, f16, bf16 or q8_0"))
+            Err(Error::input("--dtype", format!("{kind:?} can only be read"), "use f32, f16, bf16 or q8_0"))
         }
         (Format::HuggingFace, dtype) => to_directory(checkpoint, output, dtype),
         (Format::Gguf, dtype) => to_gguf(checkpoint, output, dtype),

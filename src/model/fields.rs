@@ -67,7 +67,7 @@ impl<'a> Fields<'a> {
 
     /// A size no configuration can do without.
     pub fn required_size(&self, name: &str) -> Result<usize> {
-        self.size(name)?.ok_or_else(|| self.error(name, "is missing", "every config.json of this family states it"))
+        self.size(name)?.ok_or_else(|| self.error(name, "is missing", "every config.json of this family has it"))
     }
 
     /// A token id.

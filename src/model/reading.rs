@@ -156,7 +156,7 @@ impl fmt::Display for Reading {
             if ends.is_empty() { "none".into() } else { ends.join(", ") }
         )?;
         if let Some(prefix) = &self.removed_prefix {
-            write!(f, "; the prefix {prefix:?} was taken off the names of the weights")?;
+            write!(f, "; the prefix {prefix:?} was removed from the names of the weights")?;
         }
         if self.is_untied {
             f.write_str(

@@ -72,7 +72,7 @@ impl Rope {
         let fields = Fields::new(parameters, &at)?;
         refuse_partial(&fields)?;
         if ["full_attention", "sliding_attention"].iter().any(|kind| fields.get(kind).is_some()) {
-            return Err(config.error(name, "differs by kind of layer", "wgr rotates every layer alike"));
+            return Err(config.error(name, "differs by type of layer", "wgr rotates all layers alike"));
         }
         let theta = fields.positive("rope_theta")?.or(top_theta).unwrap_or(10_000.0);
         let kind = match fields.text("rope_type")? {
@@ -116,7 +116,7 @@ impl Rope {
                 }
             }
             other => {
-                let hint = "wgr knows default, linear, llama3 and yarn";
+                let hint = "wgr supports default, linear, llama3 and yarn";
                 return Err(fields.error("rope_type", format!("{other:?} is not supported"), hint));
             }
         };

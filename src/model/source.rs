@@ -44,11 +44,11 @@ pub fn resolve(name: &str) -> Result<Source> {
         return match path.extension().and_then(|extension| extension.to_str()) {
             Some("gguf") => Ok(Source::Gguf(path.to_owned())),
             Some("json") => Ok(Source::Config(path.to_owned())),
-            _ => Err(Error::input(name, "is not a model", "name a directory, a .gguf file or a config.json")),
+            _ => Err(Error::input(name, "is not a model", "give a directory, a .gguf file or a config.json")),
         };
     }
     if !is_hub_name(name) {
-        let hint = "name a directory, a .gguf file, a config.json, or owner/name on the Hugging Face hub";
+        let hint = "give a directory, a .gguf file, a config.json, or owner/name on the Hugging Face hub";
         return Err(Error::input(name, "there is no such model", hint));
     }
     Ok(Source::Directory(from_hub(name, &Cache::from_env(), is_offline())?))
@@ -82,7 +82,7 @@ fn gguf_in(directory: &Path) -> Result<Option<PathBuf>> {
         let name = |(_, path): &(u32, PathBuf)| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let names: Vec<_> = models.values().map(name).collect();
         let problem = format!("holds {} GGUF models: {}", names.len(), names.join(", "));
-        return Err(Error::input(directory.display().to_string(), problem, "name the file of one of them"));
+        return Err(Error::input(directory.display().to_string(), problem, "give the file of one of them"));
     }
     Ok(models.into_values().next().map(|(_, path)| path))
 }
@@ -172,7 +172,7 @@ fn download(name: &str, cached: &CacheRepo) -> Result<PathBuf, ApiError> {
     }
     let missing = || {
         std::io::Error::other(
-            "it has no config.json or no safetensors weights; of a GGUF model, download the file and name that",
+            "it has no config.json or no safetensors weights; for a GGUF model, download the file and pass its path",
         )
     };
     cached_snapshot(cached).ok_or_else(|| missing().into())

@@ -98,12 +98,12 @@ impl LearningRate {
             return Ok(());
         }
         let problem = format!(
-            "the first {taken} steps were those of a run of {planned}, and the {} schedule with its warm-up gives them other \
-             learning rates in a run of {}",
+            "the first {taken} steps belong to a run of {planned}, and the {} schedule with its warm-up gives them \
+             other learning rates in a run of {}",
             self.schedule, self.total_steps
         );
-        let hint = "runs that are to be extended take --schedule constant from the start; or begin a new run with the model \
-                    that was trained";
+        let hint = "runs that will be extended need --schedule constant from the start; or start a new run from the \
+            trained model";
         Err(Error::input("--resume", problem, hint))
     }
 }

@@ -79,7 +79,7 @@ impl ModelCard {
             section(&mut out, "Prompt template", &fenced("jinja", &self.template));
         }
         if let Some(reading) = &self.reading {
-            section(&mut out, "What training began with", &format!("{}.", one_line(&reading.to_string())));
+            section(&mut out, "Settings at the start of training", &format!("{}.", one_line(&reading.to_string())));
         }
         if !self.settings.is_empty() {
             section(&mut out, "Settings", &fenced("toml", &self.settings));
@@ -123,14 +123,14 @@ impl ModelCard {
         let (what, how, method, rows) = match &self.kind {
             Kind::RewardModel { objective, .. } => (
                 "A reward model",
-                "it reads a conversation and says how good its last response is",
+                "it reads a conversation and rates its last response",
                 format!("Objective | {objective}"),
                 "Training rows",
             ),
             Kind::Policy { loss, .. } => (
                 "A language model",
-                "it was taught by direct preference optimization to prefer the better response of a pair",
-                format!("Loss | {loss}"),
+                "it was trained by direct preference optimization to prefer the better response of a pair",
+                format!("Loss function | {loss}"),
                 "Preference pairs",
             ),
         };
@@ -144,7 +144,7 @@ impl ModelCard {
             Kind::RewardModel { levels, .. } if self.is_ordinal() => {
                 let _ = writeln!(
                     out,
-                    "| Levels | {levels} |\n\nThe {} logits are thresholds: logit k is about the level being above k. \
+                    "| Levels | {levels} |\n\nThe {} logits are thresholds: logit k is that of the level being above k. \
                      The score is the expected level, between 1 (worst) and {levels} (best).",
                     levels.saturating_sub(1)
                 );

@@ -31,13 +31,13 @@ impl ModelCalibration {
     pub fn read(model: &Checkpoint, thresholds: usize) -> Result<Self> {
         let at = model.path().join(CALIBRATION).display().to_string();
         let bytes = model.companion(CALIBRATION)?.ok_or_else(|| {
-            let problem = "is not there: the model was trained without held-out ratings";
+            let problem = "does not exist: the model was trained without held-out ratings";
             Error::input(&at, problem, "train with --eval-data, or score without --calibrated")
         })?;
         let found: Self =
             serde_json::from_slice(&bytes).map_err(|e| Error::input(&at, e.to_string(), "train again"))?;
         if found.fit.thresholds.len() != thresholds {
-            let problem = format!("has {} thresholds, but the model {thresholds}", found.fit.thresholds.len());
+            let problem = format!("has {} thresholds, but the model has {thresholds}", found.fit.thresholds.len());
             return Err(Error::input(at, problem, "it belongs to another model"));
         }
         Ok(found)

@@ -162,7 +162,7 @@ pub async fn run(
         }
         if observer.stop_requested() {
             let directory = method.save_checkpoint(gpu, *progress).await?;
-            observer.note(&format!("stopped on request; --resume goes on from {}", directory.display()));
+            observer.note(&format!("stopped on request; --resume continues from {}", directory.display()));
             summary.interrupted = true;
             break;
         }
@@ -213,6 +213,6 @@ async fn refuse_divergence(gpu: &Gpu, method: &impl Method, taken: &Taken, progr
     let directory = method.save_checkpoint(gpu, progress).await?;
     Err(Error::run(
         format!("{what}; the state after step {} is in {}", step - 1, directory.display()),
-        "lower --lr or --max-grad-norm, or look at the rows of this step",
+        "lower --lr or --max-grad-norm, or inspect the rows of this step",
     ))
 }

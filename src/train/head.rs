@@ -71,7 +71,7 @@ impl Head {
             let expected = head.objective.logits(head.levels as usize);
             if expected != outputs {
                 let problem = format!("says {}, but score.weight has {}", in_words(expected), in_words(outputs));
-                return Err(Error::input(at(checkpoint), problem, "configuration and weights do not belong together"));
+                return Err(Error::input(at(checkpoint), problem, "configuration and weights do not match"));
             }
             let is_scalar = !head.objective.has_thresholds();
             if chosen.is_some_and(|chosen| (chosen == HeadReading::Scalar) != is_scalar) {
@@ -84,7 +84,7 @@ impl Head {
         match (chosen, outputs) {
             (Some(HeadReading::Scalar), 2..) => {
                 let problem = format!("is for heads of one logit; score.weight has {}", in_words(outputs));
-                Err(Error::input(flag(chosen), problem, "take --head ordinal if they are thresholds"))
+                Err(Error::input(flag(chosen), problem, "use --head ordinal if they are thresholds"))
             }
             (Some(HeadReading::Scalar), _) => Ok((Self::scalar(), "as --head says".into())),
             (Some(HeadReading::Ordinal), _) => Ok((Self::ordinal(outputs), "as --head says".into())),
@@ -93,14 +93,14 @@ impl Head {
             }
             (None, 0..=1) => Ok((Self::scalar(), "as it is one logit".into())),
             (None, _) if evidence.is_silent() => {
-                let why = "assumed, as there are several outputs and config.json does not say what they mean; --head ordinal \
-                           confirms it";
+                let why = "assumed, as there are several outputs and config.json does not define them; --head ordinal \
+                    confirms it";
                 Ok((Self::ordinal(outputs), why.into()))
             }
             (None, _) => {
                 let problem =
                     format!("has {outputs} outputs, and config.json does not say that they are thresholds: {evidence}");
-                let hint = "--head ordinal reads them as P(y > k); a classifier of other kinds is not a reward model";
+                let hint = "--head ordinal reads them as P(y > k); other classifiers are not reward models";
                 Err(Error::input(format!("{}: score.weight", checkpoint.path().display()), problem, hint))
             }
         }

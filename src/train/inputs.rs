@@ -36,7 +36,7 @@ pub fn template(named: Option<&Path>, checkpoint: &Checkpoint, shows_chats: bool
         let words = format!("of the model, its chat template in {}", chat.place());
         return Ok((Template::of_chat(chat), words));
     }
-    Ok((Template::builtin(), if shows_chats { "built in, as the model brings none".into() } else { "built in".into() }))
+    Ok((Template::builtin(), if shows_chats { "built in, as the model has none".into() } else { "built in".into() }))
 }
 
 /// An encoder for a checkpoint. Sequences are never longer than the model's positions; those that end with `pad` are

@@ -25,9 +25,9 @@ pub fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
     let replaces = config.force && !config.resume;
     if occupied && latest.is_none() && !replaces {
         let hint = if config.resume {
-            "it holds no complete checkpoint to resume from; use --force to start again"
+            "it holds no complete checkpoint to resume from; use --force to start over"
         } else {
-            "use --resume to go on or --force to start again"
+            "use --resume to continue or --force to start over"
         };
         return Err(Error::input(format!("--output {}", output.display()), "already holds a run", hint));
     }
@@ -62,7 +62,7 @@ pub fn check_apart(output: &Path, path: &Path, name: &str) -> Result<()> {
     let (model, target) = (resolved(path), resolved(output));
     if model == target || model == target.join(CONFIG) || model.starts_with(target.join(CHECKPOINTS)) {
         let at = format!("--output {}", output.display());
-        return Err(Error::input(at, format!("holds the model {name}"), "name another directory"));
+        return Err(Error::input(at, format!("contains the model {name}"), "use another directory"));
     }
     Ok(())
 }
@@ -71,7 +71,7 @@ pub fn check_apart(output: &Path, path: &Path, name: &str) -> Result<()> {
 pub fn note_new(source: &Checkpoint, seed: u64, observer: &mut dyn Observer) {
     if source.is_new() {
         let place = source.path().display();
-        observer.note(&format!("warning: {place} has no weights; they are drawn at random (--seed {seed})"));
+        observer.note(&format!("warning: {place} has no weights; they are initialized at random (--seed {seed})"));
     }
 }
 

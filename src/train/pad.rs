@@ -40,21 +40,21 @@ pub fn settle(checkpoint: &mut Checkpoint, examples: &[Example], is_adapter: boo
     let shown = |id: u32| format!("{} ({id})", tokenizer.id_to_token(id).unwrap_or_default());
     let why = match had {
         Some(had) if had as usize >= config.vocab_size => {
-            format!("as the model's own, {had}, is outside its vocabulary of {}", config.vocab_size)
+            format!("because the model's own, {had}, is outside its vocabulary of {}", config.vocab_size)
         }
-        Some(had) => format!("as rows or texts end with {}, the model's own", shown(had)),
-        None => "as the model names none".to_owned(),
+        Some(had) => format!("because rows or texts end with {}, the model's own", shown(had)),
+        None => "because the model has none".to_owned(),
     };
     let note = match chosen {
         Some(_) if chosen == had => None,
         Some(chosen) => {
             let (shown, base) =
-                (shown(chosen), "; set it as pad_token_id of the base model where PEFT loads the adapter");
-            Some(format!("the pad token is saved as {shown}, {why}{}", if is_adapter { base } else { "" }))
+                (shown(chosen), "; where PEFT loads the adapter, set it as pad_token_id of the base model");
+            Some(format!("the padding token is saved as {shown}, {why}{}", if is_adapter { base } else { "" }))
         }
         None => Some(format!(
-            "warning: the model is saved without a pad token, {why} and no token is idle; transformers then takes one row at a \
-             time"
+            "warning: the model is saved without a padding token, {why} and no token is unused; transformers then \
+             takes one row at a time"
         )),
     };
     let text = chosen.and_then(|id| tokenizer.id_to_token(id));
@@ -91,7 +91,7 @@ mod tests {
         // A base without a pad token does not get its end token.
         let (pad, note, written) = settled(json!({}), json!({"unk_token": "<think>"}), 1);
         assert_eq!((pad, written), (Some(2), json!("<think>")));
-        assert!(note.unwrap().contains("<think> (2), as the model names none"));
+        assert!(note.unwrap().contains("<think> (2), because the model has none"));
         // One whose pad token is its end token gets another, in both files.
         let (pad, note, written) =
             settled(json!({"pad_token_id": 1}), json!({"unk_token": "<think>", "pad_token": "</s>"}), 1);
@@ -100,6 +100,6 @@ mod tests {
         // What rows end with does not matter less than what the model ends texts with.
         let (pad, note, written) = settled(json!({"pad_token_id": 2}), json!({}), 2);
         assert_eq!((pad, written), (None, Value::Null));
-        assert!(note.unwrap().starts_with("warning: the model is saved without a pad token"));
+        assert!(note.unwrap().starts_with("warning: the model is saved without a padding token"));
     }
 }

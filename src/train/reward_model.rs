@@ -144,11 +144,11 @@ fn no_head(source: &Checkpoint) -> Error {
     let at = source.path().display().to_string();
     let others: Vec<&str> = source.unread(false).filter(|name| *name != "lm_head.weight").collect();
     if others.is_empty() {
-        return Error::input(at, format!("holds no {HEAD}: it is not a reward model"), "train one with `wgr train`");
+        return Error::input(at, format!("has no {HEAD}: it is not a reward model"), "train one with `wgr train`");
     }
-    let problem = format!("holds no {HEAD}, but {}", others.join(", "));
-    let hint = "a linear layer on the last token's final state is read once it is called score.weight, and its bias \
-                score.bias";
+    let problem = format!("has no {HEAD}, but {}", others.join(", "));
+    let hint = "a linear layer on the last token's final state can be used if renamed to score.weight, and its bias \
+        to score.bias";
     Error::input(at, problem, hint)
 }
 

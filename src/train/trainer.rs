@@ -235,7 +235,7 @@ impl HeadStart {
         let written = Head::written(source)?;
         let found = source.info(HEAD).map(|info| info.shape[0]);
         let new = |why: String| format!("new, {}, {meaning} ({why})", outputs(wanted));
-        let replaced = |what: String| Some(format!("warning: {what} is not used: the head is drawn anew"));
+        let replaced = |what: String| Some(format!("warning: {what} is not used: the head is initialized anew"));
         let (words, warning) = match found {
             _ if source.is_new() => (new("the model has no weights".into()), None),
             Some(_) if new_head => (new("as --new-head says".into()), None),
@@ -243,7 +243,7 @@ impl HeadStart {
                 let before = match &written {
                     Some(head) if head.objective != objective => format!("; it was trained with {}", head.objective),
                     Some(_) => String::new(),
-                    None => "; it is from elsewhere".into(),
+                    None => "; wgr did not train it".into(),
                 };
                 let has_bias = source.contains(HEAD_BIAS);
                 let and_bias = if has_bias { format!(" and {HEAD_BIAS}") } else { String::new() };
@@ -253,7 +253,7 @@ impl HeadStart {
                     warning: has_bias.then(|| {
                         format!(
                             "warning: the head has a bias, {HEAD_BIAS}, which is kept and saved; the classifiers of \
-                             transformers have none and leave it out of their scores"
+                             transformers have none, so their scores lack it"
                         )
                     }),
                     shows_chats: head.is_of_another_method(source)?,

@@ -19,10 +19,10 @@ impl TrainConfig {
             "--levels",
             levels.contains(&self.levels),
             self.levels,
-            "labels run from 1 to a number between 2 and 256",
+            "use a number from 2 to 256; labels run from 1 to this number",
         )?;
         let rating = self.max_rating;
-        check("--max-rating", rating.is_finite() && rating > 1.0, rating, "take a number above 1, such as 5")?;
+        check("--max-rating", rating.is_finite() && rating > 1.0, rating, "use a number above 1, such as 5")?;
         learning_rate(self.lr)?;
         self.lora.resolve()?;
         self.trainer.validate()
@@ -36,28 +36,28 @@ impl TrainerConfig {
     /// The first setting that no run can have, named as its flag.
     pub fn validate(&self) -> Result<()> {
         given("--output", !self.output.as_os_str().is_empty())?;
-        check("--epochs", self.epochs > 0, self.epochs, "take at least 1")?;
-        check("--batch-size", self.batch_size > 0, self.batch_size, "take at least 1")?;
-        check("--grad-accum", self.grad_accum > 0, self.grad_accum, "take at least 1")?;
-        check("--max-length", self.max_length > 0, self.max_length, "take at least 1")?;
+        check("--epochs", self.epochs > 0, self.epochs, "use at least 1")?;
+        check("--batch-size", self.batch_size > 0, self.batch_size, "use at least 1")?;
+        check("--grad-accum", self.grad_accum > 0, self.grad_accum, "use at least 1")?;
+        check("--max-length", self.max_length > 0, self.max_length, "use at least 1")?;
         for (flag, steps) in
             [("--max-steps", self.max_steps), ("--save-every", self.save_every), ("--eval-every", self.eval_every)]
         {
-            check(flag, steps != Some(0), 0, "take at least 1, or leave it out")?;
+            check(flag, steps != Some(0), 0, "use at least 1, or leave it out")?;
         }
         let ratio = 0.0..=1.0;
-        check("--warmup-ratio", ratio.contains(&self.warmup_ratio), self.warmup_ratio, "take a share from 0 to 1")?;
+        check("--warmup-ratio", ratio.contains(&self.warmup_ratio), self.warmup_ratio, "use a number from 0 to 1")?;
         for (flag, value) in [("--weight-decay", self.weight_decay), ("--max-grad-norm", self.max_grad_norm)] {
-            check(flag, is_weight(value), value, "take 0, which switches it off, or a number above")?;
+            check(flag, is_weight(value), value, "use 0 to turn it off, or a number above 0")?;
         }
         if self.eval_every.is_some() && self.eval_data.is_empty() {
-            return Err(Error::input("--eval-every", "there are no rows to evaluate on", "name them with --eval-data"));
+            return Err(Error::input("--eval-every", "there are no rows to evaluate on", "pass them with --eval-data"));
         }
         if self.resume && self.force {
             return Err(Error::input(
                 "--resume",
                 "contradicts --force",
-                "--resume goes on from the checkpoint in the output, --force replaces the output",
+                "--resume continues from the checkpoint in the output, --force replaces the output",
             ));
         }
         Ok(())
@@ -66,7 +66,7 @@ impl TrainerConfig {
 
 /// Checks a learning rate. Numbers reach the device as f32.
 pub(crate) fn learning_rate(lr: f64) -> Result<()> {
-    check("--lr", (lr as f32).is_finite() && lr > 0.0, lr, "take a number above 0, such as 1e-5")
+    check("--lr", (lr as f32).is_finite() && lr > 0.0, lr, "use a number above 0, such as 1e-5")
 }
 
 /// Whether a number can stand before a term: 0 switches that off.
@@ -83,14 +83,14 @@ impl ScoreConfig {
         given("--model", !self.model.is_empty())?;
         given("--input", !self.input.as_os_str().is_empty())?;
         given("--output", !self.output.as_os_str().is_empty())?;
-        check("--batch-size", self.batch_size > 0, self.batch_size, "take at least 1")?;
-        check("--max-length", self.max_length > 0, self.max_length, "take at least 1")
+        check("--batch-size", self.batch_size > 0, self.batch_size, "use at least 1")?;
+        check("--max-length", self.max_length > 0, self.max_length, "use at least 1")
     }
 }
 
 /// Refuses a flag without which nothing runs.
 pub(crate) fn given(flag: &str, present: bool) -> Result<()> {
-    let hint = "give it as a flag, or under the same name in the file of --config";
+    let hint = "pass it as a flag, or set it under the same name in the file of --config";
     if present { Ok(()) } else { Err(Error::input(flag, "is missing", hint)) }
 }
 

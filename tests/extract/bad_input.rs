@@ -15,7 +15,7 @@ fn refused(log: &Log, parts: &[&str]) {
 
 #[test]
 fn a_file_that_holds_no_conversations_is_named() {
-    refused(&Log::text("notes.parquet", "not parquet"), &["notes.parquet", "no parquet file"]);
+    refused(&Log::text("notes.parquet", "not parquet"), &["notes.parquet", "not a parquet file"]);
     let mut log = Log::of(&[]);
     log.config.input = vec![log.path("nowhere")];
     refused(&log, &["nowhere"]);
@@ -48,10 +48,10 @@ fn an_output_that_would_be_read_is_refused() {
     log.config.output = log.path("log.jsonl");
     refused(&log, &["is a file"]);
     log.config.output = log.path("");
-    refused(&log, &["holds the input"]);
+    refused(&log, &["contains the input"]);
     log.config.input = vec![log.path("")];
     log.config.output = log.path("out");
-    refused(&log, &["lies in the input"]);
+    refused(&log, &["is in the input"]);
 }
 
 #[cfg(unix)]

@@ -137,7 +137,7 @@ fn labels_are_not_read_from_where_rows_are_written() {
     log.run().unwrap();
     log.config.annotator_file = Some(log.config.output.join("stages/verdicts.jsonl"));
     log.config.force = true;
-    assert!(log.run().unwrap_err().to_string().contains("holds the input"));
+    assert!(log.run().unwrap_err().to_string().contains("contains the input"));
 }
 
 #[test]

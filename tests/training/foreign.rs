@@ -202,7 +202,7 @@ fn weights_under_other_names_are_not_taken_for_none() {
     let mut watch = Watch::default();
     train(&config, &mut watch).unwrap();
     assert!(
-        watch.notes.iter().any(|note| note.contains("has no weights; they are drawn at random")),
+        watch.notes.iter().any(|note| note.contains("has no weights; they are initialized at random")),
         "{:?}",
         watch.notes
     );

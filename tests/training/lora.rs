@@ -62,7 +62,7 @@ fn a_trained_adapter_scores_as_the_model_it_is_merged_into() {
         let refused = convert::convert(&source, &place.path("no"), None, Format::HuggingFace).unwrap_err().to_string();
         assert!(refused.contains("--merge"), "{refused}");
         let refused = convert::merge(&config.model, &place.path("no"), None, Format::HuggingFace).unwrap_err();
-        assert!(refused.to_string().contains("no adapter"), "{refused}");
+        assert!(refused.to_string().contains("not an adapter"), "{refused}");
     }
 }
 

@@ -247,7 +247,7 @@ fn reference_log_probabilities_are_computed_once() {
     let good = std::fs::read(&kept).unwrap();
     std::fs::remove_file(&kept).unwrap();
     let error = train(&resumed, &mut Watch::default()).unwrap_err();
-    assert!(error.exit_code() == 2 && error.to_string().contains("no longer as it began"), "{error}");
+    assert!(error.exit_code() == 2 && error.to_string().contains("the policy has changed"), "{error}");
     std::fs::write(&kept, good).unwrap();
     assert_eq!(train(&resumed, &mut Watch::default()).unwrap().training.steps, 2);
     // A new run in its place takes nothing over that is not its own.
@@ -305,7 +305,7 @@ fn bad_input_is_refused_before_anything_is_written() {
     let vocabulary = std::fs::read_to_string(&tokenizer).unwrap().replace("\"w9\":9", "\"w9\":10");
     let vocabulary = vocabulary.replace("\"w10\":10", "\"w10\":9");
     std::fs::write(&tokenizer, vocabulary).unwrap();
-    refused(&good.with(|c| c.reference = Some(other.clone())), &["--reference", "another vocabulary", "token 9"]);
+    refused(&good.with(|c| c.reference = Some(other.clone())), &["--reference", "a different vocabulary", "token 9"]);
 
     let classifier = place.run(wgr::objective::Objective::Ordinal, 4).with(|c| c.trainer.output = place.path("rm"));
     crate::harness::train(&classifier, &mut Watch::default()).unwrap();

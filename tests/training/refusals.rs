@@ -100,7 +100,7 @@ fn bad_input_does_not_cost_the_old_run_that_force_would_replace() {
             c.trainer.force = true;
             c.model = model.display().to_string();
         });
-        refused(&itself, &["--output", "holds the model"]);
+        refused(&itself, &["--output", "contains the model"]);
     }
     // Nor is it written over the model under its adapters.
     let adapter = config.with(|c| {
@@ -112,7 +112,7 @@ fn bad_input_does_not_cost_the_old_run_that_force_would_replace() {
         (c.lora.lora_rank, c.trainer.force) = (Some(2), true);
         c.model = adapter.trainer.output.display().to_string();
     });
-    refused(&over_base, &["--output", "holds the model"]);
+    refused(&over_base, &["--output", "contains the model"]);
 }
 
 #[test]

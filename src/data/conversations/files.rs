@@ -21,8 +21,8 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             files.push(path.clone());
         }
         if files.len() == before {
-            let hint = "conversations come as .parquet, .jsonl or .json files, the last two also gzipped";
-            return Err(Error::input(path.display().to_string(), "has no file of conversations", hint));
+            let hint = "conversations are .parquet, .jsonl or .json files, the last two optionally gzipped";
+            return Err(Error::input(path.display().to_string(), "has no files of conversations", hint));
         }
     }
     Ok(files)

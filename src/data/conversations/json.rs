@@ -57,7 +57,7 @@ pub fn read(path: &Path, file: JsonFile, sink: &Sink) -> Result<()> {
                 parse(&text, report).and_then(|row| row.conversation(|| format!("{stem}:{number}"), report))
             }
             Element::TooLong => Err(fault(Reason::TooLong, format!("longer than {} MiB", LONGEST_ROW >> 20))),
-            Element::Unclosed => Err(fault(Reason::BrokenJson, "the list is not closed: is the file whole?".into())),
+            Element::Unclosed => Err(fault(Reason::BrokenJson, "the list is not closed: is the file complete?".into())),
         };
         let place = || match is_list {
             true => format!("{}: row {number}", path.display()),

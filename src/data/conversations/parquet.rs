@@ -46,7 +46,7 @@ pub fn row_groups(path: &Path, file: File, report: &mut ReadReport) -> Result<us
         let names: Vec<&str> = roots.iter().map(|root| root.name()).collect();
         return Err(Error::input(
             path.display().to_string(),
-            format!("has no column `conversation`, `conversations` or `messages`, but {}", names.join(", ")),
+            format!("has none of the columns `conversation`, `conversations` and `messages`, but {}", names.join(", ")),
             "conversations are lists of messages with role and content",
         ));
     }
@@ -58,7 +58,7 @@ pub fn row_groups(path: &Path, file: File, report: &mut ReadReport) -> Result<us
 
 fn open(path: &Path, file: File) -> Result<ParquetRecordBatchReaderBuilder<File>> {
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| {
-        Error::input(path.display().to_string(), format!("is damaged parquet: {e}"), "fetch the file again")
+        Error::input(path.display().to_string(), format!("is a damaged parquet file: {e}"), "fetch the file again")
     })
 }
 
@@ -80,12 +80,12 @@ pub fn read(path: &Path, file: File, row_group: usize, sink: &Sink) -> Result<()
         Error::input(at, problem, "fetch the file again, or leave it out")
     };
     let builder = builder.with_projection(mask).with_row_groups(vec![row_group]).with_batch_size(ROWS);
-    let batches = builder.build().map_err(|e| failed(format!("is damaged parquet: {e}")))?;
+    let batches = builder.build().map_err(|e| failed(format!("is a damaged parquet file: {e}")))?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut number = first as u64;
     let mut batch = Batch::default();
     for decoded in batches {
-        let decoded = decoded.map_err(|e| failed(format!("is damaged parquet: {e}")))?;
+        let decoded = decoded.map_err(|e| failed(format!("is a damaged parquet file: {e}")))?;
         for row in rows(&decoded).map_err(failed)? {
             number += 1;
             let place = || format!("{}: row {number}", path.display());
@@ -138,7 +138,7 @@ fn rows(batch: &RecordBatch) -> Result<Vec<Row>, String> {
     let name = messages_column(|name| batch.column_by_name(name).is_some());
     let column = name.and_then(|name| batch.column_by_name(name));
     let (Some(name), Some(column)) = (name, column) else {
-        return Err("has messages that are no structs with role and content".into());
+        return Err("has messages that are not structs with role and content".into());
     };
     let mut conversations = messages(name, column)?;
     let row = |index: usize| Row {
@@ -175,13 +175,14 @@ fn texts(name: &str, column: &ArrayRef) -> Result<StringArray, String> {
         _ => Ok(column.clone()),
     };
     let texts = column.and_then(|column| cast(&column, &DataType::Utf8));
-    let texts = texts.map_err(|e| format!("column `{name}` is no text: {e}"))?;
+    let texts = texts.map_err(|e| format!("column `{name}` is not text: {e}"))?;
     Ok(texts.as_string::<i32>().clone())
 }
 
 /// The messages of each row.
 fn messages(name: &str, column: &ArrayRef) -> Result<Vec<Option<Vec<RowMessage>>>, String> {
-    let wrong = || format!("column `{name}` is no list of messages with role and content, but {}", column.data_type());
+    let wrong =
+        || format!("column `{name}` is not a list of messages with role and content, but {}", column.data_type());
     let list = match column.data_type() {
         DataType::List(field)
         | DataType::LargeList(field)

@@ -253,7 +253,7 @@ fn read_part(part: &Part) -> Result<()> {
             json::read(&part.path, file, &part.sink)
         }
         (Opened::Parquet(_), None) | (Opened::Json { .. }, Some(_)) => {
-            Err(Error::input(part.path.display().to_string(), "was replaced while it was read", "run again"))
+            Err(Error::input(part.path.display().to_string(), "was replaced while it was being read", "run again"))
         }
     }
 }

@@ -335,9 +335,9 @@ fn files_that_cannot_be_read_are_named() {
     let bytes = std::fs::read(&good).unwrap();
     refused(&[folder.path().join("none")], &["none"]);
     refused(&[file(&folder, "cut.parquet", &bytes[..bytes.len() - 9])], &["cut.parquet", "damaged parquet"]);
-    refused(&[file(&folder, "page.parquet", "<html>")], &["page.parquet", "is no parquet file"]);
+    refused(&[file(&folder, "page.parquet", "<html>")], &["page.parquet", "is not a parquet file"]);
     std::fs::create_dir(folder.path().join("empty")).unwrap();
-    refused(&[folder.path().join("empty")], &["empty", "has no file of conversations"]);
+    refused(&[folder.path().join("empty")], &["empty", "has no files of conversations"]);
 
     let other = folder.path().join("other.parquet");
     let schema = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, true)]));
@@ -345,7 +345,7 @@ fn files_that_cannot_be_read_are_named() {
     let mut writer = ArrowWriter::try_new(File::create(&other).unwrap(), schema, None).unwrap();
     batches.for_each(|batch| writer.write(&batch.unwrap()).unwrap());
     writer.close().unwrap();
-    refused(&[other], &["other.parquet", "has no column `conversation`", "text"]);
+    refused(&[other], &["other.parquet", "has none of the columns `conversation`", "text"]);
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn broken_files_are_named_with_their_line() {
         (b"\xff\xfe{\0}\0".to_vec(), "data.jsonl: is UTF-16 text"),
         (b"PK\x03\x04".to_vec(), "data.jsonl: is a zip archive (unpack it"),
         (b"text,label\nhello,3\n".to_vec(), "data.jsonl: looks like CSV"),
-        (b"{\n  \"text\": \"t\"\n}".to_vec(), "data.jsonl: holds JSON over several lines"),
+        (b"{\n  \"text\": \"t\"\n}".to_vec(), "data.jsonl: holds JSON objects that span several lines"),
         ([good.as_bytes(), b"\n{\"text\": \"\xff\"}"].concat(), "data.jsonl:2: invalid UTF-8 at byte 11"),
         (format!("[{good},\n{{]").into_bytes(), "data.jsonl:2: broken JSON"),
         (b"PAR1 but nothing else".to_vec(), "data.jsonl: unreadable parquet"),

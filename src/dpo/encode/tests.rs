@@ -178,10 +178,10 @@ fn rows_and_models_that_do_not_fit_are_named() {
     assert!(said(json!({}), text.clone(), 1).contains("--max-length"));
     let error = said(json!({"chat_template": null}), chat.clone(), 64);
     assert!(error.contains("has no chat template") && error.contains("row \"c\""), "{error}");
-    assert!(said(json!({"eos_token": null}), text.clone(), 64).contains("names no eos token"));
+    assert!(said(json!({"eos_token": null}), text.clone(), 64).contains("has no end-of-sequence token"));
     let turns = "{% for m in messages %}{{ loop.length }}{{ m.content }}{% endfor %}";
     let error = said(json!({"chat_template": turns}), chat, 64);
-    assert!(error.contains("row \"c\"") && error.contains("renders the prompt in another way"), "{error}");
+    assert!(error.contains("row \"c\"") && error.contains("renders the prompt differently"), "{error}");
     assert!(said(json!({}), json!({"id": "l", "text": "a"}), 64).contains("no `chosen`"));
     assert!(said(json!({}), json!({"id": "h", "prompt": "q", "chosen": "a"}), 64).contains("no `rejected`"));
 }

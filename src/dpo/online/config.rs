@@ -141,24 +141,24 @@ impl OnlineConfig {
         if self.head.is_some() && is_address(&self.reward) {
             return Err(Error::input("--head", "is not used with a reward server", "leave it out"));
         }
-        check("--rollouts", self.rollouts > 1, self.rollouts, "a pair takes at least 2")?;
+        check("--rollouts", self.rollouts > 1, self.rollouts, "use at least 2, which make a pair")?;
         let is_positive = |value: f64| (value as f32).is_finite() && value > 0.0;
         check(
             "--temperature",
             is_positive(self.temperature),
             self.temperature,
-            "take a number above 0; without chance all rollouts of a prompt are alike",
+            "use a number above 0; greedy rollouts of a prompt are all alike",
         )?;
         self.sampling().validate()?;
-        check("--max-new-tokens", self.max_new_tokens > 0, self.max_new_tokens, "take at least 1")?;
+        check("--max-new-tokens", self.max_new_tokens > 0, self.max_new_tokens, "use at least 1")?;
         let margin = self.min_margin;
-        check("--min-margin", margin.is_finite() && margin >= 0.0, margin, "take 0 or a number above")?;
+        check("--min-margin", margin.is_finite() && margin >= 0.0, margin, "use 0 or a number above 0")?;
         if let Some(kl) = self.max_kl {
-            check("--max-kl", kl.is_finite() && kl > 0.0, kl, "take a number above 0, or leave it out")?;
+            check("--max-kl", kl.is_finite() && kl > 0.0, kl, "use a number above 0, or leave it out")?;
         }
         if self.trainer.precision == Precision::Mixed {
-            let problem = "would give the policy log-probabilities of another precision than the reference";
-            return Err(Error::input("--precision mixed", problem, "online DPO takes f32"));
+            let problem = "would give the policy log-probabilities of a different precision from the reference model's";
+            return Err(Error::input("--precision mixed", problem, "online DPO uses f32"));
         }
         self.dpo().validate_loss()?;
         for model in self.reference.iter().chain([&self.reward]) {

@@ -52,11 +52,11 @@ pub fn write(directory: &Path, summary: &OnlineSummary) -> Result<()> {
         }
     };
     page.columns(|page| {
-        curve(page, "Mean reward of the completions of a step", "reward", "objective/scores");
-        curve(page, "Divergence from the reference, in nats a completion", "KL", "objective/kl");
+        curve(page, "Mean reward of the completions per step", "reward", "objective/scores");
+        curve(page, "KL divergence from the reference model, in nats per completion", "KL", "objective/kl");
         curve(page, "Mean length of a completion", "tokens", "completions/mean_length");
         curve(page, "Share of four-token phrases that repeat earlier ones", "share", "completions/repetition");
-        curve(page, "Share of completions that come to an end by themselves", "share", "val/contain_eos_token");
+        curve(page, "Share of completions that end by themselves", "share", "val/contain_eos_token");
     });
     numbers(&mut page, &history.iter().filter_map(Sampled::from_row).collect::<Vec<_>>());
     rollouts(&mut page, &read(directory, ROLLOUTS)?);
@@ -95,7 +95,7 @@ fn numbers(page: &mut Page, steps: &[Sampled]) {
 fn rollouts(page: &mut Page, rollouts: &[Rollout]) {
     let paired = || rollouts.iter().filter(|rollout| rollout.pair.is_some());
     let (Some(first), Some(last)) = (paired().map(|r| r.step).min(), paired().map(|r| r.step).max()) else { return };
-    page.section("What the policy said");
+    page.section("Completions of the policy");
     page.paragraph("The best and the worst completion of some prompts; all are in rollouts.jsonl.");
     let mut steps = vec![first, last];
     steps.dedup();

@@ -56,8 +56,8 @@ pub async fn checked(
 ) -> Result<Vec<f64>> {
     let found = rewards.rewards(responses, go_on).await?;
     if found.len() != responses.len() {
-        let problem = format!("{} rewards came for {} completions", found.len(), responses.len());
-        return Err(Error::run(problem, "the rewards of a step must all be there"));
+        let problem = format!("{} rewards for {} completions", found.len(), responses.len());
+        return Err(Error::run(problem, "every completion of a step needs a reward"));
     }
     match found.iter().zip(responses).find(|(reward, _)| !reward.is_finite()) {
         Some((reward, response)) => {

@@ -137,7 +137,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
             Ok(()) => {}
             Err(Error::Interrupted(_)) => {
                 let directory = self.learner.save_checkpoint(self.progress).await?;
-                observer.note(&format!("stopped on request; --resume goes on from {}", directory.display()));
+                observer.note(&format!("stopped on request; --resume continues from {}", directory.display()));
             }
             // What the last whole step led to is worth keeping, unless it was read from there a moment ago.
             Err(error @ (Error::Run { .. } | Error::Input { .. })) if self.progress.step > begun => {
@@ -153,9 +153,9 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
             Err(error) => return Err(error),
         }
         if summary.cut != TruncationReport::default() {
-            observer.note(&format!("what the reward read: {}", summary.cut));
+            observer.note(&format!("input of the reward model: {}", summary.cut));
         }
-        self.rewards.notes().iter().for_each(|line| observer.note(&format!("what the reward read: {line}")));
+        self.rewards.notes().iter().for_each(|line| observer.note(&format!("input of the reward model: {line}")));
         curves::write(&self.config.trainer.output, &summary)?;
         Ok(summary)
     }
@@ -220,9 +220,11 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         if let Some(limit) = self.config.max_kl.filter(|limit| sampled.kl > *limit) {
             // What led to the end is there to be read; a run that goes on samples it again.
             records.rollouts(&rollouts)?;
-            let problem =
-                format!("step {step}: the divergence from the reference is {:.3}, above --max-kl {limit}", sampled.kl);
-            return Err(Error::run(problem, "take this state, or go on with --resume and a larger --max-kl"));
+            let problem = format!(
+                "step {step}: the KL divergence from the reference model is {:.3}, above --max-kl {limit}",
+                sampled.kl
+            );
+            return Err(Error::run(problem, "use this state, or continue with --resume and a larger --max-kl"));
         }
         let pairing = (self.pairing)(&rollouts, self.config.min_margin);
         mark(&mut rollouts, &pairing);
@@ -282,7 +284,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
             Some(tensor) => format!("step {step}: the gradient of {tensor} is not finite (loss {})", update.loss),
             None => format!("step {step}: the loss is {}", update.loss),
         };
-        Err(Error::run(what, "lower --lr or --max-grad-norm, or look at the rollouts"))
+        Err(Error::run(what, "lower --lr or --max-grad-norm, or inspect the rollouts"))
     }
 
     /// Samples each held-out prompt once, always with the same random numbers, and records what came of it.

@@ -45,7 +45,11 @@ impl Progress {
         let path = checkpoint.join(STATE);
         let at = path.display().to_string();
         let bytes = crate::files::read_if_there(&path)?.ok_or_else(|| {
-            Error::input(&at, "is missing: the checkpoint is not one of online DPO", "resume as the run began")
+            Error::input(
+                &at,
+                "is missing: the checkpoint is not one of online DPO",
+                "resume with the settings of the run",
+            )
         })?;
         serde_json::from_slice(&bytes)
             .map_err(|e| Error::input(&at, e.to_string(), "remove this checkpoint to resume from an earlier one"))

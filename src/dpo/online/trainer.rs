@@ -104,7 +104,7 @@ fn open_reference(config: &OnlineConfig, policy: &Checkpoint) -> Result<Checkpoi
     match had == has {
         true => Ok(reference),
         false => {
-            let problem = format!("has another vocabulary than the policy: {has} tokens instead of {had}");
+            let problem = format!("has a different vocabulary from the policy: {has} tokens instead of {had}");
             Err(reference::other_vocabulary(name, problem))
         }
     }
@@ -128,13 +128,13 @@ fn read_tasks(files: &[PathBuf], policy: &Checkpoint, reach: usize, observer: &m
         }
         if tokens.len() >= reach {
             let problem = format!("has {} tokens, which leaves no room for a completion within {reach}", tokens.len());
-            return refuse(problem, "drop it, or raise --max-length as far as the model reaches");
+            return refuse(problem, "drop it, or raise --max-length up to the model's limit");
         }
         let rows = policy.config().vocab_size;
         match tokens.iter().find(|id| **id as usize >= rows) {
             Some(id) => refuse(
                 format!("has the token {id}, but the embedding has {rows} rows"),
-                "tokenizer and model do not belong together",
+                "tokenizer and model do not match",
             ),
             None => Ok(Task { prompt, tokens }),
         }

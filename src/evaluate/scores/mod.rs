@@ -114,7 +114,7 @@ pub fn columns(config: &EvalConfig) -> Result<Vec<Column>> {
     match columns.iter().find(|column| !seen.insert(column.info.name.as_str())) {
         Some(twice) => {
             let at = format!("model {:?}", twice.info.name);
-            Err(Error::input(at, "is named twice", "every column of the report needs a name of its own"))
+            Err(Error::input(at, "is given twice", "every column of the report needs a name of its own"))
         }
         None => Ok(columns),
     }

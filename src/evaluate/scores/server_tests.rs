@@ -56,7 +56,7 @@ fn a_lie_leaves_no_score() {
     let (folder, suite) = suite(2);
     let server = TestServer::start(|_, _| Reply::json(&json!({"rewards": [1.0, null]})));
     let error = scores(folder.path(), &suite, &server).unwrap_err();
-    assert!(error.to_string().contains("no finite number") && error.exit_code() == 1, "{error}");
+    assert!(error.to_string().contains("not a finite number") && error.exit_code() == 1, "{error}");
     assert_eq!(std::fs::read(folder.path().join("scores.jsonl")).unwrap(), b"");
 }
 

@@ -115,9 +115,9 @@ impl StudyConfig {
             check("--heads", heads.len() > 1, "leaves nothing to compare", "name two or more objectives")?;
             check("--heads", are_distinct(heads), "names an objective twice", "")?;
         }
-        check("--size", *size != Some(0), "cannot be 0", "take at least 1, or leave it out")?;
-        check("--seeds", (1..=1000).contains(seeds), "is out of range", "take a number from 1 to 1000")?;
-        check("--bootstrap", *bootstrap <= 1_000_000, "is out of range", "take at most 1000000 samples")?;
+        check("--size", *size != Some(0), "cannot be 0", "use at least 1, or leave it out")?;
+        check("--seeds", (1..=1000).contains(seeds), "is out of range", "use a number from 1 to 1000")?;
+        check("--bootstrap", *bootstrap <= 1_000_000, "is out of range", "use at most 1000000 samples")?;
         let held_out = self.train.trainer.eval_data.is_empty();
         check("--eval-data", held_out, "is not used by studies", "measure on --suite wildfb=FILE instead")
     }

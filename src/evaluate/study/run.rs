@@ -173,7 +173,7 @@ fn check_output(config: &StudyConfig) -> Result<()> {
     let output = &config.train.trainer.output;
     let at = format!("--output {}", output.display());
     if output.exists() && !output.is_dir() {
-        return Err(Error::input(at, "is a file", "name a directory"));
+        return Err(Error::input(at, "is a file", "give a directory"));
     }
     let occupied = [RESULTS, CELLS].iter().any(|name| output.join(name).exists());
     if occupied && !config.train.trainer.resume && !config.train.trainer.force {
@@ -185,12 +185,12 @@ fn check_output(config: &StudyConfig) -> Result<()> {
     let (cells, model) = (resolved(&output.join(CELLS)), PathBuf::from(&config.train.model));
     let read = config.train.data.iter().chain(config.grid.suite.iter().map(|suite| &suite.path)).chain([&model]);
     if let Some(path) = read.into_iter().find(|path| resolved(path).starts_with(&cells)) {
-        return Err(Error::input(at, format!("holds {}", path.display()), "name another directory"));
+        return Err(Error::input(at, format!("holds {}", path.display()), "use another directory"));
     }
     // The report of `wgr eval` and a model are not for this command to replace.
     match ["report.json", "config.json"].iter().find(|name| output.join(name).exists()) {
         Some(name) => {
-            Err(Error::input(at, format!("holds a {name}, which is not of a study"), "name another directory"))
+            Err(Error::input(at, format!("holds a {name}, which is not of a study"), "use another directory"))
         }
         None => Ok(()),
     }

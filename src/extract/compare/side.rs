@@ -43,7 +43,7 @@ impl Verdicts {
     fn of_run(output: &Path) -> Result<Self> {
         let (report, verdicts) = (output.join(REPORT), output.join(FOLDER).join(VERDICTS));
         if !report.exists() || !verdicts.exists() {
-            let hint = "name the --output of a run of wgr extract that has ended, or a file of labels";
+            let hint = "give the --output of a finished run of wgr extract, or a file of labels";
             return Err(Error::input(output.display().to_string(), "holds no finished run", hint));
         }
         let text = std::fs::read(&report).map_err(|e| Error::io(&report, e))?;
@@ -54,7 +54,7 @@ impl Verdicts {
             let record = record?;
             let text = |name: &str| record.fields.get(name).and_then(Value::as_str);
             let (Some(id), Some(level)) = (text("id"), text("level").and_then(level_named)) else {
-                return Err(Error::input(record.place, "is no verdict", "extract again"));
+                return Err(Error::input(record.place, "is not a verdict", "extract again"));
             };
             let reason = text("reason").unwrap_or_default().to_owned();
             turns.insert(id.to_owned(), Judgement { level, reason });

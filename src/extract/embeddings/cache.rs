@@ -53,7 +53,7 @@ impl Cache {
         let mut format = Vec::new();
         reader.by_ref().take(FORMAT.len() as u64).read_to_end(&mut format).map_err(failed)?;
         if !FORMAT.starts_with(&format) {
-            let problem = "is no cache of embeddings that this version reads";
+            let problem = "is not a cache of embeddings that this version reads";
             return Err(Error::input(path.display().to_string(), problem, "move it away"));
         }
         if format.len() == FORMAT.len() {
@@ -204,7 +204,7 @@ mod tests {
             assert_eq!(held(&path), expected((place - FORMAT.len()) / record), "byte {place}");
         }
         std::fs::write(&path, "something else entirely").unwrap();
-        assert!(Cache::open(&path).unwrap_err().to_string().contains("is no cache"));
+        assert!(Cache::open(&path).unwrap_err().to_string().contains("is not a cache"));
         assert_eq!(std::fs::read(&path).unwrap(), b"something else entirely");
     }
 }

@@ -15,7 +15,7 @@ pub fn labels(page: &mut Page, report: &Report) {
         ("not a response with a user message after it", labels.misplaced.count),
         ("left out by a filter", labels.filtered),
         ("judged by their label", labels.judged),
-        ("with labels of different levels, of which the lowest stands", labels.contradicted.count),
+        ("with labels of different levels, of which the lowest counts", labels.contradicted.count),
     ];
     let rows = rows.map(|(name, number)| part(name, number, labels.turns));
     page.counts("What became of the labels", &["what", "turns", "share"], &rows);

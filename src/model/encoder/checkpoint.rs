@@ -50,7 +50,7 @@ impl EncoderCheckpoint {
             };
             if info.shape != spec.shape {
                 let problem = format!("has the shape {:?}, not {:?}", info.shape, spec.shape);
-                let hint = "configuration and weights do not belong together";
+                let hint = "configuration and weights do not match";
                 return Err(self.tensors.error(&spec.name, problem, hint));
             }
         }

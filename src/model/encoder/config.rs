@@ -66,7 +66,11 @@ impl EncoderConfig {
         let family = family(&fields)?;
         for (name, allowed) in ONLY {
             if let Some(value) = fields.get(name).filter(|value| !allowed.contains(&value.to_string().as_str())) {
-                return Err(fields.error(name, format!("{value} is not supported"), "wgr would compute another model"));
+                return Err(fields.error(
+                    name,
+                    format!("{value} is not supported"),
+                    "wgr would compute a different model",
+                ));
             }
         }
         let hidden_size = fields.required_size("hidden_size")?;
@@ -75,7 +79,7 @@ impl EncoderConfig {
         if !hidden_size.is_multiple_of(num_attention_heads) || !head_dim.is_multiple_of(2) || head_dim > MAX_HEAD_DIM {
             let problem =
                 format!("{hidden_size} is not {num_attention_heads} heads of an even width to {MAX_HEAD_DIM}");
-            return Err(fields.error("hidden_size", problem, "wgr runs no other heads"));
+            return Err(fields.error("hidden_size", problem, "wgr supports no other heads"));
         }
         let layers = fields.whole("num_hidden_layers", 1, 4096)?;
         let config = Self {
@@ -166,7 +170,7 @@ impl EncoderConfig {
 }
 
 fn family(fields: &Fields) -> Result<Family> {
-    let known = "wgr embeds with bert, roberta and xlm-roberta";
+    let known = "wgr supports bert, roberta and xlm-roberta";
     match fields.text("model_type")? {
         Some("bert") => Ok(Family::Bert),
         Some("roberta") => Ok(Family::Roberta),
@@ -181,7 +185,7 @@ fn activation(fields: &Fields) -> Result<Gelu> {
         "gelu" => Ok(Gelu::Erf),
         "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(Gelu::Tanh),
         other => {
-            let hint = "wgr computes gelu, gelu_new, gelu_fast and gelu_pytorch_tanh";
+            let hint = "wgr supports gelu, gelu_new, gelu_fast and gelu_pytorch_tanh";
             Err(fields.error("hidden_act", format!("{other:?} is not supported"), hint))
         }
     }

@@ -57,8 +57,8 @@ impl SentenceModel {
         let path = match source::resolve(name)? {
             Source::Directory(path) => path,
             Source::Gguf(path) | Source::Config(path) => {
-                let hint = "name a directory with config.json, model.safetensors and tokenizer.json, or a hub name";
-                return Err(Error::input(path.display().to_string(), "is no embedder", hint));
+                let hint = "give a directory with config.json, model.safetensors and tokenizer.json, or a hub name";
+                return Err(Error::input(path.display().to_string(), "is not an embedder", hint));
             }
         };
         refuse_prompt(&path.join("config_sentence_transformers.json"))?;
@@ -91,14 +91,14 @@ impl SentenceModel {
         let encoding = self.tokenizer.encode_fast(text, true);
         let ids = encoding.map_err(|error| Error::input(at(), error.to_string(), ""))?.get_ids().to_vec();
         if ids.is_empty() {
-            return Err(Error::input(at(), format!("finds no token in {text:?}"), "it should add special tokens"));
+            return Err(Error::input(at(), format!("finds no tokens in {text:?}"), "it should add special tokens"));
         }
         let vocab_size = self.checkpoint.config().vocab_size;
         match ids.iter().find(|id| **id as usize >= vocab_size) {
             None => Ok(ids),
             Some(id) => {
                 let problem = format!("gives the token id {id}, and the encoder has {vocab_size} embeddings");
-                Err(Error::input(at(), problem, "tokenizer and weights do not belong together"))
+                Err(Error::input(at(), problem, "tokenizer and weights do not match"))
             }
         }
     }
@@ -151,19 +151,19 @@ impl Modules {
         let at = file.display().to_string();
         let Some(modules) = json.as_array() else { return Err(Error::input(at, "is not a list of modules", "")) };
         if modules.len() < 2 {
-            return Err(Error::input(at, "names no pooling", "an embedder makes one row of a sequence"));
+            return Err(Error::input(at, "has no pooling", "an embedder turns a sequence into one row"));
         }
         let mut paths = Vec::new();
         for (index, module) in modules.iter().enumerate() {
             let fields = Fields::new(module, &at)?;
             let kind = fields.text("type")?.unwrap_or_default();
             if MODULES.get(index).is_none_or(|known| kind.rsplit('.').next() != Some(known)) {
-                let hint = "wgr runs Transformer, Pooling and Normalize, in this order";
+                let hint = "wgr supports Transformer, Pooling and Normalize, in this order";
                 return Err(fields.error("type", format!("{kind:?} is not supported in place {}", index + 1), hint));
             }
             let path = Path::new(fields.text("path")?.unwrap_or_default());
             if !path.components().all(|component| matches!(component, Component::Normal(_))) {
-                return Err(fields.error("path", format!("{path:?} leads out of the directory"), ""));
+                return Err(fields.error("path", format!("{path:?} leaves the directory"), ""));
             }
             paths.push(directory.join(path));
         }
@@ -280,8 +280,8 @@ mod tests {
         for (list, pooling, problem) in [
             (modules(&dense), mean(), "modules.json: type: \"any.package.Dense\" is not supported in place 3"),
             (modules(&[TWO[1], TWO[0]]), mean(), "Pooling\" is not supported in place 1"),
-            (modules(&TWO[..1]), mean(), "names no pooling"),
-            (modules(&[("Transformer", "../elsewhere"), TWO[1]]), mean(), "leads out of the directory"),
+            (modules(&TWO[..1]), mean(), "has no pooling"),
+            (modules(&[("Transformer", "../elsewhere"), TWO[1]]), mean(), "leaves the directory"),
             (json!({}), mean(), "is not a list"),
             (modules(&TWO), json!({"pooling_mode": "weightedmean"}), "pooling_mode: weightedmean is not supported"),
             (

@@ -99,7 +99,7 @@ fn kept(metadata: &Metadata) -> Result<Option<Value>> {
     let Some(text) = metadata.text(KEY)? else { return Ok(None) };
     match serde_json::from_str(text) {
         Ok(json @ Value::Object(_)) => Ok(Some(json)),
-        _ => Err(metadata.error(KEY, "is no JSON object", "")),
+        _ => Err(metadata.error(KEY, "is not a JSON object", "")),
     }
 }
 
@@ -205,7 +205,7 @@ pub(super) fn metadata(
     if !unsaid.is_empty() {
         let (count, fields) = (unsaid.len(), unsaid.join(", "));
         tracing::warn!(
-            "{at}/generation_config.json: GGUF has no keys for {count} of its fields, which wgr alone reads from \
+            "{at}/generation_config.json: GGUF has no keys for {count} of its fields, which only wgr reads, from \
              {KEY}: {fields}"
         );
     }
@@ -237,7 +237,7 @@ fn end_keys(end: &[u32], eos: Option<u32>, tokens: &[String], at: &str) -> NewMe
     let unsaid: Vec<_> = rest.iter().map(text).filter(|text| !END_TEXTS.contains(text)).collect();
     if !unsaid.is_empty() {
         tracing::warn!(
-            "{at}: GGUF has keys for three end tokens; wgr alone will stop at {} more: {unsaid:?}",
+            "{at}: GGUF has keys for three end-of-sequence tokens; only wgr will stop at {} more: {unsaid:?}",
             unsaid.len()
         );
     }
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(end_tokens(&with(keys(&[2]).into_iter().chain([template(), stated]))).unwrap(), [6, 3]);
         let refused = |fields: Vec<_>| end_tokens(&with(fields)).unwrap_err().to_string();
         assert!(refused(keys(&[1, 7])).contains("tokenizer.ggml.eot_token_id: 7 is beyond the 7 tokens"));
-        assert!(refused(vec![text(KEY, "[]")]).contains("wgr.generation_config: is no JSON object"));
+        assert!(refused(vec![text(KEY, "[]")]).contains("wgr.generation_config: is not a JSON object"));
         assert!(refused(vec![text(KEY, r#"{"eos_token_id": "</s>"}"#)]).contains("\"</s>\" is not a token id"));
     }
 

@@ -45,7 +45,7 @@ pub(in crate::model) fn tokenizer_json(metadata: &Metadata) -> Result<Value> {
         "gpt2" => vocabulary.byte_level(words(metadata)?)?,
         "llama" => vocabulary.sentence_piece()?,
         other => {
-            let hint = "wgr knows gpt2 and llama";
+            let hint = "wgr supports gpt2 and llama";
             return Err(metadata.error("tokenizer.ggml.model", format!("{other:?} is not supported"), hint));
         }
     };
@@ -108,7 +108,7 @@ fn words(metadata: &Metadata) -> Result<&'static Words> {
     let name = metadata.text(key)?.unwrap_or("default");
     WORDS.iter().find(|words| words.name == name).ok_or_else(|| {
         let known: Vec<_> = WORDS.iter().map(|words| words.name).collect();
-        let hint = format!("wgr knows {}; a model directory with tokenizer.json works with any", known.join(", "));
+        let hint = format!("wgr supports {}; a model directory with tokenizer.json works with any", known.join(", "));
         metadata.error(key, format!("{name:?} is not supported"), &hint)
     })
 }

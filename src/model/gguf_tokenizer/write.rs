@@ -115,7 +115,8 @@ fn vocabulary(json: &Value, vocab_size: usize, at: &str) -> Result<(Vec<String>,
     if !matched_otherwise.is_empty() {
         let count = matched_otherwise.len();
         tracing::warn!(
-            "{at}: GGUF cannot say that {count} added tokens take in spaces or stand alone: {matched_otherwise:?}"
+            "{at}: GGUF cannot say that {count} added tokens strip spaces or match whole words only: \
+             {matched_otherwise:?}"
         );
     }
     let filler = |(id, token): (usize, Option<_>)| token.unwrap_or_else(|| (format!("[PAD{id}]"), kind::UNUSED));
@@ -183,7 +184,7 @@ fn words(json: &Value, at: &str) -> Result<&'static str> {
         cuts_alike && plain && nfc == Some(words.nfc) && ignores == words.ignore_merges
     });
     found.map(|words| words.name).ok_or_else(|| {
-        let problem = "cuts text in a way that has no name in GGUF files wgr writes";
+        let problem = "splits text in a way that has no name in GGUF files";
         Error::input(format!("{at}: pre_tokenizer"), problem, "keep the model as a directory")
     })
 }
@@ -216,6 +217,6 @@ fn surrounds(json: &Value, bos: Option<u32>, eos: Option<u32>, at: &str) -> Resu
         [first] if Some(first) == bos => Ok((true, false)),
         [last] if Some(last) == eos => Ok((false, true)),
         [first, last] if Some(first) == bos && Some(last) == eos => Ok((true, true)),
-        ref other => Err(fail(format!("surrounds sequences by the tokens {other:?}, which are not bos and eos"))),
+        ref other => Err(fail(format!("surrounds sequences with the tokens {other:?}, which are not bos and eos"))),
     }
 }

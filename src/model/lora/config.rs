@@ -94,13 +94,13 @@ impl LoraSettings {
         let refuse =
             |flag: &str, value: String, hint: &str| Err(Error::input(flag, format!("cannot be {value}"), hint));
         if !(1..=MAX_RANK).contains(&rank) {
-            return refuse("--lora-rank", rank.to_string(), "take a number from 1 to 4096, such as 8");
+            return refuse("--lora-rank", rank.to_string(), "use a number from 1 to 4096, such as 8");
         }
         if !(self.lora_alpha as f32).is_finite() || self.lora_alpha <= 0.0 {
-            return refuse("--lora-alpha", self.lora_alpha.to_string(), "take a number above 0, such as 16");
+            return refuse("--lora-alpha", self.lora_alpha.to_string(), "use a number above 0, such as 16");
         }
         if !(0.0..1.0).contains(&self.lora_dropout) {
-            return refuse("--lora-dropout", self.lora_dropout.to_string(), "take a share from 0 to below 1");
+            return refuse("--lora-dropout", self.lora_dropout.to_string(), "use a number from 0 to below 1");
         }
         let mut targets = vec![];
         for target in &self.lora_targets {
@@ -129,7 +129,7 @@ impl LoraSettings {
             ("--base-dtype", self.base_dtype.is_some()),
         ] {
             if given {
-                return Err(Error::input(flag, "is about adapters, but there are none", "give --lora-rank as well"));
+                return Err(Error::input(flag, "applies to adapters, but there are none", "pass --lora-rank as well"));
             }
         }
         Ok(())
@@ -137,7 +137,7 @@ impl LoraSettings {
 }
 
 fn known_targets() -> String {
-    format!("take all-linear, or some of {}", PROJECTIONS.join(", "))
+    format!("use all-linear, or some of {}", PROJECTIONS.join(", "))
 }
 
 /// The adapters of a run, and what is under them.
@@ -200,7 +200,11 @@ impl LoraConfig {
         ] {
             if !same {
                 let problem = format!("the adapters in {at} have {had}");
-                return Err(Error::input(flag, problem, "train them with the same, or begin with the base model"));
+                return Err(Error::input(
+                    flag,
+                    problem,
+                    "train them with the same settings, or start from the base model",
+                ));
             }
         }
         Ok(())

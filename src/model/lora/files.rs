@@ -65,7 +65,7 @@ impl AdapterFiles {
     /// An error about the name of the base model.
     pub fn base_error(&self, problem: impl Into<String>) -> Error {
         let at = format!("{}: base_model_name_or_path", self.path.join(ADAPTER_CONFIG).display());
-        Error::input(at, problem, "write where the base model is into that field")
+        Error::input(at, problem, "set that field to the path or name of the base model")
     }
 
     /// The tensors, under the names they have in the model with adapters, checked against the base model.
@@ -80,7 +80,7 @@ impl AdapterFiles {
             // Earlier releases of PEFT kept the wrapper of a module that is trained in full in the name.
             name.replace("score.modules_to_save.", "score.")
         })?;
-        const HINT: &str = "the adapter is for another model than its base_model_name_or_path";
+        const HINT: &str = "the adapter is for a different model from its base_model_name_or_path";
         let expected = self.config.tensors(base);
         for TensorSpec { name, shape } in &expected {
             match tensors.info(name) {
@@ -95,7 +95,7 @@ impl AdapterFiles {
         if let Some(name) =
             tensors.names().find(|name| *name != HEAD && !expected.iter().any(|spec| spec.name == *name))
         {
-            return Err(tensors.error(name, "is not part of an adapter that wgr can put on this model", HINT));
+            return Err(tensors.error(name, "is not part of an adapter that wgr can apply to this model", HINT));
         }
         if let Some(info) = tensors.info(HEAD)
             && (info.shape.len() != 2 || info.shape[1] != base.hidden_size)

@@ -51,7 +51,7 @@ pub(super) fn from_json(value: &Value, at: &str) -> Result<PeftConfig> {
     let fields = Fields::new(value, at)?;
     for (name, allowed) in ONLY {
         if let Some(value) = fields.get(name).filter(|value| !allowed.contains(&value.to_string().as_str())) {
-            return Err(fields.error(name, format!("{value} is not supported"), "wgr would compute another model"));
+            return Err(fields.error(name, format!("{value} is not supported"), "wgr would compute a different model"));
         }
     }
     if fields.get("peft_type").is_none() {
@@ -114,7 +114,7 @@ pub(super) fn check_targets(lora: &LoraConfig, model: &ModelConfig, at: &str) ->
     for target in &lora.targets {
         let alone = LoraConfig { targets: vec![target.clone()], ..lora.clone() };
         if !projections.iter().any(|projection| alone.adapts(&projection.name)) {
-            let problem = format!("{target:?} is no linear layer of the base model");
+            let problem = format!("{target:?} is not a linear layer of the base model");
             let hint = format!("wgr adapts {}; the adapter may be for another model", PROJECTIONS.join(", "));
             return Err(crate::Error::input(format!("{at}: target_modules"), problem, hint));
         }

@@ -108,7 +108,7 @@ impl Checkpoint {
             return Ok(checkpoint);
         }
         if checkpoint.names().all(|name| name.starts_with(PEFT_PREFIX)) {
-            let problem = format!("holds a model with PEFT around it: its tensors begin with {PEFT_PREFIX:?}");
+            let problem = format!("holds a model wrapped in PEFT: its tensors begin with {PEFT_PREFIX:?}");
             let hint = "save the result of PEFT's merge_and_unload, or the adapters alone";
             return Err(Error::input(path.display().to_string(), problem, hint));
         }
@@ -204,7 +204,7 @@ impl Checkpoint {
             let no_labels = spec.name.starts_with("score.") && self.config.num_labels.is_none();
             if info.shape != spec.shape && !no_labels {
                 let problem = format!("has the shape {:?}, not {:?}", info.shape, spec.shape);
-                let hint = "configuration and weights do not belong together";
+                let hint = "configuration and weights do not match";
                 return Err(self.tensors.error(&spec.name, problem, hint));
             }
         }
@@ -251,12 +251,13 @@ impl Checkpoint {
         match (wanted, &self.adapter) {
             (None, Some(adapter)) => {
                 let rank = adapter.config.rank;
-                let hint = format!("go on training it with --lora-rank {rank}, or merge it with `wgr convert --merge`");
+                let hint =
+                    format!("continue training it with --lora-rank {rank}, or merge it with `wgr convert --merge`");
                 Err(Error::input(at, "is an adapter", hint))
             }
             (Some(_), None) if self.is_new() => {
                 let hint = "leave --lora-rank out to train all weights of a new model";
-                Err(Error::input(at, "has no weights to put adapters on", hint))
+                Err(Error::input(at, "has no weights to adapt", hint))
             }
             (Some(wanted), Some(adapter)) => {
                 adapter.config.check_same(&wanted.config, &at)?;
@@ -479,7 +480,7 @@ mod tests {
         assert!(refused().contains("absent.safetensors"));
         fs::copy(path("part.safetensors"), path("more.safetensors")).unwrap();
         index(json!({Q_PROJ: "part.safetensors", "model.norm.weight": "more.safetensors"}));
-        assert!(refused().contains("is there twice"));
+        assert!(refused().contains("exists twice"));
     }
 
     #[test]

@@ -355,12 +355,12 @@ fn unreadable(code: u32, at: String) -> Error {
     let readable = format!("wgr reads {}", readable.join(", "));
     if let Some(name) = named(&OTHER_BLOCKS) {
         let how =
-            "quantise the unquantised model anew, or this one with `llama-quantize --allow-requantize` of llama.cpp";
+            "quantize the unquantized model anew, or this one with `llama-quantize --allow-requantize` of llama.cpp";
         let hint = format!("{how}; {readable}");
         return Error::input(at, format!("is stored as {name}, which wgr does not read"), hint);
     }
     match named(&OTHER_NUMBERS) {
-        Some(name) => Error::input(at, format!("is stored as {name}, which is no type for weights"), readable),
+        Some(name) => Error::input(at, format!("is stored as {name}, which is not a type for weights"), readable),
         None => Error::input(at, format!("is stored as ggml type {code}, which wgr does not know"), readable),
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
         "qwen3" => Family::Qwen3,
         other => {
             let problem = format!("{other:?} is not supported");
-            return Err(metadata.error("general.architecture", problem, "wgr knows llama, qwen2 and qwen3"));
+            return Err(metadata.error("general.architecture", problem, "wgr supports llama, qwen2 and qwen3"));
         }
     };
     let required = |name: &str| {
@@ -51,7 +51,7 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
     for name in ["rope.dimension_count", "attention.value_length"] {
         if let Some(other) = metadata.whole(&key(name))?.filter(|length| *length != head_dim) {
             let problem = format!("{other} differs from the head width {head_dim}");
-            return Err(metadata.error(&key(name), problem, "wgr rotates whole heads, all of one width"));
+            return Err(metadata.error(&key(name), problem, "wgr rotates whole heads, all of the same width"));
         }
     }
     let rope_theta = metadata.number(&key("rope.freq_base"))?.map_or(10_000.0, short);
@@ -111,7 +111,7 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
     }
     let (field, key) = companions::HEAD;
     if let Some(head) = metadata.text(key)? {
-        json[field] = serde_json::from_str(head).map_err(|e| metadata.error(key, format!("is no JSON: {e}"), ""))?;
+        json[field] = serde_json::from_str(head).map_err(|e| metadata.error(key, format!("is not JSON: {e}"), ""))?;
     }
     Ok(json)
 }
@@ -158,7 +158,7 @@ fn rope_scaling(metadata: &Metadata, architecture: &str, tensors: &Shapes, head_
             && expected.iter().zip(factors).all(|(expected, found)| (found / expected - 1.0).abs() < 1e-3);
         if !follows {
             let at = format!("{}: tensor \"rope_freqs.weight\"", metadata.at());
-            return Err(Error::input(at, "does not hold the factors of Llama 3 scaling", "wgr knows no other"));
+            return Err(Error::input(at, "does not hold the factors of Llama 3 scaling", "wgr supports no others"));
         }
         let RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } =
             scaling
@@ -181,7 +181,7 @@ fn rope_scaling(metadata: &Metadata, architecture: &str, tensors: &Shapes, head_
             "original_max_position_embeddings": metadata.whole(&key("original_context_length"))?,
         })),
         (other, _) => {
-            let hint = "wgr knows none, linear and yarn";
+            let hint = "wgr supports none, linear and yarn";
             Err(metadata.error(&key("type"), format!("{other:?} is not supported"), hint))
         }
     }
@@ -221,7 +221,7 @@ pub(super) fn metadata(config: &ModelConfig, at: &str) -> Result<(NewMetadata, O
     let float = |number: f64| Field::F32(number as f32);
     let window = config.window(0);
     if (0..config.num_hidden_layers).any(|layer| config.window(layer) != window) {
-        return Err(Error::input(format!("{at}: layer_types"), "GGUF knows no windows on some layers only", ""));
+        return Err(Error::input(format!("{at}: layer_types"), "GGUF has no windows on some layers only", ""));
     }
     let mut fields = vec![
         ("context_length", size(config.max_position_embeddings)),
@@ -251,7 +251,7 @@ pub(super) fn metadata(config: &ModelConfig, at: &str) -> Result<(NewMetadata, O
             low_freq_factor, high_freq_factor, original_max_position_embeddings, ..
         } => {
             if (*low_freq_factor, *high_freq_factor) != (LLAMA3.0, LLAMA3.1) {
-                let problem = "GGUF files carry Llama 3 scaling with low_freq_factor 1 and high_freq_factor 4 only";
+                let problem = "GGUF files have Llama 3 scaling with low_freq_factor 1 and high_freq_factor 4 only";
                 return Err(Error::input(format!("{at}: rope_scaling"), problem, ""));
             }
             fields.push(("rope.scaling.original_context_length", size(*original_max_position_embeddings)));

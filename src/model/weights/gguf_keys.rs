@@ -141,12 +141,12 @@ pub(super) fn check(metadata: &Metadata, architecture: &str, facts: &Facts) -> R
         };
         if !neutral {
             let problem = format!("{} is not supported", shown(metadata.value(key)));
-            return Err(metadata.error(key, problem, "wgr would compute another model"));
+            return Err(metadata.error(key, problem, "wgr would compute a different model"));
         }
     }
     if !unknown.is_empty() {
         let (at, count) = (metadata.at(), unknown.len());
-        tracing::warn!("{at}: {count} keys of the architecture are unknown and not read: {}", unknown.join(", "));
+        tracing::warn!("{at}: {count} unknown keys of the architecture are not read: {}", unknown.join(", "));
     }
     Ok(())
 }
@@ -157,7 +157,7 @@ fn check_type(metadata: &Metadata) -> Result<()> {
     match metadata.text(key)? {
         None | Some("model") => Ok(()),
         Some("adapter") => {
-            let hint = "adapters are read as PEFT writes them, as a directory with adapter_config.json";
+            let hint = "adapters are read in PEFT's format, a directory with adapter_config.json";
             Err(metadata.error(key, "\"adapter\" is not a model", hint))
         }
         Some(other) => Err(metadata.error(key, format!("{other:?} is not a model"), "")),
@@ -170,7 +170,7 @@ pub(super) fn check_pooling(metadata: &Metadata, key: &str) -> Result<()> {
         None | Some(0 | 3 | RANK) => Ok(()),
         Some(other) => {
             let problem = format!("{other} is not supported for a model with a classification head");
-            Err(metadata.error(key, problem, "wgr would compute another model: its head sees the last token"))
+            Err(metadata.error(key, problem, "wgr would compute a different model: its head sees the last token"))
         }
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn open(path: &Path) -> Result<(Metadata, Vec<Part>)> {
     let Some(Split { number, count, tensors }) = split(&metadata)? else { return Ok((metadata, vec![part])) };
     let is_part = format!("is part {} of {count}", number + 1);
     let (path, name) = named(path).ok_or_else(|| {
-        let problem = format!("{is_part}, and its name does not tell where the others are");
+        let problem = format!("{is_part}, and its name does not say where the others are");
         let hint = format!(
             "name the parts NAME-00001-of-{count:05}.gguf and so on, or join them with \
                             `llama-gguf-split --merge` of llama.cpp"
@@ -103,8 +103,11 @@ pub(super) fn open(path: &Path) -> Result<(Metadata, Vec<Part>)> {
         Error::input(path.display().to_string(), problem, hint)
     })?;
     if name.number != number + 1 || name.total.parse() != Ok(count) {
-        let problem = format!("{is_part} by its metadata, and part {} of {} by its name", name.number, name.total);
-        return Err(Error::input(path.display().to_string(), problem, "give it its name again, or download it anew"));
+        let problem = format!(
+            "{is_part} according to its metadata, but part {} of {} according to its name",
+            name.number, name.total
+        );
+        return Err(Error::input(path.display().to_string(), problem, "restore its name, or download it again"));
     }
     let (mut given, mut first, mut parts) = (Some((metadata, part)), None, Vec::new());
     for other in 0..count {
@@ -116,7 +119,7 @@ pub(super) fn open(path: &Path) -> Result<(Metadata, Vec<Part>)> {
             .is_some_and(|split| (split.number, split.count) == (other, count) && split.tensors == tensors);
         if !belongs {
             let problem = format!("is not part {} of {count}, as its name says, of the same model", other + 1);
-            return Err(Error::input(metadata.at(), problem, "split.no, split.count and split.tensors.count tell"));
+            return Err(Error::input(metadata.at(), problem, "split.no, split.count and split.tensors.count decide"));
         }
         first.get_or_insert(metadata);
         parts.push(part);
@@ -126,7 +129,11 @@ pub(super) fn open(path: &Path) -> Result<(Metadata, Vec<Part>)> {
     match tensors {
         Some(tensors) if tensors as usize != found => {
             let problem = format!("promises {tensors} tensors, and its {count} files hold {found}");
-            Err(metadata.error("split.tensors.count", problem, "the files are of different models; download them anew"))
+            Err(metadata.error(
+                "split.tensors.count",
+                problem,
+                "the files belong to different models; download them again",
+            ))
         }
         _ => Ok((metadata, parts)),
     }
@@ -383,6 +390,6 @@ mod tests {
         fs::write(tiny.path(NAMES[0]), &parts[0]).unwrap();
         let last = cut(&whole, &[4, 4, count - 8]).pop().unwrap();
         fs::write(tiny.path(NAMES[2]), last).unwrap();
-        assert!(refused(&tiny, NAMES[0]).contains("is there twice"));
+        assert!(refused(&tiny, NAMES[0]).contains("exists twice"));
     }
 }

@@ -58,7 +58,7 @@ impl Tensors {
         for (place, name) in names.iter().enumerate() {
             let part = path.join(name);
             if !part.exists() {
-                let problem = format!("is missing: it is file {} of {} that the index names", place + 1, names.len());
+                let problem = format!("is missing: it is file {} of the {} in the index", place + 1, names.len());
                 return Err(Error::input(part.display().to_string(), problem, "fetch the rest of the model"));
             }
             let file = Mapped::open(&part)?;
@@ -98,7 +98,7 @@ impl Tensors {
             let stored = Stored { file: self.files.len(), rotary: None, entry };
             if let Some(twice) = self.tensors.insert(stored.entry.name.clone(), stored) {
                 let at = format!("{}: tensor {:?}", file.path().display(), twice.entry.name);
-                return Err(Error::input(at, "is there twice", ""));
+                return Err(Error::input(at, "exists twice", ""));
             }
         }
         self.files.push(file);
@@ -113,7 +113,7 @@ impl Tensors {
         for (name, stored) in std::mem::take(&mut self.tensors) {
             let new = new_name(&name);
             if let Some(other) = self.tensors.insert(new, stored) {
-                return Err(Error::input(self.place(&other), format!("means the same tensor as {name:?}"), ""));
+                return Err(Error::input(self.place(&other), format!("is the same tensor as {name:?}"), ""));
             }
         }
         Ok(())
@@ -255,7 +255,7 @@ fn refuse_other_weights(directory: &Path) -> Result<()> {
         let path = directory.join(name);
         if path.exists() {
             let hint = "wgr reads model.safetensors and GGUF";
-            return Err(Error::input(path.display().to_string(), "is not a format wgr reads", hint));
+            return Err(Error::input(path.display().to_string(), "is not a format that wgr reads", hint));
         }
     }
     let io = |source| Error::io(directory, source);
@@ -273,7 +273,7 @@ fn refuse_other_weights(directory: &Path) -> Result<()> {
     let problem = format!("has neither {SINGLE} nor {INDEX}, but {}", others.join(", "));
     let hint = match others.as_slice() {
         [one] if !one.contains("-of-") => format!("rename {one} to {SINGLE} if it is the model"),
-        _ => format!("fetch {INDEX}, which says what is in which file"),
+        _ => format!("fetch {INDEX}, which maps tensors to files"),
     };
     Err(Error::input(directory.display().to_string(), problem, hint))
 }

@@ -44,7 +44,7 @@ impl NewTensor {
     pub(super) fn encode(&self, values: &[f32], size: usize, path: &Path) -> Result<Vec<u8>> {
         let bytes = self.dtype.encode(values).filter(|bytes| bytes.len() == size);
         bytes.ok_or_else(|| {
-            let problem = format!("{} values do not make {:?} as {:?}", values.len(), self.shape, self.dtype);
+            let problem = format!("{} values do not fill {:?} as {:?}", values.len(), self.shape, self.dtype);
             Error::input(format!("{}: tensor {:?}", path.display(), self.name), problem, "")
         })
     }
@@ -157,7 +157,7 @@ fn write_safetensors(
             Dtype::BF16 => "BF16",
             Dtype::Quantized(_) => {
                 let at = format!("{}: tensor {:?}", path.display(), tensor.name);
-                return Err(Error::input(at, "safetensors hold no quantised tensors", "write F32, F16 or BF16"));
+                return Err(Error::input(at, "safetensors cannot hold quantized tensors", "write F32, F16 or BF16"));
             }
         };
         let size = tensor.size().unwrap_or(0);

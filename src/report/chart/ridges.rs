@@ -31,7 +31,7 @@ pub fn ridge_chart<'a>(
     let highest = |place: usize| shares(place).map(share).fold(0.0, f64::max);
     let any = (0..groups.len()).any(|place| highest(place) > 0.0);
     let (Some(&low), Some(&high), true, true) = (edges.first(), edges.last(), bins_fit, any) else {
-        return Err(Error::run("histograms need something that was counted in their bins", ""));
+        return Err(Error::run("histograms need at least one count in their bins", ""));
     };
     let rows = |counts: &[u64]| count(counts.iter().fold(0, |sum: u64, &n| sum.saturating_add(n)));
     let names: Vec<(&str, String)> = groups.iter().map(|group| (group.0.as_str(), rows(&group.1))).collect();

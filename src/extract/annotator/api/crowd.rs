@@ -115,7 +115,7 @@ impl Crowd {
                 match kept(answers) {
                     Ok(true) => {
                         failed.get_or_insert(Error::Interrupted(
-                            "the answers so far are kept; go on with --resume".into(),
+                            "the answers so far are kept; continue with --resume".into(),
                         ));
                     }
                     Ok(false) => {}

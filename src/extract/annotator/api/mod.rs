@@ -156,7 +156,7 @@ impl Api {
     fn with_hint(&self, error: Error) -> Error {
         match error {
             Error::Run { problem, hint } => {
-                let kept = format!("{} answers are kept; go on with --resume", self.store.count());
+                let kept = format!("{} answers are kept; continue with --resume", self.store.count());
                 Error::Run { problem, hint: if hint.is_empty() { kept } else { format!("{hint}; {kept}") } }
             }
             other => other,
@@ -227,10 +227,10 @@ impl Completion {
             completion_tokens: u64,
         }
         let body: Body = serde_json::from_slice(body)
-            .map_err(|e| Failure::passing(format!("the server answered something that is no chat completion: {e}")))?;
+            .map_err(|e| Failure::passing(format!("the server's answer is not a chat completion: {e}")))?;
         let tokens = body.usage.unwrap_or_default();
         let choice = body.choices.into_iter().next();
-        let choice = choice.ok_or_else(|| Failure::passing("the server answered without a choice"))?;
+        let choice = choice.ok_or_else(|| Failure::passing("the server's answer has no choice"))?;
         Ok(Self {
             answer: choice.message.content.unwrap_or_default(),
             prompt_tokens: tokens.prompt_tokens,

@@ -25,8 +25,8 @@ const CATEGORIES: [Category; 6] = [
 ];
 
 /// What can stand for a level, for error sentences.
-pub const KNOWN: &str = "known are rejection, correction, neutral, engagement and satisfaction, their numbers 1 to 5, and \
-                         UR1 to UR5 with their names";
+pub const KNOWN: &str = "use rejection, correction, neutral, engagement or satisfaction, their numbers 1 to 5, or UR1 \
+    to UR5 or their names";
 
 /// The level that a text stands for, whatever the case: a level's name or number, or a category's code, name, or name
 /// with code, as in `Positive Feedback (UR5)`.

@@ -102,11 +102,15 @@ fn parse(Record { place, number, fields, .. }: Record) -> Result<(String, u64, L
         }
         None => match first(&fields, &["id"]) {
             Some((_, Value::String(text))) => divided(text).ok_or_else(|| {
-                Error::input(at(), format!("`id` is {text:?}, which names no turn"), "write <conversation>:<turn>")
+                Error::input(
+                    at(),
+                    format!("`id` is {text:?}, which does not name a turn"),
+                    "write <conversation>:<turn>",
+                )
             })?,
             _ => {
-                let hint = "name them in `conversation_id` and `feedback_turn`, or in `id` as <conversation>:<turn>";
-                return Err(Error::input(at(), "names no conversation and turn", hint));
+                let hint = "give them in `conversation_id` and `feedback_turn`, or in `id` as <conversation>:<turn>";
+                return Err(Error::input(at(), "does not name a conversation and a turn", hint));
             }
         },
     };
@@ -123,7 +127,7 @@ fn parse(Record { place, number, fields, .. }: Record) -> Result<(String, u64, L
         _ => None,
     };
     let Some((level, text)) = text.and_then(|text| Some((level_named(&text)?, text))) else {
-        return Err(Error::input(at(), format!("`{name}` is {value}, which is no level of feedback"), KNOWN));
+        return Err(Error::input(at(), format!("`{name}` is {value}, which is not a level of feedback"), KNOWN));
     };
     let reason = fields.get("reason").and_then(Value::as_str).map_or(text, str::to_owned);
     Ok((conversation, turn, Label { level, reason, row: number, contradicted: false }))
@@ -146,7 +150,7 @@ fn id(place: &str, name: &str, value: &Value) -> Result<String> {
     };
     id.ok_or_else(|| {
         let hint = "an id is a text that is not empty, or a number";
-        Error::input(place, format!("`{name}` is {}, which is no id", shown(value)), hint)
+        Error::input(place, format!("`{name}` is {}, which is not an id", shown(value)), hint)
     })
 }
 
@@ -158,7 +162,7 @@ fn turn_number(place: &str, name: &str, value: &Value) -> Result<u64> {
     };
     let turn = text.and_then(|text| text.parse().ok()).filter(|turn| *turn > 0);
     turn.ok_or_else(|| {
-        Error::input(place, format!("`{name}` is {}, which is no number of a turn", shown(value)), NUMBERING)
+        Error::input(place, format!("`{name}` is {}, which is not the number of a turn", shown(value)), NUMBERING)
     })
 }
 
@@ -253,8 +257,8 @@ mod tests {
         refused(&second(r#"{"id": "a:2", "level": 6}"#), &[":2", "level", "6"]);
         refused(&second(r#"{"id": "a:2", "level": 1, "category": "UR1"}"#), &[":2", "both"]);
         refused(&second(r#"{"id": "a:2", "label": 1}"#), &[":2", "neither"]);
-        refused(&second(r#"{"id": "a", "level": 1}"#), &[":2", "names no turn"]);
-        refused(&second(r#"{"id": "a:0", "level": 1}"#), &[":2", "names no turn"]);
+        refused(&second(r#"{"id": "a", "level": 1}"#), &[":2", "does not name a turn"]);
+        refused(&second(r#"{"id": "a:0", "level": 1}"#), &[":2", "does not name a turn"]);
         refused(&second(r#"{"level": 1}"#), &[":2", "conversation_id"]);
         refused(&second(r#"{"conversation_id": "a", "level": 1}"#), &[":2", "feedback_turn"]);
         refused(&second(r#"{"conversation_id": "a", "turn": 0, "level": 1}"#), &[":2", "from 1"]);

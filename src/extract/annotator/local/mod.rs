@@ -64,7 +64,7 @@ impl<'a> Local<'a> {
     pub fn open(gpu: &'a Gpu, model: &str, output: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(model)?;
         let refuse = |problem| {
-            let hint = "name an instruction-tuned causal model as --annotator-model";
+            let hint = "use an instruction-tuned causal model as --annotator-model";
             Err(Error::input(checkpoint.path().display().to_string(), problem, hint))
         };
         if checkpoint.is_new() {
@@ -180,7 +180,7 @@ impl Local<'_> {
             done += batch.len();
             watch.annotated(done, turns.len());
             match watch.stop_requested() && done < turns.len() {
-                true => Err(Error::Interrupted("the answers so far are kept; go on with --resume".into())),
+                true => Err(Error::Interrupted("the answers so far are kept; continue with --resume".into())),
                 false => Ok(()),
             }
         })?;

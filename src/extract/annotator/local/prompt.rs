@@ -48,7 +48,7 @@ impl Prompter {
     pub fn new(checkpoint: &Checkpoint, limit: usize) -> Result<Self> {
         let at = checkpoint.path().display().to_string();
         let template = checkpoint.chat_template()?.ok_or_else(|| {
-            Error::input(&at, "has no chat template", "name an instruction-tuned model as --annotator-model")
+            Error::input(&at, "has no chat template", "use an instruction-tuned model as --annotator-model")
         })?;
         let mut tokenizer = checkpoint.tokenizer()?;
         tokenizer.with_padding(None);
@@ -72,7 +72,7 @@ impl Prompter {
         }
         let Some(mut best) = attempt(0)? else {
             let problem = format!("the question alone is longer than {} tokens", self.limit);
-            return Err(Error::input(&self.at, problem, "take a model with a longer context"));
+            return Err(Error::input(&self.at, problem, "use a model with a longer context"));
         };
         let (mut fits, mut fails) = (0, PARTS);
         while fails > fits + 1 {
@@ -102,7 +102,7 @@ impl Prompter {
             None => Ok(tokens),
             Some(id) => {
                 let problem = format!("token id {id} has no row in the embedding of {} rows", self.vocabulary);
-                Err(Error::input(&self.at, problem, "tokenizer and model do not belong together"))
+                Err(Error::input(&self.at, problem, "tokenizer and model do not match"))
             }
         }
     }
@@ -122,7 +122,7 @@ impl Prompter {
         let distinct = tokens.iter().enumerate().all(|(i, token)| !tokens[..i].contains(token));
         if tokens.len() < answers.len() || !distinct {
             let problem = "its tokenizer spells two verdicts with the same first token";
-            return Err(Error::input(&self.at, problem, "take another model as --annotator-model"));
+            return Err(Error::input(&self.at, problem, "use another model as --annotator-model"));
         }
         let cut = bare.len().saturating_sub(common);
         Ok(Spelling { cut, lead: answers[0][bare.len() - cut..common].to_vec(), tokens })

@@ -65,9 +65,9 @@ impl Checkpoint {
         let others = ["tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt"];
         let others: Vec<&str> = others.into_iter().filter(|name| directory.join(name).is_file()).collect();
         let hint = match others.as_slice() {
-            [] => "fetch it from where the model is from; every fast tokenizer of transformers has one".to_owned(),
+            [] => "fetch it from the model's source; every fast tokenizer of transformers has one".to_owned(),
             others => format!(
-                "the directory holds {}: transformers makes the file of it, with \
+                "the directory holds {}: transformers makes the file from it, with \
                  AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)",
                 others.join(" and ")
             ),
