@@ -1,6 +1,6 @@
-//! A step of DPO beside its forward and backward passes alone: 4 layers, width 256, 8 query and 4 key/value heads, SwiGLU
-//! of 768, a vocabulary of 8192, two pairs of 64 prompt and 64 completion tokens, f32. The step should take at most 1.1
-//! times as long as both passes together.
+//! A DPO step compared with its forward and backward passes alone: 4 layers, width 256, 8 query and 4 key/value heads,
+//! SwiGLU of 768, a vocabulary of 8192, two pairs of 64 prompt and 64 completion tokens, f32. The step should take at
+//! most 1.1 times as long as both passes together.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;

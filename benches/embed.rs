@@ -1,4 +1,4 @@
-//! Embedding of queries with all-MiniLM-L6-v2, as mining does it. The element of its throughput is a query.
+//! Embedding of queries with all-MiniLM-L6-v2, as in mining. Throughput is in queries.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use wgr::extract::embeddings::{Embed, Embedder};

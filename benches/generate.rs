@@ -1,8 +1,8 @@
 //! Greedy decoding of SmolLM2-135M, one sequence and sixteen at once; `generate_transformers.py` does the same with PyTorch.
 //!
-//! `cargo bench --bench generate [-- MODEL]`; MODEL is what `--model` takes, else the GGUF file among the assets. Every
-//! sequence gets the same number of tokens, whatever ends it. The time of a prompt is not part of the rates. The last step
-//! is then profiled.
+//! `cargo bench --bench generate [-- MODEL]`; MODEL is as for `--model`, by default the GGUF file among the assets.
+//! Every sequence gets the same number of tokens, regardless of end-of-sequence tokens. The rates leave out the time of
+//! the prompt. The last step is then profiled.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
 //! One training step of a small decoder: 4 layers, width 256, 8 query and 4 key/value heads, SwiGLU of 768, 4 x 128
-//! tokens, f32. The element of its throughput is a token.
+//! tokens, f32. Throughput is in tokens.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;

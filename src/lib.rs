@@ -8,7 +8,7 @@
 //! - [`model`]: configurations, checkpoints (safetensors, GGUF), and the decoder and encoder built from kernels.
 //! - [`objective`], [`optimizer`]: losses with their gradients; AdamW, schedules, clipping.
 //! - [`data`]: conversations, rows, templates, tokenization, packing.
-//! - [`extract`]: from logged chats to rated rows, one file a stage.
+//! - [`extract`]: from logged chats to rated rows, one file per stage.
 //! - [`generate`]: sampling from causal models.
 //! - [`train`]: the loop that reads like the method, and scoring.
 //! - [`dpo`]: preference pairs in, a better policy out.

@@ -1,4 +1,4 @@
-//! Answers that cost money or time, kept in a file that only ever grows: verdicts of annotators, scores of models.
+//! Answers that cost money or time, kept in an append-only file: verdicts of annotators, scores of models.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};

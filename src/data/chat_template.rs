@@ -1,7 +1,7 @@
-//! The model's own chat template, as it lies beside its tokenizer.
+//! The model's own chat template, stored beside its tokenizer.
 //!
-//! What such templates may use is described in the Transformers documentation, "Writing a chat template"; they are run
-//! and their values printed as Python does it.
+//! The Transformers documentation, "Writing a chat template", describes what such templates may use; they run, and
+//! their values are printed, as in Python.
 
 use std::borrow::Cow;
 use std::sync::{LazyLock, OnceLock};

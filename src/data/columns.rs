@@ -1,4 +1,4 @@
-//! Arrow columns as JSON values, so that parquet rows and JSONL rows are read by the same code.
+//! Arrow columns as JSON values, so that the same code reads parquet rows and JSONL rows.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;

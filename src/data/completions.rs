@@ -1,4 +1,4 @@
-//! Prompts with completions as token ids, laid end to end for the models that rate or learn completions.
+//! Prompts with completions as token ids, laid end to end for the models that rate or learn from completions.
 
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
-//! Which contents of messages a chat template works on: texts, lists of parts, or both.
+//! The forms of message content that a chat template handles: texts, lists of parts, or both.
 //!
-//! Templates of models that see images loop over parts (`[{"type": "text", "text": …}]`), those of other models print the
-//! content. No metadata tells them apart, so each is tried out: what it prints of a known text decides.
+//! Templates of models that see images loop over parts (`[{"type": "text", "text": …}]`), those of other models print
+//! the content. No metadata tells them apart, so each template is tried out on a known text.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The five levels of feedback, and the labels that rows carry.
+//! The five levels of feedback, and the labels of rows.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Files that are no rows, told by how they begin, so that whoever names one learns what it is and what to do.
+//! Files that do not hold rows, recognized by their first bytes, so that an error can say what they are and what to do.
 
 use crate::Error;
 use crate::files::not_fetched;

@@ -1,7 +1,7 @@
-//! What a template leaves out of a conversation.
+//! The fields of a conversation that a template does not show.
 //!
-//! A template is no list of fields: it may name one of another object, copy one that it then passes over, or print whole
-//! messages. So it is asked: a field that changes nothing of the text is not shown.
+//! Reading the template does not tell: it may name a field of another object, copy one that it then ignores, or print
+//! whole messages. So it is tried out: a field that does not change the text is not shown.
 
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
-//! Jinja as Python runs it: what `minijinja` does otherwise than `jinja2`, or lacks, among tests, filters and functions.
+//! Jinja as in Python: the tests, filters and functions that `minijinja` lacks or that differ from `jinja2`.
 //!
-//! A few things stay different, as the engine offers no place to mend them. These are errors: `'%s' % text`, and what is
-//! added to a text marked as `safe`, which Python escapes. A loop over `none` runs no time where Python refuses it,
+//! A few differences remain, because the engine offers no way to change them. These are errors: `'%s' % text`, and
+//! adding to a text marked as `safe`, which Python escapes. A loop over `none` runs zero times where Python refuses it,
 //! and `tojson` writes a generator as a list.
 
 use std::fmt::Write;

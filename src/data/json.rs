@@ -1,8 +1,9 @@
 //! JSON as other tools write it, beyond what the standard (RFC 8259) allows.
 //!
-//! Python's `json` writes `NaN` and `Infinity`, and half of a surrogate pair where a text was cut within an emoji. Both are
-//! read: halves become U+FFFD, and a number that is none becomes a value that [`kind`] names, so that it harms only where
-//! it is needed. So does a whole number beyond 64 bits, which keeps its digits, and as an id becomes a text of them.
+//! Python's `json` writes `NaN` and `Infinity`, and half of a surrogate pair where a text was cut within an emoji. Both
+//! are read: halves become U+FFFD, and a number that is not one becomes a value that [`kind`] names, so that it is an
+//! error only where a number is needed. So does a whole number beyond 64 bits, which keeps its digits; as an id it
+//! becomes a text.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Messages, and the exchange a reward model judges.
+//! Messages, and the exchange that a reward model judges.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};

@@ -1,10 +1,10 @@
 //! From files to packed token batches: rows, templates, tokenization, the sampler and packing.
 //!
-//! In reading order: [`records`] opens JSONL, JSON and parquet files; [`rows`] makes typed, checked [`Row`]s of
-//! them, out of [`message`]s, [`preference`] pairs and [`ratings`], or [`prompts`], and [`read_report`] counts what had to be
-//! mended; [`template`] turns a conversation into the one prompt that training, scoring and evaluation share
-//! ([`chat_template`] is the model's own, found in its [`tokenizer_files`]); [`tokenize`] encodes and truncates; [`sampler`]
-//! orders rows into micro-batches; [`packing`] lays a batch end to end.
+//! In reading order: [`records`] opens JSONL, JSON and parquet files; [`rows`] turns their objects into typed, checked
+//! [`Row`]s of [`message`]s, [`preference`] pairs and [`ratings`], or into [`prompts`], and [`read_report`] counts
+//! repairs; [`template`] turns a conversation into the one prompt that training, scoring and evaluation share
+//! ([`chat_template`] is the model's own, found in its [`tokenizer_files`]); [`tokenize`] encodes and truncates;
+//! [`sampler`] orders rows into micro-batches; [`packing`] lays a batch end to end.
 
 pub mod chat_template;
 mod columns;

@@ -1,5 +1,5 @@
-//! Files of rows, told by their first bytes, whatever they are called: parquet, one JSON list, or one JSON object a line,
-//! the last two also gzipped.
+//! Files of rows, recognized by their first bytes whatever their names: parquet, one JSON list, or one JSON object per
+//! line, the last two optionally gzipped.
 
 use std::collections::HashMap;
 use std::fs::File;

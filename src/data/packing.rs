@@ -1,4 +1,4 @@
-//! Lays sequences end to end: the engine knows offsets, never pad tokens.
+//! Lays sequences end to end: the engine uses offsets, never padding tokens.
 
 use super::tokenize::Example;
 use crate::{Error, Result};

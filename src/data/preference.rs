@@ -1,4 +1,4 @@
-//! Preference pairs, in the shapes that trainers of preference models accept.
+//! Preference pairs, in the formats that trainers of preference models accept.
 //!
 //! The dataset formats follow TRL's documentation, "Dataset formats and types": standard (strings) or
 //! conversational (message lists), with an explicit prompt or one implied by what both completions share.

@@ -1,4 +1,4 @@
-//! Values as Python prints them, which is what the authors of chat templates saw: `json.dumps`, `str` and `repr`.
+//! Values as printed by Python, for which chat templates were written: `json.dumps`, `str` and `repr`.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};

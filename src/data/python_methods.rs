@@ -1,6 +1,7 @@
-//! Methods of Python's texts, lists and dicts, which chat templates call on values.
+//! Methods of Python's strings, lists and dicts that chat templates call on values.
 //!
-//! What changes a value in its place (`append`, `update`, …) is not there: the sandbox of `transformers` forbids it, too.
+//! Methods that change a value in place (`append`, `update`, …) are absent: the sandbox of `transformers` forbids them
+//! too.
 
 use minijinja::value::{Kwargs, Tuple, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};

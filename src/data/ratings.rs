@@ -1,6 +1,6 @@
-//! Rated pairs, as UltraFeedback has them: two responses to one prompt, each with a rating.
+//! Rated pairs, as in UltraFeedback: two responses to one prompt, each with a rating.
 //!
-//! A pair becomes two rated rows. Ratings run from 1 to a highest one and are put on the levels of a run in equal steps:
+//! A pair becomes two rated rows. Ratings run from 1 to a maximum and are mapped to the levels of a run in equal steps:
 //! label = 1 + (rating − 1) · (levels − 1) ÷ (highest − 1), rounded to the nearest level, halves upwards. With as many
 //! levels as ratings, whole ratings keep their number.
 

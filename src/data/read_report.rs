@@ -1,4 +1,4 @@
-//! What reading files had to mend, translate or leave out, so that it can be said once, with counts.
+//! Counts of what was repaired, translated or ignored when files were read, to be reported once.
 
 use std::collections::{BTreeMap, BTreeSet};
 

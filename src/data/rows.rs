@@ -1,4 +1,4 @@
-//! Typed rows of one or many files: read, checked against what the run needs, named when they are wrong.
+//! Typed rows of one or many files: read, checked against the needs of the run, and named in errors.
 
 use super::json::{is_readable, kind, number, shown};
 use super::message::{Exchange, TemplateInputs, parse_history, parse_messages, take, take_conversation, with_system};

@@ -1,4 +1,4 @@
-//! The order of rows: seeded, alike lengths together, and a pure function of (seed, epoch).
+//! The order of rows: seeded, similar lengths together, and a pure function of (seed, epoch).
 
 use crate::{Error, Result};
 use rand::SeedableRng;

@@ -1,4 +1,4 @@
-//! The prompt a reward model reads: one template, used by training, scoring and evaluation alike.
+//! The prompt of a reward model: one template, shared by training, scoring and evaluation.
 
 use super::chat_template::{ChatTemplate, NamedTemplate, SpecialTokens};
 use super::hidden::{sorted, unseen_fields};

@@ -1,4 +1,4 @@
-//! Rows to token ids, at most `max_length` of them, with a count of what was cut.
+//! Rows to token ids, at most `max_length` of them, with counts of what was cut.
 
 use super::message::Exchange;
 use super::preference::Preference;

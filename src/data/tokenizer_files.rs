@@ -1,4 +1,4 @@
-//! What lies beside a tokenizer: its special tokens and the chat templates, as `transformers` saves and reads them.
+//! The files beside a tokenizer: its special tokens and chat templates, as saved and read by `transformers`.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! What `tokenizer_config.json` changes about a `tokenizer.json`, applied as `transformers` (5.24,
-//! `tokenization_utils_tokenizers.py`) applies it when it loads both.
+//! The changes that `tokenizer_config.json` makes to a `tokenizer.json`, applied as in `transformers` (5.24,
+//! `tokenization_utils_tokenizers.py`) when it loads both.
 
 use serde_json::Value;
 use tokenizers::processors::template::TemplateProcessing;

@@ -1,4 +1,4 @@
-//! Counting words, the same way wherever a text is measured.
+//! Counts words, in the same way everywhere.
 
 use unicode_normalization::char::is_combining_mark;
 

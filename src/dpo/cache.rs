@@ -1,5 +1,5 @@
-//! Reference log-probabilities on disk, with everything that they depend on: what was computed for something else is
-//! refused, and so is what was damaged.
+//! Log-probabilities of the reference model on disk, with everything they depend on: files computed for something else,
+//! or damaged, are refused.
 
 use std::path::{Path, PathBuf};
 

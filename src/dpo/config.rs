@@ -1,4 +1,4 @@
-//! Settings of `wgr dpo`, as flags and as a TOML file name them.
+//! Settings of `wgr dpo`, named as in flags and TOML files.
 
 use std::path::PathBuf;
 

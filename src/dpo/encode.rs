@@ -1,6 +1,6 @@
 //! Preference pairs to token ids: both completions follow the same tokens of the prompt.
 //!
-//! Prompt and completion are tokenized apart, as in TRL, so that no token straddles the place where they meet.
+//! Prompt and completion are tokenized separately, as in TRL, so that no token straddles the boundary between them.
 
 use std::collections::BTreeMap;
 

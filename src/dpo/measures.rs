@@ -1,4 +1,4 @@
-//! What a step or an evaluation says of its pairs, in TRL's names.
+//! Metrics of the pairs of a step or an evaluation, with TRL's names.
 
 use crate::model::policy::LogProb;
 

@@ -1,9 +1,9 @@
 //! Direct preference optimization: a policy learns to prefer the better completion of a pair.
 //!
-//! In reading order: `config` and what it must satisfy; `encode` makes token ids of preference rows; `reference` says how
-//! likely the reference finds each completion, once, and `cache` keeps it; `step` takes one optimizer step; `trainer` puts
-//! them together, with `measures` and `warnings` of every step and `saving` of the policy. [`online`] trains on pairs that
-//! it makes itself, of the policy's own completions and a reward.
+//! In reading order: `config` and its validation; `encode` turns preference rows into token ids; `reference` computes
+//! the reference model's log-probability of each completion, once, and `cache` keeps it; `step` takes one optimizer
+//! step; `trainer` puts them together, with `measures` and `warnings` of every step and `saving` of the policy.
+//! [`online`] trains on pairs that it makes itself, from the policy's own completions and a reward model.
 
 mod cache;
 mod config;

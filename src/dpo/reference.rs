@@ -1,4 +1,5 @@
-//! What the reference says of every completion: from a cache, from a second model, or from the policy as it begins.
+//! The reference model's log-probability of every completion: from a cache, from a second model, or from the initial
+//! policy.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! How large the batches of a run get, and which batches a pass without training takes.
+//! The maximum size of a run's batches, and the batches of a pass without training.
 
 use crate::data::scoring_batches;
 use crate::model::activations::{AdapterRoom, Checkpointing};

@@ -1,4 +1,4 @@
-//! Policies on disk: Hugging Face directories of causal models, and checkpoints that a run goes on from.
+//! Policies on disk: Hugging Face directories of causal models, and checkpoints to resume from.
 
 use std::collections::HashMap;
 use std::path::Path;

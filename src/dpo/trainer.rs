@@ -1,4 +1,4 @@
-//! `wgr dpo`: preference pairs in, a policy out that prefers what was chosen.
+//! `wgr dpo`: preference pairs in, a policy that prefers the chosen completions out.
 
 use std::path::{Path, PathBuf};
 

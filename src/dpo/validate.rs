@@ -1,4 +1,4 @@
-//! What the settings of a run must satisfy, checked before anything is read or allocated.
+//! Validation of settings, before anything is read or allocated.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What a run should be told of while it still helps: signs that it learns nothing, or the wrong thing.
+//! Warnings while they still help: signs that a run learns nothing, or the wrong thing.
 
 use std::collections::VecDeque;
 

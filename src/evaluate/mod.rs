@@ -1,8 +1,9 @@
 //! `wgr eval`: from files and models to metrics.
 //!
-//! [`evaluate()`] is the run. [`suites`] reads files as their authors publish them, [`scores`] has a model, a server or a
-//! file score them, [`report`] says what was found, in the terms of [`statistics`](crate::statistics), and [`page`] shows
-//! it; [`benchmarks`] are the scoring rules of published suites. [`study`] trains models to compare, and evaluates them.
+//! [`evaluate()`] is the run. [`suites`] reads files in their published formats, [`scores`] gets scores from a model, a
+//! server or a file, [`report`] holds the results, in the terms of [`statistics`](crate::statistics), and [`page`]
+//! shows them; [`benchmarks`] are the scoring rules of published suites. [`study`] trains models to compare, and
+//! evaluates them.
 
 pub mod benchmarks;
 mod config;

@@ -1,4 +1,4 @@
-//! Where an evaluation goes: what may be replaced, and how a report is written.
+//! The output of an evaluation: what may be replaced, and how a report is written.
 
 use std::path::Path;
 

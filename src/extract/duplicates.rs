@@ -1,10 +1,10 @@
 //! Exchanges that repeat another one.
 //!
-//! Two exchanges are the same where query and response agree in their letters and digits, whatever case, punctuation and
-//! spacing. That is a decision for exact comparison and against fuzzy fingerprints such as MinHash: what repeats in logged
-//! chats are prompts sent again, which differ by punctuation if at all; eight bytes a turn are all that is kept; the first
-//! exchange stays however the input is divided into windows; and no two exchanges that a reader would tell apart are taken
-//! for one because they share many words, as exercises and templates do.
+//! Two exchanges are the same if query and response have the same letters and digits, regardless of case, punctuation
+//! and spacing. That is a decision for exact comparison and against fuzzy fingerprints such as MinHash: repetitions in
+//! logged chats are prompts sent again, which differ in punctuation at most; only eight bytes per turn are kept; the
+//! first exchange stays however the input is divided into windows; and no two exchanges that a reader would tell apart
+//! are merged because they share many words, as exercises and templates do.
 
 use std::collections::HashSet;
 

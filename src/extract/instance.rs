@@ -1,4 +1,4 @@
-//! The rows that extraction writes: WildFB's fields, and where each row comes from.
+//! The rows that extraction writes: WildFB's fields, and the provenance of each row.
 
 use serde::Serialize;
 

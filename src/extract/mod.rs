@@ -1,12 +1,12 @@
-//! From logged chats to rated rows (WildChat → WildFB), one file a stage, in the order of the method
-//! (arXiv 2602.08829, section 3).
+//! From logged chats to rated rows (WildChat → WildFB), one file per stage, in the order of the method (arXiv
+//! 2602.08829, section 3).
 //!
-//! [`extract()`] reads [`conversations`](crate::data::conversations) window by window. [`turn`] finds responses with the
-//! user message that follows; [`filters`] and [`duplicates`] drop what cannot be trained on; an [`annotator`] reads the
-//! message as one of the five levels of [`Feedback`](crate::data::Feedback); [`mining`] gives neutral turns the level of
-//! a later turn on the same topic, which [`embeddings`] tell; refusals ([`refusal`]) are validated; what then has a label
-//! becomes an [`instance`], and the [`split`] divides the rows. [`report`] is what was counted, [`page`] shows it,
-//! [`inspect`] finds single turns again, and [`compare`] measures how far two annotators agree.
+//! [`extract()`] reads [`conversations`](crate::data::conversations) window by window. [`turn`] finds responses with
+//! the user message that follows; [`filters`] and [`duplicates`] drop turns that cannot be trained on; an [`annotator`]
+//! reads the message as one of the five levels of [`Feedback`](crate::data::Feedback); [`mining`] gives neutral turns
+//! the level of a later turn on the same topic, as judged by [`embeddings`]; refusals ([`refusal`]) are validated;
+//! turns with a label become [`instance`]s, and the [`split`] divides the rows. [`report`] holds the counts, [`page`]
+//! shows them, [`inspect`] finds single turns again, and [`compare`] measures the agreement of two annotators.
 
 pub mod annotator;
 pub mod compare;

@@ -1,4 +1,4 @@
-//! The rows of a run: gathered while it goes on, divided and moved into place at its end.
+//! The rows of a run: collected while it runs, split and moved into place at its end.
 
 use std::collections::HashSet;
 use std::fs::File;

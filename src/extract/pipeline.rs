@@ -1,4 +1,4 @@
-//! The run: windows of conversations go through the stages one after the other; nothing else is kept in memory.
+//! The run: windows of conversations pass through the stages one after the other; nothing else is kept in memory.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a run of extraction found: the contents of `report.json`.
+//! The results of a run of extraction: the contents of `report.json`.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ pub struct Report {
     pub examples: Vec<Example>,
 }
 
-/// What became of labels made elsewhere. `turns` is the sum of `unknown`, `misplaced`, `filtered` and `judged`.
+/// The use of labels made elsewhere. `turns` is the sum of `unknown`, `misplaced`, `filtered` and `judged`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Labels {
     /// The file.

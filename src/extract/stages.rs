@@ -1,4 +1,4 @@
-//! The rows each stage leaves behind, for people and for `wgr extract inspect`: one JSONL file a stage.
+//! The rows after each stage, for people and for `wgr extract inspect`: one JSONL file per stage.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

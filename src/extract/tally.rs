@@ -1,4 +1,4 @@
-//! What a run counts on its way, for the report.
+//! The counters of a run, for the report.
 
 use std::collections::{BTreeMap, HashMap};
 

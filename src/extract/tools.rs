@@ -1,4 +1,4 @@
-//! The models and rules that the settings of a run ask for, opened.
+//! Opens the models and rules that the settings of a run ask for.
 
 use super::annotator::Annotator;
 use super::annotator::api::Api;

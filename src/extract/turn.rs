@@ -1,4 +1,4 @@
-//! A turn: a response with the query it answers, and the message with which the user went on.
+//! A turn: a response with the query before it and the user message after it.
 
 use std::sync::Arc;
 

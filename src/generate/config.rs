@@ -1,4 +1,4 @@
-//! Settings of `wgr generate`, as flags and as a TOML file name them.
+//! Settings of `wgr generate`, named as in flags and TOML files.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
 //! Sampling from a causal model: many sequences at once, with a cache of keys and values and continuous batching.
 //!
-//! In reading order: [`sampler`] draws a token from logits; [`text`] grows the text and finds its end; [`pages`] and
-//! [`scheduler`] decide what the next step computes, without a device; [`engine`] computes it; [`generator`] is the loop
-//! around them, for prompts as tokens; [`prompter`], [`output`] and [`run`] are `wgr generate`.
+//! In reading order: [`sampler`] samples a token from logits; [`text`] grows the text and finds its end; [`pages`] and
+//! [`scheduler`] decide what the next step computes, without a device; [`engine`] computes it; [`generator`] is the
+//! loop around them, for prompts as tokens; [`prompter`], [`output`] and [`run`] are `wgr generate`.
 
 pub mod config;
 pub mod engine;

@@ -1,4 +1,4 @@
-//! The output of `wgr generate`: rows are kept as they end, and put in order when all are there.
+//! The output of `wgr generate`: rows are saved as they finish, and put in order at the end.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Which pages of the cache are whose.
+//! The owners of the cache's pages.
 
 /// Pages, counted: a page that several sequences share is free when the last of them has let it go.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
-//! From logits to a token, by the rules of `transformers` and in its order: repetition penalty, temperature, top-k, top-p,
-//! min-p, then one draw.
+//! From logits to a token, by the rules of `transformers` and in its order: repetition penalty, temperature, top-k,
+//! top-p, min-p, then one sample.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;

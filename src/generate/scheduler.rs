@@ -1,11 +1,11 @@
 //! Which tokens the next step computes: continuous batching.
 //!
-//! Every running sequence that has its prompt behind it takes part in every step with one token. What room is left goes to
-//! prompts, in pieces where they are long. A sequence that ends makes room at once. Pages for the longest it may become
-//! are set aside when a sequence starts, so none ever has to be put back.
+//! Every running sequence whose prompt is done takes part in every step with one token. The remaining room goes to
+//! prompts, in pieces if they are long. A sequence that ends makes room at once. Pages for its maximum length are
+//! reserved when a sequence starts, so none is ever preempted.
 //!
-//! Completions of one prompt share the pages of their prompt: the first computes it, the others start when it has, and
-//! compute its last tokens only.
+//! Completions of one prompt share its pages: the first computes it, the others start after that, and compute only its
+//! last tokens.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

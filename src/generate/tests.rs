@@ -1,4 +1,4 @@
-//! The loop on a tiny model: draws, ends, and that neighbours do not matter.
+//! The loop on a tiny model: sampling, endings, and independence of neighbours.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Why a request was not answered, and whether it may be another time.
+//! Why a request failed, and whether a retry may succeed.
 
 use std::time::Duration;
 

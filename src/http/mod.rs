@@ -1,7 +1,7 @@
 //! A small HTTP client for JSON services: annotators and reward servers.
 //!
-//! [`Endpoint::post`] sends one request and says of a [`failure`] whether it may pass and how long the server asks to wait
-//! (`waits`); [`backoff`] says how long to wait where it does not ask. [`RewardServer`] is what rates texts, for evaluation and
+//! [`Endpoint::post`] sends one request; a [`failure`] says whether a retry may succeed and how long the server asks to
+//! wait (`waits`); [`backoff`] gives the wait if the server does not. [`RewardServer`] rates texts, for evaluation and
 //! online DPO.
 
 pub mod backoff;

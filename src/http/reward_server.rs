@@ -1,7 +1,7 @@
 //! A reward server: `POST {"query": [text, …]}`, answered by `{"rewards": [number, …]}`.
 //!
-//! A wrong number of rewards, one that is no finite number, and an error with the status of success are errors: nothing is
-//! put in the place of a reward.
+//! A wrong number of rewards, a reward that is not a finite number, and an error with a success status are errors:
+//! rewards are never replaced.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! How long a server asks its clients to wait.
+//! The wait that a server asks its clients for.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,5 +1,5 @@
-//! The one table of activations: what a forward and backward pass keeps, with shapes. Allocation, the memory plan and
-//! the decoder all read it.
+//! The one table of activations: everything that a forward and backward pass keeps, with shapes. Allocation, memory
+//! plan and decoder all read it.
 
 use std::collections::HashMap;
 

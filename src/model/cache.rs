@@ -1,7 +1,7 @@
 //! Keys and values of the tokens of running sequences, all layers of a model.
 //!
-//! A sequence owns pages of [`PAGE`] tokens in no particular order, the same ones in every layer. Two sequences that begin
-//! alike may share the pages of their beginning.
+//! A sequence owns pages of [`PAGE`] tokens in no particular order, the same ones in every layer. Two sequences with
+//! the same beginning may share its pages.
 
 use crate::Result;
 use crate::gpu::{Dtype, Gpu, Layout, Tensor};

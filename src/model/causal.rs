@@ -1,7 +1,7 @@
 //! A causal language model: the decoder and the matrix that gives every token of the vocabulary its logit.
 //!
-//! Weights alone; what runs them (generation, log-probabilities) brings activations and batches of its own. Cloning
-//! shares the tensors, so that one model can be trained and sampled from at once.
+//! Weights only; its users (generation, log-probabilities) have activations and batches of their own. Cloning shares
+//! the tensors, so that one model can be trained and sampled from at the same time.
 
 use crate::Result;
 use crate::gpu::{Gpu, Layout};

@@ -1,5 +1,5 @@
-//! What a reward model keeps beside weights, configuration and tokenizer: its prompt template and its calibration. Files of
-//! a model directory; in a GGUF file texts of its metadata.
+//! The companions of a reward model besides weights, configuration and tokenizer: its prompt template and its
+//! calibration. They are files in a model directory, and texts in the metadata of a GGUF file.
 
 /// The prompt template that a model was trained with.
 pub const TEMPLATE: &str = "wgr_template.jinja";

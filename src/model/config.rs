@@ -1,7 +1,7 @@
 //! The configuration of a decoder, read from a Hugging Face `config.json`.
 //!
-//! Whatever a configuration asks for that the engine would not compute is an error naming the field: a model that
-//! loads gives the numbers its authors meant.
+//! A field that the engine does not implement is an error that names it: a model that loads gives the numbers its
+//! authors meant.
 
 use serde_json::{Map, Value, json};
 

@@ -1,8 +1,8 @@
 //! The decoder: Llama, Mistral, Qwen2 and Qwen3, forward and backward, written out as the kernels run.
 //!
-//! Backward passes are written by hand beside the forward passes they mirror. Activations are found by name in the one
-//! table of [`super::activations`]; with checkpointing, blocks share buffers and the backward pass runs the block's
-//! forward pass again before it needs them.
+//! Backward passes are written by hand beside the forward passes they mirror. Activations are looked up by name in the
+//! one table of [`super::activations`]; with checkpointing, blocks share buffers and the backward pass repeats a
+//! block's forward pass before it needs them.
 
 use crate::Result;
 use crate::gpu::{Dtype, Gpu, Layout, Recorder, Tensor};

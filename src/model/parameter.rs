@@ -1,4 +1,4 @@
-//! A named tensor of a model: where it lives on the device, how it is drawn when new, how it is written back.
+//! A named tensor of a model: where it lives on the device, how it is initialized, how it is written back.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

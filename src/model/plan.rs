@@ -1,4 +1,4 @@
-//! The memory plan: what a run will hold on the device, before it holds it.
+//! The memory plan: how much device memory a run will need, computed before it allocates.
 
 use serde::Serialize;
 

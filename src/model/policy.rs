@@ -1,8 +1,9 @@
-//! A policy: a causal model that gives completions their log-probabilities, and learns from gradients by them.
+//! A policy: a causal model that computes log-probabilities of completions, and learns from gradients with respect to
+//! them.
 //!
 //! Only the rows of the residual stream that predict a token of a completion go through the last norm and the output
-//! matrix, and that one chunk of the vocabulary at a time. The backward pass computes each chunk of logits again, but for
-//! the last one, which is still there.
+//! matrix, one chunk of the vocabulary at a time. The backward pass recomputes each chunk of logits except the last,
+//! which is still there.
 
 use crate::Result;
 use crate::data::{Completion, PackedCompletions};

@@ -1,4 +1,4 @@
-//! Which tokens of a packed batch have their log-probabilities taken, on the device: those of the completions.
+//! The tokens of a packed batch whose log-probabilities are computed, on the device: those of the completions.
 
 use crate::Result;
 use crate::data::PackedCompletions;

@@ -1,4 +1,4 @@
-//! How a model is read, in one line: its template, its head, the tokens around a sequence, and what of it is not used.
+//! How a model is read, in one line: its template, its head, the tokens around a sequence, and its unused weights.
 
 use std::fmt;
 use std::ops::Not;

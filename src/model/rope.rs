@@ -1,4 +1,4 @@
-//! Rotary position embedding: its parameters as configurations state them, and the frequencies that follow.
+//! Rotary position embedding: its parameters in a configuration, and the resulting frequencies.
 //!
 //! Formulas: RoFormer (arXiv:2104.09864), YaRN (arXiv:2309.00071) and `modeling_rope_utils.py` of `transformers`,
 //! whose field names are kept.

@@ -1,4 +1,4 @@
-//! From what a user names a model by to files on disk.
+//! From the user's name for a model to files on disk.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What passes over a decoder need beside its weights: a batch, activations, scratch.
+//! Everything that passes over a decoder need besides its weights: a batch, activations, scratch.
 
 use crate::Result;
 use crate::gpu::{Dtype, Gpu, Layout, Recorder, Tensor};

@@ -1,4 +1,4 @@
-//! AdamW over all parameters of a model, as dispatches that are recorded once and replayed at every step.
+//! AdamW over all parameters of a model, as dispatches that are recorded once and replayed in every step.
 
 use super::clipping::{Clipping, GradNorm};
 use crate::Result;

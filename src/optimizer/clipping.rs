@@ -1,4 +1,4 @@
-//! The global gradient norm and what it says about a step.
+//! The global gradient norm, for clipping and for finding gradients that are not finite.
 
 use crate::Result;
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};

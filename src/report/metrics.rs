@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one JSON object a line, written as the run goes and safe to continue after a crash.
+//! `metrics.jsonl`: one JSON object per line, written during the run and safe to continue after a crash.
 
 use crate::{Error, Result};
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! What a run leaves behind for people: metrics, charts, cards.
+//! The output of a run for people: metrics, charts, cards.
 
 pub mod card;
 pub mod chart;

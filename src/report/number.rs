@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers formatted for people.
 
 /// A count with its thousands set apart: `1,234,567`.
 pub fn count(value: u64) -> String {

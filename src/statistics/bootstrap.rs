@@ -1,4 +1,4 @@
-//! Percentile intervals of any statistic, by the seeded bootstrap (Efron, 1979).
+//! Percentile confidence intervals of any statistic, by the seeded bootstrap (Efron, 1979).
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

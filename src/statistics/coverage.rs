@@ -1,4 +1,4 @@
-//! Accuracy against coverage: how much surer a model is right where the scores of a pair lie further apart.
+//! Accuracy against coverage: how accuracy grows as the scores of a pair lie further apart.
 
 use serde::Serialize;
 

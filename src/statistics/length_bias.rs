@@ -1,4 +1,4 @@
-//! Whether a model rewards length: correlations of scores with lengths, and pairs seen by which side is the longer.
+//! Whether a model rewards length: correlations of scores with lengths, and pairs by which side is longer.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! How scores and answers spread over the levels: confusion matrix and histograms.
+//! The distribution of scores and answers over the levels: confusion matrix and histograms.
 
 use serde::Serialize;
 

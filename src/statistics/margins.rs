@@ -1,4 +1,4 @@
-//! How the margins of pairs spread.
+//! The distribution of the margins of pairs.
 
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
 //! Metrics in f64, exact about ties; a metric that its input leaves undefined is `None`, never NaN.
 //!
-//! Slices that describe the same rows must have the same length; that is the caller's duty and is asserted.
+//! Slices that describe the same rows must have the same length, which is asserted.
 
 use super::ranking::{self, Ranking};
 use super::weighted;

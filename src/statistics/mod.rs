@@ -1,11 +1,11 @@
-//! Metrics of scored sets, with confidence intervals: functions of numbers, apart from files and models.
+//! Metrics of scored sets, with confidence intervals: functions of numbers, independent of files and models.
 //!
 //! In reading order: [`metrics`] are the plain formulas, [`weighted`] and [`ranking`] the same under weights, which
-//! [`units`] draws and [`bootstrap`] turns into intervals; [`ordinal`] and [`pairs`] describe a scored set, with
-//! [`calibration`], [`platt`], [`coverage`], [`margins`] and [`levels`]; [`slices`] and [`length_bias`] look for who is
-//! served worse.
+//! [`units`] draws and [`bootstrap`] turns into confidence intervals; [`ordinal`] and [`pairs`] describe a scored set,
+//! with [`calibration`], [`platt`], [`coverage`], [`margins`] and [`levels`]; [`slices`] and [`length_bias`] look for
+//! weak spots.
 //!
-//! Everything is in f64, and what a set leaves undefined is `None`, never NaN.
+//! Everything is in f64, and a metric that a set leaves undefined is `None`, never NaN.
 
 pub mod bootstrap;
 pub mod calibration;

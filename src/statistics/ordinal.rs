@@ -1,4 +1,4 @@
-//! The table of metrics that a held-out set is described with.
+//! The metrics of a held-out set.
 
 use super::ranking::{self, Ranking};
 use super::{Bootstrap, Estimate, Units, metrics, weighted};

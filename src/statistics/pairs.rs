@@ -1,4 +1,4 @@
-//! The description of a set of preference pairs by the differences of their scores.
+//! The metrics of a set of preference pairs, from the differences of their scores.
 
 use serde::Serialize;
 

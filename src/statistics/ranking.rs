@@ -1,7 +1,7 @@
 //! Statistics of ranks under weights: values are ranked once, and every weighting of the rows reuses the order.
 //!
-//! A weight is a number of copies: each statistic equals that of a set which holds every row so often. Its use is the
-//! bootstrap, whose samples are such sets.
+//! A weight is a number of copies: each statistic equals that of a set with that many copies of each row. Bootstrap
+//! samples are such sets.
 
 /// The order of some values, ties (also of −0 and +0) being equal.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! Slices: the same measure for each language, length, source or user, to see who is served worse.
+//! Slices: the same measure for each language, length, source or user, to find weak spots.
 
 use std::collections::HashMap;
 

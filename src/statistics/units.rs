@@ -1,4 +1,4 @@
-//! Units of resampling: rows of one prompt or conversation are alike, so they are drawn, or split off, together.
+//! Units of resampling: rows of one prompt or conversation are similar, so they are resampled, or split off, together.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,4 +1,4 @@
-//! Settings of a run, as flags and as a TOML file name them.
+//! Settings of a run, named as in flags and TOML files.
 
 use std::fmt;
 use std::path::PathBuf;

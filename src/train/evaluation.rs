@@ -1,4 +1,4 @@
-//! Evaluation during training: the same forward pass, on rows held out.
+//! Evaluation during training: the same forward pass, on held-out rows.
 
 use serde_json::{Map, Value};
 

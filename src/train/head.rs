@@ -1,4 +1,4 @@
-//! What the outputs of a score head mean, and by what that is known.
+//! The meaning of a score head's outputs, and the evidence for it.
 
 use std::fmt;
 

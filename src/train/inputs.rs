@@ -1,4 +1,4 @@
-//! What training and scoring share before the device is touched: checkpoint, template, rows, tokens.
+//! Shared by training and scoring before they use the device: checkpoint, template, rows, tokens.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What a run tells the one who watches it.
+//! The events of a run, for its observer.
 
 use serde::Serialize;
 use serde_json::{Map, Value};

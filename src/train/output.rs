@@ -1,4 +1,4 @@
-//! Where a training run goes: what may be replaced, and from where it goes on.
+//! The output of a training run: what may be replaced, and where it resumes.
 
 use std::path::{Path, PathBuf};
 

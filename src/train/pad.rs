@@ -1,8 +1,9 @@
-//! The pad token of a classifier that is saved.
+//! The padding token of a saved classifier.
 //!
-//! `transformers` reads a classifier's score from the last token that is not the pad token, so a row that ends with it is
-//! read one token early. The engine itself reads the last token by position. Both agree only if no row can end with the pad
-//! token, so a base model that has none is not given its end token, and one whose pad token ends texts gets another.
+//! `transformers` reads a classifier's score from the last token that is not the padding token, so a row that ends with
+//! it is read one token early. The engine itself reads the last token by position. Both agree only if no row can end
+//! with the padding token, so a base model without one is not given its end-of-sequence token, and one whose padding
+//! token ends texts gets another.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a run writes beside the model: metrics, TensorBoard events, the loss chart, settings, the card.
+//! The records of a run beside the model: metrics, TensorBoard events, the loss chart, settings, the card.
 
 use std::path::Path;
 

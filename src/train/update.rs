@@ -1,4 +1,4 @@
-//! What ends every optimizer step: norm of all gradients, clipping, AdamW.
+//! The end of every optimizer step: norm of all gradients, clipping, AdamW.
 
 use crate::Result;
 use crate::gpu::{Gpu, Recording};

@@ -1,4 +1,4 @@
-//! What cannot be read or written is named, and loses nothing.
+//! Unreadable input and unwritable output are named, and lose nothing.
 
 use wgr::extract::config::AnnotatorKind;
 

@@ -1,4 +1,4 @@
-//! The faults of the public pipeline, each with the logs on which it went wrong.
+//! The bugs of the public pipeline, each with logs that trigger it.
 
 use std::collections::HashSet;
 

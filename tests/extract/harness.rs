@@ -1,4 +1,4 @@
-//! Logs to extract from, a run, and what it leaves.
+//! Logs to extract from, a run, and its output.
 
 use std::path::{Path, PathBuf};
 

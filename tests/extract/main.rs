@@ -1,4 +1,5 @@
-//! `extract` from logs to rows: what a run writes, what it refuses, and that the known faults of other pipelines stay out.
+//! `extract` from logs to rows: what a run writes, what it refuses, and that the known bugs of other pipelines are
+//! absent.
 
 mod bad_input;
 mod compare;

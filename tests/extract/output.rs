@@ -1,4 +1,4 @@
-//! What a run writes.
+//! The output of a run.
 
 use serde_json::json;
 use wgr::data::{Purpose, read_rows};

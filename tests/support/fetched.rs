@@ -1,4 +1,4 @@
-//! Real models and data, which the repository does not hold: the tests and benchmarks that use them find them here.
+//! Real models and data, which are not in the repository: tests and benchmarks find them here.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! A web server on the loopback device that behaves as it is told, also badly, and remembers what it was asked.
+//! A web server on the loopback device that behaves as told, even badly, and remembers its requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

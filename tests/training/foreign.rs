@@ -1,4 +1,4 @@
-//! Models that were made elsewhere: what becomes of their heads, templates, tokens and companions.
+//! Models made elsewhere: how their heads, templates, tokens and companions are used.
 
 use std::path::{Path, PathBuf};
 

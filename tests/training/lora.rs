@@ -1,4 +1,4 @@
-//! Runs that train adapters: what they write, how it is read, how they go on, and what they refuse.
+//! Runs that train adapters: their output and how it is read, how they resume, and what they refuse.
 
 use std::path::Path;
 

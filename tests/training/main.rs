@@ -1,4 +1,4 @@
-//! Training and scoring from files to files: what may not change a score or a run, how runs go on, and how they fail.
+//! Training and scoring from files to files: what must not change a score or a run, how runs resume, and how they fail.
 
 mod calibration;
 mod evaluating;

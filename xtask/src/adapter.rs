@@ -1,4 +1,4 @@
-//! A usable adapter, installed if need be: Mesa's software Vulkan driver runs anywhere.
+//! A usable adapter, installed if necessary: Mesa's software Vulkan driver runs anywhere.
 
 use std::process::{Command, Stdio};
 

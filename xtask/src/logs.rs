@@ -1,4 +1,4 @@
-//! `cargo xtask logs`: made-up conversations in the shape of WildChat, to measure extraction with.
+//! `cargo xtask logs`: synthetic conversations in the format of WildChat, to measure extraction with.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! What developers run: `cargo xtask demo|test|shaders|logs|bench`.
+//! Developer tools: `cargo xtask demo|test|shaders|logs|bench`.
 
 mod adapter;
 mod demo;

@@ -1,4 +1,4 @@
-//! How many tests passed, failed and were skipped, read from what their runners print with `--show-output`.
+//! The numbers of tests passed, failed and skipped, read from their runners' output with `--show-output`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A logged conversation, as every reader delivers it.
+//! A logged conversation, as delivered by every reader.
 
 use crate::data::Message;
 

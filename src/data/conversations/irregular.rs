@@ -1,4 +1,4 @@
-//! Conversations that cannot be used: they are counted, and never end a run.
+//! Conversations that cannot be used: they are counted, and do not end a run.
 
 use serde::Serialize;
 

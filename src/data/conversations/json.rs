@@ -1,4 +1,4 @@
-//! Rows of a JSON file: one object a line, or one list of objects.
+//! Rows of a JSON file: one object per line, or one list of objects.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;

@@ -1,8 +1,9 @@
 //! Logged conversations of many files, streamed in windows: WildChat parquet and JSONL, ShareGPT JSON, and rows of
 //! `messages`.
 //!
-//! What a file is, its first bytes say. `files` finds them; `parquet` and `json` read one each, in the background,
-//! into raw `row`s; `reader` puts their conversations into windows, in the order of the files whatever the threads do.
+//! The first bytes of a file decide its format. `files` finds the files; `parquet` and `json` read one each, in the
+//! background, into raw `row`s; `reader` collects their conversations into windows, in the order of the files
+//! regardless of threads.
 
 mod conversation;
 mod files;

@@ -1,4 +1,4 @@
-//! Rows of a parquet file, one row group at a time, decoded without a detour through JSON.
+//! Rows of a parquet file, one row group at a time, decoded directly, without going through JSON.
 
 use std::fs::File;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The stream of windows: threads read files ahead, the reader puts what they found in order.
+//! The stream of windows: threads read files ahead, the reader puts their conversations in order.
 
 use std::collections::HashSet;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! A row as logs hold it, whatever the format, and the conversation it becomes.
+//! A row of a log in any format, and the conversation made from it.
 
 use std::fmt;
 

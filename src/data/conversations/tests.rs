@@ -1,4 +1,4 @@
-//! Whole inputs: what is read, in which order, what is counted, and what ends a run.
+//! Whole inputs: what is read and in which order, what is counted, and what ends a run.
 
 use std::fs::File;
 use std::io::Cursor;

@@ -1,6 +1,6 @@
-//! Made-up text for demonstrations, measurements and tests; the same for the same seed on every platform.
+//! Synthetic text for demonstrations, measurements and tests; the same for the same seed on every platform.
 //!
-//! [`logs`] are conversations as a chat service logs them, for `wgr extract`; [`tokenizer()`] reads what they say.
+//! [`logs`] are conversations as logged by a chat service, for `wgr extract`; [`tokenizer()`] tokenizes them.
 
 pub mod logs;
 mod tokenizer;

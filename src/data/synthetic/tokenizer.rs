@@ -1,4 +1,4 @@
-//! A tokenizer for made-up texts, which have few different words.
+//! A tokenizer for synthetic texts, which have few different words.
 
 use tokenizers::models::wordlevel::{WordLevel, WordLevelTrainer};
 use tokenizers::normalizers::BertNormalizer;

@@ -1,4 +1,4 @@
-//! The page of a run: how it went, and what the policy said.
+//! The page of a run: its curves, and completions of the policy.
 
 use std::path::Path;
 

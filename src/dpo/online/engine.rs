@@ -1,4 +1,4 @@
-//! The policy on the device: drawn from with a cache of keys and values, rated and trained in packed batches. Generator,
+//! The policy on the device: sampled with a cache of keys and values, rated and trained in packed batches. Generator,
 //! policy and optimizer share one set of weights.
 
 use std::path::PathBuf;

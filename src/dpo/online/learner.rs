@@ -1,4 +1,5 @@
-//! What the loop asks of a policy. The engine's is [`super::engine`]; tests put a table of probabilities in its place.
+//! The interface of a policy to the loop. The engine's is [`super::engine`]; tests use a table of probabilities
+//! instead.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What a step's rollouts come to, under the names that TRL gives them.
+//! Metrics of a step's rollouts, with TRL's names.
 
 use std::collections::BTreeMap;
 

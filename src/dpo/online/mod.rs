@@ -1,9 +1,9 @@
-//! Online DPO: a policy learns from its own completions, which a reward rates as they come.
+//! Online DPO: a policy learns from its own completions, rated by a reward model as they come.
 //!
-//! One step: a `round` draws several completions a prompt (`rollouts`), has them rated (`rewards`) and asks policy and
-//! reference for their log-probabilities; `pairing` sets the best of each prompt against its worst; the `learner` takes one
-//! optimizer step on all pairs. `run` is the loop around it, `trainer` what opens models and files, `engine` the policy on
-//! the device. `metrics`, `warnings`, `records` and `curves` say how it goes.
+//! One step: a `round` samples several completions per prompt (`rollouts`), has them rated (`rewards`) and asks policy
+//! and reference model for their log-probabilities; `pairing` pairs the best of each prompt with its worst; the
+//! `learner` takes one optimizer step on all pairs. `run` is the loop around it, `trainer` opens models and files,
+//! `engine` is the policy on the device. `metrics`, `warnings`, `records` and `curves` report on the run.
 
 mod config;
 mod curves;

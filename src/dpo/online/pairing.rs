@@ -1,7 +1,7 @@
 //! Best against worst, prompt by prompt.
 //!
-//! Rollouts carry the id of their prompt, and pairs are made by it, never by the place of a rollout in a list: lists get
-//! sorted by length, cut into batches and put together again on their way.
+//! Rollouts carry the id of their prompt, and pairs are made by it, never by position: lists are sorted by length, cut
+//! into batches and put together again on the way.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Online DPO on the device: a new model of a few words, and a reward that is known.
+//! Online DPO on the device: a new model with a small vocabulary, and a known reward.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a run writes as it goes: metrics, TensorBoard events, rollouts.
+//! The records written during a run: metrics, TensorBoard events, rollouts.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! How much a completion repeats itself.
+//! Repetition within a completion.
 
 use std::collections::HashSet;
 

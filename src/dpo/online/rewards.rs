@@ -1,4 +1,4 @@
-//! Who rates completions: a reward model run here, a reward server, or anything that implements [`Rewards`].
+//! Sources of rewards: a local reward model, a reward server, or anything that implements [`Rewards`].
 
 use std::path::Path;
 

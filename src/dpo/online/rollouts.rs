@@ -1,4 +1,4 @@
-//! Completions with what was found out about them, and the file that people read them in.
+//! Completions with their rewards and log-probabilities, and the file to read them in.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

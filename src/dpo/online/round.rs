@@ -1,4 +1,4 @@
-//! One round: every prompt answered several times, every answer rated and given its log-probabilities.
+//! One round: several completions of every prompt, each with its reward and log-probabilities.
 
 use super::learner::{Draw, Learner, LogProbs, Request};
 use super::rewards::{Response, Rewards, checked};

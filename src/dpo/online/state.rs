@@ -1,7 +1,7 @@
-//! How far a run has come: all that a resumed run needs beside weights and moments.
+//! The progress of a run: everything that a resumed run needs besides weights and moments.
 //!
-//! The order of prompts and the seed of every completion are functions of the run's seed and the step, so there is no state
-//! of a random generator to keep.
+//! The order of prompts and the seed of every completion are functions of the run's seed and the step, so there is no
+//! random generator state to keep.
 
 use std::path::Path;
 

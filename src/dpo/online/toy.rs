@@ -1,5 +1,5 @@
-//! A policy without a device, for tests: for every letter that can be asked for a table with a logit for each letter at each place. It is sampled
-//! from, rated and trained as the engine's is.
+//! A policy without a device, for tests: for every letter that can be asked for, a table with a logit for each letter
+//! at each position. It is sampled, rated and trained like the engine's.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `wgr dpo --online`: prompts and a reward in, a better policy out.
+//! `wgr dpo --online`: prompts and a reward model in, a better policy out.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
-//! Signs that the policy found out how to please the reward rather than the reader.
+//! Signs that the policy has learned to please the reward model rather than the reader.
 //!
 //! Rewards of chat models like length and structure, so a policy under training drifts there (Singhal et al. 2023,
-//! arXiv 2310.03716; Gao et al. 2022, arXiv 2210.10760). The latest steps are set against the first ones; each sign is
-//! told once.
+//! arXiv 2310.03716; Gao et al. 2022, arXiv 2210.10760). The latest steps are compared with the first ones; each sign
+//! is reported once.
 
 use super::metrics::Sampled;
 

@@ -1,4 +1,4 @@
-//! Votes of Chatbot Arena (Chiang et al., 2024, arXiv 2403.04132), ties among them.
+//! Votes of Chatbot Arena (Chiang et al., 2024, arXiv 2403.04132), including ties.
 
 use super::tie_calibration::{Verdict, threshold};
 use super::{Benchmark, Part, indicator};

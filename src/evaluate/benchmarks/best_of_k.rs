@@ -1,4 +1,4 @@
-//! Best-of-k: how often the response that a model takes out of k is correct.
+//! Best-of-k: how often the response that a model picks out of k is correct.
 
 /// The chance that the response with the highest score is correct, among k drawn at random without replacement, for
 /// k = 1..=K of K responses; responses with equal scores are equally likely to be taken.

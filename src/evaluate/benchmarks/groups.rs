@@ -1,4 +1,4 @@
-//! Rows in named groups, so that one pass gives the mean of every group.
+//! Rows in named groups, so that one pass computes the mean of every group.
 
 /// Groups of rows: the known ones in their order, then unknown ones in the order they appear.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! JudgeBench (Tan et al., 2024) for reward models: which of two responses is objectively right.
+//! JudgeBench (Tan et al., 2024) for reward models: which of two responses is objectively correct.
 
 use super::groups::Groups;
 use super::{Benchmark, Part, indicator};

@@ -1,7 +1,7 @@
-//! The scoring rules of published benchmarks, given scores; each rule is a file.
+//! The scoring rules of published benchmarks, one file per rule.
 //!
-//! All values are shares in 0..=1 (papers often print them times 100). A total is shown only where every part that it
-//! is made of is at hand; otherwise what is missing is named.
+//! All values are shares in 0..=1 (papers often print them times 100). A total is shown only if all its parts are
+//! present; otherwise the missing ones are named.
 
 pub mod arena;
 mod best_of_k;

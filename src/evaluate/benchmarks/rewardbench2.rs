@@ -1,4 +1,4 @@
-//! RewardBench 2 (Malik et al., 2025): best of four, and a subset of prompts with many right answers.
+//! RewardBench 2 (Malik et al., 2025): best of four, and a subset of prompts with many correct answers.
 
 use super::groups::Groups;
 use super::{Benchmark, Part, mean_of_all};

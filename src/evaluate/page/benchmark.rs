@@ -1,4 +1,4 @@
-//! A benchmark's own results, part by part, and what others published for it.
+//! A benchmark's own results, part by part, beside published results.
 
 use super::figures::{Form, Line, View, chart};
 use super::{Page, count};

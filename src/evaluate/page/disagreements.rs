@@ -1,4 +1,4 @@
-//! Where models are most wrong, to read.
+//! The worst mistakes of models, to read.
 
 use super::Page;
 use super::figures::View;

@@ -1,4 +1,4 @@
-//! What all parts of the page share: models in their colours, estimates as text, tables of estimates.
+//! Shared by all parts of the page: models in their colours, estimates as text, tables of estimates.
 
 use crate::Result;
 use crate::evaluate::report::{ModelResult, Report, SuiteReport};

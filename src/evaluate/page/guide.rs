@@ -1,4 +1,4 @@
-//! What the words on the page mean.
+//! A glossary of the page.
 
 use super::{Page, Report};
 

@@ -1,4 +1,4 @@
-//! The top of the page: what is missing, the models, and their results in one number a suite.
+//! The top of the page: what is missing, the models, and their results in one number per suite.
 
 use super::figures::{self, Form, View, chart};
 use super::{Page, Report, benchmark, title};

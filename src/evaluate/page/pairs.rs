@@ -1,4 +1,4 @@
-//! What pairs say of the models.
+//! Results of the models on pairs.
 
 use super::figures::{Form, View};
 use super::slices::slices;

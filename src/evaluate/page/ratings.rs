@@ -1,4 +1,4 @@
-//! What rated responses say of the models.
+//! Results of the models on rated responses.
 
 use super::figures::{Form, Line, View};
 use super::slices::slices;

@@ -1,4 +1,4 @@
-//! How scores spread: margins of pairs, and scores by level.
+//! Distributions of scores: margins of pairs, and scores by level.
 
 use super::figures::{View, chart, shares};
 use super::{Page, count};

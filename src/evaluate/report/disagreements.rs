@@ -1,4 +1,4 @@
-//! Where a model is most wrong, with the texts, for people to read.
+//! The worst mistakes of a model, with the texts.
 
 use serde::Serialize;
 

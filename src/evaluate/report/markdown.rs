@@ -1,4 +1,4 @@
-//! `report.md`: the report for people, in tables with one column a model.
+//! `report.md`: the report for people, in tables with one column per model.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
-//! What `wgr eval` found, as `report.json` has it; `docs/evaluation.md` describes the schema.
+//! The results of `wgr eval`, as in `report.json`; `docs/evaluation.md` describes the schema.
 //!
-//! [`pairs`] and [`ratings`] describe the two kinds of suites, [`disagreements`] shows where a model is most wrong,
-//! [`published`] holds numbers to compare with, and `markdown` writes it all for people.
+//! [`pairs`] and [`ratings`] describe the two kinds of suites, [`disagreements`] holds the worst mistakes of a model,
+//! [`published`] numbers to compare with, and `markdown` writes it all for people.
 
 pub mod disagreements;
 mod markdown;

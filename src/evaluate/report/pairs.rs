@@ -1,4 +1,4 @@
-//! What the pairs of a suite say of a model.
+//! Results of a model on the pairs of a suite.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Numbers that others published for the same benchmarks, to stand beside ours.
+//! Published numbers for the same benchmarks, to compare with.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What rated responses say of a model.
+//! Results of a model on rated responses.
 
 use serde::{Serialize, Serializer};
 

@@ -1,7 +1,7 @@
-//! Where scores come from: a model run here (`model`), a reward server (`server`), or files (`table`).
+//! Sources of scores: a local model (`model`), a reward server (`server`), or files (`table`).
 //!
-//! What a model or a server said is kept in the output as it arrives ([`Store`]), by a hash of model, template and text,
-//! so that nothing is scored twice: not the response that two suites share, nor what an earlier run scored.
+//! Scores of models and servers are stored in the output as they arrive ([`Store`]), by a hash of model, template and
+//! text, so that nothing is scored twice: neither a response shared by two suites, nor one scored by an earlier run.
 
 mod model;
 mod server;

@@ -1,4 +1,4 @@
-//! Scores of a model that is run here.
+//! Scores of a local model.
 
 use serde_json::json;
 use twox_hash::XxHash3_128;

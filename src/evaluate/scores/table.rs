@@ -1,5 +1,5 @@
-//! Scores that were given elsewhere: rows `{"pair_id" or "id", "scores": […]}`, or `{"id", "score"}` for suites with
-//! one response an item, with `probs` (P(y > k)) where there are such.
+//! Scores computed elsewhere: rows `{"pair_id" or "id", "scores": […]}`, or `{"id", "score"}` for suites with one
+//! response per item, optionally with `probs` (P(y > k)).
 //!
 //! A row may name its `model`, each of which becomes a column, and its `suite`, where several suites use the same ids.
 

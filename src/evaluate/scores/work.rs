@@ -1,4 +1,4 @@
-//! What there is to score: every distinct response of all suites, once.
+//! The work to do: every distinct response of all suites, once.
 
 use std::collections::HashSet;
 

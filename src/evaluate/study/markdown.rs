@@ -1,4 +1,4 @@
-//! `study.md`: the comparison for people, one table a study.
+//! `study.md`: the comparison for people, one table per study.
 
 use std::fmt::Write as _;
 

@@ -1,10 +1,10 @@
-//! `wgr eval study`: what a choice about data or head is worth. Trains one model for each cell of a grid and each seed,
+//! `wgr eval study`: the effect of a choice of data or head. Trains one model for each cell of a grid and each seed,
 //! evaluates all of them on the same suites, and compares.
 //!
-//! In reading order: [`config`] are the settings, [`rows`] what is known of each rated row, [`variants`] which rows a cell
-//! is trained on and with which labels, `pairs` how ratings become pairs, [`grid`] the cells of each study, `cell` one
-//! training run with its evaluation, [`results`] what it found, [`run`] the grid with all seeds, [`report`] the comparison,
-//! which `markdown` and `page` write for people.
+//! In reading order: [`config`] are the settings, [`rows`] the rated rows, [`variants`] the rows and labels that a cell
+//! is trained on, `pairs` turns ratings into pairs, [`grid`] are the cells of each study, `cell` is one training run
+//! with its evaluation, [`results`] its results, [`run`] the grid with all seeds, [`report`] the comparison, which
+//! `markdown` and `page` write for people.
 
 mod cell;
 pub mod config;

@@ -1,4 +1,4 @@
-//! The comparison, as `study.json` has it; `docs/evaluation.md` describes the schema.
+//! The comparison, as in `study.json`; `docs/evaluation.md` describes the schema.
 
 use serde::Serialize;
 use toml::Table;

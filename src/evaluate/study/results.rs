@@ -1,4 +1,4 @@
-//! What a run of a cell found: one row of `results.jsonl`.
+//! The results of a run of a cell: one row of `results.jsonl`.
 
 use serde::{Deserialize, Serialize};
 

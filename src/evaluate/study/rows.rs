@@ -1,4 +1,5 @@
-//! The rated rows that cells choose from: of each its user, and its label with and without what extraction changed.
+//! The rated rows that cells choose from, each with its user, and with its label before and after the changes of
+//! extraction.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The grid with all seeds: runs what has no result yet, and keeps the comparison up to date.
+//! The grid with all seeds: runs the cells without a result, and keeps the comparison up to date.
 
 use std::path::{Path, PathBuf};
 

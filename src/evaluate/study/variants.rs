@@ -1,7 +1,7 @@
 //! Which rows a cell is trained on, and with which labels.
 //!
-//! A seed puts all rows into an order, and a cell takes the first that it can use. Cells of the same size and seed therefore
-//! share as many rows as they can, which leaves their difference to what is studied.
+//! A seed shuffles all rows, and a cell takes the first that it can use. Cells of the same size and seed therefore
+//! share as many rows as possible, so that they differ only in the subject of the study.
 
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};

@@ -1,10 +1,10 @@
-//! Chatbot Arena: `question_id` or `id`, `winner` (`model_a`, `model_b` or a tie), `conversation_a` and `conversation_b`
-//! as lists of messages, or as such a list in JSON; `language` (`lmsys/chatbot_arena_conversations`,
+//! Chatbot Arena: `question_id` or `id`, `winner` (`model_a`, `model_b` or a tie), `conversation_a` and
+//! `conversation_b` as lists of messages, or as such a list in JSON; `language` (`lmsys/chatbot_arena_conversations`,
 //! `lmarena-ai/arena-human-preference-100k`, `-140k`). Or `id`, `prompt`, `response_a` and `response_b`, each a list of
-//! texts in JSON, one a turn, with `winner_model_a`, `winner_model_b` and `winner_tie` (`…-55k`).
+//! texts in JSON, one per turn, with `winner_model_a`, `winner_model_b` and `winner_tie` (`…-55k`).
 //!
 //! Scores are listed A, B: those of the last response of each conversation. Ties have no pair to compare, but the
-//! benchmark counts them. A row in which something other than text was said, or nothing, is left out.
+//! benchmark counts them. A row with content other than text, or without any, is left out.
 
 use serde_json::Value;
 

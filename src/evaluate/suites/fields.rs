@@ -1,4 +1,4 @@
-//! Rows taken apart, field by field; what is wrong is named with its file and row.
+//! The fields of rows; errors name the file and row.
 
 use serde_json::{Map, Value};
 

@@ -1,9 +1,9 @@
-//! Suites: files as their authors publish them, read into common items, and the scores of those items turned back into
-//! what a benchmark counts.
+//! Suites: files in their published formats, read into common items, and the scores of those items turned back into the
+//! form that a benchmark counts.
 //!
-//! One small file a suite: `rewardbench`, `rewardbench2`, `mrewardbench`, `rmbench`, `rmb`, `judgebench`, `ppe_human`,
-//! `ppe_correctness`, `arena`, `pairs`, `wildfb`. `files` finds the files of a folder, `fields` takes rows apart, `own`
-//! says where rows of one's own are from, and `transcript` reads conversations written as one text.
+//! One small file per suite: `rewardbench`, `rewardbench2`, `mrewardbench`, `rmbench`, `rmb`, `judgebench`,
+//! `ppe_human`, `ppe_correctness`, `arena`, `pairs`, `wildfb`. `files` finds the files of a folder, `fields` reads the
+//! fields of rows, `own` the provenance of a user's own rows, and `transcript` conversations written as one text.
 
 mod arena;
 pub(super) mod fields;

@@ -1,9 +1,9 @@
 //! M-RewardBench: `id`, `prompt`, `chosen`, `rejected`, `language`, and `source`, the subset of RewardBench
-//! (`C4AI-Community/multilingual-reward-bench`, a folder a language); pairs of translations have a `subset` instead
+//! (`C4AI-Community/multilingual-reward-bench`, one folder per language); pairs of translations have a `subset` instead
 //! (its folder `translation`).
 //!
-//! Scores are listed chosen, rejected. A folder around the file, or the file, that is named after a language (`arb_Arab`)
-//! tells it; else the row does. A language repeats the ids of the others, so the id of an item is `arb_Arab:<id>`, or
+//! Scores are listed chosen, rejected. If the file, or a folder around it, is named after a language (`arb_Arab`), that
+//! is its language; otherwise the row names it. Languages share their ids, so the id of an item is `arb_Arab:<id>`, or
 //! `translation:<id>`.
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What rows of one's own say of where they are from.
+//! The provenance of a user's own rows.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Preference pairs of one's own: `prompt`, `chosen` and `rejected` as TRL and ShareGPT write them, or HH-RLHF's
-//! transcripts; `id`, `source`, `language`, `user` and `conversation` where there are such.
+//! A user's own preference pairs: `prompt`, `chosen` and `rejected` as in TRL and ShareGPT, or HH-RLHF's transcripts;
+//! optionally `id`, `source`, `language`, `user` and `conversation`.
 //!
 //! Scores are listed chosen, rejected.
 

@@ -2,7 +2,7 @@
 //! `sampled_conflict_pairs` (places from 0), and the `model_name` that answered (`lmarena-ai/PPE-…-Best-of-K`).
 //!
 //! Scores are listed in the order of the responses. A row belongs to the set that its file, or a folder around it, is
-//! named after. Questions are asked of several models, and ids are unique within a set and model, so the id of an item
+//! named after. Several models answered each question, and ids are unique within a set and model, so the id of an item
 //! is `math:<question_id>:<model_name>`.
 
 use std::path::Path;

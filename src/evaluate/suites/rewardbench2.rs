@@ -1,7 +1,7 @@
 //! RewardBench 2: `id`, `prompt`, `chosen` and `rejected` (lists), `subset` (`allenai/reward-bench-2`).
 //!
-//! Scores are listed chosen, then rejected. The prompts of the subset `Ties` have the ids `ref:<n>` and `tied:<n>`; they
-//! have many right answers, or none that is better than another, so they are not part of the pairs.
+//! Scores are listed chosen, then rejected. The prompts of the subset `Ties` have the ids `ref:<n>` and `tied:<n>`;
+//! they have many correct answers, or none better than another, so they are not part of the pairs.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
 //! RMB, best of N: `bon_uid`, `conversation_input`, `bon_best`, `loser_list`, `category_path`; pairs: `pair_uid`,
 //! `conversation_input`, `chosen`, `reject`, `category_path` (`RMB_dataset` of `Zhou-Zoey/RMB-Reward-Model-Benchmark`).
 //!
-//! A flattened copy has other names, which do as well: `conversation`, `chosen` and `rejected`. A response is an object
-//! with an `answer`, or a text. Scores are listed best, then the others. Ids are unique within each form, so the id of
-//! an item is `bon:<bon_uid>` or `pair:<pair_uid>`.
+//! A flattened copy has other names, which are accepted too: `conversation`, `chosen` and `rejected`. A response is an
+//! object with an `answer`, or a text. Scores are listed best, then the others. Ids are unique within each form, so the
+//! id of an item is `bon:<bon_uid>` or `pair:<pair_uid>`.
 
 use serde_json::Value;
 

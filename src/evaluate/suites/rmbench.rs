@@ -1,5 +1,5 @@
-//! RM-Bench: `id`, `prompt`, `chosen` and `rejected` (three styles each), one file a part (`chat_filtered.json`, …), or
-//! one file for all whose rows name theirs as `domain`.
+//! RM-Bench: `id`, `prompt`, `chosen` and `rejected` (three styles each), one file per part (`chat_filtered.json`, …),
+//! or one file for all parts, whose rows name theirs as `domain`.
 //!
 //! Scores are listed chosen, then rejected, each concise, detailed plain text, detailed Markdown. The pairs are those of
 //! the normal difficulty: responses of the same style. Ids are unique within a part, so the id of an item is `chat:8`.

@@ -1,4 +1,4 @@
-//! A small file of every suite, as its authors publish it, and what is wrong with files that are not.
+//! A small file of every suite in its published format, and the errors of files that differ.
 
 use std::io::Write as _;
 use std::sync::Arc;

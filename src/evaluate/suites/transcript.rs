@@ -1,4 +1,4 @@
-//! Conversations written as one text, as Anthropic's HH-RLHF has them: `\n\nHuman: …\n\nAssistant: …`.
+//! Conversations written as one text, as in Anthropic's HH-RLHF: `\n\nHuman: …\n\nAssistant: …`.
 
 use crate::data::{Exchange, Message, Role, TemplateInputs};
 

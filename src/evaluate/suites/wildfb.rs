@@ -1,7 +1,7 @@
 //! Rated responses: rows of `wgr extract`, of WildFB, or any with `messages` (or `text`) and a `label` from 1;
-//! `language`, `user`, `conversation` and `source` where there are such.
+//! optionally `language`, `user`, `conversation` and `source`.
 //!
-//! A row has one score; the rows that `wgr score` writes will do.
+//! A row has one score; the output of `wgr score` works.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Who reads the feedback: one trait, four annotators.
+//! Annotators of feedback: one trait, four implementations.
 
 mod answer;
 pub mod api;

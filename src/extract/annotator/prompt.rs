@@ -1,4 +1,4 @@
-//! The two questions that models are asked, in our own words.
+//! The two questions asked of models, in our own words.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! How far two annotators agree, in numbers; what their levels leave undefined is `None`, never NaN.
+//! The agreement of two annotators, in numbers; a statistic that their levels leave undefined is `None`, never NaN.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

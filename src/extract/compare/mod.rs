@@ -1,7 +1,7 @@
-//! Two annotators on the same turns: how far they agree, and where they do not.
+//! Two annotators on the same turns: how much they agree, and where they do not.
 //!
-//! Either is the output of a run or a file of labels made elsewhere. Turns are matched by their ids, so both must be of the
-//! same conversations. What a run's annotator said itself is compared, before mining and validation.
+//! Either is the output of a run or a file of labels made elsewhere. Turns are matched by their ids, so both must cover
+//! the same conversations. The annotator's own verdicts are compared, before mining and validation.
 
 pub mod agreement;
 mod side;

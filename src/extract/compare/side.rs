@@ -1,4 +1,4 @@
-//! What one annotator says, read from the output of a run or from a file of labels.
+//! The verdicts of one annotator, read from the output of a run or from a file of labels.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! Vectors on disk, in a file that only grows.
+//! Vectors on disk, in an append-only file.
 //!
 //! After a line that names the format come records: a key (16 bytes), the number of values (4 bytes), the values as f32
-//! and a checksum of all this (8 bytes), everything little-endian. Of a process that was killed while it wrote, the last
-//! record is cut off; whatever does not match its checksum is dropped with all that follows it.
+//! and a checksum of all this (8 bytes), everything little-endian. If a process is killed while writing, its last
+//! record is truncated; a record that does not match its checksum is dropped with everything after it.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};

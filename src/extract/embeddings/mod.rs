@@ -1,4 +1,4 @@
-//! Embeddings of texts: who computes them ([`Embedder`]) and where they are kept ([`Cache`]).
+//! Embeddings of texts: how they are computed ([`Embedder`]) and where they are kept ([`Cache`]).
 
 mod cache;
 mod embedder;

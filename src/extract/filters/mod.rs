@@ -1,11 +1,12 @@
-//! What cannot be trained on.
+//! Filters for turns that cannot be trained on.
 //!
-//! A turn counts for the first filter that drops it. They run from what a length decides to what takes reading: language,
-//! lengths, what a chat model alone cannot do, addresses and phone numbers; repetitions come last, so that a turn dropped
-//! for another reason never stands for those like it.
+//! A turn is counted under the first filter that drops it. The cheap filters come first: language, lengths, tasks that
+//! a chat model alone cannot do, addresses and phone numbers; repetitions come last, so that a turn dropped for another
+//! reason never counts as the original of a repetition.
 //!
-//! Requests are looked for at both ends of a query, where people put what they want, and not within what they paste;
-//! a response is read at its beginning. Addresses and numbers are looked for in everything that would become a row.
+//! Requests are searched for at both ends of a query, where people put what they want, and not in the middle, which is
+//! often pasted; a response is read at its beginning. Addresses and numbers are searched for in all text that would
+//! become a row.
 
 mod phone;
 mod requests;

@@ -1,6 +1,6 @@
-//! Text as lexical rules see it: one normalisation ([`normalized`]), one way to look for phrases
-//! ([`Phrases`]), and beside them [one way to count words](crate::data::words). Filters, the detector of refusals and the lexical annotator share them, so that a phrase
-//! that one of them finds is found by all.
+//! Text as seen by lexical rules: one normalization ([`normalized`]), one way to find phrases ([`Phrases`]), and beside
+//! them [one way to count words](crate::data::words). Filters, the refusal detector and the lexical annotator share
+//! them, so that they all find the same phrases.
 
 mod normalize;
 mod phrases;

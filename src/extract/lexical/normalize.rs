@@ -1,4 +1,4 @@
-//! One spelling for what reads the same.
+//! Normalization: one spelling for texts that read the same.
 
 use std::borrow::Cow;
 

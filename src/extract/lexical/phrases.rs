@@ -1,4 +1,4 @@
-//! Looking for many phrases at once, at the boundaries of words.
+//! Finds many phrases at once, at word boundaries.
 
 use std::iter::Peekable;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What the stages kept and left out, and what it cost.
+//! Counts of kept and dropped turns, stage by stage, and the cost.
 
 use super::{Page, Report, part};
 use crate::report::html::Count;

@@ -1,4 +1,4 @@
-//! What became of labels made elsewhere.
+//! The use of labels made elsewhere.
 
 use super::{Page, Report, part};
 

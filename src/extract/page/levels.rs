@@ -1,4 +1,4 @@
-//! The levels of feedback, and what mining and the validation of refusals made of them.
+//! The levels of feedback, and their changes by mining and by the validation of refusals.
 
 use super::{Page, Report, SHARES, chart, part};
 use crate::data::Feedback;

@@ -1,4 +1,4 @@
-//! The report as a page: from the whole to the single row.
+//! The report as a page: from the overview to single rows.
 
 mod counts;
 mod examples;

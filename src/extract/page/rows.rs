@@ -1,4 +1,4 @@
-//! The rows: how they are divided, and what they are like.
+//! The rows: their split and their distributions.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Responses that refuse: the response as a whole says, at its beginning, that it will not do what was asked.
 //!
-//! An apology for a mistake is none, nor a caveat before an answer, nor "cannot" in an explanation, nor a refusal that
-//! somebody in a story utters. A statement of what the assistant cannot do counts where it begins a clause of the first
-//! sentences, and where little follows it: a full answer after it was an answer.
+//! An apology for a mistake does not count, nor a caveat before an answer, nor "cannot" in an explanation, nor a
+//! refusal by a character in a story. A statement of what the assistant cannot do counts if it begins a clause of the
+//! first sentences and little follows it: with a full answer after it, the response is an answer.
 
 pub mod patterns;
 

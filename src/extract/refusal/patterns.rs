@@ -1,4 +1,4 @@
-//! What refusals say, each pattern with sentences that it must and must not find.
+//! Patterns of refusals, each with sentences that it must and must not match.
 
 /// A way to refuse.
 pub struct Pattern {

@@ -1,4 +1,4 @@
-//! What a forward pass of an encoder keeps, with shapes, and the memory plan that follows from it.
+//! The activations of an encoder's forward pass, with shapes, and the resulting memory plan.
 
 use crate::gpu::{Dtype, Layout};
 use crate::kernels::attention::Attention;

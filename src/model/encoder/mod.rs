@@ -1,8 +1,8 @@
-//! BERT-family encoders: BERT, RoBERTa and XLM-RoBERTa, forward only. Their parameters hold no gradients, so there is
-//! nothing that could silently stay zero.
+//! BERT-family encoders: BERT, RoBERTa and XLM-RoBERTa, forward only. Their parameters have no gradients, so nothing
+//! can silently stay zero.
 //!
-//! [`config`] and [`checkpoint`] read a directory, [`sentence`] what makes a sentence embedder of it; [`activations`]
-//! is the one table of buffers, [`batch`] a packed batch.
+//! [`config`] and [`checkpoint`] read a directory, [`sentence`] turns it into a sentence embedder; [`activations`] is
+//! the one table of buffers, [`batch`] a packed batch.
 
 pub mod activations;
 pub mod batch;

@@ -1,5 +1,5 @@
-//! What makes a sentence embedder of an encoder: the directory layout of sentence-transformers (arXiv 1908.10084), and
-//! the tokenizer.
+//! Sentence embedders: an encoder in the directory layout of sentence-transformers (arXiv 1908.10084), with its
+//! tokenizer.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};

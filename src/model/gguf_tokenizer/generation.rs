@@ -1,7 +1,7 @@
-//! What a GGUF file says of generation, as a `generation_config.json`, and the reverse.
+//! The generation settings of a GGUF file as a `generation_config.json`, and the reverse.
 //!
-//! Keys: `general.sampling.*` of `gguf-py/gguf/constants.py`, end tokens as `src/llama-vocab.cpp` of llama.cpp finds
-//! them. What no key can say is kept as text under [`KEY`], which other programs do not read.
+//! Keys: `general.sampling.*` of `gguf-py/gguf/constants.py`, end-of-sequence tokens as found by `src/llama-vocab.cpp`
+//! of llama.cpp. Settings without a key are kept as text under [`KEY`], which other programs do not read.
 
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,7 @@
 //! The tokenizer of a GGUF file: its metadata as a `tokenizer.json`, and the reverse.
 //!
-//! Keys: `docs/gguf.md` of ggml. GGUF names the rules that cut text into words (`tokenizer.ggml.pre`) instead of
-//! stating them; the regular expressions are those of the tokenizers the names were given for.
+//! Keys: `docs/gguf.md` of ggml. GGUF names the rules that split text into words (`tokenizer.ggml.pre`) instead of
+//! containing them; the regular expressions are those of the tokenizers that the names refer to.
 
 mod generation;
 mod read;

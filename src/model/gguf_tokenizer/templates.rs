@@ -1,4 +1,4 @@
-//! Chat templates of a GGUF file: one by default, others by name.
+//! Chat templates of a GGUF file: a default one, and others by name.
 
 use crate::model::weights::gguf::Metadata;
 use crate::model::weights::gguf_writer::{Field, NewMetadata};

@@ -1,4 +1,4 @@
-//! Settings of adapters, as users give them and as the model reads them.
+//! Settings of adapters, from users and in the form that the model reads.
 
 use std::fmt;
 

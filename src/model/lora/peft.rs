@@ -1,5 +1,5 @@
-//! `adapter_config.json`, between PEFT and what the engine computes. A field that would make the adapter compute
-//! something else is an error naming it.
+//! `adapter_config.json`, between PEFT and the engine. A field that the engine does not implement is an error that
+//! names it.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! One checkpoint, whatever its files: a configuration, tensors under Hugging Face names, a tokenizer.
+//! A checkpoint in any format: a configuration, tensors under Hugging Face names, a tokenizer.
 
 mod beside;
 

@@ -1,4 +1,4 @@
-//! Damaged files of every kind: whatever the bytes, opening ends in a model or in an error that names the file.
+//! Damaged files of every kind: opening gives a model or an error that names the file, whatever the bytes.
 
 use std::fs;
 

@@ -1,7 +1,7 @@
 //! The header of a GGUF file (versions 2 and 3): metadata and the list of tensors.
 //!
-//! Format: `docs/gguf.md` of ggml. Every count and offset is checked against the bytes that are there before anything
-//! is allocated for it.
+//! Format: `docs/gguf.md` of ggml. Every count and offset is checked against the size of the file before anything is
+//! allocated for it.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,8 +1,7 @@
-//! Keys of a GGUF file that change what a model computes, and the values under which it is still the model the engine
-//! runs.
+//! Keys of a GGUF file that change a model's computation, and the values that the engine supports.
 //!
-//! Keys: `LLM_KV_NAMES` in `src/llama-arch.cpp` of llama.cpp. Whether llama.cpp itself reads a key for the architecture
-//! at hand does not matter here: whoever wrote it meant it.
+//! Keys: `LLM_KV_NAMES` in `src/llama-arch.cpp` of llama.cpp. It does not matter here whether llama.cpp itself reads a
+//! key for the architecture: whoever wrote it meant it.
 
 use super::gguf::{Metadata, Value};
 use crate::Result;

@@ -1,8 +1,8 @@
-//! Models in several GGUF files, as `llama-gguf-split` of llama.cpp cuts them.
+//! Models in several GGUF files, as split by `llama-gguf-split` of llama.cpp.
 //!
 //! The first part holds all metadata, every part some of the tensors and three keys: `split.no`, counted from 0,
-//! `split.count` and `split.tensors.count` (`tools/gguf-split/gguf-split.cpp` of llama.cpp). Where the other parts are
-//! is said by the names of the files alone: `NAME-00001-of-00003.gguf`.
+//! `split.count` and `split.tensors.count` (`tools/gguf-split/gguf-split.cpp` of llama.cpp). Only the names of the
+//! files say where the other parts are: `NAME-00001-of-00003.gguf`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

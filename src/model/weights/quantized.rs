@@ -1,4 +1,4 @@
-//! The quantised blocks of GGUF files.
+//! The quantized blocks of GGUF files.
 //!
 //! Layouts: `ggml-common.h` and `ggml-quants.c` of ggml. A block of 32 values (256 for the K kinds and `IQ4_XS`) shares
 //! an f16 scale `d`, for some kinds an f16 offset `m`, and for the kinds of 256 values scales of sub-blocks.

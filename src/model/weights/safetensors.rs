@@ -1,7 +1,7 @@
 //! The header of a safetensors file.
 //!
-//! The `safetensors` crate checks lengths, offsets and overlaps; what it lets pass and a checkpoint must not have is
-//! caught here: a name given twice, and number formats the engine does not read.
+//! The `safetensors` crate checks lengths, offsets and overlaps; this file also refuses duplicate names, and number
+//! formats that the engine does not read.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Bar charts: named values side by side, one row a bar, so that long names fit and a narrow screen shows everything.
+//! Bar charts: named values side by side, one row per bar, so that long names fit and a narrow screen shows everything.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;

@@ -1,4 +1,4 @@
-//! Dot charts: a few numbers for each of some names, with their mean and spread, one row a name.
+//! Dot charts: a few numbers for each name, with their mean and spread, one row per name.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;

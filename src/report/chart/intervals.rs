@@ -1,4 +1,4 @@
-//! Values side by side with how sure each is.
+//! Values side by side with their confidence intervals.
 
 use plotters::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Series over two axes of numbers: the loss of a run, curves, histograms.
+//! Series over two numeric axes: the loss of a run, curves, histograms.
 
 use plotters::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What all charts share: text, colours, short numbers, and the switch to dark pages.
+//! Shared by all charts: text, colours, short numbers, and the switch to dark pages.
 
 use plotters::prelude::*;
 use plotters::style::TextStyle;

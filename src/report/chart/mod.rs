@@ -1,9 +1,9 @@
 //! Charts as SVG, readable on light and dark pages.
 //!
 //! [`line_chart`] draws named series over two axes of numbers: curves, points, and the bars of a [`histogram()`].
-//! [`bar_chart`] sets named values side by side, [`interval_chart`] adds how sure they are, [`dot_chart`] shows a few
-//! numbers for each name with mean and spread, and [`ridge_chart`] compares histograms. Screen readers get the caption of
-//! a chart; set a table beside it.
+//! [`bar_chart`] sets named values side by side, [`interval_chart`] adds confidence intervals, [`dot_chart`] shows a
+//! few numbers for each name with mean and spread, and [`ridge_chart`] compares histograms. Screen readers get the
+//! caption of a chart; set a table beside it.
 
 mod bars;
 mod dots;

@@ -1,4 +1,4 @@
-//! Histograms below one another over one axis, to see how groups differ.
+//! Histograms stacked over one axis, to see how groups differ.
 
 use plotters::prelude::*;
 

@@ -1,4 +1,4 @@
-//! A common axis with one row a name. The name stands on a line of its own, so that long ones fit on a narrow screen.
+//! A common axis with one row per name. Names are on lines of their own, so that long ones fit on a narrow screen.
 
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;

@@ -1,4 +1,4 @@
-//! What people and models said to one another.
+//! Conversations between people and models.
 
 use std::fmt::Write as _;
 

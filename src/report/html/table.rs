@@ -1,4 +1,4 @@
-//! Tables, and tables whose rows carry a bar.
+//! Tables, and tables with a bar in each row.
 
 use std::fmt::Write as _;
 

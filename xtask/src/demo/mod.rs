@@ -1,6 +1,6 @@
-//! `cargo xtask demo`: the whole way on made-up chats. Extracts rated rows from a chat log, trains a small reward model on
-//! them from scratch, evaluates it on rows it has not seen, and lets a small policy improve against it; then writes a page
-//! about all of it.
+//! `cargo xtask demo`: the whole pipeline on synthetic chats. Extracts rated rows from a chat log, trains a small
+//! reward model on them from scratch, evaluates it on rows it has not seen, and lets a small policy improve against it;
+//! then writes a page about all of it.
 
 mod files;
 mod models;

@@ -1,4 +1,4 @@
-//! Models yet to be trained: a configuration, and a tokenizer made from the rows they will see.
+//! Models before training: a configuration, and a tokenizer made from the rows they will see.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The policy side: a small model first learns to talk as the chats do, good and bad responses alike, and then improves
+//! The policy: a small model first learns to talk like the chats, good and bad responses alike, and then improves
 //! against the reward model by online DPO.
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What people and models say in Chinese.
+//! Phrases of people and models in Chinese.
 
 use super::language::{Language, Requests, Responses, Topic};
 

@@ -1,4 +1,4 @@
-//! What people and models say in English.
+//! Phrases of people and models in English.
 
 use super::language::{Language, Requests, Responses, Topic};
 

@@ -2,7 +2,7 @@
 //!
 //! In a phrase, `{a}`, `{b}` and `{c}` are three things of a topic, `{A}` is the first with a capital letter; `{v}` is
 //! something to do with them and `{p}` a place or occasion; `{t}` is a time, `{e}` an effect, `{n}` a number of two
-//! digits, `{i}` a name. Together they make so many different sentences that hardly any two exchanges agree.
+//! digits, `{i}` a name. Together they make enough different sentences that hardly any two exchanges are the same.
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;

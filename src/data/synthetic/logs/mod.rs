@@ -1,12 +1,12 @@
-//! Conversations as a chat service logs them: the fields of WildChat, text that is made up.
+//! Conversations as logged by a chat service: the fields of WildChat with synthetic text.
 //!
-//! Each response has a quality that its text shows: useless and flawed ones speak of another topic than the user or break
-//! off, and the worst begin carelessly; fine and excellent ones keep to the things that the user named. What users say next
-//! follows from the quality, as far as they say anything of it, so a reward model can learn from the rows that are
-//! extracted.
+//! Each response has a quality that its text shows: useless and flawed ones are about another topic than the user's or
+//! break off, and the worst begin carelessly; fine and excellent ones keep to the things that the user named. The next
+//! user message follows from the quality, as far as it says anything about it, so a reward model can learn from the
+//! extracted rows.
 //!
-//! There is also what real logs have: requests that are too short or that a chat model cannot fulfil, addresses and phone
-//! numbers, refusals, conversations that were sent or logged again, and rows that cannot be used.
+//! There is also everything that real logs have: requests that are too short or that a chat model cannot fulfil,
+//! addresses and phone numbers, refusals, conversations that were sent or logged again, and rows that cannot be used.
 
 mod chinese;
 mod english;

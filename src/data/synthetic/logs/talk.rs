@@ -1,4 +1,4 @@
-//! How a conversation goes: what is asked, how well it is answered, and what the user makes of it.
+//! The course of a conversation: the question, the quality of the answer, and the user's reaction.
 
 use rand::RngExt;
 

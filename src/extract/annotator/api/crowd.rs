@@ -1,4 +1,4 @@
-//! Many requests at once, whose answers arrive one after the other.
+//! Concurrent requests, whose answers arrive one after the other.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};

@@ -1,7 +1,7 @@
 //! A model behind an OpenAI-compatible server (`POST …/chat/completions`).
 //!
 //! A [`Store`] keeps every answer from the moment it arrives, `crowd` sends many requests at once, and this file
-//! says what is asked and what an answer means. The key is read from the environment only.
+//! defines the requests and the meaning of answers. The key is read from the environment only.
 
 mod crowd;
 

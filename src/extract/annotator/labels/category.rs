@@ -1,4 +1,4 @@
-//! What labels made elsewhere say, in the five levels.
+//! The categories of labels made elsewhere, as the five levels.
 
 use crate::data::Feedback;
 

@@ -1,7 +1,7 @@
-//! The annotator that judges nothing itself: labels made elsewhere, by people or by another program.
+//! The annotator without judgement of its own: labels made elsewhere, by people or by another program.
 //!
-//! A label names a conversation and the number of the response it judges; the next user message is what was read for it.
-//! A turn that nobody labelled is neutral, because published sets list only the turns with feedback. What fits no turn is
+//! A label names a conversation and the number of the response it judges, by the user message after it. A turn without
+//! a label is neutral, because published data sets list only the turns with feedback. Labels that match no turn are
 //! counted and named.
 
 mod category;

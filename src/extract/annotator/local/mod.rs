@@ -1,12 +1,12 @@
 //! The annotator that runs a causal model on the engine, without a server.
 //!
-//! A verdict needs no generation: the question ends where the model would name its verdict, and the logits of the tokens
-//! that spell the verdicts are compared there. They are products of the last hidden state with a few rows of the output
-//! matrix, so the model is loaded as a sequence classifier whose head is these rows; no kernel of its own is needed, and
-//! no logits of the whole vocabulary.
+//! A verdict needs no generation: the question ends where the model would name its verdict, and there the logits of the
+//! tokens that spell the verdicts are compared. They are products of the last hidden state with a few rows of the
+//! output matrix, so the model is loaded as a sequence classifier whose head is these rows; it needs no kernel of its
+//! own, and no logits of the whole vocabulary.
 //!
-//! The verdict is the most probable one after calibration, and its probability is the confidence. The logits are kept in the
-//! [`Store`] of the output, so that a stopped run goes on where it was.
+//! The verdict is the most probable one after calibration, and its probability is the confidence. The logits are kept
+//! in the [`Store`] of the output, so that a stopped run can continue.
 
 mod engine;
 mod prompt;

@@ -1,4 +1,4 @@
-//! Questions as token ids, through the model's own chat template, and the tokens by which it answers them.
+//! Questions as token ids, through the model's own chat template, and the tokens that spell the answers.
 
 use tokenizers::Tokenizer;
 

@@ -1,6 +1,6 @@
 //! The user builds on the response, and says in passing that it is welcome.
 //!
-//! A bare follow-up is no evidence: "continue", "tell me more" and "next" are said to good and to bad responses alike.
+//! A bare follow-up is not evidence: "continue", "tell me more" and "next" follow good and bad responses alike.
 
 use super::{Place, Rule};
 use crate::data::Feedback;

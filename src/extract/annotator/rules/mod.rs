@@ -1,11 +1,11 @@
 //! The lexical annotator: named rules for English and Chinese, and neutral where none of them finds strong evidence.
 //!
-//! Evidence is looked for in the opening of the message only. Rules are asked in the order of `RULES`, which settles
-//! conflicts: the same query sent again, then what rejects, then what corrects or asks for a repair, then praise with a
-//! reservation, which is neutral, then what is satisfied, then what engages. So "thanks, but it doesn't work" is a
-//! correction, and "great, but use blue" is nothing certain. The reason of a verdict is the name of the rule.
+//! Only the opening of the message is searched for evidence. Rules are applied in the order of `RULES`, which settles
+//! conflicts: the same query sent again, then rejection, then correction or a request for a repair, then praise with a
+//! reservation, which is neutral, then satisfaction, then engagement. So "thanks, but it doesn't work" is a correction,
+//! and "great, but use blue" is neutral. The reason of a verdict is the name of the rule.
 //!
-//! A refusal is never praised: where a rule finds praise for one, the verdict is neutral with the refusal's name.
+//! Praise for a refusal does not count: where a rule finds it, the verdict is neutral with the refusal's name.
 
 mod correction;
 mod engagement;

@@ -1,5 +1,4 @@
-//! The part of a message in which people say what they think of the response: its first sentences, outside of code and
-//! quotes.
+//! The part of a message in which people judge the response: its first sentences, outside code and quotes.
 
 use std::sync::LazyLock;
 

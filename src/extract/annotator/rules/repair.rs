@@ -1,4 +1,5 @@
-//! The user asks for a repair, or names what needs one: what fails, is left out, is too much, is to be done again.
+//! The user asks for a repair, or names what needs one: something that fails, is missing, is too much, or has to be
+//! redone.
 
 use super::{Place, Rule};
 use crate::data::Feedback;

@@ -1,4 +1,4 @@
-//! Praise or thanks with a reservation: evidence both ways, so none.
+//! Praise or thanks with a reservation: evidence both ways, hence neutral.
 
 use super::{Place, Rule};
 use crate::data::Feedback;

@@ -1,4 +1,4 @@
-//! What a rule is, and how it is asked.
+//! A rule, and how it is applied.
 
 use super::opening::{Opening, Sentence};
 use crate::data::Feedback;

@@ -1,7 +1,7 @@
 //! The user says that the response is good.
 //!
-//! Thanks and praise are satisfaction where they are the whole message, or a statement about the response. A word of praise
-//! in passing, before the next request, is engagement.
+//! Thanks and praise are satisfaction if they are the whole message, or a statement about the response. A word of
+//! praise in passing, before the next request, is engagement.
 
 use super::{Place, Rule};
 use crate::data::Feedback;

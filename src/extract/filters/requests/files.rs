@@ -1,4 +1,4 @@
-//! Turns that need a file that was attached or is to be made.
+//! Turns that need an attached file, or ask for one.
 
 use super::{Filter, List};
 

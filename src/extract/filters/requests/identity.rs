@@ -1,4 +1,4 @@
-//! Turns that ask which model answers, who made it, whether it is alive.
+//! Turns that ask which model answers, who made it, or whether it is alive.
 
 use super::{Filter, List};
 

@@ -1,4 +1,4 @@
-//! Turns that need to see or to make an image. Prompts for image generators, ASCII art and drawings by code are text.
+//! Turns that need to see or make an image. Prompts for image generators, ASCII art and drawings by code are text.
 
 use super::{Filter, List};
 

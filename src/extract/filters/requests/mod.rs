@@ -1,4 +1,4 @@
-//! What a chat model alone cannot do, by the words of the query and of the response.
+//! Tasks that a chat model alone cannot do, by the words of the query and of the response.
 
 mod files;
 mod identity;

@@ -1,4 +1,4 @@
-//! Turns that need the web, or what is true today.
+//! Turns that need the web, or current facts.
 
 use super::{Filter, List};
 

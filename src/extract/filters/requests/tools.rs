@@ -1,4 +1,4 @@
-//! Turns that need a tool: to run something, to send something, to act.
+//! Turns that need a tool, to run something, send something or act.
 
 use super::{Filter, List};
 

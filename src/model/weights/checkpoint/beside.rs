@@ -1,5 +1,5 @@
-//! What a checkpoint holds beside its weights: the tokenizer and its templates, what the model generates with by default,
-//! companions; and which of its files travel wherever the model is saved.
+//! The files of a checkpoint besides its weights: the tokenizer and its templates, generation defaults, companions; and
+//! which of them are copied wherever the model is saved.
 
 use std::path::Path;
 
