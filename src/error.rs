@@ -77,7 +77,7 @@ impl Error {
         Self::Io { path: path.as_ref().to_owned(), source }
     }
 
-    /// A run that cannot go on.
+    /// A run that cannot continue.
     pub fn run(problem: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Run { problem: problem.into(), hint: hint.into() }
     }

@@ -38,8 +38,8 @@ pub struct Store<A> {
 }
 
 impl<A: Serialize + DeserializeOwned + Clone> Store<A> {
-    /// Opens the file, or an empty one. What a killed run wrote of a last line is taken away; a line that is no answer is
-    /// passed over, which means that it is asked for again.
+    /// Opens the file, or an empty one. A last line that a killed run left unfinished is removed; a line that is not an
+    /// answer is skipped, so that it is asked for again.
     ///
     /// # Errors
     /// The file cannot be read or written, or another run writes to it.

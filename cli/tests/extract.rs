@@ -14,7 +14,7 @@ use self::server::{Reply, Request, Server};
 #[path = "../../tests/support/server.rs"]
 mod server;
 
-/// A folder with a log of so many conversations of one turn each.
+/// A folder with a log of N conversations of one turn each.
 fn log(conversations: usize) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.jsonl");
@@ -193,7 +193,7 @@ fn labels_made_elsewhere_make_rows_and_are_compared() {
     assert_eq!((&report["labels"]["judged"], &report["labels"]["unlabelled"]), (&json!(16), &json!(4)));
     assert_eq!(report["annotator"], format!("file:{labels}"));
 
-    // The saved settings alone begin the same run again, and its own labels let it go on.
+    // The saved settings alone start the same run again, and its own labels let it continue.
     let config = path("labelled/wgr.toml");
     done(wgr(&["extract", "--config", &config, "--force", "--annotator", "file"]));
     done(wgr(&["extract", "--config", &config, "--resume"]));

@@ -62,7 +62,7 @@ impl ChatTemplate {
     /// Compiles the templates of a model.
     ///
     /// # Errors
-    /// A source is no jinja; none is called `default` or `tool_use`.
+    /// A source is not valid Jinja; none is called `default` or `tool_use`.
     pub fn compile(templates: Vec<NamedTemplate>, tokens: &SpecialTokens) -> Result<Self> {
         let mut environment = environment();
         add_filters(&mut environment);

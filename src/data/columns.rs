@@ -127,7 +127,7 @@ fn structs(array: &ArrayRef) -> Result<Vec<Value>, String> {
     Ok(rows.map(|(i, row)| if list.is_null(i) { Value::Null } else { Value::Object(row) }).collect())
 }
 
-/// Maps are objects; keys that are no texts are written as JSON.
+/// Maps are objects; keys that are not strings are written as JSON.
 fn maps(array: &ArrayRef) -> Result<Vec<Value>, String> {
     let map = array.as_map();
     let (keys, mut items) = (values(map.keys())?, values(map.values())?);

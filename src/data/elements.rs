@@ -109,7 +109,7 @@ impl<R: BufRead> Elements<R> {
                     b'"' => in_string = !in_string,
                     _ if in_string => {}
                     b'[' | b'{' => depth += 1,
-                    // The list's own commas and its closing bracket are no part of its elements.
+                    // The list's own commas and its closing bracket are not part of its elements.
                     b',' | b']' | b'}' if depth == 0 => {
                         ended = true;
                         self.done = *byte != b',';

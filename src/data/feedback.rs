@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a user's next message says of the response before it, from worst to best.
+/// The judgement in a user's next message about the response before it, from worst to best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Feedback {
@@ -10,7 +10,7 @@ pub enum Feedback {
     Rejection,
     /// The user points out an error or asks for a repair.
     Correction,
-    /// Nothing, or nothing certain, is said of the response.
+    /// The message says nothing, or nothing certain, about the response.
     Neutral,
     /// The user builds on the response.
     Engagement,

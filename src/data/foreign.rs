@@ -20,7 +20,7 @@ const UTF16: [&[u8]; 2] = [b"\xFF\xFE", b"\xFE\xFF"];
 /// Where a tar archive says what it is.
 const TAR: (usize, &[u8]) = (257, b"ustar");
 
-/// The error of a file, found at `at`, that is no text, or not the file it stands for.
+/// The error of a file, found at `at`, that is not text, or not the file it stands for.
 pub(super) fn binary(at: &str, head: &[u8]) -> Option<Error> {
     let error = |problem: &str, hint: &str| Some(Error::input(at, problem, hint));
     if let Some((_, problem, hint)) = FORMATS.iter().find(|(magic, ..)| head.starts_with(magic)) {

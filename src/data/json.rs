@@ -76,7 +76,7 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Result<Parsed<Map<String, Value>>, F
     Ok(parsed)
 }
 
-/// What serde says of a text, with the column but without its own line number, which counts inside the row.
+/// serde's error message, with the column but without its own line number, which counts inside the row.
 fn fault(error: &serde_json::Error) -> Fault {
     let message = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());

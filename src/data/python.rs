@@ -215,7 +215,7 @@ impl Writer<'_> {
     }
 }
 
-/// JSON of a value that is no text and holds no others.
+/// JSON of a scalar value that is not a string.
 fn scalar(value: &Value) -> Result<String> {
     match value.kind() {
         ValueKind::None => Ok("null".into()),

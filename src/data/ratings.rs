@@ -44,7 +44,7 @@ impl RatingScale {
     /// Takes the ratings of both sides out of a row; `None` where it has none.
     ///
     /// # Errors
-    /// Only one side has a rating, or one is no number of the scale.
+    /// Only one side has a rating, or one is not a number on the scale.
     pub(super) fn take(self, at: &str, fields: &mut Map<String, Value>) -> Result<Option<[f64; 2]>> {
         let is_given = |name: &&str| fields.get(*name).is_some_and(|value| !value.is_null());
         let Some(names) = COLUMNS.into_iter().find(|names| names.iter().any(is_given)) else {

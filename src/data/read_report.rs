@@ -52,7 +52,7 @@ impl ReadReport {
         }
     }
 
-    /// What there is to say of it, a line each.
+    /// Messages about it, one per line.
     pub fn notes(&self) -> Vec<String> {
         let mut lines = vec![];
         let mut counted = |count: usize, what: &str| {

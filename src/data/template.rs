@@ -46,7 +46,7 @@ impl Template {
     /// A template of the user's; `tokens` are what a chat template may name.
     ///
     /// # Errors
-    /// The file is unreadable, is no jinja, uses a variable there is not, or leaves out the response.
+    /// The file is unreadable, is not valid Jinja, uses an unknown variable, or leaves out the response.
     pub fn from_file(path: &Path, tokens: &SpecialTokens) -> Result<Self> {
         Self::from_bytes(&path.display().to_string(), std::fs::read(path).map_err(|e| Error::io(path, e))?, tokens)
     }
@@ -169,7 +169,7 @@ impl Template {
 /// The name of the only template in an environment; without an extension, so that nothing is HTML-escaped.
 const TEMPLATE: &str = "prompt";
 
-/// What jinja says of a template, with the line.
+/// Jinja's error about a template, with the line.
 pub(super) fn broken(name: &str, error: &minijinja::Error) -> Error {
     let at = error.line().map_or_else(|| name.to_owned(), |line| format!("{name}:{line}"));
     let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();

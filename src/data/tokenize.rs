@@ -87,7 +87,7 @@ impl EncodingReport {
         }
     }
 
-    /// What there is to say of it beside what was cut, a line each.
+    /// Messages about it besides what was cut, one per line.
     pub fn notes(&self) -> Vec<String> {
         let mut lines = vec![];
         if self.doubled_bos > 0 {
@@ -177,7 +177,7 @@ impl Encoder {
         &self.template
     }
 
-    /// The most tokens of a sequence.
+    /// The maximum tokens of a sequence.
     pub fn max_length(&self) -> usize {
         self.max_length
     }

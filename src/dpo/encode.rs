@@ -106,7 +106,7 @@ pub struct PairReport {
 }
 
 impl PairReport {
-    /// What there is to say of it, a line each; `max_length` is the token limit.
+    /// Messages about it, one per line; `max_length` is the token limit.
     pub fn notes(&self, max_length: usize) -> Vec<String> {
         let cut = [
             (&self.prompts_cut, "their prompts lost their beginning"),
@@ -171,7 +171,7 @@ pub struct PairEncoder {
 }
 
 impl PairEncoder {
-    /// An encoder for a model that keeps to `max_length` tokens a sequence, and to the model's positions.
+    /// An encoder for a model that keeps to `max_length` tokens per sequence, and to the model's positions.
     ///
     /// # Errors
     /// The tokenizer or the chat template cannot be read; `max_length` leaves no room for a prompt and a completion.
@@ -202,7 +202,7 @@ impl PairEncoder {
         })
     }
 
-    /// The most tokens of a sequence.
+    /// The maximum tokens of a sequence.
     pub fn max_length(&self) -> usize {
         self.max_length
     }
@@ -229,8 +229,8 @@ impl PairEncoder {
     /// Encodes rows on all cores, in order.
     ///
     /// # Errors
-    /// The first row that is no pair, has no prompt, or that the template or the model's vocabulary has no place for; a
-    /// file of which nothing is left.
+    /// The first row that is not a pair, has no prompt, or does not fit the template or the model's vocabulary; a file
+    /// with no rows left.
     pub fn encode(&self, rows: &[Row]) -> Result<(Vec<TokenPair>, PairReport)> {
         let mut pairs = Vec::with_capacity(rows.len());
         let mut report = PairReport::default();

@@ -69,7 +69,7 @@ mod tests {
         let expected = [
             ("rewards/chosen", 0.375),
             ("rewards/rejected", -0.125),
-            // A tie is no success.
+            // A tie is not a success.
             ("rewards/accuracies", 0.5),
             ("rewards/margins", 0.5),
             ("logps/chosen", -5.0),

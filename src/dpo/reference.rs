@@ -48,9 +48,9 @@ impl<'a> Reference<'a> {
     /// `goes_on`.
     ///
     /// # Errors
-    /// A reference that cannot be read or has another vocabulary than the policy; a cache that was computed for something
-    /// else or is damaged, unless it lies in an output that is replaced anyway; none where a run goes on from a policy
-    /// that is no longer as it began.
+    /// A reference model that cannot be read or has a different vocabulary from the policy; a cache that was computed
+    /// for something else or is damaged, unless it is in an output that is replaced anyway; no cache for a resumed run
+    /// whose policy has changed.
     pub fn open(
         config: &DpoConfig,
         encoder: &PairEncoder,
@@ -201,7 +201,7 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// What a policy says of chosen and rejected, pair by pair.
+/// A policy's log-probabilities of chosen and rejected completions, pair by pair.
 ///
 /// # Errors
 /// The device fails.
@@ -217,7 +217,7 @@ pub async fn log_probs(gpu: &Gpu, policy: &mut Policy, pairs: &[TokenPair], room
     Ok(all)
 }
 
-/// What a policy says of the pairs of a batch, and the tokens that were computed for it.
+/// A policy's log-probabilities of the pairs of a batch, and the number of tokens computed.
 async fn pass(
     gpu: &Gpu,
     policy: &mut Policy,

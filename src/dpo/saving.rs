@@ -49,7 +49,8 @@ pub async fn save_policy(
     write_model(directory, &config, &tensors, read, &files)
 }
 
-/// What a run minimises; one that goes on must be after the same, as a checkpoint's moments mean nothing for another.
+/// The loss function of a run; a resumed run must have the same one, because a checkpoint's moments mean nothing for
+/// another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Aim {

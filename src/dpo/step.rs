@@ -23,7 +23,7 @@ pub struct MicroBatch {
 /// A completion after a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rated {
-    /// What the policy said of it, before the update.
+    /// Its log-probabilities under the policy, before the update.
     pub policy: LogProb,
     /// β · (log-probability under the policy − that under the reference).
     pub reward: f64,

@@ -117,7 +117,7 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
     Ok(DpoSummary { training, pairs: report, warnings: run.told })
 }
 
-/// Opens the model to train, or the checkpoint to go on from.
+/// Opens the model to train, or the checkpoint to resume from.
 pub(super) fn open_policy(config: &DpoConfig, resumed: Option<&Path>) -> Result<Checkpoint> {
     let source = match resumed {
         Some(directory) => Checkpoint::open(&directory.display().to_string())?,
@@ -183,7 +183,7 @@ fn load(
     Stepper::new(gpu, source.config(), causal, &settings, loss, config.trainer.optimizer(), micro_batches)
 }
 
-/// Pairs with what the reference says of them.
+/// Pairs with their log-probabilities under the reference model.
 struct Paired {
     pairs: Vec<TokenPair>,
     references: References,

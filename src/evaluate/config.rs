@@ -32,7 +32,7 @@ pub struct EvalConfig {
     pub head: Option<HeadReading>,
     /// Longest sequence in tokens; longer ones are truncated as in training.
     pub max_length: usize,
-    /// Most sequences a batch, and texts a request to a server.
+    /// Maximum sequences per batch, and texts per request to a server.
     pub batch_size: usize,
     /// Bins of reliability diagrams and histograms.
     pub bins: usize,
@@ -40,7 +40,7 @@ pub struct EvalConfig {
     pub bootstrap: u32,
     /// Seed of the bootstrap, of the halves that calibration is fitted and tested on, and of the orientation of pairs.
     pub seed: u64,
-    /// Go on in an output that holds a run.
+    /// Continue the run in the output.
     pub resume: bool,
     /// Replace an existing report; the scores that the output holds are kept and used.
     pub force: bool,

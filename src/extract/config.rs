@@ -42,7 +42,7 @@ pub struct ExtractConfig {
     pub similarity: Option<f32>,
     /// Longer histories are dropped, in turns; in messages for the public code's variant.
     pub max_history_turns: usize,
-    /// Rows held out; 5000, but at most a tenth of the rows, when absent.
+    /// Size of the held-out set; by default 5000, but at most a tenth of the rows.
     pub test_size: Option<TestSize>,
     /// What is never divided between training and test rows.
     pub split_by: SplitBy,
@@ -56,7 +56,7 @@ pub struct ExtractConfig {
     pub format: Format,
     /// Seed of the split and of the examples in the report.
     pub seed: u64,
-    /// Go on in an output that holds a run.
+    /// Continue the run in the output.
     pub resume: bool,
     /// Replace an existing output; answers that it holds are kept.
     pub force: bool,

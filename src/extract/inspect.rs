@@ -18,11 +18,11 @@ pub struct Query {
     pub label: Option<u32>,
     /// A filter that dropped the turn, a rule or an answer that judged it, or why a conversation is irregular.
     pub reason: Option<String>,
-    /// At most so many.
+    /// The maximum number of results.
     pub limit: usize,
 }
 
-/// A turn with what the files of a run say of it, by file: `train`, `turns`, `verdicts`.
+/// A turn with its rows in the files of a run, by file: `train`, `turns`, `verdicts`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
     /// Its id.

@@ -9,7 +9,7 @@ use super::turn::Turn;
 use crate::Result;
 use crate::data::Feedback;
 
-/// A neutral turn looks at so many turns after it.
+/// A neutral turn looks at this many turns after it.
 pub const REACH: usize = 2;
 
 /// A turn with its verdict, as mining sees it.
@@ -67,9 +67,9 @@ impl<E: Embed> Miner<E> {
         Self { embeddings, threshold, level, counts: Mining::default() }
     }
 
-    /// Gives neutral turns the level of the nearest positive turn on the same topic (arXiv 2602.08829, section 3):
-    /// one result a turn. The turns are of whole conversations in order, without those that have no verdict; how far
-    /// two turns are apart is told by their numbers.
+    /// Gives neutral turns the level of the nearest positive turn on the same topic (arXiv 2602.08829, section 3): one
+    /// result per turn. The turns are of whole conversations in order, without those that have no verdict; how far two
+    /// turns are apart is told by their numbers.
     ///
     /// # Errors
     /// The queries cannot be embedded.

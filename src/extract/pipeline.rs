@@ -68,12 +68,12 @@ impl Watch for Watcher<'_> {
 /// Reads conversations and writes rows, stages and report into the output. `gpu` is needed where
 /// [`ExtractConfig::needs_adapter`] says so.
 ///
-/// Memory does not grow with the input, but for eight bytes a conversation and a turn by which repetitions are noticed,
-/// sixteen a row, and the places of stored answers and embeddings.
+/// Memory does not grow with the input, except for eight bytes per conversation and per turn, by which repetitions are
+/// noticed, sixteen a row, and the places of stored answers and embeddings.
 ///
 /// # Errors
-/// Unreadable input; an output that holds a run; a model or a server that cannot be used; a full disk. What was asked and
-/// answered is in the output by then, and [`ExtractConfig::resume`] goes on from it.
+/// Unreadable input; an output that holds a run; a model or a server that cannot be used; a full disk. The answers so
+/// far are in the output, and [`ExtractConfig::resume`] continues from them.
 pub fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Observer) -> Result<Report> {
     config.validate()?;
     let mut reader = Reader::open(&config.input)?;

@@ -182,7 +182,7 @@ impl<'a> TurnRow<'a> {
     }
 }
 
-/// `verdicts.jsonl`: what the annotator said of each turn it was asked about.
+/// `verdicts.jsonl`: the annotator's verdict about each turn.
 #[derive(Serialize)]
 struct VerdictRow<'a> {
     id: String,
@@ -198,7 +198,7 @@ impl<'a> VerdictRow<'a> {
     }
 }
 
-/// `unparsable.jsonl`: answers that are no judgement, for either question.
+/// `unparsable.jsonl`: answers that are not verdicts, for either question.
 #[derive(Serialize)]
 struct UnparsableRow<'a> {
     id: String,

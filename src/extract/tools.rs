@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// The labels of a run, if it reads labels made elsewhere.
 ///
 /// # Errors
-/// A file that holds none, or other labels than the run that is to go on began with.
+/// A file without labels, or with others than the resumed run began with.
 pub fn labels(config: &ExtractConfig) -> Result<Option<Labels>> {
     let Some(path) = &config.annotator_file else { return Ok(None) };
     let labels = Labels::read(path)?;

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 pub struct Settings {
     /// How tokens are drawn.
     pub sampling: Sampling,
-    /// Most tokens of a completion, the one that ends it included.
+    /// Maximum tokens of a completion, including the one that ends it.
     pub max_new_tokens: usize,
     /// Texts before which a completion ends.
     pub stop: Vec<String>,
@@ -51,13 +51,13 @@ pub struct GenerateConfig {
     pub input: Option<PathBuf>,
     /// One row for each completion, in the order of the input.
     pub output: Option<PathBuf>,
-    /// Most tokens of a completion.
+    /// Maximum tokens of a completion.
     pub max_new_tokens: usize,
     /// Logits are divided by it; 0 is greedy.
     pub temperature: f64,
     /// Share of the probability that the most likely tokens kept have together.
     pub top_p: f64,
-    /// Most tokens kept; 0 keeps all.
+    /// Maximum number of tokens kept; 0 keeps all.
     pub top_k: usize,
     /// Least probability of tokens kept, as a share of the largest.
     pub min_p: f64,

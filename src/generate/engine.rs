@@ -135,7 +135,7 @@ impl Engine {
         &self.recording
     }
 
-    /// Most sequences, tokens and pages that an adapter can bind for a model; no more of each than asked for.
+    /// The maximum sequences, tokens and pages that an adapter can bind for a model; no more of each than asked for.
     pub fn fitting(gpu: &Gpu, config: &ModelConfig, wanted: Capacity, cache: Dtype) -> Capacity {
         let limit = |bytes: usize| (gpu.limits().binding_bytes / (4 * bytes.max(1) as u64)) as usize;
         let table = table(config, None);

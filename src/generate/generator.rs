@@ -72,7 +72,7 @@ struct Growing {
     finish: Option<Finish>,
 }
 
-/// The capacity for so many sequences at once, each of at most `length` tokens, as far as the adapter can bind it.
+/// The capacity for this many sequences at once, each of at most `length` tokens, as far as the adapter can bind it.
 ///
 /// # Errors
 /// Not even one sequence of that length fits.
@@ -163,8 +163,8 @@ impl Generator {
     /// One completion for each request, in their order. A completion depends on its prompt and seed alone.
     ///
     /// # Errors
-    /// A prompt is empty, has an unknown token, or leaves no room for a completion; the device fails; a logit is no number;
-    /// `watch` ends the run.
+    /// A prompt is empty, has an unknown token, or leaves no room for a completion; the device fails; a logit is not a
+    /// number; `watch` ends the run.
     pub async fn run(
         &mut self,
         gpu: &Gpu,
@@ -252,10 +252,10 @@ impl Growing {
         Self { rng, text: Text::default(), tokens: vec![], finish: None }
     }
 
-    /// Adds a token to a sequence that has room for so many.
+    /// Adds a token to a sequence with limited room.
     fn add(&mut self, tokenizer: &Tokenizer, token: u32, ends: &[u32], settings: &Settings, room: usize) -> Result<()> {
         self.tokens.push(token);
-        // The token that ends it is no part of the text.
+        // The token that ends it is not part of the text.
         if ends.contains(&token) || self.text.push(tokenizer, token, &settings.stop)? {
             self.finish = Some(Finish::Stop);
         } else if self.tokens.len() >= settings.max_new_tokens || room <= 1 {

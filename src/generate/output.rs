@@ -45,7 +45,7 @@ impl Output {
     /// Opens an output.
     ///
     /// # Errors
-    /// It exists, whole or in part, and is neither to be replaced nor to be gone on with; it cannot be written.
+    /// It exists, whole or in part, and is neither to be replaced nor resumed; it cannot be written.
     pub fn open(path: &Path, resume: bool, force: bool) -> Result<Self> {
         let at = format!("--output {}", path.display());
         let partial = partial_path(path);

@@ -91,7 +91,7 @@ impl Prompter {
         counts.into_iter().map(line).collect()
     }
 
-    /// What there is to say of prompts that begin with two bos tokens: one of their own and that of the tokenizer.
+    /// The warning about prompts that begin with two bos tokens: one of their own and the tokenizer's.
     pub fn doubled_bos<'a>(&self, prompts: impl IntoIterator<Item = &'a [u32]>) -> Option<String> {
         let bos = self.bos?;
         let doubled = prompts.into_iter().filter(|tokens| tokens.starts_with(&[bos, bos])).count();

@@ -70,8 +70,8 @@ pub struct GenerateSummary {
 /// Completes the prompt or the rows that the configuration names.
 ///
 /// # Errors
-/// Bad rows; a model that cannot generate; an output that exists; no room on the device. Completions of rows are kept as they
-/// end, so that a run that was stopped goes on with `resume`.
+/// Bad rows; a model that cannot generate; an output that exists; no room on the device. Completions of rows are kept
+/// as they finish, so that a stopped run can continue with `resume`.
 pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Observer) -> Result<GenerateSummary> {
     config.validate()?;
     let checkpoint = Checkpoint::open(&config.model)?;

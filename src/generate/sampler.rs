@@ -67,7 +67,7 @@ impl Sampling {
     /// The next token of a sequence whose tokens so far are `seen`, in any order.
     ///
     /// # Errors
-    /// A logit is no number.
+    /// A logit is not a number.
     pub fn token(&self, mut logits: Vec<f32>, seen: &[u32], rng: &mut ChaCha8Rng) -> Result<u32> {
         if let Some(id) = logits.iter().position(|logit| !logit.is_finite()) {
             let problem = format!("the logit of token {id} is {}", logits[id]);

@@ -82,7 +82,7 @@ impl Endpoint {
         if status.is_success() {
             return answer.map_err(|e| Failure::of(&e));
         }
-        // What a server says of an error helps, and a body that breaks off does not hide the status.
+        // A server's message about an error helps, and a truncated body does not hide the status.
         Err(refused(&response, &answer.unwrap_or_default()))
     }
 }

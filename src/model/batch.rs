@@ -39,7 +39,7 @@ pub struct Batch {
     /// First token of the sequence of each token, and one past its last; see [`Spans`] for sequences that branch.
     spans: Tensor,
     branching: bool,
-    /// Where sequences branch, two values a token: the place from which its position is counted, and another.
+    /// Where sequences branch, two values per token: the place from which its position is counted, and another.
     origins: Tensor,
     /// Where sequences start, and the number of tokens last.
     pub offsets: Tensor,
@@ -56,7 +56,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Room for batches of so many tokens and sequences, none longer than `max_length`.
+    /// Room for batches of up to `tokens` tokens and `sequences` sequences, none longer than `max_length`.
     pub fn new(
         gpu: &Gpu,
         config: &ModelConfig,
@@ -145,7 +145,7 @@ impl Batch {
         Spans { list: &self.spans, branching: self.branching }
     }
 
-    /// Two values a token, of which the first is the place from which its position is counted.
+    /// Two values per token, of which the first is the place from which its position is counted.
     pub fn origins(&self) -> &Tensor {
         if self.branching { &self.origins } else { &self.spans }
     }
@@ -173,7 +173,7 @@ fn branching_spans(batch: &PackedCompletions) -> (Vec<u32>, Vec<u32>) {
         let (prompt, end) = (shared[0].prompt.clone(), shared[shared.len() - 1].completion.end);
         let own = shared.iter().map(|placed| (placed.completion.clone(), placed.completion.end));
         for (tokens, end) in std::iter::once((prompt.clone(), end)).chain(own) {
-            // A completion sees its prompt and itself, and its positions go on from the prompt.
+            // A completion sees its prompt and itself, and its positions continue from the prompt.
             let gap = [prompt.end.min(tokens.start), tokens.start];
             for _ in tokens {
                 spans.extend([prompt.start, end]);
@@ -186,7 +186,7 @@ fn branching_spans(batch: &PackedCompletions) -> (Vec<u32>, Vec<u32>) {
     (words([spans, gaps].concat()), words(origins))
 }
 
-/// First token and one past the last of the sequence of each token, two values a token; `offsets` are where sequences
+/// First token and one past the last of the sequence of each token, two values per token; `offsets` are where sequences
 /// start, and the number of tokens last.
 pub(super) fn spans(offsets: &[u32]) -> Vec<u32> {
     let of_sequence = |pair: &[u32]| std::iter::repeat_n([pair[0], pair[1]], (pair[1] - pair[0]) as usize);

@@ -24,7 +24,7 @@ fn page_bytes(config: &ModelConfig, dtype: Dtype) -> u64 {
 }
 
 impl KeyValueCache {
-    /// A cache of so many pages, in f32 or f16.
+    /// A cache of `pages` pages, in f32 or f16.
     ///
     /// # Errors
     /// It does not fit the device, or exceeds [`Self::most_pages`].

@@ -9,5 +9,5 @@ pub const CALIBRATION: &str = "calibration.json";
 /// Both, each with its key in a GGUF file.
 pub(super) const KEYS: [(&str, &str); 2] = [(TEMPLATE, "wgr.template"), (CALIBRATION, "wgr.calibration")];
 
-/// What `config.json` says of the head, and its key in a GGUF file.
+/// The key about the head in `config.json`, and its key in a GGUF file.
 pub(super) const HEAD: (&str, &str) = ("wgr", "wgr.head");

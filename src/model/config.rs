@@ -218,7 +218,7 @@ impl ModelConfig {
         self.windows.get(layer).copied().flatten()
     }
 
-    /// The same with a score head of so many outputs and another field that is not part of the architecture.
+    /// The same with a score head of this many outputs and another field that is not part of the architecture.
     pub(super) fn set_head(&mut self, outputs: usize, field: &str, value: Option<&Value>) {
         self.num_labels = Some(outputs);
         match value {
@@ -382,7 +382,7 @@ fn num_labels(fields: &Fields, family: Family) -> Result<Option<usize>> {
 
 /// The window of every layer, by the rules of each family's configuration class in `transformers`.
 fn windows(fields: &Fields, family: Family, layers: usize) -> Result<Vec<Option<usize>>> {
-    // Absent and null differ here: null is no window, absent the default of the classes.
+    // Absent and null differ here: null means no window, absent the default of the classes.
     let size = || -> Result<Option<usize>> {
         let stated = fields.whole("sliding_window", 1, u64::from(u32::MAX))?;
         Ok(if fields.is_null("sliding_window") { None } else { Some(stated.unwrap_or(4096)) })

@@ -43,7 +43,7 @@ pub fn convert(source: &str, output: &Path, dtype: Option<Dtype>, format: Format
 /// of its own.
 ///
 /// # Errors
-/// Those of [`convert`]; a source that is no adapter.
+/// Those of [`convert`]; a source that is not an adapter.
 pub fn merge(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<Option<Reading>> {
     let checkpoint = Checkpoint::open(source)?;
     if checkpoint.adapter().is_none() {

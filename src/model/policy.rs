@@ -38,7 +38,7 @@ pub struct Settings {
     pub adapters: Option<AdapterRoom>,
     /// Largest batch.
     pub capacity: Capacity,
-    /// Most tokens of completions in a batch.
+    /// Maximum completion tokens in a batch.
     pub predictions: usize,
     /// Bytes of logits that are held at once.
     pub logit_bytes: usize,
@@ -86,7 +86,7 @@ impl Settings {
     }
 }
 
-/// What a policy says of one completion.
+/// A policy's log-probability of one completion.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LogProb {
     /// Sum over its tokens of their log-probabilities.
@@ -224,7 +224,7 @@ impl Policy {
         self.workspace.backward(recorder, &self.causal.decoder)
     }
 
-    /// What the policy, as it is, says of every completion of a batch.
+    /// The current policy's log-probability of every completion of a batch.
     pub async fn log_probs(&mut self, gpu: &Gpu, batch: &PackedCompletions) -> Result<Vec<LogProb>> {
         let shape = self.write(gpu, batch);
         if self.evaluated != Some(shape) {

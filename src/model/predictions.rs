@@ -22,7 +22,7 @@ pub struct Predictions {
 }
 
 impl Predictions {
-    /// Room for batches of so many tokens, sequences and predicted tokens.
+    /// Room for batches of up to this many tokens, sequences and predicted tokens.
     pub fn new(gpu: &Gpu, tokens: usize, sequences: usize, predictions: usize) -> Result<Self> {
         let list = |label, len| Tensor::workspace(gpu, label, len, Dtype::U32);
         Ok(Self {

@@ -72,7 +72,7 @@ impl Clipping {
         Ok(GradNorm { norm, finite, worst })
     }
 
-    /// The first gradient with a norm that is no number, or else the largest.
+    /// The first gradient whose norm is not a number, or else the largest.
     async fn worst(&self, gpu: &Gpu) -> Result<Option<usize>> {
         let squares = self.squares.read(gpu).await?;
         let squares = &squares[..self.first_slots.len() - 1];

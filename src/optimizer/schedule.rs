@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// How the learning rate goes on after warm-up.
+/// The course of the learning rate after warm-up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
@@ -87,8 +87,8 @@ impl LearningRate {
 }
 
 impl LearningRate {
-    /// Checks that a run of which `taken` steps were planned as a run of `planned` may go on as this one: those steps have
-    /// the same learning rates in both.
+    /// Checks that a run of `planned` steps, of which `taken` are done, may continue as this one: those steps have the
+    /// same learning rates in both.
     ///
     /// # Errors
     /// They have not, as the schedule depends on the number of steps.

@@ -13,7 +13,7 @@ pub fn count(value: u64) -> String {
     out
 }
 
-/// A share in per cent, small ones with more digits: `76.4 %`, `0.04 %`; a dash where it is no number.
+/// A share in per cent, small ones with more digits: `76.4 %`, `0.04 %`; a dash if it is not a number.
 pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     match percent.abs() {

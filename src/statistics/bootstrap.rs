@@ -52,12 +52,12 @@ impl Default for Bootstrap {
 impl Bootstrap {
     /// Values and intervals of many statistics, which share the samples.
     ///
-    /// `statistics` maps weights (one a row: how often it was drawn) to values, always as many and in the same order. An
-    /// interval lies between percentiles of the values, linearly interpolated. Samples that leave a statistic undefined
-    /// are left out; where those are more than half, where the value itself is undefined, or where all samples are
-    /// alike because there is but one unit, there is no interval. Samples are noisier than the set, so a statistic that
-    /// noise can only raise, such as the ECE of a calibrated model, may be above its value in nearly all of them; the
-    /// interval is then stretched to hold the value.
+    /// `statistics` maps weights (one per row: how often it was drawn) to values, always as many and in the same order.
+    /// An interval lies between percentiles of the values, linearly interpolated. Samples that leave a statistic
+    /// undefined are left out; where those are more than half, where the value itself is undefined, or where all
+    /// samples are alike because there is but one unit, there is no interval. Samples are noisier than the set, so a
+    /// statistic that noise can only raise, such as the ECE of a calibrated model, may be above its value in nearly all
+    /// of them; the interval is then stretched to hold the value.
     pub fn estimates<S>(&self, units: &Units, statistics: S) -> Vec<Estimate>
     where
         S: Fn(&[u32]) -> Vec<Option<f64>> + Sync,

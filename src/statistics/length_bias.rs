@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::ranking::{self, Ranking};
 use super::{Bootstrap, Estimate, Units, weighted};
 
-/// How scores go with lengths. Baselines are the same correlations of the labels: length that users themselves reward
-/// is no bias.
+/// The correlation of scores with lengths. Baselines are the same correlations of the labels: length that users
+/// themselves reward is not a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LengthCorrelation {
     /// Spearman's rank correlation.

@@ -12,7 +12,7 @@ use super::units::{ORIENTATION, stream};
 const RIDGE: f64 = 1e-6;
 /// Newton steps at most; a fit takes about ten, and thirty on separable data.
 const STEPS: usize = 100;
-/// Halvings of a step that does not descend; after so many it is below rounding.
+/// Halvings of a step that does not descend; after this many it is below rounding.
 const HALVINGS: usize = 60;
 
 /// The logistic function, without overflow.

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Streams of a seed that are no bootstrap sample's number; see [`stream`].
+/// Streams of a seed that are not numbers of bootstrap samples; see [`stream`].
 pub(super) const SPLIT: u64 = u64::MAX;
 pub(super) const ORIENTATION: u64 = u64::MAX - 1;
 

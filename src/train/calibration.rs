@@ -24,7 +24,7 @@ impl ModelCalibration {
         Some(Self { rows: labels.len(), fit: PointwiseCalibration::fit(&logits, labels)? })
     }
 
-    /// Reads that of a model with so many thresholds.
+    /// Reads that of a model with `thresholds` thresholds.
     ///
     /// # Errors
     /// There is none, it cannot be read, or it is of another model.

@@ -56,9 +56,9 @@ pub struct TrainerConfig {
     pub epochs: u32,
     /// Optimizer steps after which to stop, whatever the epochs.
     pub max_steps: Option<u64>,
-    /// Rows a micro-batch; a preference pair is one row.
+    /// Rows per micro-batch; a preference pair counts as one row.
     pub batch_size: usize,
-    /// Micro-batches an optimizer step.
+    /// Micro-batches per optimizer step.
     pub grad_accum: usize,
     /// Learning-rate schedule.
     pub schedule: Schedule,
@@ -176,7 +176,7 @@ pub struct ScoreConfig {
     pub input: PathBuf,
     /// One scored row for each, in the same order.
     pub output: PathBuf,
-    /// Most sequences a batch.
+    /// Maximum sequences per batch.
     pub batch_size: usize,
     /// Longest sequence in tokens; longer ones are truncated as in training.
     pub max_length: usize,

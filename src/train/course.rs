@@ -16,8 +16,8 @@ use super::observer::{Observer, StepMetrics, TrainSummary};
 use super::records::Records;
 use super::saving::Progress;
 
-/// Which rows each step of a run sees, and at which learning rate: a pure function of settings and step, so that a run
-/// goes on from the number of its step alone.
+/// Which rows each step of a run sees, and at which learning rate: a pure function of settings and step, so that the
+/// step number is all that a resumed run needs.
 pub struct Course {
     sampler: Sampler,
     grad_accum: usize,

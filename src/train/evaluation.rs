@@ -13,7 +13,7 @@ use super::calibration::ModelCalibration;
 use super::head::Head;
 use super::step::Stepper;
 
-/// What held-out rows say of a model.
+/// Metrics of a model on held-out rows.
 #[derive(Default)]
 pub struct Evaluated {
     /// `eval/…` metrics; those that are not defined on the set (one class only) are left out.

@@ -10,7 +10,7 @@ use crate::model::reading::outputs as in_words;
 use crate::objective::Objective;
 use crate::{Error, Result};
 
-/// What a model directory says of its head, under `wgr` in `config.json`.
+/// A model directory's record of its head, under `wgr` in `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Head {
     /// What it was trained with, which decides how logits become probabilities.
@@ -61,8 +61,9 @@ impl Head {
         read.map(Some).map_err(|e| Error::input(at(checkpoint), e.to_string(), "train the model again"))
     }
 
-    /// The head of a checkpoint with so many outputs, and by what its meaning is known. A head of one logit is a scalar
-    /// reward; several are thresholds where the configuration, or `chosen`, says so, and where nothing says otherwise.
+    /// The head of a checkpoint with `outputs` outputs, and the evidence for its meaning. A head of one logit is a
+    /// scalar reward; several are thresholds where the configuration, or `chosen`, says so, and where nothing says
+    /// otherwise.
     ///
     /// # Errors
     /// The meaning is unclear, or `chosen` contradicts what is known of it.
@@ -141,7 +142,7 @@ fn flag(chosen: Option<HeadReading>) -> String {
     chosen.map_or_else(String::new, |chosen| format!("--head {chosen}"))
 }
 
-/// What a configuration says of a head beside its number of outputs.
+/// A configuration's evidence about a head, besides its number of outputs.
 struct Evidence {
     problem_type: Option<String>,
     labels: Vec<String>,

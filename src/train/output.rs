@@ -17,7 +17,7 @@ use super::saving::latest_checkpoint;
 const CONFIG: &str = "config.json";
 const CHECKPOINTS: &str = "checkpoints";
 
-/// Checks that the output may be written; with `--resume`, finds the checkpoint to go on from. Changes nothing.
+/// Checks that the output may be written; with `--resume`, finds the checkpoint to continue from. Changes nothing.
 pub fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
     let output = &config.output;
     let latest = if config.resume { latest_checkpoint(output)? } else { None };
@@ -34,7 +34,7 @@ pub fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
     Ok(latest)
 }
 
-/// A run goes on with the head it began with: a checkpoint's moments mean nothing for another.
+/// A run continues with the head it began with: a checkpoint's moments mean nothing for another.
 pub fn check_head(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<()> {
     let Some(head) = Head::written(checkpoint)? else { return Ok(()) };
     let refuse = |flag: String, had: String| {
@@ -75,8 +75,8 @@ pub fn note_new(source: &Checkpoint, seed: u64, observer: &mut dyn Observer) {
     }
 }
 
-/// Makes the directory. Where a run starts, what an old one left goes, its configuration and calibration too: until the
-/// new run is done, the directory is no model.
+/// Makes the directory. When a run starts, the files of an old one are removed, including its configuration and
+/// calibration: until the new run is done, the directory is not a model.
 pub fn open(output: &Path, goes_on: bool) -> Result<()> {
     std::fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
     if goes_on {

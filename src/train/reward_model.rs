@@ -139,7 +139,7 @@ impl RewardModel {
     }
 }
 
-/// What is said of a model without a score head, with the tensors that may be one.
+/// The error about a model without a score head, with the tensors that may be one.
 fn no_head(source: &Checkpoint) -> Error {
     let at = source.path().display().to_string();
     let others: Vec<&str> = source.unread(false).filter(|name| *name != "lm_head.weight").collect();
@@ -152,7 +152,7 @@ fn no_head(source: &Checkpoint) -> Error {
     Error::input(at, problem, hint)
 }
 
-/// What a reward model says of a row.
+/// A reward model's scores of a row.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Score {
     /// The expected level, 1 to the number of levels; the logit itself for heads without thresholds.

@@ -15,7 +15,7 @@ fn sixty() -> Log {
             let numbers = [3 * index, 3 * index + 1, 3 * index + 2];
             let [a, b, c] = numbers.map(question);
             let [x, y, z] = numbers.map(answer);
-            // What a user says of a response may go on with the next question.
+            // A user's judgement of a response may be followed by the next question.
             let next = |question: &str| format!("{PRAISE} {question}");
             let messages = [a.as_str(), &x, &next(&b), &y, &next(&c), &z, COMPLAINT];
             conversation(&format!("c{index}"), &format!("user {}", index % 5), &messages)

@@ -175,7 +175,7 @@ fn a_bad_template_or_model_ends_the_run_before_it_begins() {
     std::fs::write(&template, "{{ query }}").unwrap();
     config.template = Some(template);
     assert!(run(&config, &mut Counter::default()).unwrap_err().to_string().contains("never uses `response`"));
-    // What the model brings along is no better.
+    // The model's own template is no better.
     config.template = None;
     let saved = place.path("llama/wgr_template.jinja");
     std::fs::write(&saved, "{{ response").unwrap();

@@ -37,7 +37,7 @@ fn a_first_step_that_is_not_finite_leaves_the_weights_alone() {
     for (name, values) in source.iter().filter(|(name, _)| name != "score.weight") {
         assert!(kept.iter().any(|(kept, same)| kept == name && same == values), "{name} changed");
     }
-    // With rows that can be learned, the run goes on from there.
+    // With rows that can be learned, the run continues from there.
     config.data = vec![place.write("rows.jsonl", &labelled(8))];
     let summary = train(&config.with(|c| c.trainer.resume = true), &mut Watch::default()).unwrap();
     assert_eq!(summary.steps, 2);
@@ -82,7 +82,7 @@ fn a_device_lost_on_the_way_ends_the_run_with_one_sentence() {
         assert!(!message.contains('\n'), "{message}");
         assert!(!config.trainer.output.join("config.json").exists());
         drop(watch);
-        // On another device it goes on from the last checkpoint.
+        // On another device it continues from the last checkpoint.
         let summary = train(&config.with(|c| c.trainer.resume = true), &mut Watch::default()).unwrap();
         assert_eq!(summary.steps, 3);
     }

@@ -79,7 +79,7 @@ fn a_bias_of_the_head_is_used_and_kept() {
         let [before, after] = [before, &after].map(|row| row["score"].as_f64().unwrap());
         assert!((after - before - 2.5).abs() < 1e-5, "{before} {after}");
     }
-    // Training goes on from it, and gives it a gradient.
+    // Training continues from it, and gives it a gradient.
     let config = place.run(Objective::Pairwise, 4).with(|c| c.model = model.display().to_string());
     let mut watch = Watch::default();
     train(&config, &mut watch).unwrap();

@@ -239,7 +239,7 @@ fn reference_log_probabilities_are_computed_once() {
     std::fs::write(&cache, &written[..written.len() - 9]).unwrap();
     refused(&shared("fresh", 0.1), "is damaged");
 
-    // A run that goes on uses its own, and does not go on without.
+    // A resumed run uses its own, and does not continue without it.
     let own = run(&place, 8).with(|c| c.trainer.save_every = Some(1));
     train(&own, &mut Watch { stop_after: Some(1), ..Watch::default() }).unwrap();
     let resumed = own.with(|c| c.trainer.resume = true);

@@ -115,7 +115,7 @@ fn root() -> &'static Path {
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     command.args(arguments);
-    // What cargo says of this crate to it would look like a change to build scripts of others, which would run again.
+    // Cargo's variables about this crate would look like a change to other build scripts, which would run again.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
         command.env_remove(name);
     }

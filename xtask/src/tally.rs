@@ -80,7 +80,7 @@ impl Tally {
         self.failed
     }
 
-    /// Counts a failure that no closing line tells of: a lint, a program that does not compile, a runner that died.
+    /// Counts a failure that has no closing line: a lint, a program that does not compile, a runner that died.
     pub fn fail(&mut self) {
         self.failed += 1;
     }

@@ -68,8 +68,8 @@ pub fn run_without_device() -> Result<ExitCode> {
     in_order(STAGES_WITHOUT_DEVICE.iter(), None)
 }
 
-/// Runs stages; the exit code is that of the first that failed. The last line counts the tests of all of them, and what
-/// failed and is no test as one.
+/// Runs stages; the exit code is that of the first that failed. The last line counts the tests of all of them, and a
+/// failure outside of tests as one.
 fn in_order(
     stages: impl Iterator<Item = &'static (&'static str, Work)>,
     adapter: Option<&AdapterSummary>,

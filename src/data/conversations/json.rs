@@ -78,7 +78,7 @@ pub fn read(path: &Path, file: JsonFile, sink: &Sink) -> Result<()> {
 /// Whether a file holds conversations at all, or is something else.
 #[derive(Default)]
 struct Doubt {
-    /// The first row that is no conversation.
+    /// The first row that is not a conversation.
     first: Option<Irregular>,
     /// Whether there was a conversation, or need not be one.
     is_resolved: bool,

@@ -16,15 +16,15 @@ use crate::data::opened::{Opened, named_once, open};
 use crate::data::read_report::ReadReport;
 use crate::{Error, Result};
 
-/// A batch is full with so many rows, or with so much text.
+/// A batch is full at this many rows, or this much text.
 const BATCH_ROWS: usize = 256;
 const BATCH_TEXT: usize = 4 << 20;
 /// Batches that a thread is ahead of the reader.
 const AHEAD: usize = 2;
-/// A window is full with so many rows, or with so much text.
+/// A window is full at this many rows, or this much text.
 const WINDOW_ROWS: usize = 4096;
 const WINDOW_TEXT: usize = 32 << 20;
-/// More threads than this read faster than any stage goes on.
+/// More threads than this read faster than any later stage.
 const MOST_THREADS: usize = 4;
 
 /// Consecutive conversations.

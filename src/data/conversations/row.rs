@@ -14,7 +14,7 @@ use crate::data::message::{calling, part_text};
 use crate::data::read_report::ReadReport;
 use crate::data::{Message, Role};
 
-/// Bytes of text in a conversation; what is longer is no chat, and would have to be held in memory whole.
+/// Maximum bytes of text in a conversation; a longer one is not a chat, and would have to be held in memory whole.
 pub const LONGEST_TEXT: usize = 8 << 20;
 /// Bytes of what a user wrote that are enough to tell its language.
 const TELLING: usize = 2000;
@@ -200,7 +200,7 @@ fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
     }
 }
 
-/// Why a row is no conversation.
+/// Why a row is not a conversation.
 pub struct Fault {
     /// Its id, where it has one.
     pub id: Option<String>,

@@ -82,7 +82,7 @@ fn schema() -> Schema {
     ])
 }
 
-/// Writes rows as parquet with so many rows a row group.
+/// Writes rows as parquet, with a given number of rows per row group.
 fn write_parquet(path: &Path, rows: &[Value], row_group: usize) {
     write_columns(path, schema(), rows, row_group);
 }

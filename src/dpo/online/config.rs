@@ -33,21 +33,21 @@ pub struct OnlineConfig {
     /// What the outputs of the reward model's head mean, where the model does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<HeadReading>,
-    /// Completions a prompt.
+    /// Completions per prompt.
     pub rollouts: usize,
     /// What logits are divided by for sampling; log-probabilities are always those at temperature 1.
     pub temperature: f64,
     /// Share of the probability that the most likely tokens kept have together.
     pub top_p: f64,
-    /// Most tokens kept; 0 keeps all.
+    /// Maximum number of tokens kept; 0 keeps all.
     pub top_k: usize,
     /// Least probability of tokens kept, as a share of the largest.
     pub min_p: f64,
     /// Longest completion in tokens.
     pub max_new_tokens: usize,
-    /// The least difference of rewards that makes a pair.
+    /// The minimum difference of rewards that makes a pair.
     pub min_margin: f64,
-    /// Stop when the divergence from the reference exceeds this, in nats a completion.
+    /// Stop when the divergence from the reference exceeds this, in nats per completion.
     pub max_kl: Option<f64>,
     /// What is minimised.
     pub loss: PreferenceLoss,

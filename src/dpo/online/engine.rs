@@ -128,7 +128,7 @@ impl<'a> Engine<'a> {
         save_policy(self.gpu, &self.stepper.policy.causal, lora, &self.source, directory, files).await
     }
 
-    /// What policy and reference say of the completions of a batch.
+    /// The log-probabilities of a batch's completions under policy and reference model.
     async fn rate(&mut self, batch: &[&Completion]) -> Result<Vec<LogProbs>> {
         let packed = self.stepper.policy.pack(batch.iter().copied())?;
         let policy = self.stepper.policy.log_probs(self.gpu, &packed).await?;

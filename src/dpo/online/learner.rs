@@ -29,7 +29,8 @@ pub struct Draw {
     pub ended: bool,
 }
 
-/// What policy and reference say of a completion: sums over its tokens, in f32 on the same kernels, at temperature 1.
+/// The log-probabilities of a completion under policy and reference model: sums over its tokens, in f32 on the same
+/// kernels, at temperature 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogProbs {
     /// Log-probability under the policy.

@@ -16,7 +16,7 @@ pub struct Sampled {
     /// Standard deviation of the rewards within a prompt, mean over prompts: what best and worst are chosen from.
     pub scores_std: f64,
     /// Mean over rollouts of log π − log ref, summed over tokens: an estimate of the divergence of the policy from the
-    /// reference, in nats a completion.
+    /// reference, in nats per completion.
     pub kl: f64,
     /// Mean entropy of the policy's distributions, mean over rollouts.
     pub entropy: f64,

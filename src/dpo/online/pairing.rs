@@ -47,7 +47,7 @@ impl std::ops::AddAssign for Skipped {
 /// The pairs of a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairing {
-    /// At most one a prompt, in the order of prompt ids.
+    /// At most one per prompt, in the order of prompt ids.
     pub pairs: Vec<Pair>,
     /// The prompts without one.
     pub skipped: Skipped,

@@ -188,7 +188,7 @@ fn policy_and_reference_are_rated_alike() {
     }
 }
 
-/// A reward model in process says of a completion what it says of the same exchange as a row.
+/// A reward model in process gives a completion the same score as the same exchange in a row.
 #[test]
 fn a_reward_model_can_be_the_judge() {
     let place = Place::new();

@@ -25,7 +25,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Starts the files, or goes on after `step`: what later steps wrote is dropped.
+    /// Starts the files, or continues after `step`: records of later steps are dropped.
     ///
     /// # Errors
     /// A file cannot be read or written, or holds a line that is none of it.

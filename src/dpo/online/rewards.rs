@@ -10,7 +10,7 @@ use crate::model::batch::Capacity;
 use crate::train::{Observer, RewardModel, Scorer};
 use crate::{Error, Result};
 
-/// Responses a request, or a batch of a reward model.
+/// Responses per request, or per batch of a reward model.
 const BATCH: usize = 16;
 
 /// A completion to rate, with what it answers.
@@ -39,7 +39,7 @@ pub trait Rewards {
         TruncationReport::default()
     }
 
-    /// What else there is to say of the responses that were rated so far, a line each.
+    /// Further messages about the responses rated so far, one per line.
     fn notes(&self) -> Vec<String> {
         vec![]
     }

@@ -87,11 +87,11 @@ pub struct RolloutWriter {
 }
 
 impl RolloutWriter {
-    /// Starts the file, or goes on with the rows whose step is kept. Others are dropped, as they are sampled again, and so is
-    /// a last line that was cut short.
+    /// Starts the file, or continues with the rows whose step is kept. Others are dropped, as they are sampled again,
+    /// and so is a truncated last line.
     ///
     /// # Errors
-    /// The file cannot be read or written, or a line before the last is no rollout; the file is then left as it was.
+    /// The file cannot be read or written, or a line before the last is not a rollout; the file is then left unchanged.
     pub fn open(directory: &Path, name: &str, keeps: Option<&dyn Fn(u64) -> bool>) -> Result<Self> {
         let path = directory.join(name);
         let lines = keeps.map(|keeps| Ok::<_, Error>((keeps, read_lines(&path)?))).transpose()?;
@@ -120,7 +120,7 @@ impl RolloutWriter {
 /// The rollouts of a file, for reports; a missing file holds none.
 ///
 /// # Errors
-/// The file cannot be read, or a line before the last is no rollout.
+/// The file cannot be read, or a line before the last is not a rollout.
 pub fn read(directory: &Path, name: &str) -> Result<Vec<Rollout>> {
     let path = directory.join(name);
     let parse = |(line, _): (String, u64)| match json::parse(line.as_bytes()) {

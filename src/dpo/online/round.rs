@@ -22,7 +22,7 @@ pub struct Task {
 pub struct Round<'a> {
     /// The prompts.
     pub tasks: &'a [&'a Task],
-    /// Completions a prompt.
+    /// Completions per prompt.
     pub samples: usize,
     /// The step that rollouts are of.
     pub step: u64,

@@ -37,7 +37,7 @@ pub struct OnlineSummary {
     pub first_score: Option<f64>,
     /// Mean reward of the rollouts of the last step.
     pub last_score: Option<f64>,
-    /// Divergence of the policy from the reference in the last step, in nats a completion.
+    /// Divergence of the policy from the reference in the last step, in nats per completion.
     pub kl: Option<f64>,
     /// Mean reward for held-out prompts before the first step.
     pub held_out_before: Option<f64>,
@@ -77,7 +77,7 @@ pub struct Run<'a, L, R> {
 }
 
 impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
-    /// A run that goes on from `progress`, with the prompts to learn from and those to measure with.
+    /// A run that continues from `progress`, with the prompts to learn from and those to measure with.
     ///
     /// # Errors
     /// A step of no prompts.
@@ -218,7 +218,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         let mut rollouts = round.play(&mut self.learner, &mut self.rewards, observer).await?;
         let sampled = Sampled::of(&rollouts);
         if let Some(limit) = self.config.max_kl.filter(|limit| sampled.kl > *limit) {
-            // What led to the end is there to be read; a run that goes on samples it again.
+            // The rollouts that ended the run can be read; a resumed run samples them again.
             records.rollouts(&rollouts)?;
             let problem = format!(
                 "step {step}: the KL divergence from the reference model is {:.3}, above --max-kl {limit}",

@@ -26,7 +26,7 @@ impl ArenaVote {
     }
 }
 
-/// Some of the votes: one a row, 1 where it is counted.
+/// Some of the votes: one entry per row, 1 if it is counted.
 #[derive(Clone, Debug)]
 struct Counted {
     rows: Vec<f64>,

@@ -19,7 +19,7 @@ struct Diagram<'a> {
     after: Option<&'a [ReliabilityBin]>,
 }
 
-/// The diagrams of confidences in pairs, one a model.
+/// The diagrams of confidences in pairs, one per model.
 pub fn of_pairs(page: &mut Page, view: &View) {
     let all = view.having(|result| result.pairs.as_ref()?.summary.calibration.as_ref());
     page.columns(|page| {

@@ -11,7 +11,7 @@ use crate::statistics::coverage::CoveragePoint;
 
 /// Models whose intervals are drawn as bands; those of more hide one another.
 const BANDS: usize = 2;
-/// Every so many thresholds stand in the table: of 50 the eight from 0 to 1 in sevenths.
+/// The table shows every seventh threshold: of 50 the eight from 0 to 1 in sevenths.
 const STRIDE: usize = 7;
 
 pub fn coverage(page: &mut Page, view: &View) {

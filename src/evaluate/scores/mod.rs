@@ -29,7 +29,7 @@ use crate::{Error, Result};
 /// The folder of an output that holds what models said.
 pub const FOLDER: &str = "scores";
 
-/// What a model says of a response.
+/// A model's scores of a response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The score; larger is better.

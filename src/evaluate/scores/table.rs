@@ -38,7 +38,7 @@ struct Row {
 /// is called as its file.
 ///
 /// # Errors
-/// A file that is missing, empty or broken, a row without an id or scores, a score that is no finite number, and two
+/// A file that is missing, empty or broken, a row without an id or scores, a score that is not a finite number, and two
 /// rows of one model for the same id.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Column>> {
     let mut columns: Vec<(String, String, Table)> = vec![];

@@ -40,7 +40,7 @@ pub struct Run<'a> {
 /// A hash of everything that a result depends on: not of the study, so that cells that are the same in two studies are
 /// trained once. `inputs` is a hash of model, rows and suites.
 pub fn key(config: &StudyConfig, inputs: u128, cell: &Cell, size: usize, seed: u64) -> Key {
-    // What says where things lie, or how to go on, does not change a result.
+    // Paths, and how to resume, do not change a result.
     let trainer = TrainerConfig {
         output: PathBuf::new(),
         save_every: None,

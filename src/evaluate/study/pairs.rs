@@ -12,8 +12,8 @@ const PAIRS: u64 = u64::MAX - 4;
 /// Pairs up rows of different levels, as places of the better and the worse one; no row is in two pairs, so that a head that
 /// learns from pairs sees each response as often as the others do.
 ///
-/// Every pair takes a row of the level that has most rows left and one of any other level. That way rows are left over only
-/// where one level has more rows than all others together.
+/// Every pair takes a row of the level with the most rows left and one of any other level. So rows are left over only
+/// if one level has more rows than all others together.
 pub fn pairs(labels: &[u32], seed: u64) -> Vec<[usize; 2]> {
     let mut rng = stream(seed, PAIRS);
     let mut levels: Vec<Vec<usize>> = vec![vec![]; labels.iter().max().map_or(0, |&most| most as usize + 1)];

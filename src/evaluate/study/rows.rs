@@ -171,7 +171,7 @@ fn user(fields: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// What the evidence of a row says of its label.
+/// The parts of a row's evidence that concern its label.
 #[derive(Default)]
 struct Evidence {
     mined: bool,

@@ -19,7 +19,7 @@ const USERS: u64 = u64::MAX - 3;
 pub enum Variant {
     /// All rows as they are.
     All,
-    /// Rows of so many users, of each equally many; of one more from some users, where that does not come out even.
+    /// Rows of N users, equally many of each; one more from some users if that does not divide evenly.
     Users(usize),
     /// Mined rows go back to the annotator's level: neutral, so that they leave, where neutral has no label.
     WithoutMining,
@@ -47,13 +47,13 @@ impl Variant {
         }
     }
 
-    /// The most rows that it can be trained on.
+    /// The maximum number of rows that it can be trained on.
     pub fn available(self, rows: &Rows) -> usize {
         match self {
             Self::Users(users) => {
                 let mut counts = rows_per_user(rows);
                 counts.sort_unstable_by(|a, b| b.cmp(a));
-                // As many as the last of the users with the most rows has, from each.
+                // As many from each as the last of the users with the most rows has.
                 users.checked_sub(1).and_then(|last| counts.get(last)).map_or(0, |least| users.saturating_mul(*least))
             }
             _ => rows.rows.iter().filter(|row| self.label(row).is_some()).count(),

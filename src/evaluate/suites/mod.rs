@@ -257,7 +257,7 @@ impl Suite {
         Ok(suite)
     }
 
-    /// The benchmark's own results; `None` for suites of one's own data. One list of scores an item.
+    /// The benchmark's own results; `None` for suites of one's own data. One list of scores per item.
     pub fn benchmark(&self, scores: &[Vec<f64>], bootstrap: &Bootstrap) -> Option<Part> {
         let items = &self.items;
         match self.name {

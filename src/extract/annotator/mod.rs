@@ -36,10 +36,10 @@ pub trait Annotator {
     /// Shows it a window of conversations, with the turns that the filters left, before it is asked about any of them.
     fn window(&mut self, _conversations: &[Arc<Conversation>], _kept: &[&Turn]) {}
 
-    /// What the next message of each turn says of its response.
+    /// The verdict of each turn: what its next message says about its response.
     ///
     /// # Errors
-    /// The annotator cannot go on at all; what it was told so far is kept.
+    /// The annotator cannot continue at all; the answers so far are kept.
     fn feedback(&mut self, turns: &[&Turn], watch: &mut dyn Watch) -> Result<Vec<Verdict<Feedback>>>;
 
     /// Whether each refused query deserved to be refused.
@@ -67,7 +67,7 @@ pub trait Watch {
     fn stop_requested(&self) -> bool;
 }
 
-/// What an annotator says of a turn.
+/// An annotator's verdict about a turn.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict<T> {
     /// A judgement.
@@ -79,7 +79,7 @@ pub enum Verdict<T> {
         /// The probability the annotator gives it, where it has one.
         confidence: Option<f32>,
     },
-    /// The annotator answered something that is no judgement, or would not answer. It is kept aside and never trained on.
+    /// The annotator's answer is not a verdict, or it refused to answer. The answer is kept aside and never trained on.
     Unparsable {
         /// What it said.
         answer: String,

@@ -28,7 +28,7 @@ impl Room {
 /// What is asked of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// What the next message says of the response.
+    /// What the next message says about the response.
     Feedback,
     /// Whether the refused query was unsafe.
     Refusal,

@@ -49,7 +49,7 @@ pub struct LevelAgreement {
 }
 
 impl Confusion {
-    /// Counts a turn so many times.
+    /// Counts a turn `times` times.
     pub fn add(&mut self, a: Feedback, b: Feedback, times: u64) {
         self.0[a as usize][b as usize] += times;
     }
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!((neutral.observed(), neutral.kappa(), neutral.weighted_kappa()), (Some(1.0), None, None));
         let none = Confusion::default();
         assert_eq!((none.observed(), none.kappa(), none.weighted_kappa()), (None, None, None));
-        // Two levels that never meet are no agreement, which is defined.
+        // Two levels that never meet mean an agreement of zero, which is defined.
         near(confusion(&[(Neutral, Correction, 7)]).kappa(), 0.0);
     }
 

@@ -86,7 +86,7 @@ impl Cache {
     /// Appends vectors; they are with the operating system when this returns.
     ///
     /// # Errors
-    /// The file cannot be written. The cache goes on without these vectors then.
+    /// The file cannot be written. The cache then continues without these vectors.
     pub fn append<'a>(&mut self, rows: impl Iterator<Item = (u128, &'a [f32])>) -> Result<()> {
         let (mut bytes, mut places) = (Vec::new(), Vec::new());
         for (key, vector) in rows {

@@ -113,7 +113,7 @@ fn alternatives(entry: &mut Peekable<Chars>) -> String {
     if done.len() == 1 { done.remove(0) } else { format!("(?:{})", done.join("|")) }
 }
 
-/// Whether the match is no part of a longer word.
+/// Whether the match is not part of a longer word.
 fn stands_alone(text: &str, found: &Range<usize>) -> bool {
     let (before, after) = (&text[..found.start], &text[found.end..]);
     let matched = &text[found.clone()];

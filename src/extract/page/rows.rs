@@ -77,7 +77,7 @@ pub fn rows(page: &mut Page, report: &Report) {
     });
 }
 
-/// The models with most rows, and what the others come to.
+/// The models with the most rows, and the sum of the others.
 fn models(page: &mut Page, models: &BTreeMap<String, u64>) {
     let sum = |models: &[(&String, &u64)]| models.iter().fold(0_u64, |sum, (_, rows)| sum.saturating_add(**rows));
     let mut sorted: Vec<_> = models.iter().collect();
@@ -111,7 +111,7 @@ fn power(bin: f64) -> String {
     }
 }
 
-/// The lowest number with so many significant bits.
+/// The lowest number with this many significant bits.
 fn lowest(bin: usize) -> u64 {
     match bin {
         0 => 0,

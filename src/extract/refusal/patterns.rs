@@ -25,7 +25,7 @@ pub const REASONS: &[&str] = &[
     "(非法|违法|不道德|有害|不当|不适当|不合适|违反|歧视|冒犯|色情|暴力|隐私)",
 ];
 
-/// What asks for more to go on, which is no refusal.
+/// Requests for more information, which are not refusals.
 pub const QUESTIONS: &[&str] = &[
     "without (additional|more|further|knowing|seeing|any) _",
     "(provide|give|share|specify|clarify|tell) [me|us] [with] (more|additional|further|the|a|your|what|which) \

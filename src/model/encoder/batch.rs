@@ -22,7 +22,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Room for batches of so many tokens and sequences.
+    /// Room for batches of up to this many tokens and sequences.
     pub fn new(gpu: &Gpu, config: &EncoderConfig, capacity: Capacity) -> Result<Self> {
         let list = |label, len| Tensor::workspace(gpu, label, len, Dtype::U32);
         Ok(Self {

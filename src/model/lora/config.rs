@@ -12,7 +12,7 @@ use crate::{Error, Result};
 pub const PROJECTIONS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 /// All of them, as PEFT calls them.
 const ALL: &str = "all-linear";
-/// A rank above this is no low rank any more.
+/// A rank above this is no longer low.
 const MAX_RANK: usize = 4096;
 
 /// How the frozen weights under adapters are stored.

@@ -31,7 +31,7 @@ pub struct AdapterFiles {
     pub config: LoraConfig,
     /// The name of the model they are for, as the directory states it.
     pub base: String,
-    /// What the directory says of its score head, under `wgr` in the configuration of other models.
+    /// The directory's record of its score head, under `wgr` in the configuration of other models.
     pub head: Option<Value>,
 }
 

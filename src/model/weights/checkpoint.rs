@@ -70,7 +70,7 @@ impl Checkpoint {
         }
     }
 
-    /// Opens a model that is no adapter, found by the name `source`.
+    /// Opens a model that is not an adapter, found by the name `source`.
     fn open_model(source: &str, found: Source) -> Result<Self> {
         let mut checkpoint = match &found {
             Source::Gguf(path) => Self::open_gguf(path)?,
@@ -217,7 +217,7 @@ impl Checkpoint {
         if let Some(name) = self.names().find(|name| (is_gguf || name.starts_with("model.")) && !is_known(name)) {
             return Err(self.tensors.error(name, "is not part of this architecture", "wgr would ignore it"));
         }
-        // A head of its own counts, whatever the configuration says of it; so it is in `transformers` since version 5.
+        // A head of its own is used, whatever the configuration says about it, as in `transformers` since version 5.
         let is_tied = self.config.num_labels.is_none() && self.config.tie_word_embeddings;
         if is_tied && self.contains(LM_HEAD) && !self.tensors.are_equal(LM_HEAD, EMBEDDING)? {
             self.config.tie_word_embeddings = false;

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Llama 3 scaling as every release of the family has it; GGUF files store only the factors that follow from it.
 const LLAMA3: (f64, f64, usize) = (1.0, 4.0, 8192);
 
-/// What the tensors of a file tell of its configuration.
+/// The facts about a configuration that follow from a file's tensors.
 pub(super) struct Shapes<'a> {
     /// The shape of a tensor, by Hugging Face name.
     pub shape: &'a dyn Fn(&str) -> Option<Vec<usize>>,

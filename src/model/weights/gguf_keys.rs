@@ -91,8 +91,8 @@ pub(super) struct Facts {
     pub window: bool,
 }
 
-/// Refuses keys of `architecture` under whose values the engine would compute another model; says of keys that are
-/// known to nobody that they are not read.
+/// Refuses keys of `architecture` whose values the engine does not support; warns about unknown keys, which are not
+/// read.
 pub(super) fn check(metadata: &Metadata, architecture: &str, facts: &Facts) -> Result<()> {
     check_type(metadata)?;
     let yarn = metadata.text(&format!("{architecture}.rope.scaling.type"))? == Some("yarn");
@@ -150,7 +150,7 @@ pub(super) fn check(metadata: &Metadata, architecture: &str, facts: &Facts) -> R
     Ok(())
 }
 
-/// Refuses what is no language model: adapters, projectors, importance matrices.
+/// Refuses files that are not language models: adapters, projectors, importance matrices.
 fn check_type(metadata: &Metadata) -> Result<()> {
     let key = "general.type";
     match metadata.text(key)? {

@@ -59,7 +59,7 @@ pub(super) struct Part {
     pub entries: Vec<Entry>,
 }
 
-/// What a file says of itself as a part.
+/// A file's metadata about itself as a part.
 struct Split {
     /// From 0.
     number: u32,
@@ -165,7 +165,7 @@ fn named(path: &Path) -> Option<(PathBuf, PartName)> {
 pub(in crate::model) mod cut {
     use super::*;
 
-    /// The parts of a file that holds `token_embd.weight` first, with so many tensors each.
+    /// The parts of a file that holds `token_embd.weight` first, with the given numbers of tensors.
     pub fn cut(whole: &[u8], counts: &[usize]) -> Vec<Vec<u8>> {
         let (_, entries) = gguf::header(whole, "whole.gguf").unwrap();
         assert_eq!(counts.iter().sum::<usize>(), entries.len());

@@ -158,8 +158,8 @@ fn q2_k_block(block: &[u8], out: &mut [f32]) {
     }
 }
 
-/// `Q3_K`: 16 sub-blocks of 16 with 6-bit scales packed into 12 bytes; two low bits a value and, apart, the bit that is
-/// clear where 4 is to be taken off.
+/// `Q3_K`: 16 sub-blocks of 16 with 6-bit scales packed into 12 bytes; two low bits per value and, apart, the bit that
+/// is clear where 4 is to be taken off.
 fn q3_k_block(block: &[u8], out: &mut [f32]) {
     let (third, low, packed, d) = (&block[..32], &block[32..96], &block[96..108], half_at(block, 108));
     for (i, out) in out.iter_mut().enumerate() {
@@ -203,7 +203,7 @@ fn k_block(block: &[u8], fifth_bits: &[u8], low: &[u8], out: &mut [f32]) {
     }
 }
 
-/// `Q6_K`: 16 sub-blocks of 16 with 8-bit scales; four low bits and two high bits a value, kept apart.
+/// `Q6_K`: 16 sub-blocks of 16 with 8-bit scales; four low bits and two high bits per value, kept apart.
 fn q6_k_block(block: &[u8], out: &mut [f32]) {
     let (low, high, scales, d) = (&block[..128], &block[128..192], &block[192..208], half_at(block, 208));
     for (i, out) in out.iter_mut().enumerate() {

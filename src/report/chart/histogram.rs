@@ -1,6 +1,6 @@
 //! Histograms, as points to be drawn with [`Style::Bars`](super::Style::Bars).
 
-/// The outline of a histogram over `low..high`: two points a bin, y the share of the values. Values outside are
+/// The outline of a histogram over `low..high`: two points per bin, y the share of the values. Values outside are
 /// counted in the end bins, NaN nowhere. Empty when there is nothing to count.
 pub fn histogram(values: &[f64], low: f64, high: f64, bins: usize) -> Vec<(f64, f64)> {
     let mut counts = vec![0u64; bins];
@@ -14,8 +14,8 @@ pub fn histogram(values: &[f64], low: f64, high: f64, bins: usize) -> Vec<(f64, 
     outline(low, high, &counts)
 }
 
-/// The outline of bins of equal width over `low..high` that are counted already: two points a bin, y its share.
-/// Empty when all counts are zero.
+/// The outline of bins of equal width over `low..high` that are counted already: two points per bin, y its share. Empty
+/// when all counts are zero.
 pub fn outline(low: f64, high: f64, counts: &[u64]) -> Vec<(f64, f64)> {
     let total: f64 = counts.iter().map(|&count| count as f64).sum();
     if total == 0.0 {

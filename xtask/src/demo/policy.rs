@@ -93,7 +93,7 @@ fn pair(row: &Value, other: &Value) -> Value {
     })
 }
 
-/// A sample and what the reward model says of it.
+/// A sample and its score by the reward model.
 struct Sample {
     query: String,
     response: String,

@@ -20,7 +20,7 @@ pub struct Language {
     pub times: &'static [&'static str],
     pub requests: Requests,
     pub responses: Responses,
-    /// What users say of a response, from rejection to satisfaction.
+    /// What users say about a response, from rejection to satisfaction.
     pub reactions: [&'static [&'static str]; 4],
     /// What they say before their next request when it is nothing of the response; often nothing at all.
     pub transitions: &'static [&'static str],

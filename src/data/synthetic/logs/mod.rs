@@ -159,7 +159,7 @@ impl Logs {
     }
 }
 
-/// Random digits of 64 bits a word.
+/// Random digits, 64 bits per word.
 fn hex(rng: &mut ChaCha8Rng, words: usize) -> String {
     (0..words).map(|_| format!("{:016x}", rng.random::<u64>())).collect()
 }

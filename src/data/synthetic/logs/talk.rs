@@ -5,7 +5,7 @@ use rand::RngExt;
 use super::Style;
 use super::language::{Language, Speaker, Subject};
 
-/// How good a response is; also what its user says, where anything is said of it.
+/// How good a response is; also the user's judgement, where there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quality {
     Useless,
@@ -117,7 +117,7 @@ impl Talk {
         request
     }
 
-    /// Adds the response, and returns what the user says of it.
+    /// Adds the response, and returns the user's judgement.
     fn respond(&mut self, kind: Kind, subject: &Subject) -> String {
         let language = self.speaker.language;
         if kind == Kind::Unsafe || self.chance(0.01) {
@@ -147,7 +147,7 @@ impl Talk {
         }
     }
 
-    /// What a user makes of a response, if anything is said of it; now and then it is off by one.
+    /// The user's judgement of a response, if there is one; now and then it is off by one.
     fn reaction(&mut self, quality: Quality) -> Option<Quality> {
         let speaks = match self.style {
             Style::Brief => 0.9,

@@ -41,7 +41,7 @@ pub struct Sent {
     pub requests: u64,
     /// Requests that were sent again.
     pub retries: u64,
-    /// Why the run ends, where it cannot go on.
+    /// Why the run ends, if it cannot continue.
     pub outcome: Result<()>,
 }
 
@@ -152,7 +152,7 @@ impl Crowd {
                     shared.answered.store(true, Ordering::Relaxed);
                     Outcome::Answered(completion)
                 }
-                // A job that was given up because of the stop is no failure of its own.
+                // A job that was abandoned because of the stop is not a failure of its own.
                 Err(_) if shared.stop.load(Ordering::Relaxed) => return,
                 // The server takes other questions; where nothing was answered yet, the fault lies with all requests.
                 Err(Failure { problem, kind: Kind::BadRequest }) if shared.answered.load(Ordering::Relaxed) => {
@@ -215,13 +215,13 @@ impl Shared<'_> {
         }
     }
 
-    /// Waits while workers are held back; whether to go on.
+    /// Waits while workers are held back; returns whether to continue.
     fn wait(&self) -> bool {
         let until = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_none_or(|until| self.wait_until(until))
     }
 
-    /// Waits until then, or until it is time to stop; whether to go on.
+    /// Waits until then, or until it is time to stop; returns whether to continue.
     fn wait_until(&self, until: Instant) -> bool {
         loop {
             if self.stop.load(Ordering::Relaxed) {

@@ -113,13 +113,14 @@ impl Api {
         verdicts.collect()
     }
 
-    /// Whether a stored answer is to be asked for again: it is no judgement, the user wants it, and this run has not yet.
+    /// Whether to ask again despite a stored answer: it is not a verdict, the user wants it, and this run has not asked
+    /// yet.
     fn asks_again<T>(&mut self, key: Key, verdict: &Verdict<T>) -> bool {
         self.retry_unparsable && matches!(verdict, Verdict::Unparsable { .. }) && self.asked_again.insert(key)
     }
 
-    /// Sends the jobs and stores their answers. What a server says of a question that it will not take is its answer: it would
-    /// say the same again.
+    /// Sends the jobs and stores their answers. If a server refuses a question, the refusal is its answer: it would
+    /// refuse again.
     fn send(
         &mut self,
         question: Question,
@@ -204,7 +205,8 @@ struct Completion {
 }
 
 impl Completion {
-    /// Reads the body of a response. What is no completion is a fault that may pass: gateways answer with pages of their own.
+    /// Reads the body of a response. A body that is not a completion is a failure that may pass: gateways answer with
+    /// pages of their own.
     fn parse(body: &[u8]) -> Result<Self, Failure> {
         #[derive(Deserialize)]
         struct Body {

@@ -23,7 +23,7 @@ fn turns(count: usize) -> Vec<Turn> {
     (0..count).map(turn).collect()
 }
 
-/// Wants to stop after so many answers.
+/// Wants to stop after a given number of answers.
 struct StopAfter(usize, usize);
 
 impl Watch for StopAfter {

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 const CONVERSATION: [&str; 3] = ["conversation_id", "conversation_hash", "conversation"];
 /// Fields that number the response; `turn` may be a count of all turns where `feedback_turn` stands beside it.
 const TURN: [&str; 2] = ["feedback_turn", "turn"];
-/// Fields that say what the user's message says of the response.
+/// Fields that hold the judgement of the user's message about the response.
 const LEVEL: [&str; 2] = ["category", "level"];
 /// All fields that are read. `id` is `<conversation>:<turn>`, as in the files of a run.
 const FIELDS: [&str; 9] =

@@ -71,7 +71,7 @@ impl Labels {
         Ok(Self { path: path.to_owned(), file, window: HashMap::new(), counts })
     }
 
-    /// Checks that a run which goes on in `output` began with these labels.
+    /// Checks that the run resumed in `output` began with these labels.
     ///
     /// # Errors
     /// It began with others, or what it remembers of them cannot be read.

@@ -59,8 +59,8 @@ impl<'a> Local<'a> {
     /// Loads an instruction-tuned causal model: a directory, a `.gguf` file or a hub name; answers are kept in `output`.
     ///
     /// # Errors
-    /// The model cannot be read, is no causal model, has no chat template, or does not fit the adapter; the
-    /// answers of earlier runs cannot be read.
+    /// The model cannot be read, is not a causal model, has no chat template, or does not fit the adapter; the answers
+    /// of earlier runs cannot be read.
     pub fn open(gpu: &'a Gpu, model: &str, output: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(model)?;
         let refuse = |problem| {

@@ -26,7 +26,7 @@ impl Watch for Watcher {
     }
 }
 
-/// A model of two layers that reads a token a byte.
+/// A model of two layers that reads one token per byte.
 fn tiny(changes: Value) -> Tiny {
     let mut fields = json!({"max_position_embeddings": 4096});
     fields.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());

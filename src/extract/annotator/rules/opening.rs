@@ -25,7 +25,7 @@ static LEAD_IN: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant pattern, which tests compile")
 });
 
-/// What asks or orders: nothing in such a sentence is said of the response.
+/// Questions and orders: such a sentence says nothing about the response.
 static REQUEST: LazyLock<Phrases> = LazyLock::new(|| {
     Phrases::new([
         "(what|how|why|who|when|where|which|whose|is|are|was|were|do|does|did|can|could|would|will|should|shall|has|\
@@ -138,7 +138,7 @@ impl Opening {
         !letters.contains(char::is_alphanumeric)
     }
 
-    /// Whether the message begins with one of these phrases as a word by itself, and goes on.
+    /// Whether the message begins with one of these phrases as a word by itself, and continues.
     pub fn interjection(&self, phrases: &Phrases) -> bool {
         static GOES_ON: LazyLock<Phrases> = LazyLock::new(|| {
             Phrases::new([

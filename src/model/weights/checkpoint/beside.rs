@@ -89,7 +89,7 @@ impl Checkpoint {
     /// The chat template, if the model has one.
     ///
     /// # Errors
-    /// It cannot be read, or is no jinja.
+    /// It cannot be read, or is not valid Jinja.
     pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
         let templates = self.chat_templates()?;
         match templates.is_empty() {
