@@ -10,9 +10,9 @@ pub enum Error {
     Input {
         /// Where: `data.jsonl:12`, `row "r7"`, `model.safetensors: tensor "score.weight"`, `--levels`.
         at: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
-        /// What to do about it; empty where there is nothing to say.
+        /// What to do about it; may be empty.
         hint: String,
     },
     /// A file could not be read or written.
@@ -20,7 +20,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// No adapter can run the engine.
@@ -34,9 +34,9 @@ pub enum Error {
     /// The device ran out of memory, was lost, or refused a command.
     #[error("the adapter failed while {doing}: {problem}{}", hint_suffix(hint))]
     Device {
-        /// What was under way: an allocation, a step, a read-back.
+        /// The operation: an allocation, a step, a read-back.
         doing: String,
-        /// What the driver said.
+        /// The driver's message.
         problem: String,
         /// What to do about it.
         hint: String,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// What was asked: a hash of everything that the answer depends on.
+/// The key of a question: a hash of everything that the answer depends on.
 pub type Key = u128;
 
 /// An answer as the file holds it.
@@ -19,7 +19,7 @@ pub type Key = u128;
 struct Line<A> {
     /// The key in hexadecimal digits.
     key: String,
-    /// What it was asked for first, for people who read the file.
+    /// The first use of the answer, for people who read the file.
     id: String,
     answer: A,
 }
@@ -30,9 +30,9 @@ pub struct Store<A> {
     path: PathBuf,
     file: File,
     end: u64,
-    /// Where the answers of earlier runs end.
+    /// The end of the answers of earlier runs.
     earlier: u64,
-    /// Where the line of each answer begins, and its length.
+    /// The offset of each answer's line, and its length.
     places: HashMap<Key, (u64, usize)>,
     answers: PhantomData<A>,
 }

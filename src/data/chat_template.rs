@@ -35,7 +35,7 @@ pub type SpecialTokens = Map<String, serde_json::Value>;
 pub struct NamedTemplate {
     /// Its name among those of the model: `default` where there is only one.
     pub name: String,
-    /// Where it is found, for errors and for people.
+    /// Its location, for errors and for people.
     pub at: String,
     /// The jinja source.
     pub source: String,
@@ -53,7 +53,7 @@ impl NamedTemplate {
 pub struct ChatTemplate {
     environment: Environment<'static>,
     templates: Vec<NamedTemplate>,
-    /// What each of the templates works on, tried out before it renders for the first time.
+    /// The content form of each template, tried out before it first renders.
     forms: Vec<OnceLock<ContentForms>>,
     tokens: SpecialTokens,
 }
@@ -94,7 +94,7 @@ impl ChatTemplate {
         forms
     }
 
-    /// Where it is found, for people.
+    /// Its location, for people.
     pub fn place(&self) -> &str {
         &self.named(DEFAULT).at
     }
@@ -109,8 +109,8 @@ impl ChatTemplate {
         self.templates.iter().map(|template| template.source.as_str())
     }
 
-    /// What of a conversation the template does not show: fields of messages without which the text is the same, inputs of
-    /// the row that it does not read. Sorted, each once.
+    /// The parts of a conversation that the template does not show: fields of messages without which the text is the
+    /// same, inputs of the row that it does not read. Sorted and distinct.
     pub fn hidden<'a>(
         &self,
         messages: impl IntoIterator<Item = &'a Message>,
@@ -189,7 +189,7 @@ impl ChatTemplate {
             |items: &Option<Vec<_>>| items.as_ref().map(|items| items.iter().map(python::value).collect::<Vec<_>>());
         let (tools, documents) = (list(&inputs.tools), list(&inputs.documents));
         let given = context! { messages, tools, documents, add_generation_prompt };
-        // What the row brings stands above all, then the arguments, then the tokens.
+        // The row's own fields take precedence, then the arguments, then the tokens.
         let kwargs = python::object(&inputs.kwargs);
         let variables = context! { ..kwargs, ..context! { ..given, ..python::object(&self.tokens) } };
         let compiled = self.environment.get_template(&template.name);

@@ -13,7 +13,7 @@ pub struct Completion {
     pub prompt: usize,
 }
 
-/// Where one sequence lies in a packed batch.
+/// The place of one sequence in a packed batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// Tokens of the prompt.
@@ -27,7 +27,7 @@ pub struct Placed {
 pub struct PackedCompletions {
     /// Token ids.
     pub tokens: Vec<u32>,
-    /// Where each sequence lies, in the order they were given.
+    /// The place of each sequence, in the order given.
     pub sequences: Vec<Placed>,
 }
 
@@ -86,7 +86,7 @@ impl PackedCompletions {
         self.sequences.windows(2).any(|pair| pair[0].prompt == pair[1].prompt)
     }
 
-    /// Where sequences start, and the number of tokens last, if none share a prompt.
+    /// The starts of sequences, and the number of tokens last, if none share a prompt.
     pub fn offsets(&self) -> Vec<u32> {
         let starts = self.sequences.iter().map(|placed| placed.prompt.start as u32);
         starts.chain(std::iter::once(self.tokens.len() as u32)).collect()

@@ -24,7 +24,7 @@ enum Form {
     Either,
 }
 
-/// What a template works on as content, for each role.
+/// The content form that a template handles, for each role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ContentForms([Form; ROLES.len()]);
 
@@ -116,7 +116,7 @@ mod tests {
     fn templates_are_given_the_contents_that_they_work_on() {
         let parts = json!([{"role": "user", "content": [{"type": "text", "text": " a "}, {"text": "b"}, "c"]},
                            {"role": "assistant", "content": "d e"}]);
-        // What jinja2 prints of these, where it is given parts that all have a type and, with the first, one part for "d e".
+        // The output of jinja2 for these, given parts that all have a type and, with the first, one part for "d e".
         assert_eq!(rendered(ONLY_PARTS, parts.clone()), "user:abc;assistant:d e;");
         assert_eq!(rendered(EITHER, parts.clone()), "user:<a><b><c>;assistant:d e;");
         assert_eq!(rendered(ONLY_TEXTS, parts.clone()), "user: a bc;assistant:d e;");

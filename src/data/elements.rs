@@ -99,7 +99,7 @@ impl<R: BufRead> Elements<R> {
                     (blank, self.line) = (false, self.lines + 1);
                 }
                 match byte {
-                    // What stands before the list is a byte-order mark or white space.
+                    // Before the list there may be a byte-order mark or white space.
                     _ if !self.begun => {
                         self.begun = *byte == b'[';
                         continue;

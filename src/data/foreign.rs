@@ -17,7 +17,7 @@ const FORMATS: [(&[u8], &str, &str); 6] = [
 ];
 /// How a text in UTF-16 begins, of either byte order.
 const UTF16: [&[u8]; 2] = [b"\xFF\xFE", b"\xFE\xFF"];
-/// Where a tar archive says what it is.
+/// The offset of a tar archive's magic number.
 const TAR: (usize, &[u8]) = (257, b"ustar");
 
 /// The error of a file, found at `at`, that is not text, or not the file it stands for.

@@ -14,7 +14,7 @@ use minijinja_contrib::globals;
 use super::python::{self, JsonStyle, LongInteger, Markup};
 use super::python_methods::{self, capitalized, centred, title_cased, trimmed};
 
-/// What functions that templates call return.
+/// The return values of functions that templates call.
 type Result<T> = std::result::Result<T, minijinja::Error>;
 
 /// Jinja as prompts use it.
@@ -232,7 +232,7 @@ mod tests {
         ChatTemplate::compile(templates, &SpecialTokens::new())?.render(&[], &TemplateInputs::default(), false)
     }
 
-    /// What the chat templates of `transformers` 5.24, which are those of `jinja2`, print for these sources.
+    /// The output of the chat templates of `transformers` 5.24, which are those of `jinja2`, for these sources.
     #[test]
     fn sources_print_what_jinja2_prints() {
         for (source, expected) in [

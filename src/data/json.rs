@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 /// The only key of an object that stands for a value without a JSON form.
 const UNREADABLE: &str = "\u{0}unreadable";
 
-/// What Python writes for numbers that are none.
+/// Python's spelling of numbers that JSON lacks.
 const NOT_NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
 /// What was read.
@@ -93,7 +93,7 @@ fn may_have_long_numbers(text: &str) -> bool {
     text.as_bytes().split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 19)
 }
 
-/// What stands for a number that the standard's readers round or refuse: a whole one beyond 64 bits, an infinite one.
+/// The placeholder for a number that standard readers round or refuse: a whole one beyond 64 bits, an infinite one.
 fn unreadable_number(number: &str) -> Option<Value> {
     let digits = number.trim_start_matches('-');
     if digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -157,7 +157,7 @@ fn with_numbers(json: String) -> String {
     }
 }
 
-/// What kind of JSON value this is, for error sentences.
+/// The kind of a JSON value, for error messages.
 pub(crate) fn kind(value: &Value) -> &str {
     match value {
         Value::Null => "null",

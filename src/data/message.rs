@@ -8,7 +8,7 @@ use super::json::{is_readable, kind, parse};
 use super::read_report::ReadReport;
 use crate::{Error, Result};
 
-/// Who wrote a message.
+/// The author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Instructions that frame the conversation.
@@ -77,9 +77,9 @@ impl Role {
 /// One message of a conversation.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// Who wrote it.
+    /// Its author.
     pub role: Role,
-    /// What it says, verbatim; empty where it says nothing, as beside calls of tools.
+    /// Its text, verbatim; empty if there is none, as beside tool calls.
     pub content: String,
     /// The message as rows hold it, where it carries more than role and content, no content, or a role of a finer name.
     whole: Option<Box<Map<String, Value>>>,
@@ -159,7 +159,7 @@ impl Message {
         self.extras().map(|(name, _)| name)
     }
 
-    /// What it carries beside role and content.
+    /// Its fields besides role and content.
     pub(super) fn extras(&self) -> impl Iterator<Item = (&str, &Value)> {
         let fields = self.whole.iter().flat_map(|whole| whole.iter());
         fields.map(|(name, value)| (name.as_str(), value)).filter(|(name, _)| !["role", "content"].contains(name))
@@ -201,8 +201,7 @@ impl Serialize for Message {
     }
 }
 
-/// What a row gives its chat template beside messages, under the names that `apply_chat_template` of `transformers` has
-/// for them.
+/// The inputs of a row's chat template besides messages, named as in `apply_chat_template` of `transformers`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TemplateInputs {
     /// Tools that the model may call.
@@ -257,7 +256,7 @@ pub struct Exchange {
     pub query: Message,
     /// The assistant's response to judge.
     pub response: Message,
-    /// What the row gives its chat template beside messages.
+    /// The inputs of the row's chat template besides messages.
     pub inputs: TemplateInputs,
 }
 
@@ -307,7 +306,7 @@ pub(super) fn take(fields: &mut Map<String, Value>, name: &str) -> Option<Value>
     fields.remove(name).filter(|value| !value.is_null())
 }
 
-/// Where a conversation stands, by its names in data sets.
+/// The fields that hold a conversation, by their names in data sets.
 const CONVERSATION: [&str; 3] = ["messages", "conversations", "conversation"];
 
 /// Takes the conversation out of a row, with the name of its column. Where it is not called `messages`, a column that holds

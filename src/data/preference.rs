@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 pub enum Preference {
     /// Plain strings. Without a prompt, `chosen` and `rejected` are whole texts that hold it themselves.
     Text {
-        /// What both completions answer.
+        /// The prompt of both completions.
         prompt: Option<String>,
         /// The preferred completion.
         chosen: String,
@@ -32,7 +32,7 @@ pub enum Preference {
         chosen: Vec<Message>,
         /// The other one.
         rejected: Vec<Message>,
-        /// What the row gives its chat template beside messages.
+        /// The inputs of the row's chat template besides messages.
         inputs: TemplateInputs,
     },
 }

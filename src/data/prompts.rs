@@ -28,7 +28,7 @@ const COLUMNS: [&str; 10] = [
     "chat_template_kwargs",
 ];
 
-/// What a prompt says.
+/// The content of a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// A text to continue.
@@ -44,7 +44,7 @@ pub struct Prompt {
     pub id: String,
     /// What it says.
     pub ask: Ask,
-    /// What the row gives its chat template beside messages.
+    /// The inputs of the row's chat template besides messages.
     pub inputs: TemplateInputs,
 }
 

@@ -104,13 +104,13 @@ pub(super) struct JsonStyle {
     pub ensure_ascii: bool,
     /// Spaces of a level; everything stands on one line where there is none.
     pub indent: Option<usize>,
-    /// What stands between items, and between a key and its value; Python's choice where there is none.
+    /// The separators between items, and between a key and its value; by default Python's.
     pub separators: Option<(String, String)>,
     /// Puts the keys of objects in order.
     pub sort_keys: bool,
 }
 
-/// What `json.dumps(value)` writes.
+/// The output of `json.dumps(value)`.
 ///
 /// # Errors
 /// The value has no JSON form.
@@ -256,7 +256,7 @@ fn number(value: &Value) -> String {
     }
 }
 
-/// What `str(value)` gives: a text as it is, nothing for what is undefined, anything else as its `repr`.
+/// The result of `str(value)`: a string as it is, nothing for an undefined value, anything else as its `repr`.
 ///
 /// # Errors
 /// The value cannot be read.

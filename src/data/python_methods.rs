@@ -308,7 +308,7 @@ fn part<'a>(text: &str, args: &'a [Value]) -> Result<(&'a str, usize, usize)> {
     Ok((part, start, end))
 }
 
-/// Where Python begins and ends to look, counted in characters; negative places count from the end.
+/// The start and end of a search as in Python, in characters; negative positions count from the end.
 fn places(text: &str, start: Option<i64>, end: Option<i64>) -> (usize, usize) {
     let length = text.chars().count();
     let place = |at: i64| usize::try_from(at).unwrap_or_else(|_| length.saturating_sub(at.unsigned_abs() as usize));

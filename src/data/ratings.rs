@@ -18,7 +18,7 @@ pub(super) const COLUMNS: [[&str; 2]; 4] = [
     ["chosen-rating", "rejected-rating"],
 ];
 
-/// What the sides of a rated pair are called in the ids of their rows.
+/// The names of the sides of a rated pair in the ids of their rows.
 pub(super) const SIDES: [&str; 2] = ["chosen", "rejected"];
 
 /// The scale of ratings.

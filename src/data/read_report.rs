@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::message::Role;
 
-/// What became of the irregularities of some files.
+/// Counts of the irregularities of some files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ReadReport {
     /// Rows in which half a surrogate pair was read as U+FFFD.

@@ -20,7 +20,7 @@ const PARQUET_BATCH: usize = 256;
 /// One object of a file.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Where it is, for error sentences: `data.jsonl:12` or `data.parquet: row 12`.
+    /// Its location, for error messages: `data.jsonl:12` or `data.parquet: row 12`.
     pub place: String,
     /// Its line (JSONL) or position (JSON lists, parquet), from 1.
     pub number: usize,

@@ -13,7 +13,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 
-/// What a row is read for: it decides which rows are welcome and what its label must be.
+/// The purpose of a row, which decides which rows are accepted and what their label must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Texts and chats to score; labels are not looked at.
@@ -31,13 +31,13 @@ pub enum Purpose {
 pub struct Row {
     /// Its own id, or `<file stem>:<line>`; unique over everything read together.
     pub id: String,
-    /// What is judged.
+    /// The content that is judged.
     pub content: Content,
     /// The label, always present for [`Purpose::Levels`] and [`Purpose::Regression`], never otherwise.
     pub label: Option<f64>,
 }
 
-/// What a row holds.
+/// The content of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// A text to tokenize as it is; never empty.
@@ -75,7 +75,7 @@ pub struct RowReader {
     /// Rows of a record that made several.
     ready: VecDeque<Row>,
     ids: Ids,
-    /// What became of irregularities so far.
+    /// Counts of irregularities so far.
     pub report: ReadReport,
 }
 
@@ -125,7 +125,7 @@ impl RowReader {
     /// A reader over `paths` in that order.
     ///
     /// # Errors
-    /// No path is given, or two lead to the same file. What is wrong with a file or a row is reported by the iterator.
+    /// No path is given, or two lead to the same file. Errors in a file or a row are reported by the iterator.
     pub fn new(paths: &[PathBuf], purpose: Purpose, scale: RatingScale) -> Result<Self> {
         if paths.is_empty() {
             return Err(Error::input("input", "no file is given", "give at least one JSONL or parquet file"));

@@ -9,9 +9,9 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use std::path::Path;
 
-/// What a prompt template may use.
+/// The variables of a prompt template.
 const VARIABLES: [&str; 3] = ["history", "query", "response"];
-/// What only a chat template uses.
+/// The variable that makes a template a chat template.
 const MESSAGES: &str = "messages";
 
 /// How a reward model is shown an exchange: a prompt template, which puts it as a question, or a chat template, which
@@ -104,7 +104,7 @@ impl Template {
         Self { name, source, form: Form::Chat(template) }
     }
 
-    /// Where it is found, for errors and for people.
+    /// Its location, for errors and for people.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -119,7 +119,8 @@ impl Template {
         matches!(self.form, Form::Chat(_))
     }
 
-    /// What of an exchange the template does not show, as the prompt would be the same without it: fields of messages, inputs of the row.
+    /// The parts of an exchange that the template does not show, because the prompt would be the same without them:
+    /// fields of messages, inputs of the row.
     pub fn hidden<'a>(&self, exchange: &'a Exchange) -> Vec<&'a str> {
         if let Form::Chat(template) = &self.form {
             return template.hidden(exchange.messages(), &exchange.inputs);

@@ -30,7 +30,7 @@ impl Example {
     }
 }
 
-/// What `max_length` cost.
+/// Counts of what `max_length` cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TruncationReport {
     /// Rows that were cut in any way.
@@ -66,16 +66,16 @@ impl fmt::Display for TruncationReport {
     }
 }
 
-/// What became of rows on their way to tokens.
+/// Counts of the rows changed by tokenization.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EncodingReport {
-    /// What `max_length` cost.
+    /// Counts of what `max_length` cut.
     pub cut: TruncationReport,
     /// Plain texts that bring the bos token which the tokenizer adds, too.
     pub doubled_bos: usize,
     /// Rows whose last token is the pad token of the model.
     pub pad_at_end: usize,
-    /// What rows bring and the template does not mention, with the number of rows: fields of messages, columns.
+    /// Fields of rows that the template does not show, with the number of rows: fields of messages, columns.
     pub hidden_fields: BTreeMap<String, usize>,
 }
 
@@ -124,7 +124,7 @@ impl std::ops::AddAssign for EncodingReport {
     }
 }
 
-/// What an encoder must know of a model's tokens.
+/// The facts about a model's tokens that an encoder needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vocabulary {
     /// Rows of the embedding.
@@ -172,7 +172,7 @@ impl Encoder {
         Ok(encoder)
     }
 
-    /// What conversations are rendered with.
+    /// The template of conversations.
     pub fn template(&self) -> &Template {
         &self.template
     }
@@ -294,7 +294,7 @@ impl Encoder {
     }
 }
 
-/// What `each` makes of rows, in order, on all cores.
+/// The results of `each` for rows, in order, on all cores.
 ///
 /// # Errors
 /// Those of the first row that has one.

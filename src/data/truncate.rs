@@ -4,10 +4,10 @@
 use super::message::{Exchange, Role};
 use crate::Result;
 
-/// What stands where text was cut out.
+/// The placeholder for text that was cut.
 const GAP: &str = " … ";
 
-/// What had to go.
+/// The parts that were cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cut {
     pub history_messages: usize,
@@ -29,7 +29,7 @@ pub(super) fn fit_exchange(
         return Ok(Some((tokens, Cut::default())));
     }
     let history = &exchange.history;
-    // What the history may be cut to, the shortest first; the whole of it is known to be too long.
+    // The possible cuts of the history, the shortest first; the whole of it is known to be too long.
     let system = usize::from(whole_turns && history.first().is_some_and(|first| first.role == Role::System));
     let may_begin = |place: &usize| !whole_turns || history.get(*place).unwrap_or(&exchange.query).role == Role::User;
     let starts: Vec<usize> = (system + 1..=history.len()).rev().filter(may_begin).collect();

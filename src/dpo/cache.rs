@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 use super::encode::TokenPair;
 
-/// What reference log-probabilities depend on; β and the loss are not among it. Hashes are hexadecimal.
+/// Everything that reference log-probabilities depend on; not β or the loss function. Hashes are hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Key {
@@ -76,7 +76,7 @@ impl Cache {
         Self { path }
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -113,7 +113,7 @@ impl Cache {
         Ok(Some(lines.into_iter().map(|line| [line.chosen, line.rejected]).collect()))
     }
 
-    /// Where the log-probabilities of batches are kept until those of all pairs are there.
+    /// The file for the log-probabilities of batches until those of all pairs are complete.
     ///
     /// # Errors
     /// The disk fails, or another run computes them.
@@ -190,7 +190,7 @@ impl Unfinished {
     }
 }
 
-/// What a cached key is of that the key asked for is not.
+/// The difference of a cached key from the requested one.
 fn difference(cached: &Key, asked: &Key) -> Option<String> {
     let parts = [
         (cached.model != asked.model, "another reference model".to_owned()),

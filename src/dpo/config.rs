@@ -22,11 +22,11 @@ pub struct DpoConfig {
     pub data: Vec<PathBuf>,
     /// The model that the policy is held against; the policy as it begins when absent.
     pub reference: Option<String>,
-    /// Where reference log-probabilities are kept; in the output when absent.
+    /// Folder of reference log-probabilities; the output when absent.
     pub reference_cache: Option<PathBuf>,
-    /// What is minimised.
+    /// The loss function.
     pub loss: PreferenceLoss,
-    /// What log-probability ratios are multiplied by.
+    /// Factor of the log-probability ratios.
     pub beta: f64,
     /// Share of pairs that are thought to be the wrong way round, for `cdpo` and `robust`.
     pub label_smoothing: f64,
@@ -37,7 +37,7 @@ pub struct DpoConfig {
     pub simpo_gamma: Option<f64>,
     /// Peak learning rate.
     pub lr: f64,
-    /// What it has in common with other trainers.
+    /// The settings shared with other trainers.
     #[serde(flatten)]
     pub trainer: TrainerConfig,
     /// Adapters to train instead of all weights.

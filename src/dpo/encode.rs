@@ -84,7 +84,7 @@ impl Counted {
     }
 }
 
-/// What became of the rows of a file.
+/// Counts of the rows of a file that were changed or dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PairReport {
     /// Pairs that are trained on.
@@ -101,7 +101,7 @@ pub struct PairReport {
     pub completions_cut: Counted,
     /// Prompts that begin with two bos tokens.
     pub doubled_bos: Counted,
-    /// What rows bring and the chat template does not mention, with the number of pairs: fields of messages, columns.
+    /// Fields of rows that the chat template does not show, with the number of pairs: fields of messages, columns.
     pub hidden_fields: BTreeMap<String, usize>,
 }
 
@@ -118,7 +118,7 @@ impl PairReport {
         lines
     }
 
-    /// What of it points to a fault of the rows.
+    /// The parts of it that suggest an error in the rows.
     pub fn warnings(&self) -> Vec<String> {
         let faults = [
             (&self.equal, "were dropped, as chosen and rejected are equal"),
@@ -159,7 +159,7 @@ struct TextPair {
 /// Turns preference rows into [`TokenPair`]s.
 pub struct PairEncoder {
     tokenizer: Tokenizer,
-    /// Where the model lies, for errors.
+    /// The model's path, for errors.
     name: String,
     template: Option<ChatTemplate>,
     /// See [`Self::sources`].
@@ -221,7 +221,7 @@ impl PairEncoder {
         Some(format!("{id} is {} there and {} here", spelled(&theirs), spelled(&ours)))
     }
 
-    /// What decides which tokens a text becomes: the tokenizer, and the chat template with its tokens.
+    /// Everything that decides the tokens of a text: the tokenizer, and the chat template with its tokens.
     pub fn sources(&self) -> [&str; 2] {
         [&self.sources[0], &self.sources[1]]
     }
@@ -397,7 +397,7 @@ fn shared_beginning(a: &str, b: &str) -> usize {
     if ends_word(a) && ends_word(b) { shared } else { a[..shared].rfind(char::is_whitespace).unwrap_or(0) }
 }
 
-/// What decides how a conversation is rendered.
+/// Everything that decides how a conversation is rendered.
 fn sources(tokens: &SpecialTokens, template: Option<&ChatTemplate>) -> String {
     let tokens = serde_json::Value::from(tokens.clone()).to_string();
     template.iter().flat_map(|template| template.sources()).fold(tokens, |all, source| format!("{all}\n{source}"))

@@ -23,7 +23,7 @@ pub type References = Vec<[f32; 2]>;
 
 /// Pairs read from some files, with the name of their cache in a folder.
 pub struct Set<'a> {
-    /// Where they come from.
+    /// Their source.
     pub files: &'a [PathBuf],
     /// The pairs.
     pub pairs: &'a [TokenPair],

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 use super::config::DpoConfig;
 
-/// Where a checkpoint says what its run is after.
+/// The file in which a checkpoint records its run's loss function.
 const AIM: &str = "dpo.json";
 
 /// Writes a policy as a Hugging Face directory, or its adapters as PEFT's, complete or not at all. `files` are more files
@@ -62,7 +62,7 @@ pub struct Aim {
 }
 
 impl Aim {
-    /// What these settings are after.
+    /// The loss function of these settings.
     pub fn of(config: &DpoConfig) -> Self {
         let DpoConfig { loss, beta, label_smoothing, sft_weight, .. } = *config;
         Self { loss, beta, label_smoothing, sft_weight, simpo_gamma: config.gamma() }

@@ -29,7 +29,7 @@ pub struct Rated {
     pub reward: f64,
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// Mean loss over the pairs of the step.
@@ -53,13 +53,13 @@ pub struct Stepper {
     references: Tensor,
     scale: Tensor,
     coefficients: Tensor,
-    /// What each micro-batch of a step leaves, read together at its end.
+    /// The results of all micro-batches of a step, read together at its end.
     results: Vec<Results>,
     micro_batch: Recording,
     recorded: Option<(Shape, usize)>,
 }
 
-/// What a micro-batch leaves.
+/// The results of a micro-batch.
 struct Results {
     sums: Tensor,
     losses: Tensor,

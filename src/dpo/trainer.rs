@@ -35,9 +35,9 @@ pub struct DpoSummary {
     /// As for every trainer.
     #[serde(flatten)]
     pub training: TrainSummary,
-    /// What became of the rows.
+    /// Counts of the rows changed or dropped.
     pub pairs: PairReport,
-    /// What the run was warned of.
+    /// The warnings of the run.
     pub warnings: Vec<String>,
 }
 
@@ -148,7 +148,7 @@ fn read_pairs(
     Ok((pairs, report))
 }
 
-/// What the run will hold on the device.
+/// The device memory of the run.
 fn plan(
     config: &DpoConfig,
     source: &Checkpoint,
@@ -200,7 +200,7 @@ struct Run<'a> {
     room: Room,
     stepper: Stepper,
     warnings: Warnings,
-    /// What the run was warned of.
+    /// The warnings of the run.
     told: Vec<String>,
 }
 

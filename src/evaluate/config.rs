@@ -21,13 +21,13 @@ pub struct EvalConfig {
     pub model: Vec<String>,
     /// Files of scores that were given elsewhere.
     pub scores: Vec<PathBuf>,
-    /// What to measure on.
+    /// The suites to evaluate on.
     pub suite: Vec<SuitePath>,
     /// Directory for the report and the scores.
     pub output: PathBuf,
     /// Prompt template; the one saved with a model, or the built-in one, when absent.
     pub template: Option<PathBuf>,
-    /// What the outputs of heads mean whose models do not say.
+    /// The meaning of a head's outputs, if its model does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<HeadReading>,
     /// Longest sequence in tokens; longer ones are truncated as in training.

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// How an evaluation ended.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// What was found; it has been written.
+    /// The report, which has been written.
     pub report: Report,
     /// Why the report is partial; the first reason where there are several.
     pub failure: Option<Error>,

@@ -16,7 +16,8 @@ pub struct ExtractConfig {
     pub input: Vec<PathBuf>,
     /// Directory for rows, report and intermediate stages.
     pub output: PathBuf,
-    /// Who judges the feedback; the labels of `annotator_file` where it is named, and rules otherwise, when absent.
+    /// The annotator of the feedback; when absent, the labels of `annotator_file` if that is given, and rules
+    /// otherwise.
     pub annotator: Option<AnnotatorKind>,
     /// JSONL, JSON or parquet file of labels made elsewhere, for `file`.
     pub annotator_file: Option<PathBuf>,
@@ -44,13 +45,13 @@ pub struct ExtractConfig {
     pub max_history_turns: usize,
     /// Size of the held-out set; by default 5000, but at most a tenth of the rows.
     pub test_size: Option<TestSize>,
-    /// What is never divided between training and test rows.
+    /// The unit that is never split between training and test rows.
     pub split_by: SplitBy,
     /// Languages to keep, by their English names.
     pub languages: Vec<String>,
     /// Keep neutral feedback, with labels 1 to 5.
     pub keep_neutral: bool,
-    /// Where paper and public code differ, whom to follow.
+    /// The version to follow where paper and public code differ.
     pub variant: Variant,
     /// Format of the rows.
     pub format: Format,
@@ -93,7 +94,7 @@ impl Default for ExtractConfig {
     }
 }
 
-/// Who judges the feedback.
+/// The annotator of the feedback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AnnotatorKind {
@@ -119,7 +120,7 @@ impl AnnotatorKind {
     }
 }
 
-/// What is never divided between training and test rows.
+/// The unit that is never split between training and test rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SplitBy {
@@ -129,7 +130,7 @@ pub enum SplitBy {
     User,
 }
 
-/// Where the paper and its public code differ, whom to follow.
+/// The version to follow where the paper and its public code differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variant {
@@ -230,7 +231,7 @@ impl ExtractConfig {
         })
     }
 
-    /// Who judges the feedback: a named file of labels needs no further word.
+    /// The annotator of the feedback: a file of labels implies it.
     pub fn annotator(&self) -> AnnotatorKind {
         self.annotator.unwrap_or(match self.annotator_file {
             Some(_) => AnnotatorKind::File,

@@ -9,7 +9,7 @@ use super::stages::FOLDER;
 use crate::data::records::records;
 use crate::{Error, Result};
 
-/// What to look for; a turn must fit everything that is given.
+/// The search; a turn must match every given criterion.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// The id of a row or turn.
@@ -27,11 +27,11 @@ pub struct Query {
 pub struct Found {
     /// Its id.
     pub id: String,
-    /// What is known, the rows first.
+    /// Its row in each file, the training or test row first.
     pub rows: Vec<(&'static str, Map<String, Value>)>,
 }
 
-/// Where rows and turns are found, in the order they are shown.
+/// The files of rows and turns, in the order shown.
 const FILES: [&str; 8] = ["train", "test", "irregular", "turns", "verdicts", "unparsable", "mined", "refusals"];
 
 /// The turns that fit a query, in the order of the run.

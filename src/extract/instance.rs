@@ -20,7 +20,7 @@ pub struct Judged {
     pub dropped: Option<Filter>,
     /// The pattern by which its response is a refusal.
     pub refusal: Option<&'static str>,
-    /// What the annotator says; `None` where it was not asked.
+    /// The annotator's verdict; `None` if it was not asked.
     pub verdict: Option<Verdict<Feedback>>,
     /// The later turn whose level it took.
     pub mined: Option<Mined>,
@@ -80,7 +80,7 @@ pub struct Instance<'a> {
     pub text: String,
     /// The query and the response to judge.
     pub messages: [&'a Message; 2],
-    /// What the user said next.
+    /// The user's next message.
     pub user_feedback: &'a Message,
     /// The label to train on.
     pub label: u32,
@@ -103,7 +103,7 @@ pub struct Instance<'a> {
 /// Why a row has its label.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evidence<'a> {
-    /// Who judged the feedback.
+    /// The annotator of the feedback.
     pub annotator: &'a str,
     /// The level it gave, before mining and validation.
     pub level: Option<&'static str>,

@@ -25,7 +25,7 @@ pub struct JudgedTurn<'a> {
     pub refusal: bool,
 }
 
-/// What a neutral turn took from a later one.
+/// The level that a neutral turn took from a later one, and its source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mined {
     /// The number of the later response.
@@ -97,7 +97,7 @@ impl<E: Embed> Miner<E> {
         Ok(mined)
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     pub fn counts(&self) -> Mining {
         Mining { embedded: self.embeddings.embedded(), cached: self.embeddings.cached(), ..self.counts }
     }

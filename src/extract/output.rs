@@ -23,7 +23,7 @@ use super::tally::UNKNOWN;
 use crate::data::Template;
 use crate::{Error, Result};
 
-/// What a finished run has, and an unfinished one has not.
+/// The file that only a finished run has.
 pub const REPORT: &str = "report.json";
 /// Rows held out where the settings do not say.
 const DEFAULT_TEST_ROWS: u64 = 5000;
@@ -48,7 +48,7 @@ pub fn check(config: &ExtractConfig) -> Result<()> {
             "use --resume to continue or --force to replace it; both use the answers in it",
         ));
     }
-    // What does not exist yet has no canonical path.
+    // A path that does not exist yet has no canonical form.
     let resolved =
         |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
     let mut read = config.input.iter().chain(&config.annotator_file);
@@ -82,7 +82,7 @@ pub fn open(config: &ExtractConfig) -> Result<()> {
     Ok(())
 }
 
-/// What the split needs to know of a row.
+/// The facts about a row that the split needs.
 struct Entry {
     group: u64,
     conversation: u64,

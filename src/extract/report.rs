@@ -15,9 +15,9 @@ pub const PAPER_SHARES: [f64; 5] = [0.03, 0.14, 0.76, 0.06, 0.01];
 pub struct Report {
     /// The files read, in order.
     pub inputs: Vec<String>,
-    /// Who judged the feedback: `rules`, `api:<model>`, `local:<model>`, `file:<path>`.
+    /// The annotator: `rules`, `api:<model>`, `local:<model>`, `file:<path>`.
     pub annotator: String,
-    /// What became of labels made elsewhere, where the annotator is a file of them.
+    /// The use of labels made elsewhere, if the annotator is a file of them.
     pub labels: Option<Labels>,
     /// The embedder that compared queries; without one nothing is mined.
     pub embedder: Option<String>,
@@ -37,9 +37,9 @@ pub struct Report {
     pub validated: Levels,
     /// Turns whose verdict was no judgement; they are kept aside in `stages/unparsable.jsonl`.
     pub unparsable: u64,
-    /// What mining did.
+    /// The counts of mining.
     pub mining: Mining,
-    /// What became of refusals.
+    /// The counts of refusals.
     pub refusals: Refusals,
     /// The rows for training and for testing.
     pub train: Split,
@@ -57,7 +57,7 @@ pub struct Report {
     pub history_turns: Distribution,
     /// Rows of each user; rows without a user are left out.
     pub rows_per_user: Distribution,
-    /// What the annotator consumed.
+    /// The usage of the annotator.
     pub usage: Usage,
     /// Rows to read, some for each label, drawn with the seed.
     pub examples: Vec<Example>,
@@ -89,7 +89,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// What a reader of the labels should know of them, one sentence each.
+    /// Caveats about the labels, one sentence each.
     pub fn doubts(&self) -> Vec<String> {
         let of = |named: &Named, what: &str| {
             let examples = named.examples.join(", ");
@@ -133,7 +133,7 @@ impl Named {
 /// A name with a count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stage {
-    /// What is counted, as a report shows it.
+    /// The name of the count in a report.
     pub name: String,
     /// How many.
     pub count: u64,
@@ -161,7 +161,7 @@ impl Levels {
     }
 }
 
-/// What implicit feedback mining did.
+/// The counts of implicit feedback mining.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Mining {
     /// Neutral turns with a positive turn among the next two.
@@ -178,7 +178,7 @@ pub struct Mining {
     pub cached: u64,
 }
 
-/// What became of turns whose response is a refusal.
+/// The counts of turns whose response is a refusal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Refusals {
     /// Responses that refuse.
@@ -244,11 +244,11 @@ pub struct Example {
     pub evidence: String,
     /// Turns before the query.
     pub history_turns: u64,
-    /// What the user asked, shortened for reading.
+    /// The query, shortened for reading.
     pub query: String,
-    /// What the assistant answered, shortened for reading.
+    /// The response, shortened for reading.
     pub response: String,
-    /// What the user said next, shortened for reading.
+    /// The user's next message, shortened for reading.
     pub feedback: String,
 }
 

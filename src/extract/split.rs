@@ -10,7 +10,7 @@ use super::turn::Turn;
 /// Decides which rows stay together.
 #[derive(Clone, Copy, Debug)]
 pub struct Grouping {
-    /// What is never divided.
+    /// The unit that is never split.
     pub by: SplitBy,
     /// Seed of the order in which groups are held out.
     pub seed: u64,

@@ -13,7 +13,7 @@ use crate::data::Role;
 use crate::data::conversations::Irregular;
 use crate::data::words::words;
 
-/// What stands for a language or a model that the log does not name.
+/// The name of a language or a model that the log does not name.
 pub const UNKNOWN: &str = "unknown";
 /// Rows to read in the report, for each label.
 const EXAMPLES: usize = 6;

@@ -12,7 +12,7 @@ pub struct Turn {
     pub conversation: Arc<Conversation>,
     /// Its number among the responses of the conversation, from 1; real positions, whatever is filtered later.
     pub number: usize,
-    /// Where the query stands among the messages; the response follows it, and then what the user said next.
+    /// The index of the query among the messages; the response follows it, and then the user's next message.
     query: usize,
 }
 
@@ -46,17 +46,17 @@ impl Turn {
         [0, 1, 2].map(|place| &self.conversation.messages[self.query + place])
     }
 
-    /// What the user asked.
+    /// The query.
     pub fn query(&self) -> &str {
         &self.conversation.messages[self.query].content
     }
 
-    /// What the assistant answered.
+    /// The response.
     pub fn response(&self) -> &str {
         &self.conversation.messages[self.query + 1].content
     }
 
-    /// What the user said next.
+    /// The user's next message.
     pub fn feedback(&self) -> &str {
         &self.conversation.messages[self.query + 2].content
     }

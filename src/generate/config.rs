@@ -61,7 +61,7 @@ pub struct GenerateConfig {
     pub top_k: usize,
     /// Least probability of tokens kept, as a share of the largest.
     pub min_p: f64,
-    /// What logits of tokens seen before are divided by.
+    /// Repetition penalty, by which the logits of earlier tokens are divided.
     pub repetition_penalty: f64,
     /// Texts before which a completion ends.
     pub stop: Vec<String>,

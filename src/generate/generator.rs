@@ -24,7 +24,7 @@ const STEP_TOKENS: usize = 512;
 /// A completion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
-    /// What was drawn, the token that ended it included.
+    /// The sampled tokens, including the one that ended it.
     pub tokens: Vec<u32>,
     /// Its text, without special tokens and up to a stop string.
     pub text: String,

@@ -27,7 +27,7 @@ pub struct Row {
     pub seed: u64,
 }
 
-/// Where rows go.
+/// The destination of rows.
 pub struct Output {
     path: PathBuf,
     /// Rows that have ended, by what was asked; goes when the output is complete.

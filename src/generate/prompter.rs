@@ -73,7 +73,7 @@ impl Prompter {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// What prompts bring in vain, as the model's chat template does not mention it; a line each.
+    /// Fields of prompts that the model's chat template does not show, one line each.
     pub fn hidden(&self, prompts: &[Prompt]) -> Vec<String> {
         let Some(template) = &self.template else { return vec![] };
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();

@@ -104,7 +104,7 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
         Some(path) => Some(Output::open(path, config.resume, config.force)?),
     };
 
-    // What is missing, and what an earlier run left.
+    // The missing completions, and those of an earlier run.
     let model = if output.is_some() { checkpoint.fingerprint()? } else { 0 };
     let mut rows: Vec<Option<Row>> = vec![];
     let (mut requests, mut jobs) = (vec![], vec![]);
@@ -152,8 +152,8 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
     Ok(summary)
 }
 
-/// What the model's authors suggest for sampling and `transformers` takes by default: settings that the flags of this
-/// command stand above, and rules that it does not know. A line each.
+/// The sampling defaults of the model's authors, which `transformers` uses: settings that the flags of this command
+/// override, and rules that it does not support. One line each.
 fn suggested(checkpoint: &Checkpoint) -> Result<Vec<String>> {
     const FLAGS: [&str; 6] = ["do_sample", "temperature", "top_p", "top_k", "min_p", "repetition_penalty"];
     const UNKNOWN: [&str; 12] = [

@@ -14,7 +14,7 @@ use crate::kernels::cached_attention::PAGE;
 
 use super::pages::Pages;
 
-/// What is to be completed.
+/// The prompt to complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Its tokens; never empty. Neighbours with equal prompts share the work for them.
@@ -162,7 +162,7 @@ impl<'a> Scheduler<'a> {
         (!step.ids.is_empty()).then_some(step)
     }
 
-    /// What was drawn for a request; `ends` frees its place.
+    /// Records the token sampled for a request; `ends` frees its place.
     pub fn drawn(&mut self, request: usize, token: u32, ends: bool) {
         let Some(at) = self.running.iter().position(|running| running.request == request) else { return };
         self.running[at].tokens.push(token);

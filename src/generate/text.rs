@@ -73,8 +73,8 @@ impl Text {
         &self.text
     }
 
-    /// What can be shown since the last call: nothing that may turn out to be the beginning of a stop string, unless the
-    /// text has come to its end.
+    /// The text that can be shown since the last call: nothing that may turn out to be the beginning of a stop string,
+    /// unless the text has ended.
     pub fn fresh(&mut self, stops: &[String], ended: bool) -> &str {
         let end = if ended { self.text.len() } else { self.text.len() - held(&self.text, stops) };
         let from = self.shown.min(end);
@@ -160,7 +160,7 @@ mod tests {
         let (shown, text, stopped) = written("xy\nUser: z", &["\nUser:"]);
         assert_eq!((text.as_str(), stopped), ("xy", true));
         assert!(shown.concat() == "xy");
-        // What only looked like one is shown after all.
+        // Text that only looked like one is shown after all.
         assert_eq!(written("xy\nUse it", &["\nUser:"]).0.concat(), "xy\nUse it");
     }
 }

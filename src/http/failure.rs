@@ -5,13 +5,13 @@ use std::time::Duration;
 /// A request that was not answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What happened, in words.
+    /// The failure, in words.
     pub problem: String,
-    /// What it means for other requests.
+    /// Its consequence for other requests.
     pub kind: Kind,
 }
 
-/// What a failure means for other requests.
+/// The consequence of a failure for other requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// It may pass; the server may have said how long to wait.

@@ -62,7 +62,7 @@ impl Endpoint {
         Ok(Self { agent: config.into(), url: url.to_owned(), authorization })
     }
 
-    /// Where requests go.
+    /// The address of requests.
     pub fn url(&self) -> &str {
         &self.url
     }

@@ -11,7 +11,7 @@ use super::backoff::Backoff;
 use super::{Endpoint, Failure, Kind};
 use crate::{Error, Result};
 
-/// Where the key of the server is read from.
+/// The environment variable of the server's key.
 const KEY_VARIABLE: &str = "WGR_API_KEY";
 /// Until a request counts as failed.
 const TIMEOUT: Duration = Duration::from_secs(120);

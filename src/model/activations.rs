@@ -12,7 +12,7 @@ use super::config::ModelConfig;
 use super::lora::LoraConfig;
 use super::parameter::Holding;
 
-/// What a buffer has one row for.
+/// The unit that a buffer has one row for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
     /// Every token.
@@ -40,7 +40,7 @@ pub struct RowCounts {
 pub struct Slot {
     /// Name in the decoder.
     pub name: &'static str,
-    /// What a row stands for.
+    /// The unit of a row.
     pub rows: Rows,
     /// Values of a row.
     pub columns: Layout,
@@ -62,14 +62,14 @@ pub enum Checkpointing {
     Layer,
 }
 
-/// What a pass has to keep.
+/// The activations that a pass keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Keeping {
     /// Whether there will be a backward pass.
     pub training: bool,
     /// Storage of what is kept between kernels; the residual stream and all gradients are f32.
     pub dtype: Dtype,
-    /// What the backward pass computes again.
+    /// The activations that the backward pass recomputes.
     pub checkpointing: Checkpointing,
     /// Room for adapters, where there are any.
     pub adapters: Option<AdapterRoom>,
@@ -92,7 +92,7 @@ impl AdapterRoom {
 }
 
 impl Keeping {
-    /// What a model kept in some way has to keep; `holding` says how what is trained of it is held.
+    /// The activations that a model keeps; `holding` says how its trained weights are held.
     pub fn of(holding: Holding, checkpointing: Checkpointing) -> Self {
         let dtype = if holding == Holding::MixedTraining { Dtype::Bf16 } else { Dtype::F32 };
         Self { training: holding.trains(), dtype, checkpointing, adapters: None }

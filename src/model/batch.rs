@@ -39,9 +39,9 @@ pub struct Batch {
     /// First token of the sequence of each token, and one past its last; see [`Spans`] for sequences that branch.
     spans: Tensor,
     branching: bool,
-    /// Where sequences branch, two values per token: the place from which its position is counted, and another.
+    /// If sequences branch, two values per token: the place from which its position is counted, and another.
     origins: Tensor,
-    /// Where sequences start, and the number of tokens last.
+    /// The starts of sequences, and the number of tokens last.
     pub offsets: Tensor,
     /// Cosines and sines of every position.
     pub angles: Tensor,

@@ -28,9 +28,9 @@ const HEAD_BIASES: &str = "score.biases";
 /// How a model is loaded.
 #[derive(Debug, Clone)]
 pub struct Loading {
-    /// What is held for each parameter.
+    /// The tensors held for each parameter.
     pub holding: Holding,
-    /// What the backward pass computes again.
+    /// The activations that the backward pass recomputes.
     pub checkpointing: Checkpointing,
     /// Rows of the head.
     pub logits: usize,
@@ -116,7 +116,7 @@ pub struct Classifier {
     pub workspace: Workspace,
 }
 
-/// What a model will hold on the device, from the tables that allocation reads too.
+/// The device memory of a model, from the same tables as allocation.
 pub fn plan(config: &ModelConfig, checkpoint: &Checkpoint, loading: &Loading) -> MemoryPlan {
     let mut plan = MemoryPlan::default();
     let head = TensorSpec { name: HEAD.to_owned(), shape: vec![loading.logits, config.hidden_size] };
@@ -210,7 +210,7 @@ impl Classifier {
         self.workspace.get("logits")
     }
 
-    /// Where the loss leaves the gradient of the logits.
+    /// The buffer for the gradient of the logits.
     pub fn d_logits(&self) -> &Tensor {
         self.workspace.get("d_logits")
     }

@@ -302,7 +302,7 @@ impl ModelConfig {
         match labels {
             [_] => json["problem_type"] = json!("regression"),
             [first, ..] if first.starts_with("y>") => json["problem_type"] = json!("multi_label_classification"),
-            // What the outputs mean is not known.
+            // The meaning of the outputs is unknown.
             _ => {}
         }
         // transformers finds the last token of a padded row by this id.

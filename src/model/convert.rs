@@ -11,7 +11,7 @@ use super::weights::{Checkpoint, Dtype, NewTensor, write_model};
 use super::{companions, gguf_tokenizer};
 use crate::{Error, Result};
 
-/// What to write.
+/// The format to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// A directory with `config.json`, safetensors and tokenizer files.

@@ -44,7 +44,7 @@ pub struct Decoder {
     norm: Parameter,
 }
 
-/// What every pass is given.
+/// The inputs of every pass.
 #[derive(Clone, Copy)]
 pub struct Pass<'a> {
     /// The packed batch.

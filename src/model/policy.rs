@@ -32,7 +32,7 @@ pub const LOGIT_BYTES: usize = 16 << 20;
 pub struct Settings {
     /// How its parameters are held, which says whether there will be backward passes, and in which precision.
     pub holding: Holding,
-    /// What the backward pass computes again.
+    /// The activations that the backward pass recomputes.
     pub checkpointing: Checkpointing,
     /// Room for adapters, where the model has any.
     pub adapters: Option<AdapterRoom>,
@@ -42,7 +42,7 @@ pub struct Settings {
     pub predictions: usize,
     /// Bytes of logits that are held at once.
     pub logit_bytes: usize,
-    /// What logits are divided by before they become probabilities.
+    /// The temperature of the logits.
     pub temperature: f32,
 }
 
@@ -111,7 +111,7 @@ pub struct Policy {
     evaluated: Option<Shape>,
 }
 
-/// What a recording depends on.
+/// Everything that a recording depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     tokens: usize,
@@ -168,7 +168,7 @@ impl Policy {
         Shape { tokens, sequences, predictions: self.predictions.count, branching }
     }
 
-    /// Where the predicted tokens of each sequence start, and where those of the last one end.
+    /// The starts of each sequence's predicted tokens, and the end of the last one's.
     pub fn offsets(&self) -> &Tensor {
         &self.predictions.offsets
     }

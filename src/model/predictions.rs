@@ -13,7 +13,7 @@ pub struct Predictions {
     pub sources: Tensor,
     /// Of each: its id, and its sequence.
     pub targets: Tensor,
-    /// Where those of each sequence start, and where those of the last one end.
+    /// The starts of each sequence's tokens, and the end of the last one's.
     pub offsets: Tensor,
     /// For the gradient of that stream: what each of its rows predicts.
     pub starts: Tensor,

@@ -36,9 +36,9 @@ impl fmt::Display for Token {
 /// How a model is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reading {
-    /// Where it is found.
+    /// Its location.
     pub model: String,
-    /// What conversations are rendered with, and whose that is.
+    /// The template of conversations, and its origin.
     pub template: String,
     /// The score head: kept or new, how many outputs, what they mean; absent for causal models.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ pub struct Reading {
     pub pad_token: Option<Token>,
     /// The tokens that end a sequence.
     pub end_tokens: Vec<Token>,
-    /// What a wrapper had put before the names of all tensors.
+    /// The prefix that a wrapper added to all names of tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed_prefix: Option<String>,
     /// Whether the model brings code of its own (`auto_map`), which is not run.

@@ -29,7 +29,7 @@ pub enum RopeScaling {
     },
     /// Frequencies of many turns within the original context are kept, those of few divided, those between blended.
     Llama3 {
-        /// What low frequencies are divided by.
+        /// The divisor of low frequencies.
         factor: f64,
         /// Turns within the original context up to which a frequency is low.
         low_freq_factor: f64,
@@ -40,7 +40,7 @@ pub enum RopeScaling {
     },
     /// YaRN: as `Llama3` with a blend linear in the dimension, and cos and sin scaled.
     Yarn {
-        /// What low frequencies are divided by.
+        /// The divisor of low frequencies.
         factor: f64,
         /// The context of pretraining, in tokens.
         original_max_position_embeddings: usize,

@@ -54,12 +54,12 @@ impl Tiny {
         self.parent.path().join(name)
     }
 
-    /// What to open the model by.
+    /// The name to open the model by.
     pub fn source(&self) -> String {
         self.named("model")
     }
 
-    /// What to open a model beside it by.
+    /// The name to open a model beside it by.
     pub fn named(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }

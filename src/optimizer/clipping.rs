@@ -11,7 +11,7 @@ pub struct GradNorm {
     pub norm: f32,
     /// Whether it is a number; where it is not, the step changed nothing.
     pub finite: bool,
-    /// Where the norm is not finite, the parameter to blame.
+    /// If the norm is not finite, the parameter responsible.
     pub worst: Option<String>,
 }
 

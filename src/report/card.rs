@@ -5,7 +5,7 @@ use crate::model::Reading;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// What a model is for, and how it came to be.
+/// The purpose of a model, and how it was made.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// It rates responses.
@@ -26,14 +26,14 @@ pub enum Kind {
     },
 }
 
-/// What is known about a trained model.
+/// The facts about a trained model.
 #[derive(Clone, Debug)]
 pub struct ModelCard {
     /// The name of the model, shown as the heading.
     pub name: String,
     /// Hub name (`owner/name`) of the model it was fine-tuned from; `None` when it came from a local directory.
     pub base_model: Option<String>,
-    /// What it is for.
+    /// Its purpose.
     pub kind: Kind,
     /// Rows trained on.
     pub training_rows: u64,

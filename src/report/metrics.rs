@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The name of the file within the output directory.
 pub const FILE_NAME: &str = "metrics.jsonl";
 
-/// What every optimizer step reports.
+/// The report of an optimizer step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepMetrics {
     /// Optimizer steps done, counted from 1.
@@ -26,7 +26,7 @@ pub struct StepMetrics {
     pub tokens: u64,
     /// Rate of this step.
     pub tokens_per_second: f64,
-    /// What else the method measures, by name.
+    /// Further metrics of the method, by name.
     pub measures: Vec<(&'static str, f64)>,
 }
 

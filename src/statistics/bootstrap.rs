@@ -21,7 +21,7 @@ pub struct Estimate {
     pub value: Option<f64>,
     /// Its bootstrap interval; `None` where samples cannot tell, see [`Bootstrap::estimates`].
     pub interval: Option<Interval>,
-    /// What chance, the majority class or a constant gets on the same rows; `None` where no such thing is defined.
+    /// The value that chance, the majority class or a constant achieves on the same rows; `None` if that is undefined.
     pub baseline: Option<f64>,
 }
 

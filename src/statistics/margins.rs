@@ -18,7 +18,7 @@ pub struct Margins {
 pub fn margins(deltas: &[f64], bins: usize) -> Option<Margins> {
     let finite = || deltas.iter().copied().filter(|delta| delta.is_finite());
     let largest = finite().map(f64::abs).reduce(f64::max)?;
-    // Where all are ties any range will do.
+    // If all are ties, any range works.
     let largest = if largest > 0.0 { largest } else { 1.0 };
     if bins == 0 {
         return None;

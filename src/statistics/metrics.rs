@@ -80,7 +80,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
 
-/// What always answering the most frequent level would get.
+/// The result of always answering the most frequent level.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MajorityBaseline {
     /// The most frequent level; the lowest of them on a tie.

@@ -8,7 +8,7 @@ use super::margins::{Margins, margins};
 use super::platt::{Calibration, oriented};
 use super::{Bootstrap, Estimate, Units, weighted};
 
-/// What pairs say about a model.
+/// The metrics of a model on pairs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PairSummary {
     /// Pairs.

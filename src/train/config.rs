@@ -48,7 +48,7 @@ impl Precision {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct TrainerConfig {
-    /// Where the trained model goes.
+    /// The directory of the trained model.
     pub output: PathBuf,
     /// Rows to evaluate on.
     pub eval_data: Vec<PathBuf>,
@@ -72,7 +72,7 @@ pub struct TrainerConfig {
     pub max_length: usize,
     /// Storage of weights and activations.
     pub precision: Precision,
-    /// What the backward pass computes again.
+    /// The activations that the backward pass recomputes.
     pub checkpointing: Checkpointing,
     /// Whether each epoch has its own order.
     pub shuffle: bool,
@@ -129,7 +129,7 @@ pub struct TrainConfig {
     pub model: String,
     /// Training rows.
     pub data: Vec<PathBuf>,
-    /// What is minimised.
+    /// The loss function.
     pub objective: Objective,
     /// Labels run from 1 to this.
     pub levels: u32,
@@ -141,7 +141,7 @@ pub struct TrainConfig {
     pub new_head: bool,
     /// Peak learning rate.
     pub lr: f64,
-    /// What it has in common with other trainers.
+    /// The settings shared with other trainers.
     #[serde(flatten)]
     pub trainer: TrainerConfig,
     /// Adapters to train instead of all weights.
@@ -182,7 +182,7 @@ pub struct ScoreConfig {
     pub max_length: usize,
     /// Prompt template; the one saved with the model, or the built-in one, when absent.
     pub template: Option<PathBuf>,
-    /// What the outputs of the head mean, where the model does not say.
+    /// The meaning of the head's outputs, if the model does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<HeadReading>,
     /// Apply the calibration saved with the model to probabilities and score.

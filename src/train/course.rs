@@ -70,7 +70,7 @@ impl Course {
     }
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug, Clone)]
 pub struct Taken {
     /// Mean loss over the rows of the step.
@@ -81,11 +81,11 @@ pub struct Taken {
     pub tokens: u64,
     /// Estimated floating-point operations.
     pub flops: f64,
-    /// What else the method measures.
+    /// Further metrics of the method.
     pub measures: Vec<(&'static str, f64)>,
 }
 
-/// What differs among trainers: how rows become a step, what is measured, what is saved.
+/// The parts that differ among trainers: how rows become a step, what is measured, what is saved.
 #[allow(async_fn_in_trait, reason = "used within this crate, on one thread")]
 pub trait Method {
     /// Takes step number `step` (counted from 0) on micro-batches of rows, given by their places.

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// A model directory's record of its head, under `wgr` in `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Head {
-    /// What it was trained with, which decides how logits become probabilities.
+    /// Its training objective, which decides how logits become probabilities.
     pub objective: Objective,
     /// Labels run from 1 to this.
     pub levels: u32,
@@ -125,7 +125,7 @@ impl Head {
         }
     }
 
-    /// What its outputs mean, for people.
+    /// The meaning of its outputs, for people.
     pub fn meaning(&self) -> String {
         match self.objective {
             objective if objective.has_thresholds() => format!("{objective}, levels 1 to {}", self.levels),

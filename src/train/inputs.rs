@@ -11,7 +11,7 @@ use crate::objective::Objective;
 
 use super::observer::Observer;
 
-/// What the rows of a run are read for.
+/// The purpose of a run's rows.
 pub fn purpose(objective: Objective, levels: u32) -> Purpose {
     match objective {
         Objective::Pairwise => Purpose::Preference,

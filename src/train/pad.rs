@@ -12,7 +12,7 @@ use crate::data::Example;
 use crate::data::tokenizer_files::special_token_id;
 use crate::model::Checkpoint;
 
-/// What the names of tokens that nobody writes hold, the likeliest first.
+/// Parts of the names of unused tokens, the likeliest first.
 const IDLE: [&str; 4] = ["pad", "unk", "reserved", "unused"];
 
 /// Settles the pad token with which a model trained on `examples` is saved, and says what was changed. An adapter has it
@@ -98,7 +98,7 @@ mod tests {
             settled(json!({"pad_token_id": 1}), json!({"unk_token": "<think>", "pad_token": "</s>"}), 1);
         assert_eq!((pad, written), (Some(2), json!("<think>")));
         assert!(note.unwrap().contains("end with </s> (1)"));
-        // What rows end with does not matter less than what the model ends texts with.
+        // The last tokens of rows matter as much as the model's end-of-sequence tokens.
         let (pad, note, written) = settled(json!({"pad_token_id": 2}), json!({}), 2);
         assert_eq!((pad, written), (None, Value::Null));
         assert!(note.unwrap().starts_with("warning: the model is saved without a padding token"));

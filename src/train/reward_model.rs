@@ -71,7 +71,7 @@ impl RewardModel {
         ModelCalibration::read(&self.source, self.head.levels as usize - 1)
     }
 
-    /// Where the model lies.
+    /// The model's path.
     pub fn path(&self) -> &Path {
         self.source.path()
     }

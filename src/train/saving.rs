@@ -40,7 +40,7 @@ pub struct Progress {
 
 /// Everything a model directory holds beside its weights.
 pub struct Parts<'a> {
-    /// Where the weights came from: configuration and tokenizer.
+    /// The source of the weights: configuration and tokenizer.
     pub source: &'a Checkpoint,
     /// The head.
     pub head: Head,
@@ -103,7 +103,7 @@ pub async fn save_adapter<'a>(
     write_adapter(directory, &adapter, |name| Ok(values.remove(name).unwrap_or_default()))
 }
 
-/// Where a checkpoint goes.
+/// The directory of a checkpoint.
 pub fn checkpoint_directory(output: &Path, progress: Progress) -> PathBuf {
     output.join("checkpoints").join(format!("step-{}", progress.step))
 }

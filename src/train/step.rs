@@ -11,7 +11,7 @@ use crate::optimizer::{AdamWConfig, GradNorm};
 
 use super::update::Update;
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// Mean loss over the rows of the step.

@@ -218,9 +218,9 @@ impl Method for Run<'_> {
 
 /// The head that a run begins with.
 struct HeadStart {
-    /// What becomes of the checkpoint's head, in words.
+    /// The use of the checkpoint's head, in words.
     words: String,
-    /// What is said loudly: that a trained head is not used.
+    /// The warning that a trained head is not used.
     warning: Option<String>,
     /// Whether it was trained on conversations as the model's chat template shows them.
     shows_chats: bool,

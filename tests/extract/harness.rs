@@ -21,9 +21,9 @@ pub fn answer(number: usize) -> String {
     )
 }
 
-/// What a satisfied user says.
+/// The message of a satisfied user.
 pub const PRAISE: &str = "Thank you, that is exactly what I needed!";
-/// What a user says who corrects.
+/// The message of a user who corrects.
 pub const COMPLAINT: &str = "No, that is wrong.";
 
 /// A conversation as WildChat logs it; messages alternate, the user begins.

@@ -145,7 +145,7 @@ fn six_steps_of_dpo_agree_with_pytorch_in_every_metric() {
 
 #[test]
 fn a_reference_gives_the_bits_of_the_policy_and_pytorchs_numbers() {
-    // What SHIFTS of the generator adds.
+    // The shift that the generator's SHIFTS adds.
     const SHIFTS: [f32; 6] = [0.0, 0.0, 0.3, -1.1, -0.7, 0.4];
     let gpu = open(Mode::Trusted, None);
     for name in MODELS {

@@ -26,7 +26,7 @@ impl Request {
     }
 }
 
-/// What the server does.
+/// The behaviour of the server.
 pub enum Reply {
     /// Answers with a status, headers and a body.
     Answer(u16, Vec<(&'static str, String)>, Vec<u8>),

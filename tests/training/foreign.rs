@@ -55,7 +55,7 @@ fn a_published_head_scores_by_its_logit_and_reads_chats_by_its_own_template() {
     let reading = summary.reading.unwrap();
     assert!(reading.head.unwrap().contains("a scalar reward"), "{:?}", reading.template);
     assert!(reading.template.starts_with("of the model"), "{}", reading.template);
-    // Where someone says that the one logit is a threshold, it is one.
+    // If the user says that the one logit is a threshold, it is one.
     let ordinal = scores(&ScoreConfig { head: Some(HeadReading::Ordinal), ..config });
     let logit = ordinal[0]["logits"][0].as_f64().unwrap();
     assert!((ordinal[0]["score"].as_f64().unwrap() - 1.0 - 1.0 / (1.0 + (-logit).exp())).abs() < 1e-9);

@@ -94,7 +94,7 @@ fn a_policy_learns_to_tell_pairs_apart() {
     for file in ["model.safetensors", "tokenizer.json", "README.md", "loss.svg", "wgr.toml", "reference.jsonl"] {
         assert!(config.trainer.output.join(file).exists(), "{file}");
     }
-    // What was written is a policy: it trains on, and begins where the other ended.
+    // The output is a policy: it can be trained further, and starts where the other ended.
     let again = run(&place, 32).with(|c| {
         c.policy = config.trainer.output.display().to_string();
         c.trainer.output = place.path("again");

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use wgr::gpu::{AdapterChoice, AdapterSummary, adapters};
 
-/// What installs the Vulkan loader and Mesa's software driver: the package manager, and its commands one by one.
+/// The package manager that installs the Vulkan loader and Mesa's software driver, and its commands one by one.
 struct Installer {
     program: &'static str,
     commands: &'static [&'static [&'static str]],

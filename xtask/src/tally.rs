@@ -22,7 +22,7 @@ enum Section {
     /// One line a test, and what closes the run.
     #[default]
     Verdicts,
-    /// What tests that passed have printed, and then their names once more.
+    /// The output of passed tests, and then their names once more.
     Passed {
         /// The test, until it says that it was skipped.
         test: Option<String>,

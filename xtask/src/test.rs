@@ -41,7 +41,8 @@ const KERNELS: &[&str] = &["--workspace", "--test", "kernels"];
 
 const LAST_STAGES: &[(&str, Work)] = &[("demo", Work::Task(demo_elsewhere))];
 
-/// What needs no adapter: everything but the test targets `kernels`, `models` and `training`, and but these modules.
+/// Tests that need no adapter: everything except the test targets `kernels`, `models` and `training`, and these
+/// modules.
 const STAGES_WITHOUT_DEVICE: &[(&str, Work)] = &[
     ("clippy", Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
     ("tests without a device", Work::Tests(TARGETS_WITHOUT_DEVICE, MODULES_ON_DEVICE, &[])),

@@ -15,6 +15,6 @@ pub struct Conversation {
     pub language: Option<String>,
     /// When it took place, ISO 8601.
     pub timestamp: Option<String>,
-    /// What was said, oldest first; roles are checked, contents are verbatim.
+    /// The messages, oldest first; roles are checked, contents are verbatim.
     pub messages: Vec<Message>,
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// A conversation that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Irregular {
-    /// Where it stands: `data.jsonl:12` or `data.parquet: row 12`.
+    /// Its location: `data.jsonl:12` or `data.parquet: row 12`.
     pub place: String,
     /// Its id, where it could be read.
     pub id: Option<String>,

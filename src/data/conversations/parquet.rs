@@ -70,7 +70,7 @@ pub fn read(path: &Path, file: File, row_group: usize, sink: &Sink) -> Result<()
     let builder = open(path, file)?;
     let groups = builder.metadata().row_groups();
     let first: i64 = groups[..row_group].iter().map(|group| group.num_rows()).sum();
-    // What a file holds beside its row groups is shared among them.
+    // The bytes of a file outside its row groups are shared among them.
     let size = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
     let (index, count) = (row_group as u64, groups.len() as u64);
     let mut bytes_read = size * (index + 1) / count - size * index / count;

@@ -43,7 +43,7 @@ pub struct Window {
 pub struct Batch {
     rows: Vec<Result<Conversation, Irregular>>,
     text: usize,
-    /// What became of irregularities that did no harm.
+    /// Counts of harmless irregularities.
     pub report: ReadReport,
     /// Bytes of input they take.
     pub bytes_read: u64,
@@ -66,7 +66,7 @@ fn text_of(conversation: &Conversation) -> usize {
     conversation.messages.iter().map(|message| message.content.len()).sum()
 }
 
-/// Where a thread sends what it reads of a part.
+/// The channel to which a thread sends what it reads of a part.
 pub struct Sink(SyncSender<Result<Batch>>);
 
 impl Sink {
@@ -76,7 +76,7 @@ impl Sink {
     }
 }
 
-/// What a thread reads at a time: a row group, or a whole JSON file.
+/// The unit that a thread reads at a time: a row group, or a whole JSON file.
 struct Part {
     path: PathBuf,
     row_group: Option<usize>,
@@ -89,13 +89,13 @@ struct Part {
 pub struct Reader {
     files: Vec<PathBuf>,
     total_bytes: u64,
-    /// What is still to come of each part, in order, with the place of its file.
+    /// The rest of each part, in order, with the position of its file.
     parts: std::vec::IntoIter<(usize, Receiver<Result<Batch>>)>,
     current: Option<(usize, Receiver<Result<Batch>>)>,
     /// Hashes of the ids of the file that is read now, and of those before.
     seen: HashSet<u64>,
     seen_before: HashSet<u64>,
-    /// What became of irregularities that did no harm, so far.
+    /// Counts of harmless irregularities so far.
     pub report: ReadReport,
 }
 
@@ -207,7 +207,7 @@ impl Iterator for Reader {
             let batch = match self.next_batch() {
                 Some(Ok(batch)) => batch,
                 Some(Err(error)) => {
-                    // What comes after a damaged part is not read as if nothing had happened.
+                    // Nothing after a damaged part is read.
                     (self.parts, self.current) = (vec![].into_iter(), None);
                     return Some(Err(error));
                 }

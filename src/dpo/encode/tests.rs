@@ -85,7 +85,7 @@ fn every_format_of_a_pair_gives_the_same_tokens() {
     let (pairs, _) = encode(&[&chats[..], &texts[..]].concat(), 64).unwrap();
     let all: Vec<_> = pairs.iter().map(parts).collect();
     assert!(all[0] == all[1] && all[0] == all[2]);
-    // What both texts begin with is the prompt, up to the end of a word.
+    // The common beginning of both texts is the prompt, up to the end of a word.
     let [prompt, ..] = &all[4];
     assert!(prompt.len() > all[3][0].len() && prompt.starts_with(&all[3][0]));
     assert_eq!(pairs[4].chosen.tokens, pairs[3].chosen.tokens);

@@ -22,20 +22,20 @@ pub struct OnlineConfig {
     pub online: bool,
     /// Causal model to start from: directory, `.gguf` file, config `.json` of a new model, or hub name.
     pub policy: String,
-    /// What the policy is kept near to; the policy as it starts when absent.
+    /// The reference model; the initial policy when absent.
     pub reference: Option<String>,
     /// Prompts to learn from.
     pub prompts: Vec<PathBuf>,
-    /// What rates completions: a reward model, or the address of a reward server. Of a reward of one's own, its name.
+    /// The reward model that rates completions, or the address of a reward server; the name of a custom reward.
     pub reward: String,
     /// Prompt template of the reward; the one saved with the model, or the built-in one, when absent.
     pub template: Option<PathBuf>,
-    /// What the outputs of the reward model's head mean, where the model does not say.
+    /// The meaning of the outputs of the reward model's head, if the model does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<HeadReading>,
     /// Completions per prompt.
     pub rollouts: usize,
-    /// What logits are divided by for sampling; log-probabilities are always those at temperature 1.
+    /// Sampling temperature; log-probabilities are always those at temperature 1.
     pub temperature: f64,
     /// Share of the probability that the most likely tokens kept have together.
     pub top_p: f64,
@@ -49,9 +49,9 @@ pub struct OnlineConfig {
     pub min_margin: f64,
     /// Stop when the divergence from the reference exceeds this, in nats per completion.
     pub max_kl: Option<f64>,
-    /// What is minimised.
+    /// The loss function.
     pub loss: PreferenceLoss,
-    /// What log-probability ratios are multiplied by: larger stays nearer to the reference.
+    /// Factor of the log-probability ratios; a larger one stays closer to the reference model.
     pub beta: f64,
     /// Share of pairs that are thought to be the wrong way round, for `cdpo` and `robust`.
     pub label_smoothing: f64,
@@ -62,7 +62,7 @@ pub struct OnlineConfig {
     pub simpo_gamma: Option<f64>,
     /// Peak learning rate.
     pub lr: f64,
-    /// What it has in common with other trainers. A micro-batch is one of prompts; held-out rows are prompts, too.
+    /// The settings shared with other trainers. A micro-batch is one of prompts; held-out rows are prompts, too.
     #[serde(flatten)]
     pub trainer: TrainerConfig,
     /// Adapters to train instead of all weights.
@@ -112,7 +112,7 @@ impl OnlineConfig {
         Sampling { temperature, top_p, top_k, min_p, ..Sampling::default() }
     }
 
-    /// What it has in common with offline DPO.
+    /// The settings shared with offline DPO.
     pub fn dpo(&self) -> DpoConfig {
         let Self { loss, beta, label_smoothing, sft_weight, simpo_gamma, lr, .. } = *self;
         DpoConfig {

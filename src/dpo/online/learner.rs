@@ -23,7 +23,7 @@ pub struct Request<'a> {
 pub struct Draw {
     /// Its tokens, the one that ended it included; never empty.
     pub tokens: Vec<u32>,
-    /// What they say, without special tokens.
+    /// Its text, without special tokens.
     pub text: String,
     /// Whether it came to an end before the limit.
     pub ended: bool,
@@ -50,7 +50,7 @@ pub struct Learned {
     pub reference: f64,
 }
 
-/// What an update came to.
+/// The result of an update.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Mean loss over the pairs.
@@ -61,8 +61,8 @@ pub struct Outcome {
 
 /// A policy that is sampled from and learns.
 pub trait Learner {
-    /// Draws one completion a request. What comes depends on the weights, the prompt and the seed, not on other requests.
-    /// Ends with [`crate::Error::Interrupted`] where the observer asks to stop.
+    /// Samples one completion per request. It depends on the weights, the prompt and the seed, not on other requests.
+    /// Ends with [`crate::Error::Interrupted`] if the observer asks to stop.
     async fn sample(&mut self, requests: &[Request<'_>], observer: &dyn Observer) -> Result<Vec<Draw>>;
 
     /// Rates completions with the weights as they are.

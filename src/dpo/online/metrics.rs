@@ -83,7 +83,7 @@ fn deviation_within_prompts(rollouts: &[Rollout]) -> f64 {
     prompts.values().map(deviation).sum::<f64>() / prompts.len().max(1) as f64
 }
 
-/// What the pairs of a step come to, names and values. Implicit rewards are β·(log π − log ref).
+/// Metrics of the pairs of a step, as names and values. Implicit rewards are β·(log π − log ref).
 pub fn preference(rollouts: &[Rollout], pairing: &Pairing, beta: f64) -> Vec<(&'static str, f64)> {
     let count = pairing.pairs.len();
     let Skipped { ties, small_margins, identical } = pairing.skipped;

@@ -84,9 +84,9 @@ pub fn by_prompt(rollouts: &[Rollout], min_margin: f64) -> Pairing {
     pairing
 }
 
-/// What public code did: rollouts are sorted by length for their batches, and then every `each` in a row are taken for
-/// those of one prompt. Kept for tests that show what it does. Lengths of real completions hardly repeat; those of tests do,
-/// and rollouts of equal length come in no order of their prompts.
+/// The bug of public code: rollouts are sorted by length for batching, and then every `each` in a row are taken for
+/// those of one prompt. Kept for tests that show its effect. Lengths of real completions hardly repeat; those of tests
+/// do, and rollouts of equal length are in no particular order of prompts.
 #[cfg(test)]
 pub fn by_position(rollouts: &[Rollout], each: usize) -> Pairing {
     let mut places: Vec<usize> = (0..rollouts.len()).collect();
@@ -110,7 +110,7 @@ mod tests {
     use super::super::rollouts::tests::rollout;
     use super::*;
 
-    /// What a pair is, apart from where it stands.
+    /// A pair without its position.
     fn named(rollouts: &[Rollout], pairing: &Pairing) -> Vec<[(String, usize); 2]> {
         let name = |place: usize| (rollouts[place].prompt_id.clone(), rollouts[place].sample);
         let mut pairs: Vec<_> = pairing.pairs.iter().map(|pair| [pair.chosen, pair.rejected].map(name)).collect();

@@ -20,7 +20,7 @@ pub struct Records {
     held_out: RolloutWriter,
     /// The evaluations so far: after which step, and the mean reward.
     pub evaluations: Vec<(u64, f64)>,
-    /// What the steps so far came to, in order.
+    /// The metrics of the steps so far, in order.
     pub steps: Vec<Sampled>,
 }
 

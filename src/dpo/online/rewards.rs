@@ -34,7 +34,7 @@ pub trait Rewards {
         go_on: &dyn Fn() -> Result<()>,
     ) -> impl Future<Output = Result<Vec<f64>>>;
 
-    /// What had to be cut off to fit the longest sequence that the reward reads, so far.
+    /// Counts of what was cut so far to fit the maximum length of the reward model.
     fn cut(&self) -> TruncationReport {
         TruncationReport::default()
     }

@@ -17,7 +17,7 @@ pub const ROLLOUTS: &str = "rollouts.jsonl";
 /// The rollouts for held-out prompts, within the output.
 pub const HELD_OUT: &str = "held_out.jsonl";
 
-/// What a rollout is in the pair of its prompt.
+/// The role of a rollout in the pair of its prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
@@ -38,7 +38,7 @@ pub struct Rollout {
     pub sample: usize,
     /// The prompt, as its file had it.
     pub prompt: Value,
-    /// What was said, without special tokens.
+    /// The text, without special tokens.
     pub text: String,
     /// The tokens of prompt and completion, the one that ended it included: a rollout carries its own prompt wherever it goes.
     #[serde(skip)]
@@ -47,7 +47,7 @@ pub struct Rollout {
     pub length: usize,
     /// Whether it came to an end before the limit.
     pub ended: bool,
-    /// What the reward said.
+    /// Its reward.
     pub reward: f64,
     /// Which side of a pair it is, if it is one.
     pub pair: Option<Side>,
@@ -190,7 +190,7 @@ pub mod tests {
     #[test]
     fn a_resumed_file_holds_whole_lines_of_steps_that_count() {
         let folder = tempfile::tempdir().unwrap();
-        // What a prompt's row had stays, be it a number that JSON does not have.
+        // The fields of a prompt's row stay, even a number that JSON does not have.
         let of = |step| Rollout {
             step,
             prompt: json::unreadable("NaN"),

@@ -13,11 +13,11 @@ use crate::{Error, Result};
 pub struct Task {
     /// The prompt.
     pub prompt: Prompt,
-    /// What the policy continues.
+    /// The prompt as token ids.
     pub tokens: Vec<u32>,
 }
 
-/// What is drawn.
+/// The prompts and settings of a round.
 #[derive(Clone, Copy, Debug)]
 pub struct Round<'a> {
     /// The prompts.
@@ -28,7 +28,7 @@ pub struct Round<'a> {
     pub step: u64,
     /// Seed of the run.
     pub seed: u64,
-    /// What tells the random numbers of this round from those of others.
+    /// Separates the random numbers of this round from those of others.
     pub name: &'a str,
 }
 

@@ -43,7 +43,7 @@ pub struct OnlineSummary {
     pub held_out_before: Option<f64>,
     /// Mean reward for held-out prompts after the last step.
     pub held_out_after: Option<f64>,
-    /// What had to be cut off of responses to fit the longest sequence that the reward reads.
+    /// Counts of what was cut from responses to fit the maximum length of the reward model.
     pub cut: TruncationReport,
     /// Signs that the reward is being gamed.
     pub warnings: Vec<String>,
@@ -139,7 +139,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
                 let directory = self.learner.save_checkpoint(self.progress).await?;
                 observer.note(&format!("stopped on request; --resume continues from {}", directory.display()));
             }
-            // What the last whole step led to is worth keeping, unless it was read from there a moment ago.
+            // The state after the last whole step is worth saving, unless it was just loaded.
             Err(error @ (Error::Run { .. } | Error::Input { .. })) if self.progress.step > begun => {
                 let directory = self.learner.save_checkpoint(self.progress).await?;
                 curves::write(&self.config.trainer.output, &summary)?;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::pairing::Skipped;
 use crate::{Error, Result};
 
-/// Where a checkpoint keeps it.
+/// Its file in a checkpoint.
 const STATE: &str = "online.json";
 
 /// Counts since the run began.

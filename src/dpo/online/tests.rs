@@ -107,8 +107,8 @@ fn the_reward_rises_and_everything_is_on_record() {
     assert!(rows[40]["objective/kl"].as_f64().unwrap() > 0.1);
 }
 
-/// What the public code does: the same run learns little of what was asked when pairs are made by position. How little on a
-/// model, `proof` shows.
+/// The effect of the public code: the same run learns little when pairs are made by position. `proof` shows how little
+/// on a model.
 #[test]
 fn pairs_by_position_teach_little() {
     fn mixed(rollouts: &[Rollout], _: f64) -> Pairing {

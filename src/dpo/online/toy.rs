@@ -171,7 +171,7 @@ impl Rewards for Share {
     }
 }
 
-/// What a prompt is worth by itself.
+/// The reward of a prompt by itself.
 pub fn worth(id: &str) -> f64 {
     10.0 * seed(0, "worth", id, 0) as f64 / u64::MAX as f64
 }

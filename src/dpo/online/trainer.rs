@@ -96,7 +96,7 @@ pub fn open<'a, R: Rewards>(
     Ok((Run::new(config, engine, rewards, tasks, held_out, progress)?, reading))
 }
 
-/// What is kept near to: the model named, or the policy as it began.
+/// The reference model: the given one, or the initial policy.
 fn open_reference(config: &OnlineConfig, policy: &Checkpoint) -> Result<Checkpoint> {
     let Some(name) = &config.reference else { return Checkpoint::open(&config.policy) };
     let reference = reference::open_reference(name, &PairEncoder::new(policy, config.trainer.max_length)?)?;

@@ -102,7 +102,7 @@ mod tests {
         repetition: 0.02,
     };
 
-    /// What is told over twenty steps like the first and forty like the last.
+    /// The warnings over twenty steps like the first and forty like the last.
     fn told(last: Sampled) -> Vec<String> {
         let mut watch = Watch::default();
         let steps = std::iter::repeat_n(STEADY, 20).chain(std::iter::repeat_n(last, 40));

@@ -32,7 +32,7 @@ pub use rmbench::RmBench;
 /// A result of a benchmark and the results it is made of.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Part {
-    /// What was measured: the benchmark, a section, a subset, a difficulty.
+    /// The measured part: the benchmark, a section, a subset, a difficulty.
     pub name: String,
     /// Rows it rests on.
     pub n: usize,
@@ -42,7 +42,7 @@ pub struct Part {
     /// Parts of the benchmark that were not at hand.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
-    /// What it is made of.
+    /// Its parts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
 }

@@ -71,7 +71,7 @@ pub struct RmbPrompt {
 pub struct Rmb {
     /// Sections, tasks in them, and scenarios in those that have some; each name begins with that of its parent.
     levels: [Groups; 3],
-    /// What chance gets of each group of each level.
+    /// The result of chance on each group of each level.
     chance: [Vec<Option<f64>>; 3],
     right: Vec<f64>,
     units: Units,

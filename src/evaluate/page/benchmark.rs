@@ -47,7 +47,7 @@ fn share_chart(dots: &[Dot]) -> crate::Result<String> {
     interval_chart(Axis::new("share", percent), Some(0.5), dots)
 }
 
-/// What was published for a part, as marks of a chart.
+/// The published results of a part, as marks of a chart.
 pub fn published_dots(view: &View, part: &str) -> Vec<Dot> {
     let of_part = view.suite.published.iter().filter(|published| published.part == part);
     let dot = |published: &Published| Dot {
@@ -86,7 +86,7 @@ fn part_lines<'a>(part: &'a Part, path: &mut Vec<&'a str>, trees: &[Option<&Part
     }
 }
 
-/// What a model of this run reached where something was published.
+/// The results of a model of this run on parts with published results.
 fn value(result: &ModelResult, part: &str) -> Option<Estimate> {
     let tree = result.benchmark.as_ref()?;
     let path: &[&str] = if part == "total" { &[] } else { &[part] };

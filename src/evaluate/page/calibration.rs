@@ -116,7 +116,7 @@ fn diagram(page: &mut Page, view: &View, model: &str, threshold: &ThresholdCalib
     draw(page, view.paint(model), &format!("{model}: {caption}"), &diagram);
 }
 
-/// Where the bins of a diagram lie against the diagonal, over the shares of rows in them.
+/// The bins of a diagram against the diagonal, above the shares of rows in them.
 fn draw(page: &mut Page, paint: Paint, caption: &str, diagram: &Diagram) {
     let shown = diagram.after.or(diagram.before).unwrap_or_default();
     let series = [

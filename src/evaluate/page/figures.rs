@@ -30,7 +30,7 @@ impl Form {
     pub fn text(self, value: Option<f64>) -> String {
         match (self, value.filter(|value| value.is_finite())) {
             (_, None) => "–".to_owned(),
-            // What rounding leaves of nothing is nothing.
+            // Values that round to zero are shown as zero.
             (Self::Share, Some(share)) => percent(if share.abs() < 5e-6 { 0.0 } else { share }),
             (Self::Number, Some(number)) => format!("{number:.3}"),
         }
@@ -63,7 +63,7 @@ pub struct View<'a> {
 
 /// A row of a table of estimates, with one estimate for each result of the suite.
 pub struct Line {
-    /// What is estimated.
+    /// The estimated quantity.
     pub name: Name,
     /// How it is written.
     pub form: Form,
@@ -82,7 +82,7 @@ impl<'a> View<'a> {
         self.suite.results.iter().map(of).collect()
     }
 
-    /// What some models have, with the names of these models.
+    /// The results that some models have, with the names of these models.
     pub fn having<T>(&self, of: impl Fn(&'a ModelResult) -> Option<T>) -> Vec<(&'a str, T)> {
         self.suite.results.iter().filter_map(|result| Some((result.model.as_str(), of(result)?))).collect()
     }

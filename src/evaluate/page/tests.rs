@@ -160,7 +160,7 @@ fn of_ratings() -> Report {
     report(&["ordinal", "of another scale"], &[(suite, answers)])
 }
 
-/// What is under a heading of level 2, up to the next.
+/// The content under a heading of level 2, up to the next.
 fn section<'a>(html: &'a str, title: &str) -> &'a str {
     let start = html.find(&format!(">{title}</h2>")).unwrap_or_else(|| panic!("no section {title}"));
     html[start..].split("<h2 ").next().unwrap()

@@ -15,7 +15,7 @@ const END: usize = 100;
 pub struct PairDisagreement {
     /// The item.
     pub id: String,
-    /// Where it is from.
+    /// Its source.
     pub source: String,
     /// s(worse) − s(better).
     pub margin: f64,
@@ -41,7 +41,7 @@ pub struct ScoredText {
 pub struct RatingDisagreement {
     /// The item.
     pub id: String,
-    /// Where it is from.
+    /// Its source.
     pub source: String,
     /// The rating.
     pub label: u32,

@@ -216,7 +216,7 @@ fn slice_tables<T>(
     }
 }
 
-/// What was cut, and where the model is most wrong.
+/// Counts of what was cut, and the model's worst mistakes.
 fn notes(text: &mut String, result: &ModelResult) {
     if let Some(truncation) = result.truncation.filter(|truncation| truncation.rows > 0) {
         let _ = writeln!(text, "\n{}: {truncation}.", escaped(&result.model));

@@ -32,7 +32,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// Slices that are listed for one key.
 const SLICES: usize = 20;
 
-/// What a run found.
+/// The results of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// [`SCHEMA_VERSION`].
@@ -49,7 +49,7 @@ pub struct Report {
     pub models: Vec<ModelInfo>,
     /// The suites, in the order they were named.
     pub suites: Vec<SuiteReport>,
-    /// What is missing, and why.
+    /// The missing results, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureReport>,
 }
@@ -75,26 +75,26 @@ pub struct SuiteReport {
     pub dropped_for: BTreeMap<&'static str, usize>,
     /// One for each model, in the order of the models.
     pub results: Vec<ModelResult>,
-    /// What others published for the same benchmark.
+    /// Published results of the same benchmark.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<Published>,
 }
 
-/// What a model reached on a suite.
+/// The results of a model on a suite.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelResult {
     /// The name of the model.
     pub model: String,
-    /// What the longest sequence cost; absent where nothing was tokenized here.
+    /// Counts of what was cut to the maximum length; absent if nothing was tokenized here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub truncation: Option<TruncationReport>,
     /// The benchmark's own results; absent for one's own data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub benchmark: Option<Part>,
-    /// What its pairs say; absent where there are none.
+    /// The metrics of its pairs; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pairs: Option<PairReport>,
-    /// What its ratings say; absent where there are none.
+    /// The metrics of its ratings; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratings: Option<RatingReport>,
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::evaluate::suites::SuiteName;
 
-/// Where most numbers are from.
+/// The source of most numbers.
 const SOURCE: &str = "WildReward, arXiv 2602.08829";
 const ADDRESS: &str = "https://arxiv.org/abs/2602.08829";
 
@@ -17,7 +17,7 @@ pub struct Published {
     pub part: &'static str,
     /// The result, as a share in 0..=1.
     pub value: f64,
-    /// Where it was published.
+    /// Its publication.
     pub source: &'static str,
     /// The address of that.
     pub address: &'static str,
@@ -42,7 +42,7 @@ const TRANSLATION: [(&str, f64); 5] = [
 const TRANSLATION_SOURCE: &str = "M-RewardBench, arXiv 2410.15522";
 const TRANSLATION_ADDRESS: &str = "https://arxiv.org/abs/2410.15522";
 
-/// What was published for a suite.
+/// The published results of a suite.
 pub fn of(suite: SuiteName) -> Vec<Published> {
     let parts: &[(&str, usize)] = match suite {
         SuiteName::Rewardbench => &[("total", 0)],

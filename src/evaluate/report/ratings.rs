@@ -86,7 +86,7 @@ pub struct ForecastReport {
     pub reliability: Vec<ReliabilityBin>,
 }
 
-/// What is measured on a slice of ratings.
+/// The measure of a slice of ratings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RatingSlice {
     /// Area under the ROC curve, positives being the two top levels.
@@ -152,7 +152,7 @@ pub fn describe(suite: &Suite, answers: &[Vec<Answer>], bins: usize, bootstrap: 
     })
 }
 
-/// What scores of any scale can be held against ratings by.
+/// The metrics of scores on any scale against ratings.
 fn ranks(
     scores: &[f64],
     labels: &[u32],

@@ -58,9 +58,9 @@ pub struct ModelInfo {
     pub name: String,
     /// How its scores were had.
     pub origin: Origin,
-    /// What the user called it: a directory, a hub name, an address, a file of scores.
+    /// The user's name for it: a directory, a hub name, an address, a file of scores.
     pub source: String,
-    /// What it was trained with, where that is known.
+    /// Its training objective, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub objective: Option<String>,
     /// The number of its levels, where it has such.
@@ -75,8 +75,8 @@ pub struct ModelInfo {
 pub struct Scored {
     /// One answer for each response of each item, or why there are none.
     pub answers: Result<Vec<Vec<Answer>>>,
-    /// What the longest sequence cost, counting each distinct response once, where it comes first; `None` where nothing
-    /// was tokenized here.
+    /// Counts of what was cut to the maximum length, each distinct response counted once, where it comes first; `None`
+    /// if nothing was tokenized here.
     pub truncation: Option<TruncationReport>,
 }
 
@@ -151,7 +151,7 @@ impl Column {
         }
     }
 
-    /// What the model has said so far.
+    /// The model's scores so far.
     fn store(&self, config: &EvalConfig) -> Result<Store<Answer>> {
         let folder = config.output.join(FOLDER);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;

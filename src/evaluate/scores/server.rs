@@ -67,7 +67,7 @@ impl Server {
         Ok(())
     }
 
-    /// What the server is asked to score.
+    /// The texts that the server scores.
     fn text(&self, content: &Content) -> Result<String> {
         match content {
             Content::Chat(exchange) => self.template.render(exchange),

@@ -22,7 +22,7 @@ pub struct Table {
     thresholds: Option<usize>,
 }
 
-/// What a row is of.
+/// The model and suite of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Name {
     suite: Option<SuiteName>,

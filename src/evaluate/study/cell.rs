@@ -21,7 +21,7 @@ use crate::{Error, Result};
 const ROWS: &str = "rows.jsonl";
 const MODEL: &str = "model";
 const METRICS: &str = "metrics.jsonl";
-/// What a folder was made for; under other settings nothing in it is used.
+/// The settings that a folder was made with; under others nothing in it is used.
 const KEY: &str = "key";
 
 /// A cell with a seed and a folder to work in.

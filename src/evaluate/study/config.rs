@@ -19,7 +19,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct GridConfig {
-    /// What to study.
+    /// The studies to run.
     pub study: Vec<StudyName>,
     /// Numbers of users, one cell each, of the study of users.
     pub users: Vec<usize>,
@@ -29,7 +29,7 @@ pub struct GridConfig {
     pub size: Option<usize>,
     /// Times that every cell is trained, each with a seed of its own.
     pub seeds: u64,
-    /// What to measure on.
+    /// The suites to evaluate on.
     pub suite: Vec<SuitePath>,
     /// Samples of the bootstrap of each evaluation; 0 for no intervals.
     pub bootstrap: u32,

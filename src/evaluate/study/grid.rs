@@ -13,7 +13,7 @@ pub struct Cell {
     pub name: String,
     /// Its rows and labels.
     pub variant: Variant,
-    /// What is minimised.
+    /// The loss function.
     pub objective: Objective,
 }
 

@@ -27,7 +27,7 @@ pub use config::{GridConfig, StudyConfig};
 pub use report::{StudyReport, table};
 pub use run::{StudyRun, study};
 
-/// What can be studied (arXiv 2602.08829, section 4).
+/// The studies (arXiv 2602.08829, section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StudyName {

@@ -120,7 +120,7 @@ fn chart(page: &mut Page, section: &StudySection, suite: SuiteName, name: &str) 
     let caption = format!(
         "{suite}: {name}. A dot a seed; the upright line is their mean, the bar one standard deviation to either side"
     );
-    // What has no value has no picture; the tables say so.
+    // Measures without values have no chart; the tables show them.
     if let Ok(svg) = dot_chart(&rows, short) {
         page.svg(&caption, &svg);
     }

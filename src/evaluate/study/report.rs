@@ -13,7 +13,7 @@ use crate::objective::Objective;
 /// The version of the schema of `study.json`; it grows where a field is removed or changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// What the studies of a run found.
+/// The results of a run's studies.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StudyReport {
     /// [`SCHEMA_VERSION`].
@@ -32,7 +32,7 @@ pub struct StudyReport {
     pub training: Table,
     /// The studies, in the order they were named.
     pub studies: Vec<StudySection>,
-    /// What is missing, and why.
+    /// The missing results, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,
 }
@@ -68,7 +68,7 @@ pub struct StudySection {
 pub struct CellReport {
     /// Its name.
     pub cell: String,
-    /// What was minimised.
+    /// The training objective.
     pub objective: Objective,
     /// The mean over its runs of all they measured.
     pub measures: Vec<Summary>,
@@ -81,12 +81,12 @@ pub struct CellReport {
 pub struct Summary {
     /// The suite.
     pub suite: SuiteName,
-    /// What was measured; the first of a suite is its result in one number.
+    /// The measure; the first of a suite is its result in one number.
     pub name: String,
     /// Over the runs.
     #[serde(flatten)]
     pub spread: Spread,
-    /// What chance, the majority class or a constant gets.
+    /// The value that chance, the majority class or a constant achieves.
     pub baseline: Option<f64>,
     /// The gain over the study's first cell, each run against that of the same seed; absent in the first cell.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,7 +131,7 @@ impl Spread {
 }
 
 impl CellReport {
-    /// What was found for one measure.
+    /// The results of one measure.
     pub fn get(&self, suite: SuiteName, name: &str) -> Option<&Summary> {
         self.measures.iter().find(|summary| summary.suite == suite && summary.name == name)
     }

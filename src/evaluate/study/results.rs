@@ -14,14 +14,14 @@ use crate::statistics::{Estimate, Interval};
 pub struct Measure {
     /// The suite.
     pub suite: SuiteName,
-    /// What was measured; parts of benchmarks are paths, such as `total/Safety/xstest-should-refuse`. The first of a suite is
+    /// The measure; parts of benchmarks are paths, such as `total/Safety/xstest-should-refuse`. The first of a suite is
     /// its result in one number.
     pub name: String,
     /// The number; `None` where it is undefined, as the total of an incomplete benchmark is.
     pub value: Option<f64>,
     /// Its bootstrap interval over the rows of the suite.
     pub interval: Option<Interval>,
-    /// What chance, the majority class or a constant gets.
+    /// The value that chance, the majority class or a constant achieves.
     pub baseline: Option<f64>,
 }
 
@@ -30,7 +30,7 @@ pub struct Measure {
 pub struct RunResult {
     /// The rows it was trained on.
     pub variant: Variant,
-    /// What was minimised.
+    /// The training objective.
     pub objective: Objective,
     /// The seed.
     pub seed: u64,
@@ -47,12 +47,12 @@ pub struct RunResult {
     pub steps: u64,
     /// Loss of the last step.
     pub last_loss: Option<f64>,
-    /// What it reached.
+    /// Its values.
     pub measures: Vec<Measure>,
 }
 
 impl RunResult {
-    /// What it reached on one measure.
+    /// Its value on one measure.
     pub fn value(&self, suite: SuiteName, name: &str) -> Option<f64> {
         self.measures.iter().find(|measure| measure.suite == suite && measure.name == name)?.value
     }

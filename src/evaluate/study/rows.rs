@@ -35,7 +35,7 @@ const WITH_NEUTRAL: u32 = 5;
 /// Levels of rows without neutral feedback.
 const WITHOUT_NEUTRAL: u32 = 4;
 
-/// What is known of a row.
+/// A rated row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RatedRow {
     /// Its user, by a number.
@@ -55,7 +55,7 @@ pub struct RatedRow {
 #[derive(Clone, Debug)]
 pub struct Rows {
     files: Vec<PathBuf>,
-    /// What is known of each row, in the order of the files.
+    /// The facts about each row, in the order of the files.
     pub rows: Vec<RatedRow>,
     /// The number of users.
     pub users: usize,

@@ -22,7 +22,7 @@ use crate::{Error, Result};
 
 /// One row a result, as it is done.
 const RESULTS: &str = "results.jsonl";
-/// What the cells leave.
+/// The results of the cells.
 const CELLS: &str = "cells";
 /// The comparison.
 const REPORTS: [&str; 3] = ["study.json", "study.md", "study.html"];
@@ -30,7 +30,7 @@ const REPORTS: [&str; 3] = ["study.json", "study.md", "study.html"];
 /// How a study ended.
 #[derive(Debug)]
 pub struct StudyRun {
-    /// What was found; it has been written.
+    /// The report, which has been written.
     pub report: StudyReport,
     /// Why the report is partial; the first reason where there are several.
     pub failure: Option<Error>,
@@ -180,7 +180,7 @@ fn check_output(config: &StudyConfig) -> Result<()> {
         let hint = "use --resume to go on with what it holds or --force to start again";
         return Err(Error::input(at, "already holds a study", hint));
     }
-    // What the study reads must not be among what it replaces.
+    // The study must not replace its own input.
     let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let (cells, model) = (resolved(&output.join(CELLS)), PathBuf::from(&config.train.model));
     let read = config.train.data.iter().chain(config.grid.suite.iter().map(|suite| &suite.path)).chain([&model]);

@@ -144,7 +144,7 @@ mod tests {
         // A validated row that was neutral before has no label to go back to.
         let neutral = rows(vec![RatedRow { validated: true, ..row(None, 4) }, row(None, 2)]);
         assert_eq!(Variant::WithoutValidation.available(&neutral), 1);
-        // Where neutral has a label, mined rows stay with it.
+        // If neutral has a label, mined rows stay with it.
         let five = rows(vec![RatedRow { mined: true, annotated: Some(3), ..row(None, 5) }]);
         assert_eq!(Variant::WithoutMining.pick(&five, 1, 0), [Pick { row: 0, label: 3 }]);
     }

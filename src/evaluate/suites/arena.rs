@@ -36,7 +36,7 @@ pub const COLUMNS: [&str; 15] = [
     "judge",
     "judge_hash",
 ];
-/// Who won, where each outcome has a column.
+/// The winner, in data sets with a column for each outcome.
 const OUTCOMES: [&str; 3] = ["winner_model_a", "winner_model_b", "winner_tie"];
 
 pub fn item(mut fields: Fields, report: &mut ReadReport) -> Result<Row> {

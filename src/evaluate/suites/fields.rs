@@ -142,7 +142,7 @@ fn boolean(value: &Value) -> Option<bool> {
     }
 }
 
-/// What a list of messages ends with: a response to judge, after the query that it answers.
+/// The end of a list of messages: a response to judge, after the query that it answers.
 pub fn conversation(place: &str, messages: Vec<Message>) -> Result<Content> {
     Exchange::from_messages(place, messages, TemplateInputs::default()).map(Content::Chat)
 }

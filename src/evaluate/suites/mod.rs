@@ -38,7 +38,7 @@ use crate::data::{Content, ReadReport, Record};
 use crate::statistics::{Bootstrap, Units};
 use crate::{Error, Result};
 
-/// What `wgr eval` can measure on.
+/// The suites of `wgr eval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SuiteName {
@@ -126,7 +126,7 @@ pub struct Item {
     pub own_id: String,
     /// Its file and row, for errors.
     pub place: String,
-    /// What is scored, in the order in which files of scores list it. Texts and chats, never pairs.
+    /// The responses to score, in the order of score files. Texts and chats, never pairs.
     pub responses: Vec<Content>,
     /// Which responses are right; empty where they are rated instead, and where people saw no difference.
     pub correct: Vec<bool>,
@@ -199,11 +199,11 @@ pub struct Suite {
     pub items: Vec<Item>,
     /// Rows that the suite leaves out, by what is the matter with them.
     pub left_out: BTreeMap<&'static str, usize>,
-    /// What became of irregularities.
+    /// Counts of irregularities.
     pub report: ReadReport,
 }
 
-/// What a suite leaves rows out for, in the plural: the rows are or hold these.
+/// The reasons for which a suite leaves out rows, in the plural: the rows are or hold these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeftOut(pub &'static str);
 

@@ -13,7 +13,7 @@ use crate::Result;
 use crate::evaluate::benchmarks::MRewardBench;
 use crate::evaluate::benchmarks::mrewardbench::{MRewardBenchPair, language_code};
 
-/// What the subset of RewardBench is called; older files have the second name.
+/// The field of RewardBench's subset; older files have the second name.
 const SUBSET: [&str; 2] = ["source", "subset"];
 /// How subsets of translations begin, and how they did before they were published (they are of MAPLE).
 const TRANSLATION: [&str; 2] = ["translation", "maple"];

@@ -14,13 +14,13 @@ use crate::data::{Message, ReadReport, Role};
 use crate::evaluate::benchmarks::Rmb;
 use crate::evaluate::benchmarks::rmb::{RmbPrompt, RmbSection};
 
-/// What the conversation is called.
+/// The field of the conversation.
 const CONVERSATION: [&str; 2] = ["conversation_input", "conversation"];
-/// What the best response is called.
+/// The field of the best response.
 const BEST: [&str; 2] = ["bon_best", "chosen"];
-/// What the others of a best-of-N prompt are called.
+/// The field of the other responses of a best-of-N prompt.
 const OTHERS: [&str; 2] = ["loser_list", "rejected"];
-/// What the other response of a pair is called.
+/// The field of the other response of a pair.
 const OTHER: [&str; 2] = ["reject", "rejected"];
 
 pub fn item(mut fields: Fields, report: &mut ReadReport) -> Result<Item> {

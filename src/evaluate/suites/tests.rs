@@ -155,7 +155,7 @@ fn mrewardbench_in_folders_or_with_a_column() {
     folder.rows("arb_Arab/test.jsonl", &[row(7, "hep-rust", json!(null)), row(8, "hep-go", json!("ar"))]);
     folder.rows("ces_Latn.jsonl", &[row(7, "hep-rust", json!(null))]);
     folder.rows("others.jsonl", &[row(7, "hep-rust", json!("zh-TW")), row(7, "hep-rust", json!("eng_Latn"))]);
-    // What a row says alone does not tell the script.
+    // The row alone does not say which script.
     folder.rows("zho_Hans/test.jsonl", &[row(7, "hep-rust", json!("zh"))]);
     let translated =
         |id: u64, subset: &str| json!({"id": id, "prompt": "p", "chosen": "c", "rejected": "r", "subset": subset});

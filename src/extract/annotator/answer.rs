@@ -22,7 +22,7 @@ pub fn verdict<T>(answer: &str, question: Question, named: impl Fn(&str) -> Opti
     Verdict::Given { value, reason, confidence: None }
 }
 
-/// What follows the model's thoughts; an answer that ends within them says nothing.
+/// The text after the model's thoughts; an answer that ends within them has none.
 fn without_thoughts(answer: &str) -> &str {
     match (answer.rfind("</think>"), answer.find("<think>")) {
         (Some(end), _) => &answer[end + "</think>".len()..],

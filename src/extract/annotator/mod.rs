@@ -48,12 +48,12 @@ pub trait Annotator {
     /// As [`Annotator::feedback`].
     fn refusals(&mut self, turns: &[&Turn], watch: &mut dyn Watch) -> Result<Vec<Verdict<Refusal>>>;
 
-    /// What it has consumed so far.
+    /// Its usage so far.
     fn usage(&self) -> Usage {
         Usage::default()
     }
 
-    /// What became of labels made elsewhere, where those are all it knows.
+    /// The use of labels made elsewhere, if it is an annotator of labels.
     fn labels(&self) -> Option<report::Labels> {
         None
     }
@@ -81,7 +81,7 @@ pub enum Verdict<T> {
     },
     /// The annotator's answer is not a verdict, or it refused to answer. The answer is kept aside and never trained on.
     Unparsable {
-        /// What it said.
+        /// The answer.
         answer: String,
     },
 }
@@ -98,7 +98,7 @@ pub enum Refusal {
     Unjudged,
 }
 
-/// What an annotator consumed.
+/// The usage of an annotator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Usage {
     /// Requests sent, retries included.

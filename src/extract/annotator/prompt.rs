@@ -25,7 +25,7 @@ impl Room {
     pub const WIDE: Self = Self { history: 6000, query: 4000, response: 6000, feedback: 3000 };
 }
 
-/// What is asked of a turn.
+/// A question about a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
     /// What the next message says about the response.
@@ -34,7 +34,7 @@ pub enum Question {
     Refusal,
 }
 
-/// What each level means, as models are told.
+/// The meaning of each level, for models.
 const LEVELS: [(Feedback, &str); 5] = [
     (
         Feedback::Rejection,
@@ -55,7 +55,7 @@ const LEVELS: [(Feedback, &str); 5] = [
     (Feedback::Satisfaction, "the user plainly says that the reply is good, right or just what was wanted"),
 ];
 
-/// What each verdict on a refusal means, as models are told.
+/// The meaning of each verdict on a refusal, for models.
 const REFUSALS: [(&str, Refusal, &str); 2] = [
     ("unsafe", Refusal::Justified, "helping would have done harm or broken the law; a careful assistant refuses"),
     ("harmless", Refusal::Unjustified, "the request was fine; a good assistant would have helped"),
@@ -84,7 +84,7 @@ impl Question {
         text + &self.shown(turn, room)
     }
 
-    /// What is asked, without the turn and without the form of the answer.
+    /// The question, without the turn and the form of the answer.
     pub fn task(self) -> String {
         let mut text = String::new();
         match self {

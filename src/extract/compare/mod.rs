@@ -17,7 +17,7 @@ use self::side::{Verdicts, said};
 use crate::Result;
 use crate::data::Feedback;
 
-/// What a comparison found.
+/// The results of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// The first annotator.
@@ -51,7 +51,7 @@ pub struct Comparison {
 pub struct Side {
     /// The output or the file.
     pub path: String,
-    /// Who judged, where it is the output of a run.
+    /// The annotator, if it is the output of a run.
     pub annotator: Option<String>,
     /// Turns it judged.
     pub turns: u64,
@@ -70,7 +70,7 @@ pub struct Disagreement {
     pub b: Feedback,
     /// Why.
     pub b_reason: String,
-    /// What the user said; `None` where neither is the output of a run that holds the turn.
+    /// The user's message; `None` if neither is the output of a run that holds the turn.
     pub feedback: Option<String>,
 }
 

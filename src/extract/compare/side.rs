@@ -24,7 +24,7 @@ pub struct Judgement {
 /// An annotator's verdicts.
 #[derive(Clone, Debug, Default)]
 pub struct Verdicts {
-    /// Who judged, where the source says so.
+    /// The annotator, if the source names it.
     pub annotator: Option<String>,
     /// Verdicts by the id of the turn, `<conversation>:<turn>`.
     pub turns: HashMap<String, Judgement>,
@@ -74,7 +74,7 @@ impl Verdicts {
     }
 }
 
-/// What users said in these turns, as far as the outputs of runs tell.
+/// The user messages of these turns, as far as the outputs of runs have them.
 ///
 /// # Errors
 /// A file of a run is damaged.

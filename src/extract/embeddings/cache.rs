@@ -22,7 +22,7 @@ const CHECKSUM: usize = 8;
 /// More values than any vector has; a number beyond it is damage.
 const MOST_VALUES: usize = 1 << 20;
 
-/// Where the values of a key are.
+/// The place of a key's values.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     offset: u64,
@@ -35,7 +35,7 @@ pub struct Cache {
     path: PathBuf,
     file: File,
     places: HashMap<u128, Place>,
-    /// Where the next record goes.
+    /// The offset of the next record.
     end: u64,
 }
 

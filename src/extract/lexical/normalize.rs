@@ -54,7 +54,7 @@ fn collapsed(characters: impl Iterator<Item = char>, capacity: usize) -> String 
     text
 }
 
-/// What people type and editors put in place of the quotes of ASCII.
+/// Characters that people and editors use instead of ASCII quotes.
 fn straight(c: char) -> char {
     match c {
         '‘' | '’' | '‚' | '‛' | '′' | 'ʼ' | 'ʹ' | '＇' | '´' => '\'',

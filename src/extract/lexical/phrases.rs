@@ -40,12 +40,12 @@ impl Phrases {
         self.find(text).is_some()
     }
 
-    /// Where the first phrase stands in the normalised text.
+    /// The range of the first phrase in the normalized text.
     pub fn find(&self, text: &str) -> Option<Range<usize>> {
         self.find_from(text, 0)
     }
 
-    /// Where the phrases stand in the normalised text, none overlapping another.
+    /// The ranges of the phrases in the normalized text, none overlapping another.
     pub fn all<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
         let mut from = 0;
         std::iter::from_fn(move || {
@@ -55,7 +55,7 @@ impl Phrases {
         })
     }
 
-    /// Where a phrase ends with which the text begins.
+    /// The end of a phrase at the start of the text.
     pub fn begins(&self, text: &str) -> Option<usize> {
         let found = self.anchored.find(text)?.range();
         (stands_alone(text, &found) && !found.is_empty()).then_some(found.end)
@@ -134,7 +134,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::extract::lexical::normalized;
 
-    /// What an entry stands for, with `thing` for any word: not every combination, but every alternative at least once.
+    /// The texts that an entry matches, with `thing` for any word: not every combination, but every alternative at
+    /// least once.
     pub fn spelled_out(entry: &str) -> Vec<String> {
         fn sequence(rest: &mut Peekable<Chars>) -> Vec<String> {
             let mut done: Vec<String> = vec![];

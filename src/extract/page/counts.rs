@@ -49,7 +49,7 @@ pub fn left_out(page: &mut Page, report: &Report) {
     }
 }
 
-/// What the annotator consumed; nothing where it asks nobody.
+/// The usage of the annotator; nothing if it asks nobody.
 pub fn usage(page: &mut Page, report: &Report) {
     let usage = &report.usage;
     if *usage == Default::default() {

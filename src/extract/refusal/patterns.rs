@@ -6,7 +6,7 @@ pub struct Pattern {
     pub name: &'static str,
     /// Whether it refuses the request itself, so that what follows is said instead of an answer.
     pub outright: bool,
-    /// What it says, as [`crate::extract::lexical::Phrases`] reads it.
+    /// Its phrases, in the syntax of [`crate::extract::lexical::Phrases`].
     pub phrases: &'static [&'static str],
     /// Responses that refuse by it.
     pub yes: &'static [&'static str],
@@ -33,7 +33,7 @@ pub const QUESTIONS: &[&str] = &[
     "(请|能否|麻烦)(提供|说明|告诉我)(更多|具体|详细)",
 ];
 
-/// What is done after all.
+/// Phrases of doing it after all.
 pub const OFFERS: &[&str] = &[
     "(however|but|instead|still) i (can|could|will|am able to|would be happy to|am happy to) [still|certainly|\
      definitely|try to] (provide|give|offer|describe|suggest|share|help|try|explain|show|tell|write|create|make)",

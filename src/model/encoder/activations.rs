@@ -44,7 +44,7 @@ pub(super) fn table(config: &EncoderConfig) -> Vec<Slot> {
     ]
 }
 
-/// What an encoder will hold on the device, from the tables that allocation reads too.
+/// The device memory of an encoder, from the same tables as allocation.
 pub fn plan(checkpoint: &EncoderCheckpoint, capacity: Capacity) -> MemoryPlan {
     let config = checkpoint.config();
     let weight = |spec: &TensorSpec| {

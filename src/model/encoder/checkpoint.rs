@@ -12,7 +12,7 @@ use crate::model::weights::tensors::Tensors;
 use crate::model::weights::{Dtype, TensorInfo};
 use crate::{Error, Result};
 
-/// What weights are called in a model with a head: `bert.encoder…` for `encoder…`.
+/// The prefix of weights in a model with a head: `bert.encoder…` for `encoder…`.
 const PREFIXES: [&str; 2] = ["bert.", "roberta."];
 
 /// An encoder opened for reading. Weights stay on disk until they are asked for.
@@ -62,7 +62,7 @@ impl EncoderCheckpoint {
         Ok(self)
     }
 
-    /// Where the checkpoint is.
+    /// The path of the checkpoint.
     pub fn path(&self) -> &Path {
         &self.path
     }

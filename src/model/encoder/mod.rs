@@ -115,7 +115,7 @@ impl Encoder {
     }
 }
 
-/// What loading a parameter takes.
+/// The context for loading parameters.
 struct Loader<'a> {
     gpu: &'a Gpu,
     checkpoint: &'a EncoderCheckpoint,

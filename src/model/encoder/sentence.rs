@@ -26,7 +26,7 @@ const POOLING_MODES: [(&str, &str); 6] = [
     ("pooling_mode_weightedmean_tokens", "weightedmean"),
     ("pooling_mode_lasttoken", "lasttoken"),
 ];
-/// Where the length of sequences is stated, by the architecture that a model was first saved with.
+/// The file that states the maximum length, by the architecture that a model was first saved with.
 const SETTINGS: [&str; 3] =
     ["sentence_bert_config.json", "sentence_roberta_config.json", "sentence_xlm-roberta_config.json"];
 
@@ -134,7 +134,7 @@ fn refuse_prompt(path: &Path) -> Result<()> {
     }
 }
 
-/// What `modules.json` lists.
+/// The entries of `modules.json`.
 struct Modules {
     /// The directory of the encoder.
     transformer: PathBuf,

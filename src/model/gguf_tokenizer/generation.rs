@@ -331,7 +331,7 @@ mod tests {
         let greedy = json!({"do_sample": false, "temperature": 0.7, "eos_token_id": 3});
         let (read, back) = there_and_back(&greedy, &[3], Some(3));
         assert_eq!((back, read.number("general.sampling.temp").unwrap()), (Some(greedy), Some(0.0)));
-        // Where there was no file, none comes back, and no token is added to the one that ended sequences.
+        // If there was no file, none comes back, and no further end-of-sequence token is added.
         let (read, back) = there_and_back(&Value::Null, &[3], Some(3));
         assert_eq!((back, end_tokens(&read).unwrap()), (None, vec![3]));
         assert_eq!(there_and_back(&Value::Null, &[6, 3], Some(3)).1, Some(json!({"eos_token_id": [6, 3]})));

@@ -23,7 +23,7 @@ mod kind {
     pub const BYTE: i32 = 6;
 }
 
-/// What stands for a space in SentencePiece vocabularies.
+/// The symbol for a space in SentencePiece vocabularies.
 const SPACE: &str = "\u{2581}";
 
 /// How byte-level BPE cuts text into words before merging.

@@ -27,7 +27,7 @@ pub(in crate::model) struct TokenizerFiles<'a> {
     pub chat_template: Option<&'a str>,
     /// Further chat templates by name.
     pub named_templates: &'a [(String, String)],
-    /// Where the files are, for errors.
+    /// The path of the files, for errors.
     pub at: &'a str,
 }
 

@@ -11,7 +11,7 @@ use crate::model::parameter::{Holding, Parameter};
 use super::config::LoraConfig;
 use super::dropout::DropoutKey;
 
-/// What an adapter adds to a linear layer: `s · dropout(x) Aᵀ Bᵀ`.
+/// The contribution of an adapter to a linear layer: `s · dropout(x) Aᵀ Bᵀ`.
 #[derive(Debug, Clone)]
 pub struct Adapter {
     /// `[rank, in]`.
@@ -95,7 +95,7 @@ impl Adapter {
         product::tn(recorder, rows, du, input, gradient(&self.a)?)?;
         match (&kept, &self.dropout) {
             (Some(room), Some((dropout, key))) => {
-                // What was kept of the input has served; its room takes the gradient behind the mask.
+                // The kept input is no longer needed; its buffer takes the gradient behind the mask.
                 product::nn(recorder, rows, du, self.a.used(), room, false)?;
                 dropout::backward(recorder, rows, *dropout, key.tensor(), room, dx)
             }
@@ -108,7 +108,7 @@ impl Adapter {
         product::nt(recorder, rows, x, self.a.used(), u, Epilogue { scale: self.scale, ..Epilogue::default() })
     }
 
-    /// What dropout leaves of the input; `None` without dropout.
+    /// The input after dropout; `None` without dropout.
     fn dropped(
         &self,
         recorder: &mut Recorder,

@@ -183,7 +183,7 @@ impl LoraConfig {
         self
     }
 
-    /// What the product of A and B is multiplied by.
+    /// The factor of the product of A and B.
     pub fn scale(&self) -> f32 {
         let rank = self.rank as f64;
         (self.alpha / if self.rslora { rank.sqrt() } else { rank }) as f32

@@ -14,10 +14,10 @@ use crate::{Error, Result};
 use super::config::LoraConfig;
 use super::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, peft};
 
-/// What `wgr` knows of the score head of an adapter, beside the files that PEFT knows.
+/// `wgr`'s record of an adapter's score head, besides PEFT's own files.
 pub const HEAD_FILE: &str = "wgr_head.json";
 
-/// What PEFT puts before the name of every tensor.
+/// PEFT's prefix of every tensor's name.
 const PREFIX: &str = "base_model.model.";
 /// The head that a classifier's adapter carries in full.
 const HEAD: &str = "score.weight";
@@ -53,7 +53,7 @@ impl AdapterFiles {
         Ok(Self { path: path.to_owned(), config: read.lora, base: read.base, head })
     }
 
-    /// Where the base model is: as stated, or beside the adapter where that is a relative path.
+    /// The path of the base model: as stated, or beside the adapter if it is relative.
     pub fn base_source(&self) -> String {
         let beside = self.path.join(&self.base);
         match Path::new(&self.base).exists() || !beside.exists() {

@@ -37,7 +37,7 @@ const ONLY: [(&str, &[&str]); 19] = [
 /// Modules that PEFT trains in full for classifiers; a decoder has the second alone.
 const HEADS: [&str; 2] = ["classifier", "score"];
 
-/// What an adapter's configuration says.
+/// The content of an adapter's configuration.
 #[derive(Debug)]
 pub(super) struct PeftConfig {
     /// The adapters.

@@ -29,10 +29,10 @@ use crate::{Error, Result};
 const LM_HEAD: &str = "lm_head.weight";
 const EMBEDDING: &str = "model.embed_tokens.weight";
 
-/// What wrappers of PyTorch modules put before the names of tensors: data parallel training, and `torch.compile`.
+/// Prefixes that wrappers of PyTorch modules add to the names of tensors: data parallel training, and `torch.compile`.
 const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "_fsdp_wrapped_module."];
 
-/// What PEFT puts before the names of a model's tensors, where model and adapters are saved as one.
+/// PEFT's prefix of a model's tensors, if model and adapters are saved as one.
 const PEFT_PREFIX: &str = "base_model.model.";
 
 /// A checkpoint opened for reading. Weights stay on disk until they are asked for.
@@ -41,13 +41,13 @@ pub struct Checkpoint {
     path: PathBuf,
     config: ModelConfig,
     tensors: Tensors,
-    /// What a wrapper had put before every name, and was taken off.
+    /// The prefix that a wrapper had added to every name, and that was removed.
     prefix: Option<String>,
     /// The metadata of a GGUF file, which holds its tokenizer; `None` for directories.
     metadata: Option<Metadata>,
     /// Adapters on the model, whose tensors are among the others.
     adapter: Option<AdapterFiles>,
-    /// What the model, without adapters, is found by again.
+    /// The name to find the model again, without adapters.
     base_name: String,
     /// The pad token that its tokenizer is saved with, where that was settled.
     pad: Option<Option<String>>,
@@ -226,7 +226,7 @@ impl Checkpoint {
         Ok(self)
     }
 
-    /// Where the checkpoint was found: a directory or file, in the cache for models of the hub.
+    /// The path of the checkpoint: a directory or file, in the cache for models of the hub.
     pub fn path(&self) -> &Path {
         self.adapter.as_ref().map_or(&self.path, |adapter| &adapter.path)
     }
@@ -294,7 +294,7 @@ impl Checkpoint {
         self.tensors.names()
     }
 
-    /// What a wrapper (`module.`, `_orig_mod.`) had put before the name of every tensor; it was taken off.
+    /// The prefix that a wrapper (`module.`, `_orig_mod.`) had added to the name of every tensor; it was removed.
     pub fn prefix(&self) -> Option<&str> {
         self.prefix.as_deref()
     }

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 /// The first four bytes of every GGUF file.
 pub(super) const MAGIC: &[u8; 4] = b"GGUF";
-/// Where tensors start is a multiple of this unless `general.alignment` says otherwise.
+/// The alignment of tensors, unless `general.alignment` says otherwise.
 pub(super) const DEFAULT_ALIGNMENT: usize = 32;
 
 /// A metadata value. Arrays of numbers are kept as f64, exact up to 2⁵³.
@@ -52,7 +52,7 @@ impl Metadata {
         self.values.get(key)
     }
 
-    /// Where the metadata stands.
+    /// The path of the file, for errors.
     pub fn at(&self) -> &str {
         &self.at
     }
@@ -279,7 +279,7 @@ impl<'a> Cursor<'a> {
         }
         let mut shape = Vec::new();
         for _ in 0..dimensions {
-            // What does not fit an address overflows below.
+            // A value that does not fit an address overflows below.
             shape.push(usize::try_from(self.u64()?).unwrap_or(usize::MAX));
         }
         let (kind, offset) = (self.u32()?, self.u64()?);

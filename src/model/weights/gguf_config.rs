@@ -116,7 +116,7 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
     Ok(json)
 }
 
-/// What a classification head's outputs are called, where the file says so.
+/// The names of a classification head's outputs, if the file has them.
 fn name_labels(json: &mut Value, metadata: &Metadata, key: &str, labels: usize) -> Result<()> {
     let Some(names) = metadata.texts(key)? else { return Ok(()) };
     if names.len() != labels {

@@ -79,7 +79,7 @@ const READ: [&str; 22] = [
     "rope.scaling.yarn_beta_slow",
 ];
 
-/// What other keys may repeat.
+/// Keys that repeat others.
 pub(super) struct Facts {
     /// Width of the residual stream.
     pub hidden: u32,

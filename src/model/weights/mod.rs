@@ -94,7 +94,7 @@ impl fmt::Display for Dtype {
     }
 }
 
-/// What a checkpoint knows of a tensor before reading it.
+/// The facts about a tensor that are known before reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorInfo {
     /// Rows first.

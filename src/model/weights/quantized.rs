@@ -37,10 +37,10 @@ pub enum GgmlType {
     MXFP4,
 }
 
-/// What the 4 bits of `IQ4_NL` and `IQ4_XS` stand for.
+/// The values of the 4 bits of `IQ4_NL` and `IQ4_XS`.
 const UNEVEN: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
-/// What the 4 bits of `MXFP4` (one sign, two exponent, one mantissa) stand for, doubled so that all are whole.
+/// The values of the 4 bits of `MXFP4` (one sign, two exponent, one mantissa), doubled so that all are whole.
 const E2M1_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 impl GgmlType {

@@ -95,7 +95,7 @@ fn is_drawn(value: f64) -> bool {
     value.is_finite() && value >= 0.0
 }
 
-/// Where bars begin and how long they may be.
+/// The start of bars and their maximum length.
 struct Frame {
     left: i32,
     longest: i32,

@@ -19,7 +19,7 @@ pub struct Dot {
     pub name: String,
     /// The value; one that is not finite has a row without a mark.
     pub value: f64,
-    /// What it may as well be, low and high.
+    /// Its confidence interval, low and high.
     pub interval: Option<(f64, f64)>,
     /// Its colour.
     pub paint: Paint,

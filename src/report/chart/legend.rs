@@ -52,7 +52,7 @@ fn height(places: &[Option<(i32, i32)>]) -> i32 {
     places.iter().flatten().next_back().map_or(0, |last| last.1 + ROW * 3 / 4)
 }
 
-/// Where each entry starts (x, and the middle of its row): left to right, on as many rows as it takes.
+/// The position of each entry (x, and the middle of its row): left to right, on as many rows as needed.
 fn layout<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Option<(i32, i32)>> {
     let left = FONT_SIZE as i32;
     let (mut x, mut y) = (left, ROW * 2 / 3);

@@ -86,11 +86,11 @@ pub fn smooth(points: &[(f64, f64)], weight: f64) -> Vec<(f64, f64)> {
 /// of what is drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Axis<'a> {
-    /// What it counts.
+    /// Its label.
     pub label: &'a str,
     /// The text of a number on it; empty where nothing is to be written.
     pub number: fn(f64) -> String,
-    /// Where it begins and ends, whatever is drawn; points beyond are left out.
+    /// Its fixed range; points beyond are left out.
     pub range: Option<(f64, f64)>,
 }
 

@@ -29,7 +29,7 @@ pub const PALETTE: [RGBColor; 6] = [
     RGBColor(0x8a, 0x7f, 0xd6),
 ];
 
-/// The colour of something drawn. What stands for the same thing keeps its colour from chart to chart.
+/// The colour of something drawn. The same thing keeps its colour from chart to chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
     /// One of the palette, which starts over after its last.

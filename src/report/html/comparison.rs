@@ -11,7 +11,7 @@ use crate::report::chart::Paint;
 pub struct Name {
     /// The name.
     pub text: String,
-    /// What is said below it, smaller; empty for nothing.
+    /// A smaller line below it; may be empty.
     pub detail: String,
     /// The colour that it has in charts.
     pub paint: Option<Paint>,
@@ -36,9 +36,9 @@ impl Name {
 /// A cell.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
-    /// What it says; set to the right if it is a number.
+    /// Its text; aligned right if it is a number.
     pub text: String,
-    /// What is said below it, smaller; empty for nothing.
+    /// A smaller line below it; may be empty.
     pub detail: String,
 }
 

@@ -8,9 +8,9 @@ use crate::report::number::{count, share};
 /// Counts by two things, such as what is true and what was said.
 #[derive(Clone, Debug)]
 pub struct Matrix<'a> {
-    /// What rows are, such as `rated`.
+    /// The meaning of rows, such as `rated`.
     pub rows: &'a str,
-    /// What columns are, such as `scored`.
+    /// The meaning of columns, such as `scored`.
     pub columns: &'a str,
     /// Names of the rows and of the columns, which are the same.
     pub names: Vec<String>,

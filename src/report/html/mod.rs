@@ -68,7 +68,7 @@ impl Page {
         self
     }
 
-    /// What `fill` adds, shown once the reader asks for it.
+    /// The content added by `fill`, folded until the reader opens it.
     pub fn folded(&mut self, summary: &str, fill: impl FnOnce(&mut Self)) -> &mut Self {
         let _ = writeln!(self.body, "<details class=\"folded\">\n<summary>{}</summary>", escape(summary));
         fill(self);
@@ -76,7 +76,7 @@ impl Page {
         self
     }
 
-    /// What `fill` adds, in two columns where the screen is wide enough.
+    /// The content added by `fill`, in two columns if the screen is wide enough.
     pub fn columns(&mut self, fill: impl FnOnce(&mut Self)) -> &mut Self {
         self.body.push_str("<div class=\"columns\">\n");
         fill(self);

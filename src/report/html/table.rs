@@ -7,7 +7,7 @@ use super::{Page, escape};
 /// A row of a table with bars: the bar stands under the name.
 #[derive(Clone, Debug)]
 pub struct Count {
-    /// What is counted.
+    /// The counted quantity.
     pub name: String,
     /// The length of the bar, as a share of the longest possible; clamped to 0..1.
     pub share: f64,
@@ -35,7 +35,7 @@ impl Page {
         self.head(" class=\"counts\"", caption, headers, |column| column > 0);
         for Count { name, share, cells } in rows {
             let _ = write!(self.body, "<tr><th scope=\"row\">{}", escape(name));
-            // What is not a number has no bar.
+            // A value that is not a number has no bar.
             let percent = if share.is_finite() { 100.0 * share.clamp(0.0, 1.0) } else { 0.0 };
             if percent > 0.0 {
                 let _ = write!(self.body, "<span class=\"bar\" style=\"width:{percent:.2}%\"></span>");

@@ -9,7 +9,7 @@ use wgr::data::synthetic;
 use super::exchange;
 use super::files::write;
 
-/// What a model will be trained for.
+/// The purpose of a model.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// To rate responses.

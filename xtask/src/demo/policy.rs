@@ -24,7 +24,7 @@ const HELD_OUT: usize = 60;
 /// How much the mean reward of fresh samples must rise, on a scale of 1 to 4.
 const LEAST_GAIN: f64 = 0.3;
 
-/// What came of it.
+/// The result of online DPO.
 pub struct Policy {
     /// Mean reward of fresh samples for prompts of test rows, before online DPO.
     pub before: f64,

@@ -8,10 +8,10 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// What is said in one language.
+/// The phrases of one language.
 pub struct Language {
     pub name: &'static str,
-    /// What stands between sentences.
+    /// The separator of sentences.
     pub space: &'static str,
     /// Countries, with a state where one is logged.
     pub places: &'static [(&'static str, Option<&'static str>)],
@@ -22,7 +22,7 @@ pub struct Language {
     pub responses: Responses,
     /// What users say about a response, from rejection to satisfaction.
     pub reactions: [&'static [&'static str]; 4],
-    /// What they say before their next request when it is nothing of the response; often nothing at all.
+    /// What they say before their next request when it is not about the response; often nothing at all.
     pub transitions: &'static [&'static str],
 }
 
@@ -38,9 +38,9 @@ pub struct Requests {
     pub ordinary: &'static [&'static str],
     /// Too short to be trained on.
     pub short: &'static [&'static str],
-    /// What takes more than a chat model: the web, pictures, files, or an identity.
+    /// Requests that take more than a chat model: the web, pictures, files, or an identity.
     pub beyond: &'static [&'static str],
-    /// What should be refused.
+    /// Requests that should be refused.
     pub unsafe_: &'static [&'static str],
     /// Addresses and numbers that users add to a request.
     pub personal: &'static [&'static str],

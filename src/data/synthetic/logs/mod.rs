@@ -73,7 +73,7 @@ struct LoggedMessage {
     turn_identifier: u64,
 }
 
-/// What only a line of text can suffer.
+/// Damage that only a line of text can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Damage {
     /// The line breaks off.

@@ -22,7 +22,7 @@ impl Quality {
     }
 }
 
-/// What a request is like.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Ordinary,
@@ -108,7 +108,7 @@ impl Talk {
             let personal = self.speaker.say(requests.personal, subject);
             request = joined(language, &request, &personal);
         }
-        // What people paste below a request.
+        // Text that people paste below a request.
         if self.style == Style::Long && kind == Kind::Ordinary && self.chance(0.25) {
             let count = self.speaker.rng.random_range(2..12);
             let pasted = self.sentences(subject, count);
@@ -178,7 +178,7 @@ impl Talk {
         self.speaker.say(phrases, subject)
     }
 
-    /// What a response is about: what was asked if it is good, and else something different.
+    /// The topic of a response: that of the request if it is good, and otherwise a different one.
     fn answered(&mut self, quality: Quality, asked: &Subject) -> Subject {
         if quality.is_good() { *asked } else { self.speaker.subject(Some(asked.topic)) }
     }

@@ -54,7 +54,7 @@ fn brief_logs_take_few_words() {
     assert!(vocabulary < 700, "{vocabulary}");
 }
 
-/// What the reader makes of a log in a format.
+/// The conversations read from a log in a format.
 fn read(
     name: &str,
     write: fn(&std::path::Path, &Logs, std::ops::Range<u64>) -> crate::Result<()>,
@@ -90,7 +90,7 @@ fn both_formats_hold_the_same_conversations_and_their_own_faults() {
     assert!(
         first.user.is_some() && first.model.is_some() && first.timestamp.as_ref().unwrap().starts_with("2023-04-09")
     );
-    // What is in both reads the same.
+    // The same conversations are read from both.
     let by_id: std::collections::HashMap<&str, &Conversation> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
     assert!(lines.iter().all(|line| by_id.get(line.id.as_str()).is_some_and(|row| row.messages == line.messages)));
     let languages: HashSet<&str> = rows.iter().filter_map(|row| row.language.as_deref()).collect();

@@ -28,14 +28,14 @@ pub struct Answered<'a> {
     pub completion: Completion,
 }
 
-/// What became of a job.
+/// The outcome of a job.
 enum Outcome {
     Answered(Completion),
     /// No job can be done any more.
     Ends(Failure),
 }
 
-/// What became of some jobs.
+/// The outcomes of some jobs.
 pub struct Sent {
     /// Requests, those that were sent again included.
     pub requests: u64,
@@ -56,7 +56,7 @@ pub struct Crowd {
     pub first_wait: Duration,
 }
 
-/// What the workers share.
+/// The shared state of the workers.
 struct Shared<'a> {
     jobs: &'a [Job<'a>],
     next: AtomicUsize,
@@ -103,7 +103,7 @@ impl Crowd {
                     Err(RecvTimeoutError::Timeout) => vec![],
                     Err(RecvTimeoutError::Disconnected) => break,
                 };
-                // What has arrived meanwhile is stored along with it.
+                // Answers that arrived meanwhile are stored with it.
                 arrived.extend(receiver.try_iter());
                 let mut answers = vec![];
                 for (job, outcome) in arrived {

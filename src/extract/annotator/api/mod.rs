@@ -23,7 +23,7 @@ use crate::http::{Endpoint, Failure};
 use crate::store::{Key, Store};
 use crate::{Error, Result};
 
-/// Where the key of the server is read from.
+/// The environment variable of the server's key.
 pub const KEY_VARIABLE: &str = "WGR_API_KEY";
 /// Tokens a model may spend on thoughts, reason and verdict.
 const MAX_TOKENS: u32 = 2048;
@@ -38,7 +38,7 @@ pub struct Api {
     crowd: Crowd,
     store: Store<String>,
     retry_unparsable: bool,
-    /// What this run has asked again because the stored answer was no judgement.
+    /// The questions that this run has asked again because the stored answer was not a verdict.
     asked_again: HashSet<Key>,
     prices: Option<(f64, f64)>,
     usage: Usage,

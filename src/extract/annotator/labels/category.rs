@@ -24,7 +24,7 @@ const CATEGORIES: [Category; 6] = [
     Category { code: "no feedback", name: "no feedback", level: Feedback::Neutral },
 ];
 
-/// What can stand for a level, for error sentences.
+/// The accepted names of levels, for error messages.
 pub const KNOWN: &str = "use rejection, correction, neutral, engagement or satisfaction, their numbers 1 to 5, or UR1 \
     to UR5 or their names";
 

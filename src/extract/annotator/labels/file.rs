@@ -133,7 +133,7 @@ fn parse(Record { place, number, fields, .. }: Record) -> Result<(String, u64, L
     Ok((conversation, turn, Label { level, reason, row: number, contradicted: false }))
 }
 
-/// What turns are numbered by, for error sentences.
+/// The numbering of turns, for error messages.
 const NUMBERING: &str = "it is the number of the response that the label judges, from 1";
 
 /// The first of these fields that a row has; `null` counts as missing, as parquet has no other way to say so.

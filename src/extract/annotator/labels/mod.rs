@@ -36,14 +36,14 @@ const NOT_JUDGED: &str = "not judged by labels";
 #[derive(Debug)]
 pub struct Labels {
     path: PathBuf,
-    /// What the file says; the labels of conversations that were met are taken out.
+    /// The labels of the file; those of conversations already seen are removed.
     file: LabelFile,
     /// The labels of the conversations of this window.
     window: HashMap<String, Labelled>,
     counts: report::Labels,
 }
 
-/// What an output remembers of the labels that its run began with.
+/// An output's record of the labels that its run began with.
 #[derive(Debug, Serialize, Deserialize)]
 struct Origin {
     file: String,

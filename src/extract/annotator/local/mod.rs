@@ -136,7 +136,7 @@ impl Judge {
         }
     }
 
-    /// What is asked of a model with a prompt.
+    /// The key of a question, given as a prompt.
     fn key(&self, prompt: &[u32]) -> Key {
         let seed = self.identity as u64 ^ (self.identity >> 64) as u64;
         XxHash3_128::oneshot_with_seed(seed, bytemuck::cast_slice(prompt))

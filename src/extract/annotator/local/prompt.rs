@@ -34,7 +34,7 @@ pub struct Prompter {
 pub struct Spelling {
     /// Tokens at the end of a prompt that give way to `lead`, because they merge with what follows.
     cut: usize,
-    /// What all verdicts begin with.
+    /// The common beginning of all verdicts.
     lead: Vec<u32>,
     /// The token of each verdict.
     pub tokens: Vec<u32>,

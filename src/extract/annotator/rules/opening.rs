@@ -16,7 +16,7 @@ const SHORT: usize = 60;
 /// A longer sentence, in words, is a task or a tale.
 const LONGEST_SENTENCE: usize = 40;
 
-/// What is said before the point is made, and says nothing of the response.
+/// Introductory words, which say nothing about the response.
 static LEAD_IN: LazyLock<Regex> = LazyLock::new(|| {
     let words = "hi there|hi|hello|hey|okay|ok|oh|ah|um|uh|hmm+|so|yes|yeah|yep|actually|sorry|dude|man|bro|lol|ha(?:ha)+|\
                  alright|again|seriously|honestly|i think|i guess|i'm afraid|it seems|seems|chatgpt|gpt|\
@@ -39,7 +39,7 @@ static REQUEST: LazyLock<Phrases> = LazyLock::new(|| {
     ])
 });
 
-/// What sets a task: the sentences after it are its matter.
+/// Phrases that set a task: the sentences after them belong to it.
 static TASK: LazyLock<Phrases> = LazyLock::new(|| {
     Phrases::new([
         "[please|now|can you|could you] (write|create|generate|translate|act as|imagine|describe|summarize|summarise|\
@@ -58,7 +58,7 @@ static CONDITION: LazyLock<Phrases> = LazyLock::new(|| {
     ])
 });
 
-/// What takes back the sentence before it.
+/// Phrases that take back the sentence before them.
 static RESERVATION: LazyLock<Phrases> =
     LazyLock::new(|| Phrases::new(["(but|however|although|though|except|only)", "(但|不过|可是|只是)"]));
 

@@ -23,14 +23,14 @@ static FOR_ANOTHER: LazyLock<Phrases> = LazyLock::new(|| {
     ])
 });
 
-/// What is in prompts that generate prompts, of which every answer is another one.
+/// Words in prompts that generate prompts, to which every answer is different.
 static GENERATOR: LazyLock<Phrases> =
     LazyLock::new(|| Phrases::new(["(midjourney|prompt|prompts|stable diffusion|act as)", "提示词"]));
 
 /// Whether the next message is the query again, but for punctuation and case: the response was not what was wanted.
 pub fn is_repeated(turn: &Turn) -> bool {
     let (query, feedback) = (turn.query(), turn.feedback());
-    // What differs much in length differs in letters too.
+    // Texts of very different lengths differ in letters too.
     query.len().abs_diff(feedback.len()) <= 8 + query.len() / 4
         && words_up_to(query, WORDS) == WORDS
         && fingerprint(&[query]) == fingerprint(&[feedback])

@@ -10,9 +10,9 @@ pub struct Rule {
     pub name: &'static str,
     /// The level it is evidence for.
     pub level: Feedback,
-    /// Where the phrase has to stand.
+    /// The position that the phrase must have.
     pub place: Place,
-    /// What is said, as [`Phrases`] reads it.
+    /// The phrases, in the syntax of [`Phrases`].
     pub phrases: &'static [&'static str],
     /// Messages in which it is found.
     pub yes: &'static [&'static str],
@@ -20,7 +20,7 @@ pub struct Rule {
     pub no: &'static [&'static str],
 }
 
-/// Where a phrase has to stand to be evidence.
+/// The position that a phrase must have to be evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The message says nothing else.

@@ -31,7 +31,7 @@ pub(crate) const TRAVELLING_FILES: [&str; 10] = [
 /// Those of them that name the pad token.
 pub(super) const NAMES_PAD: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
 
-/// What `transformers` generates with by default.
+/// The generation defaults of `transformers`.
 pub(super) const GENERATION_CONFIG: &str = "generation_config.json";
 
 impl Checkpoint {
@@ -59,7 +59,7 @@ impl Checkpoint {
         Ok(tokenizer)
     }
 
-    /// What is missing where there is no `tokenizer.json`, and how to get it from what is there.
+    /// The error for a missing `tokenizer.json`, with how to make one from the other files.
     fn no_tokenizer(&self) -> Error {
         let directory = self.directory();
         let others = ["tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt"];
@@ -130,7 +130,7 @@ impl Checkpoint {
             .collect()
     }
 
-    /// What `transformers` generates with by default, and where that is found.
+    /// The generation defaults of `transformers`, and their location.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -220,7 +220,7 @@ impl Checkpoint {
         TokenizerFiles::new(of_adapter.into_iter().chain([base.to_owned()]).collect())
     }
 
-    /// Where the tokenizer files of a model that is not a GGUF file are.
+    /// The path of the tokenizer files of a model that is not a GGUF file.
     pub(super) fn directory(&self) -> &Path {
         if let Some(directory) = self.tokenizer_of_adapter() {
             return directory;
