@@ -47,7 +47,11 @@ impl<A: Serialize + DeserializeOwned + Clone> Store<A> {
         let failed = |e| Error::io(path, e);
         let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
-            return Err(Error::input(path.display().to_string(), "is no file", "answers are kept there: move it away"));
+            return Err(Error::input(
+                path.display().to_string(),
+                "is not a file",
+                "answers are kept there: move it away",
+            ));
         }
         // Two runs that write to one file would each lose track of where the other's lines begin. Where files cannot be
         // locked, that is left to the user.

@@ -36,9 +36,7 @@ pub fn ensure(no_install: bool) -> Result<AdapterSummary> {
     };
     println!("{problem}");
     if !cfg!(target_os = "linux") {
-        bail!(
-            "on macOS and Windows the system brings a driver (Metal, DirectX 12); update the system or its GPU driver"
-        );
+        bail!("macOS and Windows include a driver (Metal, DirectX 12); update the system or its GPU driver");
     }
     let Some(installer) = INSTALLERS.iter().find(|installer| on_path(installer.program)) else {
         bail!(

@@ -78,7 +78,7 @@ impl Model {
                 (&mut scorer, batches.next_if(|batch| batch.iter().all(|&row| row < end)))
             {
                 if observer.stop_requested() {
-                    return Err(Error::Interrupted("the scores so far are kept; go on with --resume".into()));
+                    return Err(Error::Interrupted("the scores so far are kept; continue with --resume".into()));
                 }
                 let of_batch: Vec<(&Job, &Example)> = batch.iter().map(|&row| rows[row]).collect();
                 let scores = scorer.score(&of_batch.iter().map(|(_, example)| *example).collect::<Vec<_>>()).await?;

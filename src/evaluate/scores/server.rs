@@ -84,7 +84,7 @@ impl Server {
 
 fn stop(observer: &dyn Observer) -> Result<()> {
     match observer.stop_requested() {
-        true => Err(Error::Interrupted("the scores so far are kept; go on with --resume".into())),
+        true => Err(Error::Interrupted("the scores so far are kept; continue with --resume".into())),
         false => Ok(()),
     }
 }

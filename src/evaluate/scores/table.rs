@@ -80,7 +80,7 @@ impl Table {
                 Some(score) => vec![score],
                 None => {
                     return Err(
-                        fields.wrong("the row has neither `scores` nor `score`", "nothing is put in their place")
+                        fields.wrong("the row has neither `scores` nor `score`", "missing scores are not replaced")
                     );
                 }
             },
@@ -116,7 +116,7 @@ impl Table {
         }
         let unused = self.rows.values().filter(|row| !used.contains(row.place.as_str())).count();
         if unused > 0 {
-            observer.note(&format!("{unused} rows with scores of {model} are of no item of these suites"));
+            observer.note(&format!("{unused} rows with scores of {model} match no item of these suites"));
         }
         Ok(())
     }
@@ -134,7 +134,7 @@ impl Table {
             let own = || find(&item.own_id).filter(|_| of_own[item.own_id.as_str()] == 1);
             let Some(row) = find(&item.id).or_else(own) else {
                 let problem = format!("{} has no score of {model} for {:?}", suite.name, item.id);
-                return Err(Error::input(&item.place, problem, "--scores must hold every item of the suite"));
+                return Err(Error::input(&item.place, problem, "--scores must have every item of the suite"));
             };
             if row.answers.len() != item.responses.len() {
                 let (found, needed) = (row.answers.len(), item.responses.len());

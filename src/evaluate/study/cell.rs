@@ -90,7 +90,7 @@ impl Run<'_> {
         if !model.join("config.json").exists() {
             let config = self.training(&model, latest_checkpoint(&model)?.is_some());
             if train(gpu, &config, observer).await?.interrupted {
-                return Err(Error::Interrupted("what is done is kept; go on with --resume".into()));
+                return Err(Error::Interrupted("finished runs are kept; continue with --resume".into()));
             }
         }
         let evaluation = evaluate(Some(gpu), &self.evaluation(&model), observer).await?;

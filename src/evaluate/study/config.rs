@@ -102,18 +102,18 @@ impl StudyConfig {
         self.train.validate()?;
         let GridConfig { study, users, heads, size, seeds, suite, bootstrap, .. } = &self.grid;
         let names = StudyName::ALL.map(StudyName::as_str).join(", ");
-        check("--study", !study.is_empty(), "is missing", &format!("take one or more of {names}"))?;
-        check("--study", are_distinct(study), "names a study twice", "")?;
+        check("--study", !study.is_empty(), "is missing", &format!("use one or more of {names}"))?;
+        check("--study", are_distinct(study), "has a study twice", "")?;
         check("--suite", !suite.is_empty(), "is missing", "such as wildfb=test.jsonl")?;
         if study.contains(&StudyName::Users) {
-            let hint = "name two or more numbers of users, such as --users 10 100 1000";
+            let hint = "give two or more numbers of users, such as --users 10 100 1000";
             check("--users", users.len() > 1, "leaves nothing to compare", hint)?;
             check("--users", users.iter().all(|&number| number > 0), "cannot be 0", "")?;
-            check("--users", are_distinct(users), "names a number twice", "")?;
+            check("--users", are_distinct(users), "has a number twice", "")?;
         }
         if study.contains(&StudyName::Heads) {
-            check("--heads", heads.len() > 1, "leaves nothing to compare", "name two or more objectives")?;
-            check("--heads", are_distinct(heads), "names an objective twice", "")?;
+            check("--heads", heads.len() > 1, "leaves nothing to compare", "give two or more objectives")?;
+            check("--heads", are_distinct(heads), "has an objective twice", "")?;
         }
         check("--size", *size != Some(0), "cannot be 0", "use at least 1, or leave it out")?;
         check("--seeds", (1..=1000).contains(seeds), "is out of range", "use a number from 1 to 1000")?;

@@ -42,11 +42,11 @@ fn plan(config: &StudyConfig, rows: &Rows, study: StudyName) -> Result<Plan> {
     let refuse = |problem: &str, hint: &str| Err(Error::input(&at, problem, hint));
     match study {
         StudyName::Mining if !rows.rows.iter().any(|row| row.mined) => {
-            let hint = "rows of `wgr extract --embedder` say so in `evidence.mined_from`";
+            let hint = "rows of `wgr extract --embedder` record it in `evidence.mined_from`";
             return refuse("no row of --data was mined", hint);
         }
         StudyName::Refusals if !rows.rows.iter().any(|row| row.validated) => {
-            let hint = "rows of `wgr extract` say so in `evidence.refusal_verdict`";
+            let hint = "rows of `wgr extract` record it in `evidence.refusal_verdict`";
             return refuse("no row of --data is a refusal that was found justified", hint);
         }
         _ => {}
@@ -54,8 +54,8 @@ fn plan(config: &StudyConfig, rows: &Rows, study: StudyName) -> Result<Plan> {
     for cell in &cells {
         match cell.variant {
             Variant::Users(users) if users > rows.users => {
-                let problem = format!("{users} users are asked for, but the rows of --data name {}", rows.users);
-                return Err(Error::input("--users", problem, "rows name theirs as `user`"));
+                let problem = format!("{users} users are requested, but the rows of --data have {}", rows.users);
+                return Err(Error::input("--users", problem, "rows name it in `user`"));
             }
             _ => {}
         }
@@ -66,7 +66,7 @@ fn plan(config: &StudyConfig, rows: &Rows, study: StudyName) -> Result<Plan> {
     if size > most || most == 0 {
         let least = available.iter().position(|&rows| rows == most).map_or("", |place| &cells[place].name);
         let problem = format!("{size} rows are more than the {most} that {study}: {least} has");
-        return Err(Error::input("--size", problem, "take fewer, or leave it out"));
+        return Err(Error::input("--size", problem, "use fewer, or leave it out"));
     }
     let widest = cells.iter().filter_map(|cell| match cell.variant {
         Variant::Users(users) => Some(users),
@@ -74,8 +74,8 @@ fn plan(config: &StudyConfig, rows: &Rows, study: StudyName) -> Result<Plan> {
     });
     match widest.max() {
         Some(users) if users > size => {
-            let problem = format!("{users} users cannot share {size} rows, which is what every cell of the study has");
-            Err(Error::input("--users", problem, "take numbers of users that are closer to each other"))
+            let problem = format!("{users} users cannot share the {size} rows that every cell of the study has");
+            Err(Error::input("--users", problem, "use numbers of users that are closer to each other"))
         }
         _ => Ok(Plan { study, size, cells }),
     }

@@ -26,7 +26,7 @@ pub fn markdown(report: &StudyReport) -> String {
 }
 
 fn study(text: &mut String, section: &StudySection, seeds: usize) {
-    let _ = writeln!(text, "## {}\n\n{} rows a cell, {seeds} seeds.", section.study, section.size);
+    let _ = writeln!(text, "## {}\n\n{} rows per cell, {seeds} seeds.", section.study, section.size);
     let names: Vec<&str> = section.cells.iter().map(|cell| cell.cell.as_str()).collect();
     let _ = writeln!(text, "\n| measure | {} | baseline |\n|---|{}---|", names.join(" | "), "---|".repeat(names.len()));
     for summary in section.cells.iter().find(|cell| !cell.measures.is_empty()).into_iter().flat_map(|c| &c.measures) {

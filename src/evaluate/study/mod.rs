@@ -68,7 +68,7 @@ impl FromStr for StudyName {
     fn from_str(name: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|study| study.as_str() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::as_str).join(", ");
-            format!("there is no study {name:?}; there are {known}")
+            format!("there is no study {name:?}; known studies are {known}")
         })
     }
 }

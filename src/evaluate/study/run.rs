@@ -97,7 +97,7 @@ pub async fn study(gpu: &Gpu, config: &StudyConfig, observer: &mut dyn Observer)
             continue;
         }
         if observer.stop_requested() {
-            failure.get_or_insert(Error::Interrupted("what is done is kept; go on with --resume".into()));
+            failure.get_or_insert(Error::Interrupted("finished runs are kept; continue with --resume".into()));
             break;
         }
         let (of, seed) = (asked.len(), run.seed);
@@ -177,7 +177,7 @@ fn check_output(config: &StudyConfig) -> Result<()> {
     }
     let occupied = [RESULTS, CELLS].iter().any(|name| output.join(name).exists());
     if occupied && !config.train.trainer.resume && !config.train.trainer.force {
-        let hint = "use --resume to go on with what it holds or --force to start again";
+        let hint = "use --resume to continue or --force to start over";
         return Err(Error::input(at, "already holds a study", hint));
     }
     // The study must not replace its own input.

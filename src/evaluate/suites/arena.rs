@@ -100,10 +100,8 @@ fn outcome(fields: &mut Fields) -> Result<Option<usize>> {
         [true, false, false] => Ok(Some(0)),
         [false, true, false] => Ok(Some(1)),
         [false, false, true] => Ok(None),
-        _ => {
-            Err(fields
-                .wrong(format!("not one of `{}` is 1", OUTCOMES.join("`, `")), "one of them is, and the others 0"))
-        }
+        _ => Err(fields
+            .wrong(format!("none of `{}` is 1", OUTCOMES.join("`, `")), "one of them must be 1, and the others 0")),
     }
 }
 
@@ -163,7 +161,7 @@ fn turns(fields: &mut Fields) -> Result<Conversations> {
             value = decoded(fields, name, text)?;
         }
         let Ok(texts) = serde_json::from_value::<Vec<Option<String>>>(value.clone()) else {
-            return Err(fields.not(name, &value, "a list of texts, one a turn"));
+            return Err(fields.not(name, &value, "a list of texts, one per turn"));
         };
         let Some(texts) = texts.into_iter().collect::<Option<Vec<String>>>() else { return Ok(Err(NO_TEXT)) };
         lists.push((name, texts));
@@ -187,7 +185,7 @@ fn turns(fields: &mut Fields) -> Result<Conversations> {
 fn decoded(fields: &Fields, name: &str, text: &str) -> Result<Value> {
     match json::parse(text.as_bytes()) {
         Ok(parsed) => Ok(parsed.value),
-        Err(fault) => Err(fields.wrong(format!("`{name}` is a text, but no list in JSON: {fault}"), "")),
+        Err(fault) => Err(fields.wrong(format!("`{name}` is a text, but not a list in JSON: {fault}"), "")),
     }
 }
 

@@ -129,7 +129,7 @@ impl Fields {
     /// A list of pairs of places.
     pub fn places(&mut self, name: &str) -> Result<Vec<[usize; 2]>> {
         let value = self.value(name)?;
-        serde_json::from_value(value.clone()).map_err(|_| self.not(name, &value, "a list of pairs of places"))
+        serde_json::from_value(value.clone()).map_err(|_| self.not(name, &value, "a list of pairs of positions"))
     }
 }
 

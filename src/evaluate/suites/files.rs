@@ -20,7 +20,7 @@ pub fn find(path: &Path) -> Result<Vec<PathBuf>> {
     gather(path, &mut files)?;
     if files.is_empty() {
         let problem = format!("holds no file that ends with {}", ENDINGS.join(", "));
-        return Err(Error::input(path.display().to_string(), problem, "name a file"));
+        return Err(Error::input(path.display().to_string(), problem, "give a file"));
     }
     Ok(files)
 }

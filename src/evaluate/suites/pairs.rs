@@ -18,7 +18,7 @@ pub fn item(file: &Path, mut record: Record, report: &mut ReadReport) -> Result<
         Content::Pair(Preference::Text { prompt: None, chosen, rejected }) => [chosen, rejected]
             .map(|text| transcript::exchange(text).map_or_else(|| Content::Text(text.clone()), Content::Chat)),
         Content::Pair(pair) => pair.exchanges(origin.place())?.map(Content::Chat),
-        Content::Text(_) | Content::Chat(_) => return origin.wrong("the row is no pair".into(), ""),
+        Content::Text(_) | Content::Chat(_) => return origin.wrong("the row is not a pair".into(), ""),
     };
     Ok(origin.item(row.id, responses.into(), true).decided_for(0))
 }

@@ -23,7 +23,7 @@ fn set(file: &Path) -> Option<&'static str> {
 pub fn item(file: &Path, mut fields: Fields) -> Result<Item> {
     let Some(set) = set(file) else {
         let hint = format!("name the file, or the folder it is in, after one of {}", SETS.join(", "));
-        return Err(fields.wrong("it is not clear which set of PPE this is", &hint));
+        return Err(fields.wrong("it is unclear which set of PPE this is", &hint));
     };
     let question = fields.id("question_id")?;
     let own_id = match fields.optional("model_name")? {
@@ -33,19 +33,19 @@ pub fn item(file: &Path, mut fields: Fields) -> Result<Item> {
     let prompt = fields.text("prompt")?;
     let correct = fields.booleans("scores")?;
     if correct.is_empty() {
-        return Err(fields.wrong("`scores` is empty", "it says of each response whether it is correct"));
+        return Err(fields.wrong("`scores` is empty", "it says for each response whether it is correct"));
     }
     let responses = (1..=correct.len()).map(|k| fields.text(&format!("response_{k}"))).collect::<Result<Vec<_>>>()?;
     let next = format!("response_{}", correct.len() + 1);
     if fields.optional(&next)?.is_some() {
         let problem = format!("`scores` holds {} entries, but there is a `{next}`", correct.len());
-        return Err(fields.wrong(problem, "it says of each response whether it is correct"));
+        return Err(fields.wrong(problem, "it says for each response whether it is correct"));
     }
     let mut pairs = fields.places("sampled_conflict_pairs")?;
     for pair in &mut pairs {
         if pair.iter().any(|&place| place >= correct.len()) {
             let problem = format!("`sampled_conflict_pairs` holds {pair:?}, but there are {} responses", correct.len());
-            return Err(fields.wrong(problem, "places count from 0"));
+            return Err(fields.wrong(problem, "positions count from 0"));
         }
         if correct[pair[1]] {
             pair.swap(0, 1);

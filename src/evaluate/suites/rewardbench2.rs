@@ -25,7 +25,7 @@ pub fn item(mut fields: Fields) -> Result<Item> {
     }
     if !is_ties && chosen.len() != 1 {
         let problem = format!("`chosen` holds {} responses", chosen.len());
-        return Err(fields.wrong(problem, "outside the subset Ties one response is right"));
+        return Err(fields.wrong(problem, "outside the subset Ties one response is correct"));
     }
     let correct = [vec![true; chosen.len()], vec![false; rejected.len()]].concat();
     let pairs = if is_ties { vec![] } else { (1..correct.len()).map(|worse| [0, worse]).collect() };

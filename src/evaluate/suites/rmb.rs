@@ -35,7 +35,7 @@ pub fn item(mut fields: Fields, report: &mut ReadReport) -> Result<Item> {
     let path = fields.text("category_path")?;
     let Some((section, category)) = section(is_best_of_n, &path) else {
         let hint = "it is written BoN_set/Helpfulness/Code/Documentation";
-        return Err(fields.wrong(format!("`category_path` is {path:?}, which is no goal and category"), hint));
+        return Err(fields.wrong(format!("`category_path` is {path:?}, which is not a goal and a category"), hint));
     };
     let (name, said) = fields.any(&CONVERSATION)?;
     let language = said.as_array().and_then(|said| said.last()?.get("language")?.as_str().map(str::to_owned));

@@ -35,7 +35,7 @@ pub fn item(file: &Path, mut fields: Fields) -> Result<Item> {
     let Some(named) = named else {
         let hint = "files are called chat_filtered.json, math_filtered.json, code_filtered.json, \
                     safety-refuse_filtered.json and safety-response_filtered.json, or rows have a `domain`";
-        return Err(fields.wrong("it is not clear which part of RM-Bench this is", hint));
+        return Err(fields.wrong("it is unclear which part of RM-Bench this is", hint));
     };
     let own_id = fields.id("id")?;
     let prompt = fields.text("prompt")?;

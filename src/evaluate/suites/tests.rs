@@ -632,7 +632,7 @@ fn lists_of_unequal_lengths_are_named() {
         (json!({"scores": [true, false, true]}), "the row has no `response_3`"),
         (json!({"scores": [true]}), "`scores` holds 1 entries, but there is a `response_2`"),
         (json!({"sampled_conflict_pairs": [[0, 2]]}), "`sampled_conflict_pairs` holds [0, 2]"),
-        (json!({"sampled_conflict_pairs": [[0]]}), "not a list of pairs of places"),
+        (json!({"sampled_conflict_pairs": [[0]]}), "not a list of pairs of positions"),
         (json!({"scores": []}), "`scores` is empty"),
     ] {
         let of_ppe = bare_rows().into_iter().find(|(name, ..)| *name == SuiteName::PpeCorrectness);
