@@ -29,12 +29,6 @@ fn gelu(x: vec4<f32>) -> vec4<f32> {
     return x * distribution(x);
 }
 
-/// Phi(x) + x * phi(x), with the normal density phi = Phi'.
-@if(erf)
-fn slope(x: vec4<f32>) -> vec4<f32> {
-    return distribution(x) + x * 0.3989422804 * exp(-0.5 * x * x);
-}
-
 /// (1 + tanh(u)) / 2 = sigmoid(2u) with u = sqrt(2 / pi) * (x + 0.044715 * x^3); this is 2u. Past 12 the sigmoid is
 /// 0 or 1 in f32, and clamping there keeps the cube finite.
 @if(tanh)
@@ -46,14 +40,6 @@ fn twice_u(x: vec4<f32>) -> vec4<f32> {
 @if(tanh)
 fn gelu(x: vec4<f32>) -> vec4<f32> {
     return x * sigmoid(twice_u(x));
-}
-
-@if(tanh)
-fn slope(x: vec4<f32>) -> vec4<f32> {
-    let v = twice_u(x);
-    let z = clamp(x, vec4<f32>(-12.0), vec4<f32>(12.0));
-    let d_v = 1.5957691216 * (1.0 + 0.134145 * z * z);
-    return sigmoid(v) * (1.0 + z * sigmoid(-v) * d_v);
 }
 
 /// [count]: the input.
@@ -68,20 +54,5 @@ fn forward(invocation: Invocation) {
     let index = linear(invocation);
     if (index < params.count) {
         y[index] = narrow(gelu(widen(x[index])));
-    }
-}
-
-/// [count]: gradient of the output.
-@group(0) @binding(2) var<storage, read> d_y: array<vec4<f32>>;
-/// [count]: gradient of the input.
-@group(0) @binding(3) var<storage, read_write> d_x: array<vec4<f32>>;
-
-/// d_x = d_y * gelu'(x).
-/// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
-@compute @workgroup_size(WORKGROUP)
-fn backward(invocation: Invocation) {
-    let index = linear(invocation);
-    if (index < params.count) {
-        d_x[index] = d_y[index] * slope(widen(x[index]));
     }
 }

@@ -50,7 +50,8 @@ fn forward(invocation: Invocation) {
 /// [tokens, columns4]: gradient of the row of each token.
 @group(0) @binding(3) var<storage, read_write> d_x: array<vec4<f32>>;
 
-/// Spreads d_y over the tokens that were pooled; other tokens of the sequence get zeros.
+/// The gradient where the last token was pooled, which gets d_y; other tokens of the sequence get zeros. The other
+/// poolings are those of encoders, which are not trained.
 /// One invocation per group of four values of d_y: grid(div_ceil(sequences * columns4, WORKGROUP)).
 @compute @workgroup_size(WORKGROUP)
 fn backward(invocation: Invocation) {
@@ -59,10 +60,8 @@ fn backward(invocation: Invocation) {
     if (sequence >= params.sequences) {
         return;
     }
-    let tokens = window(sequence);
-    let share = d_y[index] / f32(tokens.y - tokens.x);
-    for (var token = offsets[sequence]; token < min(offsets[sequence + 1u], params.tokens); token++) {
-        let pooled = token >= tokens.x && token < tokens.y;
-        d_x[token * params.columns4 + index % params.columns4] = select(vec4<f32>(0.0), share, pooled);
+    let end = min(offsets[sequence + 1u], params.tokens);
+    for (var token = offsets[sequence]; token < end; token++) {
+        d_x[token * params.columns4 + index % params.columns4] = select(vec4<f32>(0.0), d_y[index], token + 1u == end);
     }
 }

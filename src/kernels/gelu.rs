@@ -1,9 +1,10 @@
 //! GELU, the activation of BERT-like encoders (arXiv 1606.08415), exact or approximated by a hyperbolic tangent.
+//! There is no backward pass: encoders are not trained.
 
 use super::elementwise;
-use super::guard::{check_dtype, stored_as_bf16};
+use super::guard::stored_as_bf16;
 use crate::Result;
-use crate::gpu::{Dtype, Kernel, Recorder, Tensor};
+use crate::gpu::{Kernel, Recorder, Tensor};
 
 /// Which of the two functions that configurations call GELU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +29,4 @@ pub fn forward(recorder: &mut Recorder, rows: usize, gelu: Gelu, x: &Tensor, y: 
     let bf16 = stored_as_bf16("gelu forward", &[x, y])?;
     let kernel = Kernel::new("gelu/forward").feature(gelu.feature()).feature_if(bf16, "x_bf16");
     elementwise::record(recorder, &kernel, rows, &[x, y], 18.0)
-}
-
-/// Overwrites `dx` (f32) with `∂y/∂x · dy`.
-pub fn backward(recorder: &mut Recorder, rows: usize, gelu: Gelu, dy: &Tensor, x: &Tensor, dx: &Tensor) -> Result<()> {
-    let bf16 = stored_as_bf16("gelu backward", &[x])?;
-    check_dtype("gelu backward", Dtype::F32, &[dy, dx])?;
-    let kernel = Kernel::new("gelu/backward").feature(gelu.feature()).feature_if(bf16, "x_bf16");
-    elementwise::record(recorder, &kernel, rows, &[x, dy, dx], 24.0)
 }

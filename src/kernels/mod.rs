@@ -9,7 +9,6 @@ pub mod add;
 pub mod attention;
 pub mod bench;
 pub mod cached_attention;
-pub mod cast;
 pub mod column_sum;
 pub mod dropout;
 mod elementwise;

@@ -67,21 +67,21 @@ pub fn forward(
     recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(read + sequences, x))
 }
 
-/// Overwrites the rows of every sequence in `dx[rows, columns]` with `∂y/∂x · dy`: zeros where a token was not pooled.
+/// The backward pass of [`Pooling::Last`]: overwrites the rows of every sequence in `dx[rows, columns]` with that of `dy`
+/// for its last token and zeros for the others. The other poolings have none: encoders are not trained.
 pub fn backward(
     recorder: &mut Recorder,
     rows: usize,
     sequences: usize,
-    pooling: Pooling,
     offsets: &Tensor,
     dy: &Tensor,
     dx: &Tensor,
 ) -> Result<()> {
     let params = guard("pooling backward", rows, sequences, offsets, [dx, dy])?;
-    let kernel = Kernel::new("pooling/backward").feature(pooling.feature());
     let workgroups = grid((params.sequences * params.columns4).div_ceil(WORKGROUP));
     let bindings = [offsets.whole(), dy.whole(), dx.whole()];
-    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(rows + sequences, dx))
+    let cost = cost(rows + sequences, dx);
+    recorder.dispatch(&Kernel::new("pooling/backward"), &params, &bindings, workgroups, cost)
 }
 
 fn cost(rows: usize, x: &Tensor) -> Cost {

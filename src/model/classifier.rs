@@ -296,7 +296,7 @@ impl Classifier {
             self.workspace.chunks(),
         )?;
         let d_residual = get("d_residual");
-        pooling::backward(recorder, *tokens, *sequences, Pooling::Last, offsets, d_pooled, d_residual)?;
+        pooling::backward(recorder, *tokens, *sequences, offsets, d_pooled, d_residual)?;
         self.workspace.backward(recorder, &self.trained)
     }
 

@@ -8,15 +8,6 @@ pub fn forward_first<T: Real>(columns: usize, offsets: &[usize], x: &[T]) -> Vec
     starts.iter().flat_map(|start| x[start * columns..(start + 1) * columns].iter().copied()).collect()
 }
 
-/// `dy` at the first row of each sequence, zero elsewhere.
-pub fn backward_first<T: Real>(columns: usize, offsets: &[usize], dy: &[T]) -> Vec<T> {
-    let mut dx = vec![T::default(); offsets.last().map_or(0, |end| end * columns)];
-    for (start, dy) in offsets.iter().zip(dy.chunks_exact(columns)) {
-        dx[start * columns..(start + 1) * columns].copy_from_slice(dy);
-    }
-    dx
-}
-
 /// The last row of each sequence `offsets[s]..offsets[s + 1]` of `x`.
 pub fn forward_last<T: Real>(columns: usize, offsets: &[usize], x: &[T]) -> Vec<T> {
     offsets[1..].iter().flat_map(|end| x[(end - 1) * columns..end * columns].iter().copied()).collect()
@@ -40,29 +31,15 @@ pub fn forward_mean<T: Real>(columns: usize, offsets: &[usize], x: &[T]) -> Vec<
     offsets.windows(2).flat_map(|span| (0..columns).map(move |c| mean(span, c))).collect()
 }
 
-/// `dy / length` at every row of a sequence.
-pub fn backward_mean<T: Real>(columns: usize, offsets: &[usize], dy: &[T]) -> Vec<T> {
-    let mut dx = vec![];
-    for (span, dy) in offsets.windows(2).zip(dy.chunks_exact(columns)) {
-        let length = span[1] - span[0];
-        for _ in 0..length {
-            dx.extend(dy.iter().map(|v| *v / T::of(length as f64)));
-        }
-    }
-    dx
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::gradient::{assert_gradient, values};
     use super::*;
 
     #[test]
-    fn the_gradients_are_those_of_the_functions() {
+    fn the_gradient_is_that_of_the_function() {
         let offsets = [0, 3, 4, 6];
         let (x, dy) = (values(12, 1), values(6, 2));
-        assert_gradient(|x| forward_first(2, &offsets, x), &x, &dy, &backward_first(2, &offsets, &dy));
         assert_gradient(|x| forward_last(2, &offsets, x), &x, &dy, &backward_last(2, &offsets, &dy));
-        assert_gradient(|x| forward_mean(2, &offsets, x), &x, &dy, &backward_mean(2, &offsets, &dy));
     }
 }

@@ -31,7 +31,6 @@ pub(super) fn table(config: &EncoderConfig) -> Vec<Slot> {
         tokens("hidden", hidden),
         tokens("sum", hidden),
         tokens("middle", hidden),
-        tokens("norm_statistics", Layout::plain(2)),
         tokens("query", heads),
         tokens("key", heads),
         tokens("value", heads),

@@ -14,9 +14,8 @@ use crate::Result;
 use crate::gpu::{Gpu, Layout, Recorder, Tensor};
 use crate::kernels::attention::Attention;
 use crate::kernels::gelu::{self, Gelu};
-use crate::kernels::layer_norm::{self, Affine};
 use crate::kernels::pooling::{self, Pooling};
-use crate::kernels::{add, embedding, l2_norm};
+use crate::kernels::{add, embedding, l2_norm, layer_norm};
 
 use super::activations::Activations;
 use super::linear::Linear;
@@ -156,9 +155,8 @@ impl Loader<'_> {
 
 impl Norm {
     fn forward(&self, recorder: &mut Recorder, rows: usize, activations: &Activations, y: &Tensor) -> Result<()> {
-        let affine = Affine { weight: self.weight.used(), bias: self.bias.used() };
-        let (sum, statistics) = (activations.get("sum"), activations.get("norm_statistics"));
-        layer_norm::forward(recorder, rows, sum, affine, y, statistics, self.eps)
+        let (weight, bias) = (self.weight.used(), self.bias.used());
+        layer_norm::forward(recorder, rows, activations.get("sum"), weight, bias, y, self.eps)
     }
 }
 
