@@ -2,9 +2,8 @@
 
 use crate::Result;
 use crate::data::Packed;
-use crate::gpu::{Dtype, Gpu, Layout, Recorder, Recording, Tensor};
+use crate::gpu::{Gpu, Layout, Recorder, Recording, Tensor};
 use crate::kernels::pooling::{self, Pooling};
-use crate::kernels::product::{self, Epilogue};
 use crate::kernels::rms_norm;
 
 use super::activations::{AdapterRoom, Checkpointing, Keeping, Rows, Slot};
@@ -248,22 +247,6 @@ impl Classifier {
         pooling::forward(recorder, *tokens, *sequences, Pooling::Last, offsets, output, get("pooled"))?;
         let (norm, eps) = self.decoder.norm();
         rms_norm::forward(recorder, *sequences, get("pooled"), norm.used(), get("pooled_norm"), get("pooled_rstd"), eps)
-    }
-
-    /// Vocabulary logits of the last token of each sequence after a forward pass, with the embedding or a matrix of
-    /// its shape as output matrix: `[sequences, vocabulary]`.
-    pub fn last_token_logits(&self, recorder: &mut Recorder, output: Option<&Tensor>) -> Result<Tensor> {
-        let weight = output.unwrap_or_else(|| self.decoder.embedding().used());
-        let logits = Tensor::activation(
-            recorder.gpu,
-            "vocabulary logits",
-            self.workspace.batch.sequences,
-            weight.rows(),
-            Dtype::F32,
-        )?;
-        let pooled = self.workspace.get("pooled_norm");
-        product::nt(recorder, self.workspace.batch.sequences, pooled, weight, &logits, Epilogue::default())?;
-        Ok(logits)
     }
 
     /// From the gradient of the logits, after [`Self::training_forward`], to the gradients of all parameters that are

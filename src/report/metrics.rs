@@ -46,19 +46,6 @@ impl StepMetrics {
     }
 }
 
-/// An evaluation row: `step`, `epoch`, and each metric under `eval/NAME`.
-pub fn evaluation_row<'a>(
-    step: u64,
-    epoch: f64,
-    metrics: impl IntoIterator<Item = (&'a str, f64)>,
-) -> Map<String, Value> {
-    let mut row = Map::new();
-    row.insert("step".into(), step.into());
-    row.insert("epoch".into(), epoch.into());
-    row.extend(metrics.into_iter().map(|(name, value)| (format!("eval/{name}"), value.into())));
-    row
-}
-
 /// Appends rows to `DIR/metrics.jsonl`, each flushed before the call returns.
 #[derive(Debug)]
 pub struct MetricsWriter {
@@ -165,15 +152,13 @@ mod tests {
         let mut writer = MetricsWriter::create(directory.path()).unwrap();
         writer.write(&step(1)).unwrap();
         writer.write(&StepMetrics { measures: vec![("entropy", 2.5)], ..metrics(2) }.to_row()).unwrap();
-        writer.write(&evaluation_row(1, 0.5, [("roc_auc", 0.75)])).unwrap();
         // Read while the writer is still open: every line has reached the file.
         let text = std::fs::read_to_string(directory.path().join(FILE_NAME)).unwrap();
         assert_eq!(
             text,
             "{\"step\":1,\"epoch\":0.5,\"loss\":0.25,\"grad_norm\":1.0,\"learning_rate\":0.00001,\"tokens\":10,\
              \"tokens_per_second\":3.0}\n{\"step\":2,\"epoch\":0.5,\"loss\":0.25,\"grad_norm\":1.0,\"learning_rate\":0.00001,\
-             \"tokens\":20,\"tokens_per_second\":3.0,\"entropy\":2.5}\n\
-             {\"step\":1,\"epoch\":0.5,\"eval/roc_auc\":0.75}\n"
+             \"tokens\":20,\"tokens_per_second\":3.0,\"entropy\":2.5}\n"
         );
     }
 

@@ -145,24 +145,6 @@ pub fn nll(confidences: &[f64], outcomes: &[bool]) -> Option<f64> {
     weighted::mean(&log_losses(confidences, outcomes), &vec![1; outcomes.len()])
 }
 
-/// Equal-width [`Reliability`] of every P(y > k), from rows of K−1 probabilities and labels 1..=K.
-///
-/// `None` when there is no row, rows differ in length, or a probability is NaN.
-pub fn pointwise(probabilities: &[Vec<f64>], labels: &[u32], bins: usize) -> Option<Vec<Reliability>> {
-    assert_eq!(probabilities.len(), labels.len());
-    let thresholds = probabilities.first()?.len();
-    if probabilities.iter().any(|row| row.len() != thresholds) {
-        return None;
-    }
-    (0..thresholds)
-        .map(|index| {
-            let confidences: Vec<f64> = probabilities.iter().map(|row| row[index]).collect();
-            let above: Vec<bool> = labels.iter().map(|&label| label > index as u32 + 1).collect();
-            Reliability::equal_width(&confidences, &above, bins)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,7 +213,6 @@ mod tests {
         assert!(Reliability::equal_width(&[0.5], &[true], 0).is_none());
         assert!(Reliability::equal_mass(&[0.5], &[true], 0).is_none());
         assert!(Reliability::equal_width(&[f64::NAN], &[true], 10).is_none());
-        assert!(pointwise(&[], &[], 10).is_none());
     }
 
     #[test]
@@ -250,12 +231,6 @@ mod tests {
             assert!(ece(&confidences) < 0.006);
             assert!((ece(&bold) - 0.15).abs() < 0.01);
         }
-    }
-
-    #[test]
-    fn pointwise_takes_one_threshold_at_a_time() {
-        let each = pointwise(&[vec![1.0, 0.0], vec![1.0, 1.0]], &[2, 2], BINS).unwrap();
-        assert_eq!(each.iter().map(|k| k.ece(&[1, 1]).unwrap()).collect::<Vec<_>>(), [0.0, 0.5]);
     }
 
     proptest! {

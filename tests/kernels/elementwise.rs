@@ -48,9 +48,7 @@ fn gelu_agrees() {
                     let layout = Layout::plain(columns);
                     let x = stored(&bent(rows * columns, 1), dtype);
                     let y = activation(gpu, layout, &vec![0.5; rows * columns], dtype);
-                    run(gpu, |recorder| {
-                        gelu::forward(recorder, rows, kind, &activation(gpu, layout, &x, dtype), &y)
-                    });
+                    run(gpu, |recorder| gelu::forward(recorder, rows, kind, &activation(gpu, layout, &x, dtype), &y));
                     let expected = match kind {
                         Gelu::Erf => reference::gelu::forward_erf(&wide(&x)),
                         Gelu::Tanh => reference::gelu::forward_tanh(&wide(&x)),

@@ -6,7 +6,7 @@ use wgr::gpu::{Mode, Recording};
 use wgr::model::Checkpoint;
 use wgr::model::activations::Checkpointing;
 use wgr::model::batch::Capacity;
-use wgr::model::classifier::{Classifier, HEAD, logits};
+use wgr::model::classifier::{Classifier, HEAD, Loading, logits};
 use wgr::model::parameter::Holding;
 
 use crate::harness::*;
@@ -38,24 +38,21 @@ fn smollm2_agrees_with_its_reference() {
     let gpu = open(Mode::Trusted, None);
     let length = ids.iter().map(Vec::len).max().unwrap();
     let capacity = Capacity { tokens: ids.iter().map(Vec::len).sum(), sequences: ids.len(), length };
-    let loading = loading(capacity, Holding::Inference, Checkpointing::None);
+    // The head is the output matrix, which is the embedding, and below it the rows that the reference scores with.
+    let (vocabulary, hidden) = (checkpoint.config().vocab_size, checkpoint.config().hidden_size);
+    let loading = Loading { logits: vocabulary + 3, ..loading(capacity, Holding::Inference, Checkpointing::None) };
     let mut classifier = Classifier::load(&gpu, &checkpoint, &loading).unwrap();
-    let hidden = checkpoint.config().hidden_size;
-    let head: Vec<f32> =
-        (0..3 * hidden).map(|i| ((0.37 * ((i / hidden + 1) * (i % hidden + 1)) as f64).sin() * 0.05) as f32).collect();
+    let mut head = checkpoint.read_f32("model.embed_tokens.weight").unwrap();
+    head.extend((0..3 * hidden).map(|i| ((0.37 * ((i / hidden + 1) * (i % hidden + 1)) as f64).sin() * 0.05) as f32));
     classifier.parameters().find(|p| p.name == HEAD).unwrap().write(&gpu, &head).unwrap();
 
     // Both prompts in one packed batch: neither may see the other.
     let offsets = vec![0, ids[0].len() as u32, capacity.tokens as u32];
     let batch = Packed { tokens: ids.concat(), offsets, ..Packed::default() };
     let mut recording = Recording::new();
-    let scores = pollster::block_on(logits(&gpu, &mut classifier, &mut recording, &batch)).unwrap();
-    let mut output = Recording::new();
-    let vocabulary = classifier.last_token_logits(&mut output.recorder(&gpu), None).unwrap();
-    output.replay(&gpu).unwrap();
-    let vocabulary = pollster::block_on(vocabulary.read(&gpu)).unwrap();
-    let rows = vocabulary.chunks(checkpoint.config().vocab_size);
-    for ((prompt, scores), row) in prompts.iter().zip(&scores).zip(rows) {
+    let outputs = pollster::block_on(logits(&gpu, &mut classifier, &mut recording, &batch)).unwrap();
+    for (prompt, output) in prompts.iter().zip(&outputs) {
+        let (row, scores) = output.split_at(vocabulary);
         for (score, expected) in scores.iter().zip(numbers(&prompt["scores"])) {
             assert_near("score", *score, expected, 5e-5);
         }
