@@ -29,7 +29,6 @@ pub mod read_report;
 pub mod records;
 pub mod rows;
 pub mod sampler;
-pub mod synthetic;
 pub mod template;
 pub mod tokenize;
 pub mod tokenizer_files;

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use wgr::data::synthetic::logs::{Logs, Style, write_jsonl, write_parquet};
+
+use crate::chats::{Logs, Style, write_jsonl, write_parquet};
 
 /// The format of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -25,7 +26,7 @@ pub fn run(conversations: u64, output: &Path, seed: u64, shards: u64, format: Fo
         let edge = |shard: u64| (u128::from(conversations) * u128::from(shard) / u128::from(shards)) as u64;
         let part = edge(shard)..edge(shard + 1);
         let (ending, write) = match format {
-            Format::Parquet => ("parquet", write_parquet as fn(&Path, &Logs, std::ops::Range<u64>) -> wgr::Result<()>),
+            Format::Parquet => ("parquet", write_parquet as fn(&Path, &Logs, std::ops::Range<u64>) -> Result<()>),
             Format::Jsonl => ("jsonl", write_jsonl as _),
         };
         let path = output.join(format!("train-{shard:05}-of-{shards:05}.{ending}"));

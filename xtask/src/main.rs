@@ -1,6 +1,7 @@
 //! Developer tools: `cargo xtask demo|test|shaders|logs|bench`.
 
 mod adapter;
+mod chats;
 mod demo;
 mod logs;
 mod shaders;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::config::OnlineConfig;
@@ -14,7 +14,6 @@ use super::rollouts::{ROLLOUTS, Rollout, read};
 use super::run::OnlineSummary;
 use super::toy::worth;
 use super::trainer::{open, train_with};
-use crate::data::synthetic;
 use crate::gpu::Gpu;
 use crate::model::Family;
 use crate::model::tiny::Tiny;
@@ -26,12 +25,28 @@ use crate::{Error, Result};
 static GPU: LazyLock<Gpu> =
     LazyLock::new(|| pollster::block_on(Gpu::open(&Default::default())).expect("the tests need an adapter"));
 
+const SPECIAL: [&str; 4] = ["<pad>", "<s>", "</s>", "<unk>"];
 const WORDS: [&str; 8] = ["tea", "milk", "bread", "rice", "salt", "plum", "corn", "leek"];
 /// The word that the reward is after.
 const WANTED: &str = "tea";
 /// Longest completion.
 const LENGTH: usize = 8;
 const SAMPLES: usize = 4;
+
+/// Reads the words and nothing else.
+fn tokenizer() -> Value {
+    let vocabulary: Map<String, Value> =
+        SPECIAL.iter().chain(&WORDS).enumerate().map(|(id, word)| ((*word).to_owned(), json!(id))).collect();
+    let added = |id: usize| {
+        json!({"id": id, "content": SPECIAL[id], "special": true, "normalized": false, "single_word": false,
+               "lstrip": false, "rstrip": false})
+    };
+    json!({
+        "version": "1.0", "added_tokens": [added(0), added(1), added(2), added(3)], "normalizer": null,
+        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": SPECIAL[3]},
+    })
+}
 
 /// A folder with a policy that knows the words, and prompts of two of them.
 struct Place(TempDir);
@@ -41,16 +56,16 @@ impl Place {
         let place = Self(tempfile::tempdir().unwrap());
         let model = place.path("policy");
         std::fs::create_dir(&model).unwrap();
-        let tokenizer = synthetic::tokenizer(std::iter::once(WORDS.join(" ").as_str())).unwrap();
-        tokenizer.save(model.join("tokenizer.json"), false).unwrap();
         let config = json!({
-            "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": tokenizer.get_vocab_size(true),
+            "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": SPECIAL.len() + WORDS.len(),
             "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
             "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 32, "rms_norm_eps": 1e-5,
             "rope_theta": 10000.0, "tie_word_embeddings": false, "bos_token_id": 1, "eos_token_id": 2,
         });
         let special = json!({"bos_token": "<s>", "eos_token": "</s>"});
-        for (name, value) in [("config.json", config), ("tokenizer_config.json", special)] {
+        for (name, value) in
+            [("config.json", config), ("tokenizer.json", tokenizer()), ("tokenizer_config.json", special)]
+        {
             std::fs::write(model.join(name), value.to_string()).unwrap();
         }
         let prompt = |n: usize| format!("{} {}", WORDS[n % 8], WORDS[n / 8]);

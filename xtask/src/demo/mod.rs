@@ -6,17 +6,18 @@ mod files;
 mod models;
 mod page;
 mod policy;
+pub mod tokenizer;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use wgr::data::synthetic::logs::{Logs, Style, write_jsonl};
 use wgr::gpu::AdapterSummary;
 use wgr::statistics::metrics::{is_positive, roc_auc};
 
 use self::files::{read_rows, wgr, write};
 use self::policy::Policy;
+use crate::chats::{Logs, Style, write_jsonl};
 use crate::root;
 
 // Everything about the demo that could be otherwise. Chats, sizes and rates suit each other.

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use wgr::data::synthetic;
 
 use super::exchange;
 use super::files::write;
+use super::tokenizer::tokenizer;
 
 /// The purpose of a model.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ message.role }} {{ 
 pub fn new_model(directory: &Path, rows: &[Value], kind: Kind) -> Result<()> {
     std::fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
     let texts: Vec<&str> = rows.iter().flat_map(exchange).chain(["user assistant"]).collect();
-    let tokenizer = synthetic::tokenizer(texts.into_iter())?;
+    let tokenizer = tokenizer(texts.into_iter())?;
     tokenizer.save(directory.join("tokenizer.json"), false).map_err(anyhow::Error::from_boxed)?;
     let mut settings = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -1,5 +1,6 @@
 //! A tokenizer for synthetic texts, which have few different words.
 
+use anyhow::{Error, Result};
 use tokenizers::models::wordlevel::{WordLevel, WordLevelTrainer};
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::whitespace::Whitespace;
@@ -8,25 +9,18 @@ use tokenizers::{
     AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer, TokenizerImpl,
 };
 
-use crate::{Error, Result};
-
 /// A word-level tokenizer that knows every word of `texts`, whatever its case: runs of word characters, each character of
 /// Chinese on its own, and runs of punctuation.
 ///
 /// Ids 0..4 are `<pad>`, `<s>`, `</s>` and `<unk>`, then words by falling frequency. Its own special tokens are one
 /// `</s>` at the end, so that the last position, where the score is read, always holds the same token.
-///
-/// # Errors
-/// When the tokenizer library refuses the texts, which it has no known reason to do.
 pub fn tokenizer<'a>(texts: impl Iterator<Item = &'a str> + Send) -> Result<Tokenizer> {
-    build_tokenizer(texts).map_err(|error| {
-        Error::run(format!("the sample tokenizer could not be built: {error}"), "please report this as a bug")
-    })
+    trained(texts).map_err(Error::from_boxed)
 }
 
 type Untrained = TokenizerImpl<WordLevel, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
-fn build_tokenizer<'a>(texts: impl Iterator<Item = &'a str> + Send) -> tokenizers::Result<Tokenizer> {
+fn trained<'a>(texts: impl Iterator<Item = &'a str> + Send) -> tokenizers::Result<Tokenizer> {
     let special = ["<pad>", "<s>", "</s>", "<unk>"];
     let mut tokenizer = Untrained::new(WordLevel::builder().unk_token("<unk>".into()).build()?);
     tokenizer.with_normalizer(Some(BertNormalizer::new(true, true, Some(false), true)))?;

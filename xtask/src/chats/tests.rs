@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, HashSet};
 
+use wgr::data::Conversation;
+use wgr::data::conversations::Reader;
+
 use super::*;
-use crate::data::Conversation;
-use crate::data::conversations::Reader;
+use crate::demo::tokenizer::tokenizer;
 
 fn contents(logged: &Logged) -> Vec<&str> {
     logged.conversation.iter().map(|message| message.content.as_str()).collect()
@@ -49,15 +51,15 @@ fn exchanges_hardly_ever_agree() {
 fn brief_logs_take_few_words() {
     let logs = Logs { seed: 1, style: Style::Brief };
     let sample: Vec<Logged> = (0..1500).map(|index| logs.regular(index)).collect();
-    let tokenizer = crate::data::synthetic::tokenizer(sample.iter().flat_map(contents).collect::<Vec<_>>().into_iter());
-    let vocabulary = tokenizer.unwrap().get_vocab_size(true);
+    let texts: Vec<&str> = sample.iter().flat_map(contents).collect();
+    let vocabulary = tokenizer(texts.into_iter()).unwrap().get_vocab_size(true);
     assert!(vocabulary < 700, "{vocabulary}");
 }
 
 /// The conversations read from a log in a format.
 fn read(
     name: &str,
-    write: fn(&std::path::Path, &Logs, std::ops::Range<u64>) -> crate::Result<()>,
+    write: fn(&std::path::Path, &Logs, std::ops::Range<u64>) -> anyhow::Result<()>,
     count: u64,
 ) -> (Vec<Conversation>, BTreeMap<&'static str, usize>) {
     let folder = tempfile::tempdir().unwrap();

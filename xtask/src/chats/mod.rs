@@ -1,4 +1,5 @@
-//! Conversations as logged by a chat service: the fields of WildChat with synthetic text.
+//! Conversations as logged by a chat service: the fields of WildChat with synthetic text, the same for the same seed on
+//! every platform.
 //!
 //! Each response has a quality that its text shows: useless and flawed ones are about another topic than the user's or
 //! break off, and the worst begin carelessly; fine and excellent ones keep to the things that the user named. The next

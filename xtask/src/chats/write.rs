@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::{Context, Result};
 use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
 use arrow::json::ReaderBuilder;
 use parquet::arrow::ArrowWriter;
@@ -15,7 +16,6 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::{Damage, Logged, Logs};
-use crate::{Error, Result};
 
 /// Conversations made at a time.
 const BATCH: u64 = 1024;
@@ -23,42 +23,36 @@ const BATCH: u64 = 1024;
 const ROW_GROUP: usize = 4096;
 
 /// Writes a part of a log, one JSON object a line.
-///
-/// # Errors
-/// The file cannot be written.
 pub fn write_jsonl(path: &Path, logs: &Logs, part: Range<u64>) -> Result<()> {
-    let failed = |e| Error::io(path, e);
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(path).map_err(failed)?);
+    let failed = || format!("{} cannot be written", path.display());
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(path).with_context(failed)?);
     for batch in batches(part) {
         let lines: Vec<String> = batch.into_par_iter().map(|index| line(&logs.conversation(index))).collect();
-        lines.iter().try_for_each(|line| writeln!(out, "{line}")).map_err(failed)?;
+        lines.iter().try_for_each(|line| writeln!(out, "{line}")).with_context(failed)?;
     }
-    out.flush().map_err(failed)
+    out.flush().with_context(failed)
 }
 
 /// Writes a part of a log as parquet with zstd, as WildChat comes; what only a line of text can suffer does not happen.
-///
-/// # Errors
-/// The file cannot be written.
 pub fn write_parquet(path: &Path, logs: &Logs, part: Range<u64>) -> Result<()> {
-    let failed = |e: &dyn std::fmt::Display| Error::run(format!("{}: {e}", path.display()), "is the disk full?");
+    let failed = || format!("{} cannot be written", path.display());
     let schema = Arc::new(schema());
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROW_GROUP))
         .build();
-    let file = File::create(path).map_err(|e| Error::io(path, e))?;
-    let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(|e| failed(&e))?;
+    let file = File::create(path).with_context(failed)?;
+    let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties)).with_context(failed)?;
     let mut decoder =
-        ReaderBuilder::new(schema).with_batch_size(BATCH as usize).build_decoder().map_err(|e| failed(&e))?;
+        ReaderBuilder::new(schema).with_batch_size(BATCH as usize).build_decoder().with_context(failed)?;
     for batch in batches(part) {
         let rows: Vec<Logged> = batch.into_par_iter().map(|index| logs.conversation(index)).collect();
-        decoder.serialize(&rows).map_err(|e| failed(&e))?;
-        if let Some(batch) = decoder.flush().map_err(|e| failed(&e))? {
-            writer.write(&batch).map_err(|e| failed(&e))?;
+        decoder.serialize(&rows).with_context(failed)?;
+        if let Some(batch) = decoder.flush().with_context(failed)? {
+            writer.write(&batch).with_context(failed)?;
         }
     }
-    writer.close().map(drop).map_err(|e| failed(&e))
+    writer.close().map(drop).with_context(failed)
 }
 
 fn batches(part: Range<u64>) -> impl Iterator<Item = Range<u64>> {
