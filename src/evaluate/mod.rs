@@ -2,11 +2,11 @@
 //!
 //! [`evaluate()`] is the run. [`suites`] reads files in their published formats, [`scores`] gets scores from a model, a
 //! server or a file, [`report`] holds the results, in the terms of [`statistics`](crate::statistics), and [`page`]
-//! shows them; [`benchmarks`] are the scoring rules of published suites. [`study`] trains models to compare, and
-//! evaluates them.
+//! shows them; `benchmarks` has one file per suite. [`study`] trains models to compare, and evaluates them.
 
-pub mod benchmarks;
+mod benchmarks;
 mod config;
+mod items;
 mod output;
 pub mod page;
 pub mod report;

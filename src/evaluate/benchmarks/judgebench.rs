@@ -1,35 +1,70 @@
 //! JudgeBench (Tan et al., 2024) for reward models: which of two responses is objectively correct.
+//!
+//! Rows: `pair_id`, `source`, `question`, `response_A`, `response_B`, `label` (`A>B` or `B>A`).
+//!
+//! Scores are listed A, B.
 
+use super::definition::Definition;
 use super::groups::Groups;
-use super::{Benchmark, Part, indicator};
+use super::part::{Benchmark, Part, indicator, measure};
+use super::published::Table;
+use crate::Result;
+use crate::evaluate::items::{Fields, Item};
 use crate::statistics::{Units, weighted};
+
+pub(super) const SUITE: Definition = Definition {
+    measure: Some(|items, scores, bootstrap| measure(&benchmark(items, scores), bootstrap)),
+    published: Table::wild_reward(&[("total", &[61.1, 66.0, 62.9, 70.2])]),
+    ..Definition::new("judgebench", "JudgeBench", |_, record, _| item(Fields::new(record)).map(Ok))
+};
+
+fn item(mut fields: Fields) -> Result<Item> {
+    let (id, source) = (fields.id("pair_id")?, fields.text("source")?);
+    let question = fields.text("question")?;
+    let responses = vec![fields.text("response_A")?, fields.text("response_B")?];
+    let better = match fields.text("label")?.as_str() {
+        "A>B" => 0,
+        "B>A" => 1,
+        other => return Err(fields.wrong(format!("`label` is {other:?}"), "it is A>B or B>A")),
+    };
+    Ok(Item::of_prompt(id, &fields, &question, responses, source).decided_for(better))
+}
+
+fn benchmark(items: &[Item], scores: &[Vec<f64>]) -> JudgeBench {
+    let pair = |(item, scores): (&Item, &Vec<f64>)| JudgeBenchPair {
+        source: item.source.clone(),
+        scores: [scores[0], scores[1]],
+        a_is_better: item.correct[0],
+    };
+    JudgeBench::new(&items.iter().zip(scores).map(pair).collect::<Vec<_>>())
+}
 
 /// Prefixes of sources that results are shown for.
 const SOURCES: [&str; 4] = ["mmlu-pro", "livebench-reasoning", "livebench-math", "livecodebench"];
 
 /// A pair with its scores.
 #[derive(Clone, Debug, PartialEq)]
-pub struct JudgeBenchPair {
+struct JudgeBenchPair {
     /// The source, as the data set names it: `mmlu-pro-law`, `livecodebench`.
-    pub source: String,
+    source: String,
     /// Scores of responses A and B.
-    pub scores: [f64; 2],
+    scores: [f64; 2],
     /// Whether the label is `A>B`.
-    pub a_is_better: bool,
+    a_is_better: bool,
 }
 
 /// JudgeBench with scores: the verdict is A>B if A scores strictly higher and B>A otherwise, so a tie counts as B>A.
 ///
 /// The overall share is over pairs, whatever their source; sources of no known prefix are pooled under `other`.
 #[derive(Clone, Debug)]
-pub struct JudgeBench {
+struct JudgeBench {
     groups: Groups,
     right: Vec<f64>,
 }
 
 impl JudgeBench {
     /// Lays out pairs for scoring.
-    pub fn new(pairs: &[JudgeBenchPair]) -> Self {
+    fn new(pairs: &[JudgeBenchPair]) -> Self {
         let prefix = |source: &str| SOURCES.into_iter().find(|prefix| source.starts_with(prefix)).unwrap_or("other");
         Self {
             groups: Groups::new(pairs.iter().map(|pair| prefix(&pair.source)), &SOURCES),
@@ -57,7 +92,6 @@ impl Benchmark for JudgeBench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::benchmarks::measure;
     use crate::statistics::Bootstrap;
     use crate::test_files::fetched;
     use std::collections::BTreeMap;

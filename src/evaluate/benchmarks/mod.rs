@@ -1,162 +1,123 @@
-//! The scoring rules of published benchmarks, one file per rule.
+//! The suites, one file each: the format of its rows, its scoring rule, and published numbers to compare with.
 //!
-//! All values are shares in 0..=1 (papers often print them times 100). A total is shown only if all its parts are
-//! present; otherwise the missing ones are named.
+//! `definition` is what each file declares, `part` the shape of all results, and `published` that of tables in papers.
+//! Several benchmarks share `groups`, `sections`, `best_of_k` and `tie_calibration`. `pairs` and `wildfb` are a user's own
+//! data.
 
-pub mod arena;
+mod arena;
 mod best_of_k;
+mod definition;
 mod groups;
-pub mod judgebench;
-pub mod mrewardbench;
-pub mod ppe;
-pub mod rewardbench;
-pub mod rewardbench2;
-pub mod rmb;
-pub mod rmbench;
+mod judgebench;
+mod mrewardbench;
+mod pairs;
+mod part;
+mod ppe_correctness;
+mod ppe_human;
+mod published;
+mod rewardbench;
+mod rewardbench2;
+mod rmb;
+mod rmbench;
 mod sections;
 mod tie_calibration;
+mod wildfb;
 
-use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
 
-use crate::statistics::{Bootstrap, Estimate, Units};
+use serde::{Deserialize, Serialize};
 
-pub use arena::Arena;
-pub use judgebench::JudgeBench;
-pub use mrewardbench::MRewardBench;
-pub use ppe::{PpeCorrectness, PpeHuman};
-pub use rewardbench::RewardBench;
-pub use rewardbench2::RewardBench2;
-pub use rmb::Rmb;
-pub use rmbench::RmBench;
+use self::definition::Definition;
 
-/// A result of a benchmark and the results it is made of.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Part {
-    /// The measured part: the benchmark, a section, a subset, a difficulty.
-    pub name: String,
-    /// Rows it rests on.
-    pub n: usize,
-    /// The number, its interval, and what random scores get.
-    #[serde(flatten)]
-    pub estimate: Estimate,
-    /// Parts of the benchmark that were not at hand.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub missing: Vec<String>,
-    /// Its parts.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<Part>,
+pub use part::Part;
+pub use published::Published;
+
+/// The suites of `wgr eval`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SuiteName {
+    /// RewardBench (arXiv 2403.13787).
+    Rewardbench,
+    /// RewardBench 2 (arXiv 2506.01937).
+    Rewardbench2,
+    /// M-RewardBench (arXiv 2410.15522).
+    MRewardbench,
+    /// RM-Bench (arXiv 2410.16184).
+    Rmbench,
+    /// RMB (arXiv 2410.09893).
+    Rmb,
+    /// JudgeBench (arXiv 2410.12784).
+    Judgebench,
+    /// PPE, human preference (arXiv 2410.14872).
+    PpeHuman,
+    /// PPE, correctness (arXiv 2410.14872).
+    PpeCorrectness,
+    /// Votes of Chatbot Arena (arXiv 2403.04132).
+    Arena,
+    /// Preference pairs of one's own.
+    Pairs,
+    /// Rated responses: WildFB, or rows of `wgr extract`.
+    Wildfb,
 }
 
-impl Part {
-    fn new(name: &str, n: usize, value: Option<f64>, baseline: Option<f64>) -> Self {
-        let estimate = Estimate { value, interval: None, baseline };
-        Self { name: name.to_owned(), n, estimate, missing: vec![], parts: vec![] }
-    }
+impl SuiteName {
+    /// All suites, in the order they are described.
+    pub const ALL: [Self; 11] = [
+        Self::Rewardbench,
+        Self::Rewardbench2,
+        Self::MRewardbench,
+        Self::Rmbench,
+        Self::Rmb,
+        Self::Judgebench,
+        Self::PpeHuman,
+        Self::PpeCorrectness,
+        Self::Arena,
+        Self::Pairs,
+        Self::Wildfb,
+    ];
 
-    fn with_parts(mut self, parts: Vec<Part>) -> Self {
-        self.parts = parts;
-        self
-    }
-
-    fn missing<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.missing.extend(names.into_iter().map(Into::into));
-        self
-    }
-
-    /// Finds a part by the names that lead to it.
-    pub fn get(&self, path: &[&str]) -> Option<&Part> {
-        match path {
-            [] => Some(self),
-            [name, rest @ ..] => self.parts.iter().find(|part| part.name == *name)?.get(rest),
+    /// The file that knows it.
+    pub(super) fn definition(self) -> &'static Definition {
+        match self {
+            Self::Rewardbench => &rewardbench::SUITE,
+            Self::Rewardbench2 => &rewardbench2::SUITE,
+            Self::MRewardbench => &mrewardbench::SUITE,
+            Self::Rmbench => &rmbench::SUITE,
+            Self::Rmb => &rmb::SUITE,
+            Self::Judgebench => &judgebench::SUITE,
+            Self::PpeHuman => &ppe_human::SUITE,
+            Self::PpeCorrectness => &ppe_correctness::SUITE,
+            Self::Arena => &arena::SUITE,
+            Self::Pairs => &pairs::SUITE,
+            Self::Wildfb => &wildfb::SUITE,
         }
     }
 
-    /// All values, each part before its own parts.
-    fn values(&self, into: &mut Vec<Option<f64>>) {
-        into.push(self.estimate.value);
-        self.parts.iter().for_each(|part| part.values(into));
+    /// The name on the command line and in reports.
+    pub fn as_str(self) -> &'static str {
+        self.definition().name
     }
 
-    fn set_intervals(&mut self, estimates: &mut impl Iterator<Item = Estimate>) {
-        self.estimate.interval = estimates.next().and_then(|estimate| estimate.interval);
-        self.parts.iter_mut().for_each(|part| part.set_intervals(estimates));
+    /// The name in headings.
+    pub fn title(self) -> &'static str {
+        self.definition().title
     }
 }
 
-/// A benchmark with the scores of its rows.
-pub trait Benchmark: Sync {
-    /// How rows are drawn: prompts together, subsets each on their own.
-    fn units(&self) -> Units;
-
-    /// The results when each row counts `weights` times; the tree's shape does not depend on the weights.
-    fn score(&self, weights: &[u32]) -> Part;
-}
-
-/// The results of a benchmark, with intervals.
-pub fn measure(benchmark: &impl Benchmark, bootstrap: &Bootstrap) -> Part {
-    let units = benchmark.units();
-    let mut tree = benchmark.score(&units.ones());
-    let estimates = bootstrap.estimates(&units, |weights| {
-        let mut values = vec![];
-        benchmark.score(weights).values(&mut values);
-        values
-    });
-    tree.set_intervals(&mut estimates.into_iter());
-    tree
-}
-
-/// The plain mean; `None` when a value is missing or there is none.
-fn mean_of_all(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
-    let values: Vec<f64> = values.into_iter().collect::<Option<_>>()?;
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// 1 for true, 0 for false.
-fn indicator(condition: bool) -> f64 {
-    f64::from(u8::from(condition))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One part over the rows, one over nothing.
-    struct Plain(Vec<f64>);
-
-    impl Benchmark for Plain {
-        fn units(&self) -> Units {
-            Units::rows(self.0.len())
-        }
-
-        fn score(&self, weights: &[u32]) -> Part {
-            let value = crate::statistics::weighted::mean(&self.0, weights);
-            let parts = vec![Part::new("rows", self.0.len(), value, Some(0.5)), Part::new("none", 0, None, None)];
-            Part::new("plain", self.0.len(), value.map(|v| 2.0 * v), None).with_parts(parts).missing(["none"])
-        }
+impl fmt::Display for SuiteName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
+}
 
-    #[test]
-    fn every_part_gets_its_own_interval_and_keeps_its_baseline() {
-        let tree = measure(&Plain((0..60).map(|i| f64::from(i % 2)).collect()), &Bootstrap::default());
-        let (whole, rows) = (tree.estimate.interval.unwrap(), tree.get(&["rows"]).unwrap().estimate);
-        assert_eq!((whole.low, whole.high), (2.0 * rows.interval.unwrap().low, 2.0 * rows.interval.unwrap().high));
-        assert_eq!(rows.baseline, Some(0.5));
-        assert_eq!(tree.get(&["none"]).unwrap().estimate, Estimate::default());
-        assert_eq!(tree.get(&["rows", "deeper"]), None);
-    }
+impl FromStr for SuiteName {
+    type Err = String;
 
-    #[test]
-    fn a_part_is_flat_in_json() {
-        let json = serde_json::to_value(measure(&Plain(vec![1.0, 0.0]), &Bootstrap::default())).unwrap();
-        assert_eq!((&json["name"], &json["n"], &json["value"]), (&"plain".into(), &2.into(), &1.0.into()));
-        assert_eq!(json["missing"][0], "none");
-        assert!(json["parts"][0].get("parts").is_none() && json["parts"][0]["interval"]["low"].is_number());
-    }
-
-    #[test]
-    fn a_mean_of_all_wants_all() {
-        assert_eq!(mean_of_all([Some(1.0), Some(2.0)]), Some(1.5));
-        assert_eq!(mean_of_all([Some(1.0), None]), None);
-        assert_eq!(mean_of_all([]), None);
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|suite| suite.as_str() == name).ok_or_else(|| {
+            let known: Vec<&str> = Self::ALL.iter().map(|suite| suite.as_str()).collect();
+            format!("there is no suite {name:?}; there are {}", known.join(", "))
+        })
     }
 }

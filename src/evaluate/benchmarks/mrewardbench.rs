@@ -1,9 +1,89 @@
 //! M-RewardBench (Gureja et al., 2024): RewardBench in 23 languages, and pairs of translations.
+//!
+//! Rows: `id`, `prompt`, `chosen`, `rejected`, `language`, and `source`, the subset of RewardBench
+//! (`C4AI-Community/multilingual-reward-bench`, one folder per language); pairs of translations have a `subset` instead
+//! (its folder `translation`).
+//!
+//! Scores are listed chosen, rejected. If the file, or a folder around it, is named after a language (`arb_Arab`), that
+//! is its language; otherwise the row names it. Languages share their ids, so the id of an item is `arb_Arab:<id>`, or
+//! `translation:<id>`.
 
+use std::path::Path;
+
+use super::definition::Definition;
 use super::groups::Groups;
+use super::part::{Benchmark, Part, indicator, mean_of_all, measure};
+use super::published::Table;
 use super::sections::{Section, Sections};
-use super::{Benchmark, Part, indicator, mean_of_all};
+use crate::Result;
+use crate::evaluate::items::{Fields, Item, files};
 use crate::statistics::{Units, weighted};
+
+pub(super) const SUITE: Definition = Definition {
+    measure: Some(|items, scores, bootstrap| measure(&benchmark(items, scores), bootstrap)),
+    published: PUBLISHED,
+    ..Definition::new("m-rewardbench", "M-RewardBench", |file, record, _| item(file, Fields::new(record)).map(Ok))
+};
+
+/// Accuracy on pairs of translations (table 4 of the paper).
+const PUBLISHED: Table = Table {
+    source: "M-RewardBench, arXiv 2410.15522",
+    address: "https://arxiv.org/abs/2410.15522",
+    models: &["GPT-4o", "Eurus RM 7B", "URM LLaMa 3.1 8B", "BTRM Qwen 2 7B", "Tulu 2.5 13B RM"],
+    parts: &[("translation", &[82.5, 80.0, 79.8, 79.0, 75.8])],
+};
+
+/// The field of RewardBench's subset; older files have the second name.
+const SUBSET: [&str; 2] = ["source", "subset"];
+/// How subsets of translations begin, and how they did before they were published (they are of MAPLE).
+const TRANSLATION: [&str; 2] = ["translation", "maple"];
+
+fn item(file: &Path, mut fields: Fields) -> Result<Item> {
+    let own_id = fields.id("id")?;
+    let (name, value) = fields.any(&SUBSET)?;
+    let Some(subset) = value.as_str().map(str::to_owned) else { return Err(fields.not(name, &value, "a text")) };
+    let is_translation = TRANSLATION.iter().any(|beginning| subset.starts_with(beginning));
+    let named = fields.optional("language")?;
+    let language = match is_translation {
+        true => None,
+        false => Some(of_path(file).or_else(|| named.map(language_code)).ok_or_else(|| {
+            let hint = "name the file, or the folder it is in, after the language, such as arb_Arab";
+            fields.wrong("the row has no `language`", hint)
+        })?),
+    };
+    let prompt = fields.text("prompt")?;
+    let responses = vec![fields.text("chosen")?, fields.text("rejected")?];
+    let part = language.as_deref().unwrap_or(TRANSLATION[0]);
+    let id = format!("{part}:{own_id}");
+    // A prompt has one id in all languages; those of translations are numbered anew.
+    let unit = if is_translation { id.clone() } else { own_id.clone() };
+    Ok(Item { own_id, language, unit, ..Item::of_prompt(id, &fields, &prompt, responses, subset).decided_for(0) })
+}
+
+/// The language that the file or the nearest folder is named after.
+fn of_path(file: &Path) -> Option<String> {
+    let folders = file.parent().into_iter().flatten().rev().map(|part| part.to_string_lossy().into_owned());
+    std::iter::once(files::stem(file)).chain(folders).find(|name| is_code(name))
+}
+
+/// Whether a name is a language and its script, as FLORES-200 writes them: `arb_Arab`.
+fn is_code(name: &str) -> bool {
+    let lower = |part: &str| part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let Some((language, script)) = name.split_once('_') else { return false };
+    let Some(rest) = script.strip_prefix(|first: char| first.is_ascii_uppercase()) else { return false };
+    lower(language) && lower(rest)
+}
+
+fn benchmark(items: &[Item], scores: &[Vec<f64>]) -> MRewardBench {
+    let pair = |(item, scores): (&Item, &Vec<f64>)| MRewardBenchPair {
+        language: item.language.clone(),
+        subset: item.source.clone(),
+        prompt: item.unit.clone(),
+        chosen: scores[0],
+        rejected: scores[1],
+    };
+    MRewardBench::new(&items.iter().zip(scores).map(pair).collect::<Vec<_>>())
+}
 
 /// The languages of the benchmark.
 const LANGUAGES: [&str; 23] = [
@@ -19,7 +99,7 @@ const SHORT: [&str; 23] = [
 ];
 
 /// The language as the data set names it, where it is one of the benchmark's written in two letters; else unchanged.
-pub(crate) fn language_code(name: String) -> String {
+fn language_code(name: String) -> String {
     match SHORT.iter().position(|short| *short == name) {
         Some(place) => LANGUAGES[place].to_owned(),
         None => name,
@@ -76,17 +156,17 @@ const SECTIONS: [Section; 4] = [
 
 /// A pair with its scores.
 #[derive(Clone, Debug, PartialEq)]
-pub struct MRewardBenchPair {
+struct MRewardBenchPair {
     /// The language, as the data set names it (`arb_Arab`); `None` for a pair of translations.
-    pub language: Option<String>,
+    language: Option<String>,
     /// The subset, as the data set names it.
-    pub subset: String,
+    subset: String,
     /// The prompt, whatever the language: pairs of one are drawn together.
-    pub prompt: String,
+    prompt: String,
     /// Score of the chosen response.
-    pub chosen: f64,
+    chosen: f64,
     /// Score of the rejected response.
-    pub rejected: f64,
+    rejected: f64,
 }
 
 /// Some of the pairs.
@@ -114,7 +194,7 @@ impl Language {
 /// Beside it stand each section's mean over the languages, and the accuracy on pairs of translations, which the total
 /// leaves out. Languages that the benchmark does not have, as English, are listed under `other` and count nowhere.
 #[derive(Clone, Debug)]
-pub struct MRewardBench {
+struct MRewardBench {
     languages: Vec<Language>,
     missing: Vec<String>,
     /// Pairs of translations in their subsets, and which of all pairs they are.
@@ -125,7 +205,7 @@ pub struct MRewardBench {
 
 impl MRewardBench {
     /// Lays out pairs for scoring.
-    pub fn new(pairs: &[MRewardBenchPair]) -> Self {
+    fn new(pairs: &[MRewardBenchPair]) -> Self {
         let right = |pair: &MRewardBenchPair| pair.chosen > pair.rejected;
         let (general, translated): (Vec<usize>, Vec<usize>) =
             (0..pairs.len()).partition(|&pair| pairs[pair].language.is_some());
@@ -207,7 +287,6 @@ impl Benchmark for MRewardBench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::benchmarks::measure;
     use crate::statistics::Bootstrap;
 
     fn pair(language: Option<&str>, subset: &str, prompt: &str, is_right: bool) -> MRewardBenchPair {

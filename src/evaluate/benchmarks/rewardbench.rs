@@ -1,8 +1,38 @@
 //! RewardBench (Lambert et al., 2024): pairs in subsets, subsets in sections.
+//!
+//! Rows: `prompt`, `chosen`, `rejected`, `subset`, `id` (`allenai/reward-bench`, split `filtered`).
+//!
+//! Scores are listed chosen, rejected.
 
+use super::definition::Definition;
+use super::part::{Benchmark, Part, measure};
+use super::published::Table;
 use super::sections::{Section, Sections};
-use super::{Benchmark, Part};
+use crate::Result;
+use crate::evaluate::items::{Fields, Item};
 use crate::statistics::Units;
+
+pub(super) const SUITE: Definition = Definition {
+    measure: Some(|items, scores, bootstrap| measure(&benchmark(items, scores), bootstrap)),
+    published: Table::wild_reward(&[("total", &[83.6, 86.0, 93.1, 95.1])]),
+    ..Definition::new("rewardbench", "RewardBench", |_, record, _| item(Fields::new(record)).map(Ok))
+};
+
+fn item(mut fields: Fields) -> Result<Item> {
+    let (id, subset) = (fields.id("id")?, fields.text("subset")?);
+    let prompt = fields.text("prompt")?;
+    let responses = vec![fields.text("chosen")?, fields.text("rejected")?];
+    Ok(Item::of_prompt(id, &fields, &prompt, responses, subset).decided_for(0))
+}
+
+fn benchmark(items: &[Item], scores: &[Vec<f64>]) -> RewardBench {
+    let pair = |(item, scores): (&Item, &Vec<f64>)| RewardBenchPair {
+        subset: item.source.clone(),
+        chosen: scores[0],
+        rejected: scores[1],
+    };
+    RewardBench::new(&items.iter().zip(scores).map(pair).collect::<Vec<_>>())
+}
 
 /// The sections. Weights are numbers of prompts, but for `math-prm`: its 447 rows weigh as much as all code together.
 const SECTIONS: [Section; 4] = [
@@ -53,13 +83,13 @@ const SECTIONS: [Section; 4] = [
 
 /// A pair with its scores.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RewardBenchPair {
+struct RewardBenchPair {
     /// The subset, as the data set names it.
-    pub subset: String,
+    subset: String,
     /// Score of the chosen response.
-    pub chosen: f64,
+    chosen: f64,
     /// Score of the rejected response.
-    pub rejected: f64,
+    rejected: f64,
 }
 
 /// RewardBench with scores: a pair is right when its chosen response scores strictly higher.
@@ -68,13 +98,13 @@ pub struct RewardBenchPair {
 /// sections, and shown only when no subset is missing. Subsets that the benchmark does not know are listed under
 /// `other` and count nowhere.
 #[derive(Clone, Debug)]
-pub struct RewardBench {
+struct RewardBench {
     sections: Sections,
 }
 
 impl RewardBench {
     /// Lays out pairs for scoring.
-    pub fn new(pairs: &[RewardBenchPair]) -> Self {
+    fn new(pairs: &[RewardBenchPair]) -> Self {
         let rows = pairs.iter().map(|pair| (pair.subset.as_str(), pair.chosen > pair.rejected));
         Self { sections: Sections::new(&SECTIONS, rows) }
     }
@@ -93,7 +123,6 @@ impl Benchmark for RewardBench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::benchmarks::measure;
     use crate::statistics::Bootstrap;
 
     /// One right and one wrong pair of every subset, but all right in those named, and without those left out.

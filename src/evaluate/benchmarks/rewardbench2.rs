@@ -1,19 +1,81 @@
 //! RewardBench 2 (Malik et al., 2025): best of four, and a subset of prompts with many correct answers.
+//!
+//! Rows: `id`, `prompt`, `chosen` and `rejected` (lists), `subset` (`allenai/reward-bench-2`).
+//!
+//! Scores are listed chosen, then rejected. The prompts of the subset `Ties` have the ids `ref:<n>` and `tied:<n>`;
+//! they have many correct answers, or none better than another, so they are not part of the pairs.
 
+use std::collections::BTreeMap;
+
+use super::definition::Definition;
 use super::groups::Groups;
-use super::{Benchmark, Part, mean_of_all};
+use super::part::{Benchmark, Part, indicator, mean_of_all, measure};
+use crate::Result;
+use crate::evaluate::items::{Fields, Item};
 use crate::statistics::{Units, weighted};
+
+pub(super) const SUITE: Definition = Definition {
+    measure: Some(|items, scores, bootstrap| measure(&benchmark(items, scores), bootstrap)),
+    ..Definition::new("rewardbench2", "RewardBench 2", |_, record, _| item(Fields::new(record)).map(Ok))
+};
+
+const TIES: &str = "Ties";
+
+fn item(mut fields: Fields) -> Result<Item> {
+    let (id, subset) = (fields.id("id")?, fields.text("subset")?);
+    let prompt = fields.text("prompt")?;
+    let (chosen, rejected) = (fields.texts("chosen")?, fields.texts("rejected")?);
+    if chosen.is_empty() || rejected.is_empty() {
+        return Err(fields.wrong("`chosen` or `rejected` is empty", "a prompt has responses of both kinds"));
+    }
+    let is_ties = subset == TIES;
+    if is_ties && split_id(&id).is_none() {
+        return Err(fields.wrong(format!("`id` is {id:?}"), "prompts of Ties have the ids ref:<n> and tied:<n>"));
+    }
+    if !is_ties && chosen.len() != 1 {
+        let problem = format!("`chosen` holds {} responses", chosen.len());
+        return Err(fields.wrong(problem, "outside the subset Ties one response is correct"));
+    }
+    let correct = [vec![true; chosen.len()], vec![false; rejected.len()]].concat();
+    let pairs = if is_ties { vec![] } else { (1..correct.len()).map(|worse| [0, worse]).collect() };
+    let responses = [chosen, rejected].concat();
+    Ok(Item { correct, pairs, ..Item::of_prompt(id, &fields, &prompt, responses, subset) })
+}
+
+/// Kind and number of an id of the subset `Ties`.
+fn split_id(id: &str) -> Option<(&str, &str)> {
+    id.split_once(':').filter(|(kind, _)| ["ref", "tied"].contains(kind))
+}
+
+fn benchmark(items: &[Item], scores: &[Vec<f64>]) -> RewardBench2 {
+    let mut prompts = vec![];
+    let mut ties: BTreeMap<&str, TiesPrompt> = BTreeMap::new();
+    for (item, scores) in items.iter().zip(scores) {
+        let Some((kind, number)) = split_id(&item.id).filter(|_| item.source == TIES) else {
+            prompts.push(BestOf { subset: item.source.clone(), scores: scores.clone() });
+            continue;
+        };
+        let (correct, incorrect) = scores.split_at(item.correct.iter().filter(|correct| **correct).count());
+        let answers = TiesAnswers::new(correct, incorrect);
+        let prompt = ties.entry(number).or_insert(TiesPrompt { reference: None, tied: None });
+        match kind {
+            "ref" => prompt.reference = answers,
+            _ => prompt.tied = answers,
+        }
+    }
+    RewardBench2::new(&prompts, &ties.into_values().collect::<Vec<_>>())
+}
 
 /// Subsets that are scored best of four.
 const SUBSETS: [&str; 5] = ["Factuality", "Precise IF", "Math", "Safety", "Focus"];
 
 /// A prompt with the scores of its responses, the right one first.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BestOf {
+struct BestOf {
     /// The subset, as the data set names it.
-    pub subset: String,
+    subset: String,
     /// Scores; four in this benchmark.
-    pub scores: Vec<f64>,
+    scores: Vec<f64>,
 }
 
 impl BestOf {
@@ -27,7 +89,7 @@ impl BestOf {
 
 /// The scores of one prompt that has right and wrong answers, reduced to what the formula needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TiesAnswers {
+struct TiesAnswers {
     best_correct: f64,
     worst_correct: f64,
     best_incorrect: f64,
@@ -35,7 +97,7 @@ pub struct TiesAnswers {
 
 impl TiesAnswers {
     /// `None` when there is no correct or no incorrect answer.
-    pub fn new(correct: &[f64], incorrect: &[f64]) -> Option<Self> {
+    fn new(correct: &[f64], incorrect: &[f64]) -> Option<Self> {
         Some(Self {
             best_correct: correct.iter().copied().reduce(f64::max)?,
             worst_correct: correct.iter().copied().reduce(f64::min)?,
@@ -60,11 +122,11 @@ impl TiesAnswers {
 
 /// A prompt of the Ties subset: `ref:<id>` with one right answer, `tied:<id>` with many.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TiesPrompt {
+struct TiesPrompt {
     /// The question with one right answer.
-    pub reference: Option<TiesAnswers>,
+    reference: Option<TiesAnswers>,
     /// The question with many.
-    pub tied: Option<TiesAnswers>,
+    tied: Option<TiesAnswers>,
 }
 
 /// RewardBench 2 with scores.
@@ -73,7 +135,7 @@ pub struct TiesPrompt {
 /// best-of-four subsets; for Ties, and so for the total, there is no such number. Weights are those of the best-of
 /// prompts, then of the Ties prompts. A subset that the benchmark does not know is listed and counts nowhere.
 #[derive(Clone, Debug)]
-pub struct RewardBench2 {
+struct RewardBench2 {
     groups: Groups,
     credits: Vec<f64>,
     /// Mean of 1/responses for each group.
@@ -83,7 +145,7 @@ pub struct RewardBench2 {
 
 impl RewardBench2 {
     /// Lays out prompts for scoring.
-    pub fn new(prompts: &[BestOf], ties: &[TiesPrompt]) -> Self {
+    fn new(prompts: &[BestOf], ties: &[TiesPrompt]) -> Self {
         let groups = Groups::new(prompts.iter().map(|prompt| prompt.subset.as_str()), &SUBSETS);
         let chance: Vec<f64> = prompts.iter().map(|prompt| 1.0 / prompt.scores.len().max(1) as f64).collect();
         Self {
@@ -129,10 +191,10 @@ fn ties_score(prompts: &[TiesPrompt], weights: &[u32]) -> Option<f64> {
         weighted::ratio(&rows, weights)
     };
     let both = |prompt: &TiesPrompt| prompt.reference.zip(prompt.tied);
-    let accurate = |answers: TiesAnswers| super::indicator(answers.accurate());
-    let preferred = mean(&|p| both(p).map(|(_, tied)| super::indicator(tied.gap() > tied.spread())))?;
+    let accurate = |answers: TiesAnswers| indicator(answers.accurate());
+    let preferred = mean(&|p| both(p).map(|(_, tied)| indicator(tied.gap() > tied.spread())))?;
     let preferred_hard =
-        mean(&|p| both(p).map(|(reference, tied)| super::indicator(reference.gap().min(tied.gap()) > tied.spread())))?;
+        mean(&|p| both(p).map(|(reference, tied)| indicator(reference.gap().min(tied.gap()) > tied.spread())))?;
     let margin = mean(&|p| {
         both(p).map(|(reference, tied)| {
             let margin = (reference.gap().min(tied.gap()) / tied.spread() - 1.0).tanh();
@@ -148,7 +210,6 @@ fn ties_score(prompts: &[TiesPrompt], weights: &[u32]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::benchmarks::measure;
     use crate::statistics::Bootstrap;
 
     fn best_of(subset: &str, scores: [f64; 4]) -> BestOf {

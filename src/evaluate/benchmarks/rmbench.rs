@@ -1,14 +1,90 @@
 //! RM-Bench (Liu et al., 2025): chosen and rejected responses in three styles each.
+//!
+//! Rows: `id`, `prompt`, `chosen` and `rejected` (three styles each), one file per part (`chat_filtered.json`, …), or one
+//! file for all parts, whose rows name theirs as `domain`.
+//!
+//! Scores are listed chosen, then rejected, each concise, detailed plain text, detailed Markdown. The pairs are those of
+//! the normal difficulty: responses of the same style. Ids are unique within a part, so the id of an item is `chat:8`.
 
-use serde::Serialize;
+use std::path::{Path, PathBuf};
 
-use super::{Benchmark, Part, mean_of_all};
+use super::definition::Definition;
+use super::part::{Benchmark, Part, mean_of_all, measure};
+use super::published::Table;
+use crate::Result;
+use crate::evaluate::items::{Fields, Item, files};
 use crate::statistics::Units;
 
+pub(super) const SUITE: Definition = Definition {
+    files: of_benchmark,
+    measure: Some(|items, scores, bootstrap| measure(&benchmark(items, scores), bootstrap)),
+    published: Table::wild_reward(&[
+        ("easy", &[82.0, 83.5, 70.5, 92.1]),
+        ("normal", &[77.0, 78.4, 74.2, 80.0]),
+        ("hard", &[68.6, 69.7, 49.3, 54.0]),
+    ]),
+    ..Definition::new("rmbench", "RM-Bench", |file, record, _| item(file, Fields::new(record)).map(Ok))
+};
+
+const STYLES: usize = 3;
+
+/// The part that a file holds, by its name.
+fn part(file: &Path) -> Option<RmBenchFile> {
+    let stem = files::stem(file);
+    RmBenchFile::from_name(stem.strip_suffix("_filtered").unwrap_or(&stem))
+}
+
+/// The parts of the benchmark, where some are among the files; its folder also holds a file of all of them.
+fn of_benchmark(files: Vec<PathBuf>) -> Vec<PathBuf> {
+    match files.iter().any(|file| part(file).is_some()) {
+        true => files.into_iter().filter(|file| part(file).is_some()).collect(),
+        false => files,
+    }
+}
+
+fn item(file: &Path, mut fields: Fields) -> Result<Item> {
+    let named = match fields.optional("domain")? {
+        Some(domain) => RmBenchFile::from_name(&domain),
+        None => part(file),
+    };
+    let Some(named) = named else {
+        let hint = "files are called chat_filtered.json, math_filtered.json, code_filtered.json, \
+                    safety-refuse_filtered.json and safety-response_filtered.json, or rows have a `domain`";
+        return Err(fields.wrong("it is unclear which part of RM-Bench this is", hint));
+    };
+    let own_id = fields.id("id")?;
+    let prompt = fields.text("prompt")?;
+    let (chosen, rejected) = (fields.texts("chosen")?, fields.texts("rejected")?);
+    for (name, responses) in [("chosen", &chosen), ("rejected", &rejected)] {
+        if responses.len() != STYLES {
+            let problem = format!("`{name}` holds {} responses", responses.len());
+            return Err(fields.wrong(problem, "RM-Bench has three styles of each"));
+        }
+    }
+    let responses = [chosen, rejected].concat();
+    let id = format!("{}:{own_id}", named.name());
+    Ok(Item {
+        own_id,
+        correct: [[true; STYLES], [false; STYLES]].concat(),
+        pairs: (0..STYLES).map(|style| [style, style + STYLES]).collect(),
+        ..Item::of_prompt(id, &fields, &prompt, responses, named.name().to_owned())
+    })
+}
+
+fn benchmark(items: &[Item], scores: &[Vec<f64>]) -> RmBench {
+    let prompt = |(item, scores): (&Item, &Vec<f64>)| {
+        Some(RmBenchPrompt {
+            file: RmBenchFile::from_name(&item.source)?,
+            chosen: [scores[0], scores[1], scores[2]],
+            rejected: [scores[3], scores[4], scores[5]],
+        })
+    };
+    RmBench::new(items.iter().zip(scores).filter_map(prompt).collect())
+}
+
 /// The files that the benchmark comes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RmBenchFile {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum RmBenchFile {
     /// Chat.
     Chat,
     /// Math.
@@ -23,7 +99,7 @@ pub enum RmBenchFile {
 
 impl RmBenchFile {
     /// The name that the data set uses.
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
             Self::Math => "math",
@@ -34,7 +110,7 @@ impl RmBenchFile {
     }
 
     /// The file of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         DOMAINS.iter().flat_map(|(_, files)| files.iter().copied()).find(|file| file.name() == name)
     }
 }
@@ -49,17 +125,17 @@ const DOMAINS: [(&str, &[RmBenchFile]); 4] = [
 
 /// A prompt with the scores of its responses, by style: concise, detailed plain text, detailed Markdown.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RmBenchPrompt {
+struct RmBenchPrompt {
     /// The file it is from.
-    pub file: RmBenchFile,
+    file: RmBenchFile,
     /// Scores of the chosen responses.
-    pub chosen: [f64; 3],
+    chosen: [f64; 3],
     /// Scores of the rejected responses.
-    pub rejected: [f64; 3],
+    rejected: [f64; 3],
 }
 
 /// Shares `[i][j]` of prompts whose chosen response of style i scores strictly above the rejected one of style j.
-pub type StyleMatrix = [[f64; 3]; 3];
+type StyleMatrix = [[f64; 3]; 3];
 
 /// RM-Bench with scores.
 ///
@@ -67,18 +143,18 @@ pub type StyleMatrix = [[f64; 3]; 3];
 /// below it. The total is the mean over domains of the mean of the three. A domain without a prompt, or safety without
 /// one of its two files, is named, and then neither the total nor the mean difficulties are shown.
 #[derive(Clone, Debug)]
-pub struct RmBench {
+struct RmBench {
     prompts: Vec<RmBenchPrompt>,
 }
 
 impl RmBench {
     /// Takes prompts for scoring.
-    pub fn new(prompts: Vec<RmBenchPrompt>) -> Self {
+    fn new(prompts: Vec<RmBenchPrompt>) -> Self {
         Self { prompts }
     }
 
     /// The matrix of the prompts of some files, each counted `weights` times. `None` when there is none.
-    pub fn matrix(&self, files: &[RmBenchFile], weights: &[u32]) -> Option<StyleMatrix> {
+    fn matrix(&self, files: &[RmBenchFile], weights: &[u32]) -> Option<StyleMatrix> {
         let mut counts = [[0u64; 3]; 3];
         let mut total = 0;
         for (prompt, &weight) in self.prompts.iter().zip(weights).filter(|(prompt, _)| files.contains(&prompt.file)) {
@@ -90,12 +166,6 @@ impl RmBench {
             }
         }
         (total > 0).then(|| counts.map(|row| row.map(|count| count as f64 / total as f64)))
-    }
-
-    /// The matrices of the domains at hand, unweighted.
-    pub fn matrices(&self) -> Vec<(&'static str, StyleMatrix)> {
-        let ones = self.units().ones();
-        DOMAINS.into_iter().filter_map(|(name, files)| Some((name, self.matrix(files, &ones)?))).collect()
     }
 
     fn count(&self, files: &[RmBenchFile]) -> usize {
@@ -149,7 +219,6 @@ impl Benchmark for RmBench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::benchmarks::measure;
     use crate::statistics::Bootstrap;
 
     const ALL: [RmBenchFile; 5] = [
@@ -176,7 +245,6 @@ mod tests {
         assert_eq!(difficulties(matrix), [0.5, 0.5, 1.0]);
         assert_eq!(bench.matrix(&[RmBenchFile::Chat], &[0, 1]).unwrap(), [[1.0; 3]; 3]);
         assert_eq!(bench.matrix(&[RmBenchFile::Math], &[1, 1]), None);
-        assert_eq!(bench.matrices().len(), 1);
     }
 
     #[test]
@@ -218,7 +286,6 @@ mod tests {
     fn files_have_the_names_of_the_data_set() {
         for file in ALL {
             assert_eq!(RmBenchFile::from_name(file.name()), Some(file));
-            assert_eq!(serde_json::to_value(file).unwrap(), file.name());
         }
         assert_eq!(RmBenchFile::from_name("safety"), None);
     }

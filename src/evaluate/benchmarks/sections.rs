@@ -1,7 +1,7 @@
 //! Pairs in subsets, and subsets in sections that weigh them.
 
 use super::groups::Groups;
-use super::{Part, indicator, mean_of_all};
+use super::part::{Part, indicator, mean_of_all};
 
 /// A section: its name, and its subsets with their weights.
 pub type Section = (&'static str, &'static [(&'static str, u32)]);

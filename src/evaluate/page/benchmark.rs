@@ -2,9 +2,8 @@
 
 use super::figures::{Form, Line, View, chart};
 use super::{Page, count};
-use crate::evaluate::benchmarks::Part;
+use crate::evaluate::benchmarks::{Part, Published};
 use crate::evaluate::report::ModelResult;
-use crate::evaluate::report::published::Published;
 use crate::report::chart::{Axis, Dot, Paint, interval_chart};
 use crate::report::html::{Cell, Name, Row};
 use crate::report::number::percent;

@@ -16,7 +16,6 @@ mod tests;
 
 use self::figures::View;
 use super::report::{Report, SuiteReport};
-use super::suites::SuiteName;
 use crate::report::html::Page;
 use crate::report::number::{count, percent};
 
@@ -41,7 +40,7 @@ fn section(page: &mut Page, report: &Report, suite: &SuiteReport) {
     for (reason, rows) in &suite.dropped_for {
         about.push_str(&format!(" {} rows are left out: {reason}.", count(*rows as u64)));
     }
-    page.section(title(suite.suite)).paragraph(&about);
+    page.section(suite.suite.title()).paragraph(&about);
     page.folded("The files read", |page| {
         let files: Vec<_> = suite.files.iter().map(|file| vec![file.clone()]).collect();
         page.table("Files in the order they were read", &["file"], &files);
@@ -59,22 +58,5 @@ fn section(page: &mut Page, report: &Report, suite: &SuiteReport) {
         if let Some(truncation) = result.truncation.filter(|truncation| truncation.rows > 0) {
             page.paragraph(&format!("{} had {truncation}.", result.model));
         }
-    }
-}
-
-/// The name of a suite in headings.
-fn title(suite: SuiteName) -> &'static str {
-    match suite {
-        SuiteName::Rewardbench => "RewardBench",
-        SuiteName::Rewardbench2 => "RewardBench 2",
-        SuiteName::MRewardbench => "M-RewardBench",
-        SuiteName::Rmbench => "RM-Bench",
-        SuiteName::Rmb => "RMB",
-        SuiteName::Judgebench => "JudgeBench",
-        SuiteName::PpeHuman => "PPE, human preference",
-        SuiteName::PpeCorrectness => "PPE, correctness",
-        SuiteName::Arena => "Chatbot Arena",
-        SuiteName::Pairs => "Preference pairs",
-        SuiteName::Wildfb => "Rated responses",
     }
 }

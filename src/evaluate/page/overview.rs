@@ -1,9 +1,10 @@
 //! The top of the page: what is missing, the models, and their results in one number per suite.
 
 use super::figures::{self, Form, View, chart};
-use super::{Page, Report, benchmark, title};
+use super::{Page, Report, benchmark};
 use crate::evaluate::report::{FailureReport, ModelResult, SuiteReport};
 use crate::evaluate::scores::{ModelInfo, Origin};
+use crate::evaluate::suites::SuiteName;
 use crate::report::chart::{Axis, interval_chart};
 use crate::report::html::{Cell, Name, Row};
 use crate::report::number::{percent, short};
@@ -21,7 +22,7 @@ pub fn missing(page: &mut Page, report: &Report) {
     if !report.failures.is_empty() {
         let row = |failure: &FailureReport| Row {
             name: Name {
-                detail: failure.suite.map_or("all suites that were left", title).into(),
+                detail: failure.suite.map_or("all suites that were left", SuiteName::title).into(),
                 ..name(report, &failure.model)
             },
             cells: vec![Cell::new(&failure.problem)],
@@ -73,7 +74,7 @@ fn row(report: &Report, suite: &SuiteReport) -> Row {
     let mut cells: Vec<Cell> = report.models.iter().map(cell).collect();
     cells.push(Cell::new(form.text(baseline)));
     let detail = suite.results.iter().find_map(ModelResult::headline).map_or("", |(name, _)| measure(name));
-    Row { name: Name { detail: detail.into(), ..Name::new(title(suite.suite)) }, cells }
+    Row { name: Name { detail: detail.into(), ..Name::new(suite.suite.title()) }, cells }
 }
 
 /// Shares in per cent; the ROC-AUC of ratings as it is.
@@ -101,7 +102,7 @@ fn headline(page: &mut Page, view: &View) {
     let axis = Axis::new(measure(name), if form == Form::Share { percent } else { |value| format!("{value:.3}") });
     let baseline = view.suite.results.iter().filter_map(headline).find_map(|estimate: Estimate| estimate.baseline);
     let tick = if baseline.is_some() { "; the tick is the baseline" } else { "" };
-    let caption = format!("{}: {}{beside}{tick}", title(view.suite.suite), measure(name));
+    let caption = format!("{}: {}{beside}{tick}", view.suite.suite.title(), measure(name));
     chart(page, &caption, interval_chart(axis, baseline, &dots));
 }
 

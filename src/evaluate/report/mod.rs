@@ -1,12 +1,11 @@
 //! The results of `wgr eval`, as in `report.json`; `docs/evaluation.md` describes the schema.
 //!
-//! [`pairs`] and [`ratings`] describe the two kinds of suites, [`disagreements`] holds the worst mistakes of a model,
-//! [`published`] numbers to compare with, and `markdown` writes it all for people.
+//! [`pairs`] and [`ratings`] describe the two kinds of suites, [`disagreements`] holds the worst mistakes of a model, and
+//! `markdown` writes it all for people.
 
 pub mod disagreements;
 mod markdown;
 pub mod pairs;
-pub mod published;
 pub mod ratings;
 
 use std::collections::BTreeMap;
@@ -14,9 +13,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use self::pairs::PairReport;
-use self::published::Published;
 use self::ratings::RatingReport;
-use super::benchmarks::Part;
+use super::benchmarks::{Part, Published};
 use super::config::EvalConfig;
 use super::scores::{Answer, ModelInfo};
 use super::suites::{Suite, SuiteName, response};
@@ -126,7 +124,7 @@ impl Report {
             dropped: suite.left_out.values().sum(),
             dropped_for: suite.left_out.clone(),
             results: vec![],
-            published: published::of(suite.name),
+            published: suite.name.definition().published.results(),
         };
         Self {
             schema_version: SCHEMA_VERSION,

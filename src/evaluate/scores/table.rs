@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use super::{Answer, Column, Done, ModelInfo, Origin, Scored, Source};
 use crate::data::records::records;
-use crate::evaluate::suites::fields::Fields;
-use crate::evaluate::suites::{Item, Suite, SuiteName, files};
+use crate::evaluate::items::{Fields, files};
+use crate::evaluate::suites::{Item, Suite, SuiteName};
 use crate::train::Observer;
 use crate::{Error, Result};
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::data::Role;
+use crate::data::{Content, Role};
 
 struct Folder(TempDir);
 

@@ -5,13 +5,17 @@
 
 use std::path::Path;
 
-use super::own::{Origin, unnamed};
-use super::{Item, transcript};
+use super::definition::Definition;
 use crate::Result;
 use crate::data::rows::parse_row;
 use crate::data::{Content, Preference, Purpose, ReadReport, Record};
+use crate::evaluate::items::own::{Origin, unnamed};
+use crate::evaluate::items::{Item, transcript};
 
-pub fn item(file: &Path, mut record: Record, report: &mut ReadReport) -> Result<Item> {
+pub(super) const SUITE: Definition =
+    Definition::new("pairs", "Preference pairs", |file, record, report| item(file, record, report).map(Ok));
+
+fn item(file: &Path, mut record: Record, report: &mut ReadReport) -> Result<Item> {
     let (origin, unnamed) = (Origin::of(file, &record), unnamed(file, &record));
     let row = parse_row(&mut record, unnamed, Purpose::Preference, report)?;
     let responses = match &row.content {

@@ -7,16 +7,20 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Item;
-use super::own::{Origin, unnamed};
+use super::definition::Definition;
 use crate::Result;
 use crate::data::rows::parse_row;
 use crate::data::{Purpose, ReadReport, Record};
+use crate::evaluate::items::Item;
+use crate::evaluate::items::own::{Origin, unnamed};
+
+pub(super) const SUITE: Definition =
+    Definition::new("wildfb", "Rated responses", |file, record, report| item(file, record, report).map(Ok));
 
 /// More levels than any rating scale has.
 const MAX_LEVELS: f64 = 256.0;
 
-pub fn item(file: &Path, mut record: Record, report: &mut ReadReport) -> Result<Item> {
+fn item(file: &Path, mut record: Record, report: &mut ReadReport) -> Result<Item> {
     let (origin, unnamed) = (Origin::of(file, &record), unnamed(file, &record));
     let label = match record.fields.get("label").filter(|label| !label.is_null()) {
         None => return origin.wrong("the row has no `label`".into(), "ratings are whole numbers from 1"),

@@ -1,61 +1,99 @@
-//! PPE (Frick et al., 2024): human preference, and correctness by verifiable best-of-K sets.
+//! PPE correctness (Frick et al., 2024): verifiable best-of-K sets.
+//!
+//! Rows: `question_id`, `prompt`, `response_1` … `response_K`, `scores` (which are correct),
+//! `sampled_conflict_pairs` (places from 0), and the `model_name` that answered (`lmarena-ai/PPE-…-Best-of-K`).
+//!
+//! Scores are listed in the order of the responses. A row belongs to the set that its file, or a folder around it, is
+//! named after. Several models answered each question, and ids are unique within a set and model, so the id of an item
+//! is `math:<question_id>:<model_name>`.
+
+use std::path::Path;
 
 use super::best_of_k;
+use super::definition::Definition;
 use super::groups::Groups;
-use super::{Benchmark, Part, indicator, mean_of_all};
+use super::part::{Benchmark, Part, indicator, mean_of_all, measure};
+use super::published::Table;
+use crate::Result;
+use crate::evaluate::items::{Fields, Item};
 use crate::statistics::ranking::{self, Ranking};
 use crate::statistics::{Units, weighted};
 
-/// A pair that a person has judged, with its scores.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PpeHumanPair {
-    /// Scores of the two responses.
-    pub scores: [f64; 2],
-    /// Which of them won, 0 or 1 (`model_a`, `model_b`); `None` for a tie, which is dropped.
-    pub winner: Option<usize>,
+pub(super) const SUITE: Definition = Definition {
+    measure: Some(|items, scores, bootstrap| measure(&benchmark(items, scores), bootstrap)),
+    published: Table::wild_reward(&[("total", &[63.6, 65.6, 62.5, 64.4])]),
+    ..Definition::new("ppe-correctness", "PPE, correctness", |file, record, _| item(file, Fields::new(record)).map(Ok))
+};
+
+/// The set that the nearest part of a path is named after.
+fn set(file: &Path) -> Option<&'static str> {
+    file.iter().rev().find_map(|part| {
+        let part = part.to_string_lossy().to_lowercase().replace('_', "-");
+        SETS.into_iter().find(|set| part.contains(set))
+    })
 }
 
-/// PPE human preference with scores: a pair is right when the winner scores strictly higher; ties of people are dropped.
-#[derive(Clone, Debug)]
-pub struct PpeHuman {
-    right: Vec<f64>,
+fn item(file: &Path, mut fields: Fields) -> Result<Item> {
+    let Some(set) = set(file) else {
+        let hint = format!("name the file, or the folder it is in, after one of {}", SETS.join(", "));
+        return Err(fields.wrong("it is unclear which set of PPE this is", &hint));
+    };
+    let question = fields.id("question_id")?;
+    let own_id = match fields.optional("model_name")? {
+        Some(model) => format!("{question}:{model}"),
+        None => question,
+    };
+    let prompt = fields.text("prompt")?;
+    let correct = fields.booleans("scores")?;
+    if correct.is_empty() {
+        return Err(fields.wrong("`scores` is empty", "it says for each response whether it is correct"));
+    }
+    let responses = (1..=correct.len()).map(|k| fields.text(&format!("response_{k}"))).collect::<Result<Vec<_>>>()?;
+    let next = format!("response_{}", correct.len() + 1);
+    if fields.optional(&next)?.is_some() {
+        let problem = format!("`scores` holds {} entries, but there is a `{next}`", correct.len());
+        return Err(fields.wrong(problem, "it says for each response whether it is correct"));
+    }
+    let mut pairs = fields.places("sampled_conflict_pairs")?;
+    for pair in &mut pairs {
+        if pair.iter().any(|&place| place >= correct.len()) {
+            let problem = format!("`sampled_conflict_pairs` holds {pair:?}, but there are {} responses", correct.len());
+            return Err(fields.wrong(problem, "positions count from 0"));
+        }
+        if correct[pair[1]] {
+            pair.swap(0, 1);
+        }
+    }
+    // Responses that are equally correct say nothing of a model.
+    pairs.retain(|&[better, worse]| correct[better] && !correct[worse]);
+    let id = format!("{set}:{own_id}");
+    Ok(Item { own_id, correct, pairs, ..Item::of_prompt(id, &fields, &prompt, responses, set.to_owned()) })
 }
 
-impl PpeHuman {
-    /// Lays out pairs for scoring.
-    pub fn new(pairs: &[PpeHumanPair]) -> Self {
-        let right = |pair: &PpeHumanPair| {
-            let [a, b] = pair.scores;
-            pair.winner.map(|winner| indicator(if winner == 0 { a > b } else { b > a }))
-        };
-        Self { right: pairs.iter().filter_map(right).collect() }
-    }
-}
-
-impl Benchmark for PpeHuman {
-    fn units(&self) -> Units {
-        Units::rows(self.right.len())
-    }
-
-    fn score(&self, weights: &[u32]) -> Part {
-        Part::new("PPE human", self.right.len(), weighted::mean(&self.right, weights), Some(0.5))
-    }
+fn benchmark(items: &[Item], scores: &[Vec<f64>]) -> PpeCorrectness {
+    let question = |(item, scores): (&Item, &Vec<f64>)| PpeQuestion {
+        set: item.source.clone(),
+        scores: scores.clone(),
+        correct: item.correct.clone(),
+        pairs: item.pairs.clone(),
+    };
+    PpeCorrectness::new(&items.iter().zip(scores).map(question).collect::<Vec<_>>())
 }
 
 /// The best-of-K sets.
-pub(crate) const SETS: [&str; 5] = ["mmlu-pro", "math", "gpqa", "ifeval", "mbpp-plus"];
+const SETS: [&str; 5] = ["mmlu-pro", "math", "gpqa", "ifeval", "mbpp-plus"];
 
 /// A question with K responses and their scores.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PpeQuestion {
+struct PpeQuestion {
     /// The set: `mmlu-pro`, `math`, `gpqa`, `ifeval` or `mbpp-plus`.
-    pub set: String,
+    set: String,
     /// Scores of the responses.
-    pub scores: Vec<f64>,
+    scores: Vec<f64>,
     /// Which of them are correct.
-    pub correct: Vec<bool>,
+    correct: Vec<bool>,
     /// The sampled pairs of a correct and an incorrect response, in either order.
-    pub pairs: Vec<[usize; 2]>,
+    pairs: Vec<[usize; 2]>,
 }
 
 impl PpeQuestion {
@@ -133,7 +171,7 @@ impl Set {
 /// missing. Beside it: ROC-AUC of all responses of a set, pooled over questions, and the best-of-k curve. Sets that the
 /// benchmark does not know are listed and count nowhere.
 #[derive(Clone, Debug)]
-pub struct PpeCorrectness {
+struct PpeCorrectness {
     groups: Groups,
     sets: Vec<Set>,
 }
@@ -141,7 +179,7 @@ pub struct PpeCorrectness {
 impl PpeCorrectness {
     /// Lays out questions for scoring. A question whose `scores` and `correct` differ in length is a fault of the
     /// caller and panics.
-    pub fn new(questions: &[PpeQuestion]) -> Self {
+    fn new(questions: &[PpeQuestion]) -> Self {
         assert!(questions.iter().all(|question| question.scores.len() == question.correct.len()));
         let groups = Groups::new(questions.iter().map(|question| question.set.as_str()), &SETS);
         let of = |group: usize| (0..questions.len()).filter(|&row| groups.of_row[row] == group).collect();
@@ -170,26 +208,10 @@ impl Benchmark for PpeCorrectness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::benchmarks::measure;
     use crate::statistics::Bootstrap;
 
     fn question(set: &str, scores: &[f64], correct: &[bool], pairs: &[[usize; 2]]) -> PpeQuestion {
         PpeQuestion { set: set.into(), scores: scores.to_vec(), correct: correct.to_vec(), pairs: pairs.to_vec() }
-    }
-
-    #[test]
-    fn human_ties_are_dropped_and_tied_scores_are_wrong() {
-        let pair = |scores, winner| PpeHumanPair { scores, winner };
-        let pairs = [
-            pair([2.0, 1.0], Some(0)),
-            pair([2.0, 1.0], Some(1)),
-            pair([1.0, 2.0], Some(1)),
-            pair([1.0, 1.0], Some(1)),
-            pair([5.0, 1.0], None),
-        ];
-        let tree = measure(&PpeHuman::new(&pairs), &Bootstrap::default());
-        assert_eq!((tree.estimate.value, tree.n, tree.estimate.baseline), (Some(0.5), 4, Some(0.5)));
-        assert_eq!(measure(&PpeHuman::new(&pairs[4..]), &Bootstrap::default()).estimate.value, None);
     }
 
     #[test]
