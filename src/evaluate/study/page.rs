@@ -184,12 +184,4 @@ mod tests {
         assert!(html.contains("No run is done.") && !html.contains("<svg "));
         assert!(markdown(&empty()).contains("## users"));
     }
-
-    /// Writes the page where WGR_PAGE says, to be looked at: `WGR_PAGE=study.html cargo test --lib -- evaluate::study::page`.
-    #[test]
-    fn the_page_can_be_looked_at() {
-        if let Some(path) = std::env::var_os("WGR_PAGE") {
-            page(&report()).write(path.as_ref()).unwrap();
-        }
-    }
 }

@@ -191,11 +191,3 @@ fn enormous_numbers_are_written_out() {
     assert!(!html.contains("NaN") && html.contains("18,446,744,073,709,551,615"));
     assert!(html.contains("10 others") && html.contains("9,223,372,036,854,775,808 to 18,446,744,073,709,551,615"));
 }
-
-/// Writes the page where WGR_PAGE says, to be looked at: `WGR_PAGE=report.html cargo test --lib -- extract::page`.
-#[test]
-fn the_page_can_be_looked_at() {
-    if let Some(path) = std::env::var_os("WGR_PAGE") {
-        page(&report()).write(path.as_ref()).unwrap();
-    }
-}
