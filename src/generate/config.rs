@@ -53,16 +53,9 @@ pub struct GenerateConfig {
     pub output: Option<PathBuf>,
     /// Maximum tokens of a completion.
     pub max_new_tokens: usize,
-    /// Logits are divided by it; 0 is greedy.
-    pub temperature: f64,
-    /// Share of the probability that the most likely tokens kept have together.
-    pub top_p: f64,
-    /// Maximum number of tokens kept; 0 keeps all.
-    pub top_k: usize,
-    /// Least probability of tokens kept, as a share of the largest.
-    pub min_p: f64,
-    /// Repetition penalty, by which the logits of earlier tokens are divided.
-    pub repetition_penalty: f64,
+    /// How tokens are drawn.
+    #[serde(flatten)]
+    pub sampling: Sampling,
     /// Texts before which a completion ends.
     pub stop: Vec<String>,
     /// Completions of each prompt.
@@ -83,18 +76,13 @@ pub struct GenerateConfig {
 
 impl Default for GenerateConfig {
     fn default() -> Self {
-        let Sampling { temperature, top_p, top_k, min_p, repetition_penalty } = Sampling::default();
         Self {
             model: String::new(),
             prompt: None,
             input: None,
             output: None,
             max_new_tokens: 128,
-            temperature,
-            top_p,
-            top_k,
-            min_p,
-            repetition_penalty,
+            sampling: Sampling::default(),
             stop: vec![],
             n: 1,
             seed: 42,
@@ -110,12 +98,7 @@ impl Default for GenerateConfig {
 impl GenerateConfig {
     /// The part that decides what is drawn.
     pub fn settings(&self) -> Settings {
-        let Self { temperature, top_p, top_k, min_p, repetition_penalty, .. } = *self;
-        Settings {
-            sampling: Sampling { temperature, top_p, top_k, min_p, repetition_penalty },
-            max_new_tokens: self.max_new_tokens,
-            stop: self.stop.clone(),
-        }
+        Settings { sampling: self.sampling, max_new_tokens: self.max_new_tokens, stop: self.stop.clone() }
     }
 
     /// Refuses what cannot be run; the error names the flag.
@@ -147,6 +130,6 @@ impl GenerateConfig {
         if self.stop.iter().any(String::is_empty) {
             return need("--stop", "cannot be empty", "");
         }
-        self.settings().sampling.validate()
+        self.sampling.validate()
     }
 }

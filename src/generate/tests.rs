@@ -221,7 +221,10 @@ fn bad_settings_and_models_are_named() {
         ("--output", GenerateConfig { prompt: None, input: Some("x".into()), ..good.clone() }),
         ("--n", GenerateConfig { n: 0, ..good.clone() }),
         ("--stop", GenerateConfig { stop: vec![String::new()], ..good.clone() }),
-        ("--temperature", GenerateConfig { temperature: -0.5, ..good.clone() }),
+        (
+            "--temperature",
+            GenerateConfig { sampling: Sampling { temperature: -0.5, ..Sampling::default() }, ..good.clone() },
+        ),
         ("reward model", GenerateConfig { model: reward.source(), ..good.clone() }),
         ("no weights", GenerateConfig { model: tiny.named("model/config.json"), ..good.clone() }),
         ("limit is", GenerateConfig { prompt: Some("a".repeat(80)), ..good.clone() }),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use wgr::dpo::{DpoConfig, DpoSummary, dpo};
-use wgr::generate::{GenerateConfig, generate};
+use wgr::generate::{GenerateConfig, Sampling, generate};
 use wgr::model::convert::{self, Format};
 use wgr::model::lora::BaseDtype;
 use wgr::model::weights::Dtype;
@@ -389,7 +389,7 @@ fn an_adapter_generates_as_the_policy_it_is_merged_into() {
             model: model.into(),
             prompt: Some(text(3)),
             raw: true,
-            temperature: 0.0,
+            sampling: Sampling::greedy(),
             max_new_tokens: 12,
             ..GenerateConfig::default()
         };

@@ -3,10 +3,7 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
-use serde::de::Error as _;
-use serde::ser::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use toml::Table;
+use serde::{Deserialize, Serialize};
 
 use super::StudyName;
 use crate::evaluate::SuitePath;
@@ -37,9 +34,6 @@ pub struct GridConfig {
     pub keep_models: bool,
 }
 
-/// The names of the fields of [`GridConfig`] in a file of settings.
-const GRID: [&str; 8] = ["study", "users", "heads", "size", "seeds", "suite", "bootstrap", "keep-models"];
-
 impl Default for GridConfig {
     fn default() -> Self {
         Self {
@@ -56,32 +50,16 @@ impl Default for GridConfig {
 }
 
 /// Settings of `wgr eval study`; in a file, those of the grid and of training stand side by side.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StudyConfig {
-    /// The grid, and what to measure on.
+    /// The grid, and what to measure on. It comes first: what it does not know is left to the settings of training, which
+    /// refuse unknown names.
+    #[serde(flatten)]
     pub grid: GridConfig,
     /// How a cell is trained. `model`, `output`, `resume` and `force` are those of the study, `data` are the rows that cells
     /// choose from, and `seed` is the first seed.
+    #[serde(flatten)]
     pub train: TrainConfig,
-}
-
-impl Serialize for StudyConfig {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut table = Table::try_from(&self.train).map_err(S::Error::custom)?;
-        table.extend(Table::try_from(&self.grid).map_err(S::Error::custom)?);
-        table.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for StudyConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (grid, train): (Table, Table) =
-            Table::deserialize(deserializer)?.into_iter().partition(|(name, _)| GRID.contains(&name.as_str()));
-        Ok(Self {
-            grid: GridConfig::deserialize(grid).map_err(D::Error::custom)?,
-            train: TrainConfig::deserialize(train).map_err(D::Error::custom)?,
-        })
-    }
 }
 
 impl StudyConfig {
@@ -150,11 +128,9 @@ mod tests {
         let text = toml::to_string(&whole()).unwrap();
         assert!(text.contains("users = [2, 4]") && text.contains("epochs = 1"), "{text}");
         assert_eq!(toml::from_str::<StudyConfig>(&text).unwrap(), whole());
-        let names: HashSet<String> =
-            Table::try_from(&whole().grid).unwrap().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, GRID.map(str::to_owned).into());
-        let train = Table::try_from(&whole().train).unwrap();
-        assert!(GRID.iter().all(|name| !train.contains_key(*name)), "a name cannot mean two things");
+        let [grid, train] =
+            [toml::Table::try_from(&whole().grid), toml::Table::try_from(&whole().train)].map(Result::unwrap);
+        assert!(grid.keys().all(|name| !train.contains_key(name)), "a name cannot mean two things");
     }
 
     #[test]
