@@ -96,6 +96,12 @@ fn scored(rows: Vec<Value>, scores: &[Value]) -> Result<Vec<Scored>> {
     Ok(scored)
 }
 
+/// Whether a row is in the language of the demo's page. One chat in five is in Chinese, which not every reader can read,
+/// nor every machine show.
+fn is_english(row: &Value) -> bool {
+    row["language"] == "English"
+}
+
 /// The query and the response of a row.
 fn exchange(row: &Value) -> [&str; 2] {
     ["user", "assistant"].map(|role| {

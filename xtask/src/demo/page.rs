@@ -10,7 +10,7 @@ use wgr::report::chart::{Series, Style, line_chart, loss_chart};
 use wgr::report::html::Page;
 
 use super::policy::Policy;
-use super::{CONVERSATIONS, Scored, exchange};
+use super::{CONVERSATIONS, Scored, exchange, is_english};
 
 /// Writes the page; `scored` are test rows by rising score.
 pub fn write(
@@ -34,7 +34,7 @@ pub fn write(
         adapter.name, policy.before, policy.after
     ));
     page.section("Loss of the reward model").svg("Training loss, step by step", &loss_chart(&losses, &[])?);
-    page.section("Test rows with the lowest and the highest scores");
+    page.section("English test rows with the lowest and the highest scores");
     for Scored { row, label, score } in lowest_and_highest(scored) {
         let mut messages: Vec<(&str, &str)> = ["query", "response"].into_iter().zip(exchange(row)).collect();
         messages.extend(row["user_feedback"]["content"].as_str().map(|feedback| ("feedback", feedback)));
@@ -50,7 +50,9 @@ pub fn write(
     Ok(page.write(path)?)
 }
 
-fn lowest_and_highest(sorted: &[Scored]) -> impl Iterator<Item = &Scored> {
-    let count = 3.min(sorted.len() / 2);
-    sorted[..count].iter().chain(&sorted[sorted.len() - count..])
+/// The English rows at both ends.
+fn lowest_and_highest(sorted: &[Scored]) -> Vec<&Scored> {
+    let english: Vec<&Scored> = sorted.iter().filter(|scored| is_english(&scored.row)).collect();
+    let count = 3.min(english.len() / 2);
+    [&english[..count], &english[english.len() - count..]].concat()
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::exchange;
 use super::files::{read_rows, wgr, write_rows};
 use super::models::{Kind, new_model};
+use super::{exchange, is_english};
 
 /// With so large a term of plain likelihood, learning from pairs is mostly learning to talk.
 const TALK_FLAGS: &[&str] =
@@ -21,6 +21,8 @@ const PAIRS: usize = 2400;
 /// Prompts to learn from, and to compare on.
 const PROMPTS: usize = 400;
 const HELD_OUT: usize = 60;
+/// Prompts whose samples are on the page.
+const SHOWN: usize = 4;
 /// How much the mean reward of fresh samples must rise, on a scale of 1 to 4.
 const LEAST_GAIN: f64 = 0.3;
 
@@ -30,7 +32,7 @@ pub struct Policy {
     pub before: f64,
     /// And after it.
     pub after: f64,
-    /// A few prompts, with a sample from before and one from after.
+    /// A few English prompts, with a sample from before and one from after.
     pub samples: Vec<[String; 3]>,
     /// Mean reward of the rollouts of each step.
     pub rewards: Vec<(f64, f64)>,
@@ -54,7 +56,9 @@ impl Policy {
 
         let before = sample(&talking, reward, &held_out, test, &file("before"))?;
         let after = sample(&improved, reward, &held_out, test, &file("after"))?;
-        let samples = before.iter().zip(&after).step_by(before.len().div_ceil(4).max(1));
+        let english: Vec<(&Sample, &Sample)> =
+            before.iter().zip(&after).filter(|(sample, _)| sample.is_english).collect();
+        let samples = english.iter().step_by(english.len().div_ceil(SHOWN).max(1));
         Ok(Self {
             samples: samples.map(|(a, b)| [a.query.clone(), a.response.clone(), b.response.clone()]).collect(),
             before: mean(&before),
@@ -95,6 +99,7 @@ fn pair(row: &Value, other: &Value) -> Value {
 
 /// A sample and its score by the reward model.
 struct Sample {
+    is_english: bool,
     query: String,
     response: String,
     reward: f64,
@@ -109,20 +114,20 @@ fn sample(policy: &Path, reward: &Path, prompts: &Path, test: &[Value], name: &P
     for row in read_rows(&samples)? {
         let asked = test.iter().find(|of_test| of_test["id"] == row["id"]).context("a sample is of no prompt")?;
         let [query, _] = exchange(asked);
-        said.push((query.to_owned(), row["text"].as_str().unwrap_or_default().to_owned()));
+        said.push((is_english(asked), query.to_owned(), row["text"].as_str().unwrap_or_default().to_owned()));
     }
     let message = |role: &str, content: &str| json!({"role": role, "content": content});
     let numbered = said.iter().enumerate();
     write_rows(
         &rows,
-        numbered.map(|(place, (query, response))| {
+        numbered.map(|(place, (_, query, response))| {
             json!({"id": place.to_string(), "messages": [message("user", query), message("assistant", response)]})
         }),
     )?;
     wgr("score", &[("--model", reward), ("--input", &rows), ("--output", &scores)], &["--force"])?;
     let scores = read_rows(&scores)?;
-    let sample = |((query, response), score): ((String, String), &Value)| {
-        Ok(Sample { query, response, reward: score["score"].as_f64().context("a sample has no score")? })
+    let sample = |((is_english, query, response), score): ((bool, String, String), &Value)| {
+        Ok(Sample { is_english, query, response, reward: score["score"].as_f64().context("a sample has no score")? })
     };
     said.into_iter().zip(&scores).map(sample).collect()
 }
