@@ -7,7 +7,7 @@ use super::look::{DrawError, FONT_SIZE, GRID, INK, Paint, WIDTH, failed, finish,
 use crate::report::number::short;
 use crate::{Error, Result};
 
-const HEIGHT: u32 = 350;
+const HEIGHT: u32 = 320;
 
 /// A drawn line holds at most about this many points; longer series keep each bucket's lowest and highest.
 const MAX_POINTS: usize = 2000;
