@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use wgr::dpo::online::{self, OnlineConfig, OnlineSummary};
 use wgr::dpo::{DpoConfig, dpo};
-use wgr::kernels::{self, Passes};
+use wgr::kernels::Passes;
 use wgr::{Error, Result};
 
 use crate::lora::LoraArgs;
-use crate::progress::Progress;
+use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
 use crate::trainer::{self, TrainerArgs};
 
@@ -186,12 +186,10 @@ async fn run_online(args: &Args) -> Result<()> {
     let settings = Settings::<OnlineConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
-    let gpu = kernels::open(&settings.adapter, Passes::ForwardAndBackward).await?;
-    let mut progress = Progress::new(args.show.quiet);
-    progress.runs_on(&gpu);
-    let summary = online::train(&gpu, &settings.config, &mut progress).await;
-    progress.finish();
-    let summary = summary?;
+    let summary = {
+        let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, &args.show).await?;
+        online::train(&gpu, &settings.config, &mut progress).await?
+    };
     let output = &settings.config.trainer.output;
     trainer::conclude(&settings, output, &args.show, &summary, &describe(&summary, output), summary.interrupted)
 }
@@ -225,12 +223,10 @@ async fn run_offline(args: &Args) -> Result<()> {
     let settings = Settings::<DpoConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
-    let gpu = kernels::open(&settings.adapter, Passes::ForwardAndBackward).await?;
-    let mut progress = Progress::new(args.show.quiet);
-    progress.runs_on(&gpu);
-    let summary = dpo(&gpu, &settings.config, &mut progress).await;
-    progress.finish();
-    let summary = summary?;
+    let summary = {
+        let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, &args.show).await?;
+        dpo(&gpu, &settings.config, &mut progress).await?
+    };
     let output = &settings.config.trainer.output;
     trainer::conclude(
         &settings,

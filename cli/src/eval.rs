@@ -7,10 +7,9 @@ use serde::Serialize;
 use wgr::Result;
 use wgr::evaluate::report;
 use wgr::evaluate::{EvalConfig, SuitePath, evaluate};
-use wgr::kernels::{self, Passes};
 
 use crate::print;
-use crate::progress::Progress;
+use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
 use crate::study;
 
@@ -105,23 +104,16 @@ pub async fn run(args: &Args) -> Result<()> {
     }
     let settings = Settings::<EvalConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
-    let mut progress = Progress::new(args.show.quiet);
-    let gpu = match settings.config.needs_adapter() {
-        true => Some(kernels::open(&settings.adapter, Passes::Forward).await?),
-        false => None,
+    let evaluation = {
+        let (gpu, mut progress) =
+            session::open_if(settings.config.needs_adapter(), &settings.adapter, &args.show).await?;
+        evaluate(gpu.as_ref(), &settings.config, &mut progress).await?
     };
-    gpu.iter().for_each(|gpu| progress.runs_on(gpu));
-    let evaluation = evaluate(gpu.as_ref(), &settings.config, &mut progress).await;
-    progress.finish();
-    let evaluation = evaluation?;
     let output = &settings.config.output;
-    settings.save(&output.join("wgr.toml"))?;
-    if args.show.json {
-        print::json(&evaluation.report)?;
-    } else if !args.show.quiet {
+    session::conclude(&settings, &output.join("wgr.toml"), &args.show, &evaluation.report, || {
         print::columns(&report::table(&evaluation.report))?;
-        print::line(&format!("{}, report.md, report.json", output.join("report.html").display()))?;
-    }
+        print::line(&format!("{}, report.md, report.json", output.join("report.html").display()))
+    })?;
     evaluation.failure.map_or(Ok(()), Err)
 }
 

@@ -7,12 +7,11 @@ use serde::Serialize;
 use wgr::Result;
 use wgr::extract::report::Report;
 use wgr::extract::{ExtractConfig, TestSize, extract};
-use wgr::kernels::{self, Passes};
 
 use crate::compare;
 use crate::inspect;
 use crate::print;
-use crate::progress::Progress;
+use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
 
 /// Flags of `wgr extract`; a flag that is not given is left out of the serialized form, so that the file or
@@ -153,24 +152,16 @@ pub async fn run(args: &Args) -> Result<()> {
     }
     let settings = Settings::<ExtractConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
-    let mut progress = Progress::new(args.show.quiet);
-    let gpu = match settings.config.needs_adapter() {
-        true => Some(kernels::open(&settings.adapter, Passes::Forward).await?),
-        false => None,
+    let report = {
+        let (gpu, mut progress) =
+            session::open_if(settings.config.needs_adapter(), &settings.adapter, &args.show).await?;
+        extract(gpu.as_ref(), &settings.config, &mut progress)?
     };
-    gpu.iter().for_each(|gpu| progress.runs_on(gpu));
-    let report = extract(gpu.as_ref(), &settings.config, &mut progress);
-    progress.finish();
-    let report = report?;
     let output = &settings.config.output;
-    settings.save(&output.join("wgr.toml"))?;
-    if args.show.json {
-        print::json(&report)?;
-    } else if !args.show.quiet {
+    session::conclude(&settings, &output.join("wgr.toml"), &args.show, &report, || {
         lines(&report).iter().try_for_each(|line| print::line(line))?;
-        print::line(&format!("{}: rows, stages/, report.html", output.display()))?;
-    }
-    Ok(())
+        print::line(&format!("{}: rows, stages/, report.html", output.display()))
+    })
 }
 
 /// The funnel and the split.

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 use wgr::Result;
 use wgr::generate::{GenerateConfig, generate};
-use wgr::kernels::{self, Passes};
+use wgr::kernels::Passes;
 
 use crate::print;
-use crate::progress::Progress;
+use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
 
 /// Flags of `wgr generate`; a flag that is not given is left out of the serialized form, so that the file or
@@ -107,16 +107,14 @@ pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<GenerateConfig>::resolve(args.config.as_deref(), args)?;
     let config = &settings.config;
     config.validate()?;
-    let gpu = kernels::open(&settings.adapter, Passes::Generation).await?;
-    let mut progress = Progress::new(args.show.quiet);
-    progress.runs_on(&gpu);
-    if config.prompt.is_some() && config.n == 1 && !args.show.json {
-        progress.streams();
-    }
-    let streamed = progress.is_streaming();
-    let summary = generate(&gpu, config, &mut progress).await;
-    progress.finish();
-    let summary = summary?;
+    let streamed = config.prompt.is_some() && config.n == 1 && !args.show.json;
+    let summary = {
+        let (gpu, mut progress) = session::open(&settings.adapter, Passes::Generation, &args.show).await?;
+        if streamed {
+            progress.streams();
+        }
+        generate(&gpu, config, &mut progress).await?
+    };
     if streamed {
         print::line("")?;
     }

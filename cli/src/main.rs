@@ -13,6 +13,7 @@ mod lora;
 mod print;
 mod progress;
 mod score;
+mod session;
 mod settings;
 mod study;
 mod train;

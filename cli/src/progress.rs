@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use serde_json::{Map, Value};
 use wgr::data::TruncationReport;
 use wgr::extract;
@@ -74,22 +74,9 @@ impl Progress {
         }
     }
 
-    /// Whether it is.
-    pub fn is_streaming(&self) -> bool {
-        self.streams
-    }
-
-    /// Says which adapter the run uses.
     pub fn runs_on(&mut self, gpu: &Gpu) {
         self.binding_bytes = gpu.limits().binding_bytes;
         self.say(&format!("running on {}", gpu.name()));
-    }
-
-    /// Leaves the last state of the bar on the screen.
-    pub fn finish(self) {
-        if let Display::Bar(bar) = self.display {
-            bar.abandon();
-        }
     }
 
     fn say(&self, line: &str) {
@@ -140,7 +127,8 @@ fn line_is_due(first: u64, before: u64, now: u64, total: u64) -> bool {
 
 fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:20} {pos}/{len}  {elapsed} + {eta} left  {per_sec}  {msg}");
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    // Its last state stays on the screen.
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_finish(ProgressFinish::Abandon);
     // The template is fixed, so the fallback is never seen.
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use wgr::Result;
-use wgr::kernels::{self, Passes};
-use wgr::train::ScoreConfig;
+use wgr::kernels::Passes;
+use wgr::train::{ScoreConfig, score};
 
 use crate::print;
-use crate::progress::Progress;
+use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
-use wgr::train::score;
 
 /// Flags of `wgr score`; a flag that is not given is left out of the serialized form, so that the file or
 /// the default applies.
@@ -70,17 +69,12 @@ pub struct Args {
 pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<ScoreConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
-    let gpu = kernels::open(&settings.adapter, Passes::Forward).await?;
-    let mut progress = Progress::new(args.show.quiet);
-    progress.runs_on(&gpu);
-    let summary = score(&gpu, &settings.config, &mut progress).await;
-    progress.finish();
-    let summary = summary?;
+    let summary = {
+        let (gpu, mut progress) = session::open(&settings.adapter, Passes::Forward, &args.show).await?;
+        score(&gpu, &settings.config, &mut progress).await?
+    };
     let output = &settings.config.output;
-    settings.save(&beside(output))?;
-    if args.show.json {
-        print::json(&summary)?;
-    } else if !args.show.quiet {
+    session::conclude(&settings, &beside(output), &args.show, &summary, || {
         print::line(&format!(
             "{}: {} rows, mean score {:.4}, {} tokens, {:.0} tokens/s",
             output.display(),
@@ -88,7 +82,6 @@ pub async fn run(args: &Args) -> Result<()> {
             summary.mean_score,
             summary.tokens,
             summary.tokens_per_second
-        ))?;
-    }
-    Ok(())
+        ))
+    })
 }

@@ -6,10 +6,10 @@ use serde::Serialize;
 use wgr::Result;
 use wgr::evaluate::SuitePath;
 use wgr::evaluate::study::{StudyConfig, StudyName, study, table};
-use wgr::kernels::{self, Passes};
+use wgr::kernels::Passes;
 
 use crate::print;
-use crate::progress::Progress;
+use crate::session;
 use crate::settings::Settings;
 use crate::train;
 
@@ -63,22 +63,17 @@ pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<StudyConfig>::resolve(args.train.config.as_deref(), args)?;
     settings.config.validate()?;
     let show = &args.train.show;
-    let gpu = kernels::open(&settings.adapter, Passes::ForwardAndBackward).await?;
-    let mut progress = Progress::new(show.quiet);
-    progress.runs_on(&gpu);
-    let found = study(&gpu, &settings.config, &mut progress).await;
-    progress.finish();
-    let found = found?;
+    let found = {
+        let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, show).await?;
+        study(&gpu, &settings.config, &mut progress).await?
+    };
     let output = &settings.config.train.trainer.output;
-    settings.save(&output.join("wgr.toml"))?;
-    if show.json {
-        print::json(&found.report)?;
-    } else if !show.quiet {
+    session::conclude(&settings, &output.join("wgr.toml"), show, &found.report, || {
         for block in table(&found.report) {
             print::columns(&block)?;
         }
-        print::line(&format!("{}: study.json, study.md, study.html", output.display()))?;
-    }
+        print::line(&format!("{}: study.json, study.md, study.html", output.display()))
+    })?;
     found.failure.map_or(Ok(()), Err)
 }
 

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use wgr::Result;
-use wgr::kernels::{self, Passes};
+use wgr::kernels::Passes;
 use wgr::train::{TrainConfig, train};
 
 use crate::lora::LoraArgs;
-use crate::progress::Progress;
+use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
 use crate::trainer::{self, TrainerArgs};
 
@@ -70,12 +70,10 @@ pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<TrainConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
-    let gpu = kernels::open(&settings.adapter, Passes::ForwardAndBackward).await?;
-    let mut progress = Progress::new(args.show.quiet);
-    progress.runs_on(&gpu);
-    let summary = train(&gpu, &settings.config, &mut progress).await;
-    progress.finish();
-    let summary = summary?;
+    let summary = {
+        let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, &args.show).await?;
+        train(&gpu, &settings.config, &mut progress).await?
+    };
     let output = &settings.config.trainer.output;
     trainer::conclude(
         &settings,

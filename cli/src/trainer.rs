@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use wgr::train::{TrainSummary, TrainerConfig};
 use wgr::{Error, Result};
 
-use crate::print;
 use crate::settings::{OutputArgs, Settings};
+use crate::{print, session};
 
 /// Flags of [`wgr::train::TrainerConfig`] and the learning rate, whose default differs among trainers; a flag that is
 /// not given is left out of the serialized form, so that the file or the default applies.
@@ -155,12 +155,7 @@ pub fn conclude<C: DeserializeOwned + Serialize>(
     text: &str,
     interrupted: bool,
 ) -> Result<()> {
-    settings.save(&output.join("wgr.toml"))?;
-    if show.json {
-        print::json(summary)?;
-    } else if !show.quiet {
-        print::line(text)?;
-    }
+    session::conclude(settings, &output.join("wgr.toml"), show, summary, || print::line(text))?;
     if interrupted {
         let place = output.display();
         return Err(Error::Interrupted(format!(

@@ -1,0 +1,58 @@
+//! The beginning and the end of every command that computes: opening the adapter with a display of the progress, saving
+//! the settings and printing the result.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wgr::Result;
+use wgr::gpu::{AdapterChoice, Gpu};
+use wgr::kernels::{self, Passes};
+
+use crate::print;
+use crate::progress::Progress;
+use crate::settings::{OutputArgs, Settings};
+
+/// Opens the adapter of a run, and the display that shows its progress until it is dropped.
+///
+/// # Errors
+/// There is no such adapter, or it fails its self-test.
+pub async fn open(adapter: &AdapterChoice, passes: Passes, show: &OutputArgs) -> Result<(Gpu, Progress)> {
+    let gpu = kernels::open(adapter, passes).await?;
+    let mut progress = Progress::new(show.quiet);
+    progress.runs_on(&gpu);
+    Ok((gpu, progress))
+}
+
+/// The same for a run that only needs an adapter, for forward passes, if `needed` says so.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_if(needed: bool, adapter: &AdapterChoice, show: &OutputArgs) -> Result<(Option<Gpu>, Progress)> {
+    if !needed {
+        return Ok((None, Progress::new(show.quiet)));
+    }
+    let (gpu, progress) = open(adapter, Passes::Forward, show).await?;
+    Ok((Some(gpu), progress))
+}
+
+/// Saves the settings of a run as `file` and prints its result: `summary` for programs, or what `text` prints for people.
+///
+/// # Errors
+/// `file` or stdout cannot be written.
+pub fn conclude<C: DeserializeOwned + Serialize>(
+    settings: &Settings<C>,
+    file: &Path,
+    show: &OutputArgs,
+    summary: &impl Serialize,
+    text: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    settings.save(file)?;
+    if show.json {
+        print::json(summary)
+    } else if show.quiet {
+        Ok(())
+    } else {
+        text()
+    }
+}
