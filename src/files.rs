@@ -34,7 +34,7 @@ pub fn not_fetched(at: &str, head: &[u8]) -> Option<Error> {
     head.starts_with(LFS_POINTER).then(error)
 }
 
-/// The content of a file, or nothing where there is no such file.
+/// The content of a file, or nothing if there is no such file.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
         Ok(bytes) => match not_fetched(&path.display().to_string(), &bytes) {

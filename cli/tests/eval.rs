@@ -44,7 +44,7 @@ fn pairs(count: usize) -> (TempDir, PathBuf, PathBuf) {
     (folder, data, scores)
 }
 
-/// The repository does not hold the benchmark; where it is at hand, the published scores give the published accuracies.
+/// The repository does not hold the benchmark; if it is available, the published scores give the published accuracies.
 #[test]
 fn judgebench_gives_the_published_accuracies() {
     let Some(data) = fetched("WGR_DATA", "judgebench") else { return };

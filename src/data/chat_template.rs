@@ -23,7 +23,7 @@ use crate::{Error, Result};
 
 /// The template that is used where nothing speaks for another.
 const DEFAULT: &str = "default";
-/// The template that is used where a row brings tools, if there is one of that name.
+/// The template for rows with tools, if there is one of that name.
 const TOOL_USE: &str = "tool_use";
 
 /// The special tokens of a tokenizer by their names in its configuration (`bos_token`, `eos_token`, …), as templates see

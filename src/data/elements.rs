@@ -6,7 +6,7 @@ use std::io::{BufRead, Result};
 pub struct Elements<R> {
     input: R,
     is_list: bool,
-    /// Bytes of a row that are kept; a longer one is passed over.
+    /// Maximum bytes of a row that are kept; a longer one is skipped.
     longest: usize,
     /// Bytes consumed.
     pub consumed: u64,

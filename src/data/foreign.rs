@@ -42,7 +42,7 @@ fn is_unmarked_utf16(head: &[u8]) -> bool {
     head.len() >= 8 && (nul(1) && text(0) || nul(0) && text(1))
 }
 
-/// The error of a text, found at `at`, that is not one object a line; `head` may end anywhere.
+/// The error of a text, found at `at`, that is not one object per line; `head` may end anywhere.
 pub(super) fn text(at: &str, head: &[u8]) -> Option<Error> {
     let error = |problem: &str, hint: &str| Some(Error::input(at, problem, hint));
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());

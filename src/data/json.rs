@@ -171,7 +171,8 @@ pub(crate) fn kind(value: &Value) -> &str {
 }
 
 /// Puts U+FFFD where an escape `\uD800`..`\uDFFF` has no partner, as such halves are not Unicode text, and
-/// [`unreadable`] values where `NaN` and its like or numbers too long stand; says whether there were such halves.
+/// [`unreadable`] values in place of `NaN` and the like or numbers that are too long; returns whether there were such
+/// halves.
 fn mended(text: &str) -> (Cow<'_, str>, bool) {
     let bytes = text.as_bytes();
     let unit = |at: usize| match bytes.get(at..at + 6) {

@@ -102,8 +102,8 @@ impl Message {
         Self { role, content: content.into(), whole: None, parts: None }
     }
 
-    /// A message with everything that it carries: `fields` holds `role`, and `content` where there is some, in the order
-    /// in which templates see them.
+    /// A message with all its fields: `fields` holds `role`, and `content` if there is any, in the order in which
+    /// templates see them.
     pub(crate) fn with_fields(role: Role, content: String, fields: Map<String, Value>) -> Self {
         let is_plain = fields.len() == 2
             && fields.get("content").is_some_and(Value::is_string)

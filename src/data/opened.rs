@@ -24,7 +24,7 @@ pub(super) enum Opened {
     Json {
         /// Its bytes, unpacked.
         reader: Box<dyn BufRead + Send>,
-        /// Whether it is one list; else there is one object a line.
+        /// Whether it is one list; otherwise there is one object per line.
         is_list: bool,
         /// Whether the bytes on disk are others.
         is_packed: bool,

@@ -128,7 +128,7 @@ fn parse(record: &mut Record, unnamed: String, report: &mut ReadReport) -> Resul
                 return Err(Error::input(at, "the row has neither `prompt` nor `messages`", hint));
             };
             let mut messages = parse_messages(&at, name, messages, report)?;
-            // Rows of whole conversations serve as prompts, too: what was answered is sampled anew.
+            // Rows of whole conversations serve as prompts too: their last response is sampled again.
             while messages.last().is_some_and(|message| message.role == Role::Assistant) {
                 messages.pop();
             }

@@ -66,8 +66,8 @@ impl Object for LongInteger {
     }
 }
 
-/// A text that HTML need not be escaped in, which `+` escapes what is added to. The engine cannot do that: it refuses to add
-/// to such a value, where a plain text would silently come out otherwise than from Python.
+/// A text marked as safe HTML; in Python `+` escapes the text added to it. The engine cannot do that: it refuses to add
+/// to such a value, because a plain text would silently give a different result than Python.
 #[derive(Debug)]
 pub(super) struct Markup(String);
 
@@ -102,7 +102,7 @@ impl Object for Markup {
 pub(super) struct JsonStyle {
     /// Writes other characters than ASCII as escapes.
     pub ensure_ascii: bool,
-    /// Spaces of a level; everything stands on one line where there is none.
+    /// Spaces per level of indentation; everything is on one line if there is none.
     pub indent: Option<usize>,
     /// The separators between items, and between a key and its value; by default Python's.
     pub separators: Option<(String, String)>,

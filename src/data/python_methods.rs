@@ -232,7 +232,7 @@ fn separator(args: &[Value]) -> Result<&str> {
 
 /// The arguments of `split` and `rsplit`.
 struct Splitting {
-    /// White space where there is none.
+    /// White space if there is none.
     separator: Option<String>,
     /// The most parts.
     parts: usize,

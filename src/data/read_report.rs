@@ -12,7 +12,7 @@ use super::message::Role;
 pub struct ReadReport {
     /// Rows in which half a surrogate pair was read as U+FFFD.
     pub lone_surrogates: usize,
-    /// Messages whose content was a list of texts; joined, but for chat templates that work on such lists.
+    /// Messages whose content was a list of texts; joined, except for chat templates that handle such lists.
     pub joined_contents: usize,
     /// Messages by the role they are logged with, where that is not the name templates see.
     pub translated_roles: BTreeMap<String, usize>,

@@ -45,7 +45,7 @@ impl Iterator for Records {
     }
 }
 
-/// Opens a file: parquet, gzip and JSON lists are told by their first bytes, anything else is one object a line.
+/// Opens a file: parquet, gzip and JSON lists are told by their first bytes, anything else is one object per line.
 ///
 /// `columns` names what to decode of a parquet file (those of them that it has); empty is all.
 ///

@@ -114,7 +114,7 @@ impl Template {
         &self.source
     }
 
-    /// Whether what it renders brings its special tokens along, so that the tokenizer adds none.
+    /// Whether its output contains the special tokens, so that the tokenizer adds none.
     pub fn is_chat(&self) -> bool {
         matches!(self.form, Form::Chat(_))
     }

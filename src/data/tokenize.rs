@@ -71,7 +71,7 @@ impl fmt::Display for TruncationReport {
 pub struct EncodingReport {
     /// Counts of what `max_length` cut.
     pub cut: TruncationReport,
-    /// Plain texts that bring the bos token which the tokenizer adds, too.
+    /// Plain texts that begin with the bos token that the tokenizer adds too.
     pub doubled_bos: usize,
     /// Rows whose last token is the pad token of the model.
     pub pad_at_end: usize,
@@ -80,7 +80,7 @@ pub struct EncodingReport {
 }
 
 impl EncodingReport {
-    /// Counts what a row brings in vain, each name once.
+    /// Counts the fields of a row that are not shown, each name once.
     pub fn count_hidden<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
         for name in names {
             *self.hidden_fields.entry(name.to_owned()).or_default() += 1;

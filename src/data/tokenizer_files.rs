@@ -103,7 +103,7 @@ impl TokenizerFiles {
         Ok(names.into_iter().chain(more.into_iter().map(|name| format!("{MORE_TEMPLATES}/{name}"))).collect())
     }
 
-    /// The chat templates; none where there is no such file.
+    /// The chat templates; none if there is no such file.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -146,7 +146,7 @@ impl TokenizerFiles {
         }
     }
 
-    /// The configuration of the tokenizer, with its place; nothing where there is none.
+    /// The configuration of the tokenizer, with its location; nothing if there is none.
     ///
     /// # Errors
     /// The file cannot be read.

@@ -20,7 +20,7 @@ pub struct DpoConfig {
     pub policy: String,
     /// Preference pairs.
     pub data: Vec<PathBuf>,
-    /// The model that the policy is held against; the policy as it begins when absent.
+    /// The reference model; the initial policy when absent.
     pub reference: Option<String>,
     /// Folder of reference log-probabilities; the output when absent.
     pub reference_cache: Option<PathBuf>,

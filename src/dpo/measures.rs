@@ -4,7 +4,7 @@ use crate::model::policy::LogProb;
 
 use super::step::Rated;
 
-/// Means over pairs of what the policy makes of them.
+/// Metrics of the policy, as means over pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Measures {
     /// β·(log π − log ref) of the chosen completions.
@@ -24,7 +24,7 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// Of the pairs of a step; zeros where there are none.
+    /// The metrics of the pairs of a step; zeros if there are none.
     pub fn of(pairs: &[[Rated; 2]]) -> Self {
         let mean =
             |value: &dyn Fn(&[Rated; 2]) -> f64| pairs.iter().map(value).sum::<f64>() / pairs.len().max(1) as f64;

@@ -39,13 +39,13 @@ pub struct Reference<'a> {
     /// Whether the log-probabilities of a set came from its cache.
     cached: Vec<bool>,
     found: Vec<Option<References>>,
-    /// The second model, where there is one.
+    /// The second model, if there is one.
     model: Option<Checkpoint>,
 }
 
 impl<'a> Reference<'a> {
-    /// Opens the reference of a run and looks for what is cached. `source` is the policy, as it begins, or where it
-    /// `goes_on`.
+    /// Opens the reference model of a run and its cache. `source` is the initial policy, or the one to continue from if
+    /// it `goes_on`.
     ///
     /// # Errors
     /// A reference model that cannot be read or has a different vocabulary from the policy; a cache that was computed
@@ -244,7 +244,7 @@ fn check_pairs(name: &str, model: &Checkpoint, sets: &[Set]) -> Result<()> {
 /// Opens the model that `--reference` names, for a policy whose texts `encoder` reads.
 ///
 /// # Errors
-/// It cannot be read, has no weights, or spells a token otherwise than the policy.
+/// It cannot be read, has no weights, or spells a token differently from the policy.
 pub(super) fn open_reference(name: &str, encoder: &PairEncoder) -> Result<Checkpoint> {
     let model = Checkpoint::open(name)?;
     if model.is_new() {

@@ -80,7 +80,7 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
     }
     let mut stepper = load(gpu, config, &source, lora.as_ref(), &room, course.micro_batches())?;
     if let Some(reference) = &mut reference {
-        // Without a second model it is the policy as it begins: new adapters change nothing yet.
+        // Without a second model it is the initial policy: new adapters change nothing yet.
         reference.compute_with(gpu, &mut stepper.policy, &room, observer).await?;
     }
     let mut progress = Progress::default();

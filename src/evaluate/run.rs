@@ -16,7 +16,7 @@ use crate::{Error, Result};
 pub struct Evaluation {
     /// The report, which has been written.
     pub report: Report,
-    /// Why the report is partial; the first reason where there are several.
+    /// Why the report is partial; the first reason if there are several.
     pub failure: Option<Error>,
 }
 

@@ -76,7 +76,7 @@ pub struct Instance<'a> {
     pub id: String,
     /// Everything said before the query.
     pub history: &'a [Message],
-    /// The prompt that the built-in template makes of history, query and response.
+    /// The built-in template's prompt for history, query and response.
     pub text: String,
     /// The query and the response to judge.
     pub messages: [&'a Message; 2],

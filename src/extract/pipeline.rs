@@ -198,8 +198,8 @@ impl<'a> Run<'a> {
 
     fn mine(&mut self, turns: &mut [Judged]) -> Result<()> {
         let Some(miner) = &mut self.miner else { return Ok(()) };
-        // A turn without a verdict neither gives nor takes, and must not stand between two that do: they are told apart
-        // by their numbers.
+        // A turn without a verdict neither gives nor takes, and must not be between two that do: their numbers
+        // distinguish them.
         let judged: Vec<(usize, JudgedTurn)> = turns
             .iter()
             .enumerate()

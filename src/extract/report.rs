@@ -84,7 +84,7 @@ pub struct Labels {
     pub filtered: u64,
     /// Labelled turns that the filters left.
     pub judged: u64,
-    /// Turns that the filters left and nobody labelled: they count as neutral.
+    /// Turns that passed the filters and have no label: they count as neutral.
     pub unlabelled: u64,
 }
 
@@ -154,7 +154,7 @@ impl Levels {
         self.0.iter().sum()
     }
 
-    /// Shares that sum to 1; all zero where there is no turn.
+    /// Shares that sum to 1; all zero if there are no turns.
     pub fn shares(&self) -> [f64; 5] {
         let total: f64 = self.0.iter().map(|&count| count as f64).sum();
         self.0.map(|count| count as f64 / total.max(1.0))

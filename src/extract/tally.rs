@@ -120,7 +120,7 @@ impl Tally {
         self.examples.insert((label, order), example);
     }
 
-    /// The report, but for what the run alone knows: inputs, names, split, usage.
+    /// The report without the parts that only the run knows: inputs, names, split, usage.
     pub fn report(self, mining: Mining) -> Report {
         let mut rows_per_user = Distribution::default();
         // The mean of many numbers depends on their order by a hair, and a map has none.

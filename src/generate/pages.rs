@@ -18,7 +18,7 @@ impl Pages {
         self.free.len()
     }
 
-    /// Takes free pages; `None`, and nothing taken, where there are fewer.
+    /// Takes free pages; `None`, and nothing taken, if there are fewer.
     pub fn take(&mut self, count: usize) -> Option<Vec<u32>> {
         let rest = self.free.len().checked_sub(count)?;
         let taken = self.free.split_off(rest);

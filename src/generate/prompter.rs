@@ -47,8 +47,8 @@ impl Prompter {
         &self.tokenizer
     }
 
-    /// The tokens of a prompt. A rendered conversation brings its special tokens along; a text that is continued as it
-    /// stands gets those of the tokenizer, too.
+    /// The tokens of a prompt. A rendered conversation contains its special tokens; a text that is continued as it
+    /// stands gets those of the tokenizer.
     ///
     /// # Errors
     /// The template refuses the conversation; a conversation is to be continued as it stands.

@@ -142,7 +142,7 @@ struct Candidate {
 impl Eq for Candidate {}
 
 impl Ord for Candidate {
-    /// By probability; of equal ones the earlier token is the larger.
+    /// By probability; among equal ones the earlier token counts as larger.
     fn cmp(&self, other: &Self) -> Ordering {
         self.probability.total_cmp(&other.probability).then(other.id.cmp(&self.id))
     }
@@ -214,7 +214,7 @@ mod tests {
             (Sampling { top_p: 1e-9, ..plain }, vec![2]),
             (Sampling { min_p: 0.45, ..plain }, vec![0, 2, 3]),
             (Sampling { min_p: 1.0, ..plain }, vec![2]),
-            // Of the two that top-k keeps, the larger alone has 0.57 of the probability.
+            // The larger of the two that top-k keeps has 0.57 of the probability alone.
             (Sampling { top_k: 2, top_p: 0.5, ..plain }, vec![2]),
             // At half the temperature the probabilities are 0.53, 0.3, 0.13, 0.03.
             (Sampling { temperature: 0.5, top_p: 0.5, ..plain }, vec![2]),

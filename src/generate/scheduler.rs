@@ -52,7 +52,7 @@ pub struct Step {
     pub positions: Vec<u32>,
     /// Rows of the cache they go to.
     pub rows: Vec<u32>,
-    /// Of each token: where the pages of its sequence begin in `table`, and how many keys it sees.
+    /// For each token: the start of its sequence's pages in `table`, and the number of keys it sees.
     pub seen: Vec<u32>,
     /// Pages of the sequences.
     pub table: Vec<u32>,

@@ -27,7 +27,7 @@ impl Backoff {
         Self { first, left: attempts.saturating_sub(1), sent: 0, random: ChaCha8Rng::seed_from_u64(seed) }
     }
 
-    /// The wait before the next attempt, at least as long as the server asks for; `None` where there is none left.
+    /// The wait before the next attempt, at least as long as the server asks for; `None` if there is none left.
     pub fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         let doubled = self.first.saturating_mul(1 << self.sent.min(20)).min(LONGEST);

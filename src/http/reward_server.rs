@@ -38,7 +38,7 @@ pub struct RewardServer {
 }
 
 impl RewardServer {
-    /// The server at `url`, with the key from the environment where there is one; `flag` is where the URL comes from.
+    /// The server at `url`, with the key from the environment if there is one; `flag` is where the URL comes from.
     ///
     /// # Errors
     /// As [`Endpoint::new`].

@@ -71,7 +71,7 @@ pub struct Keeping {
     pub dtype: Dtype,
     /// The activations that the backward pass recomputes.
     pub checkpointing: Checkpointing,
-    /// Room for adapters, where there are any.
+    /// Room for adapters, if there are any.
     pub adapters: Option<AdapterRoom>,
 }
 

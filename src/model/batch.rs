@@ -28,7 +28,7 @@ impl Capacity {
     }
 }
 
-/// Buffers for the tables of a packed batch, written anew for every batch.
+/// Buffers for the tables of a packed batch, rewritten for every batch.
 pub struct Batch {
     /// Tokens of the batch it holds now.
     pub tokens: usize,

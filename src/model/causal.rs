@@ -37,8 +37,8 @@ impl Causal {
         Self::load_with(gpu, checkpoint, holding, adapter.map(|config| (config, Holding::Inference)), seed)
     }
 
-    /// Loads a checkpoint to train: adapters alone, those of the checkpoint or new ones, on weights that stay as they are; or
-    /// all weights, in `holding`, where there is no `lora`.
+    /// Loads a checkpoint to train: adapters alone, those of the checkpoint or new ones, on weights that stay as they
+    /// are; or all weights, in `holding`, if there is no `lora`.
     ///
     /// # Errors
     /// As for [`Self::load`].

@@ -33,7 +33,7 @@ pub struct Loading {
     pub checkpointing: Checkpointing,
     /// Rows of the head.
     pub logits: usize,
-    /// Whether the head is drawn anew, even where the checkpoint has one that fits.
+    /// Whether the head is initialized anew, even if the checkpoint has one that fits.
     pub new_head: bool,
     /// CORAL's biases, one a threshold; empty for other heads.
     pub biases: Vec<f32>,
@@ -105,7 +105,7 @@ fn head_slots(config: &ModelConfig, loading: &Loading) -> Vec<Slot> {
 /// A reward model on the device, with room for its batches.
 pub struct Classifier {
     decoder: Decoder,
-    /// The same weights as passes before a backward pass use them: with dropout, where there is some.
+    /// The same weights as passes before a backward pass use them: with dropout, if there is any.
     trained: Decoder,
     dropout: Option<DropoutKey>,
     lora: Option<LoraConfig>,
@@ -219,7 +219,7 @@ impl Classifier {
         self.forward_through(recorder, &self.decoder)
     }
 
-    /// As [`Self::forward`], before a backward pass: with dropout, where there is some.
+    /// As [`Self::forward`], before a backward pass: with dropout, if there is any.
     pub fn training_forward(&self, recorder: &mut Recorder) -> Result<()> {
         self.forward_through(recorder, &self.trained)
     }

@@ -106,7 +106,7 @@ pub(super) fn read_json(path: &Path) -> Result<Value> {
     parse(&fs::read(path).map_err(|source| Error::io(path, source))?, path)
 }
 
-/// The JSON in a file, or nothing where there is no such file.
+/// The JSON in a file, or nothing if there is no such file.
 pub(super) fn read_json_if_there(path: &Path) -> Result<Option<Value>> {
     read_if_there(path)?.map(|bytes| parse(&bytes, path)).transpose()
 }

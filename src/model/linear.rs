@@ -81,8 +81,8 @@ impl Linear {
         }
     }
 
-    /// Gradients: of the input into `dx`, of weight, bias and adapter onto their own, but for those that are frozen.
-    /// `chunks` is scratch for the bias, `activations` has the room that adapters share.
+    /// Gradients: of the input into `dx`, of weight, bias and adapter onto their own, except for frozen ones. `chunks`
+    /// is scratch for the bias, `activations` has the room that adapters share.
     #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
     pub fn backward(
         &self,

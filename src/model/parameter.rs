@@ -109,9 +109,9 @@ impl Parameter {
         self.weight.write(gpu, values)
     }
 
-    /// Values of a new parameter, the same for a seed and name whatever else the model holds: matrices normal with
-    /// the given deviation, biases zero, norms one; of an adapter A as PyTorch draws a linear layer (Kaiming-uniform,
-    /// a = √5), B zero.
+    /// Values of a new parameter, the same for a seed and name whatever else the model holds: matrices normal with the
+    /// given standard deviation, biases zero, norms one; for an adapter, A as in PyTorch's linear layers
+    /// (Kaiming-uniform, a = √5), B zero.
     pub fn initial(&self, seed: u64, deviation: f32) -> Vec<f32> {
         let count = self.shape.iter().product();
         if !self.decays() {

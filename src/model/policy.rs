@@ -23,8 +23,8 @@ use super::plan::MemoryPlan;
 use super::predictions::Predictions;
 use super::workspace::{Room, Workspace};
 
-/// Bytes of logits that are held at once, where there is no reason for another number: chunks are wide enough for fast
-/// products and small beside the activations.
+/// Default bytes of logits that are held at once: chunks are wide enough for fast products and small compared with the
+/// activations.
 pub const LOGIT_BYTES: usize = 16 << 20;
 
 /// How a policy is run.

@@ -5,7 +5,7 @@ use crate::data::PackedCompletions;
 use crate::gpu::{Dtype, Gpu, Tensor};
 use crate::kernels::gather::Uses;
 
-/// Buffers for the tables, written anew for every batch.
+/// Buffers for the tables, rewritten for every batch.
 pub struct Predictions {
     /// Predicted tokens of the batch it holds now.
     pub count: usize,

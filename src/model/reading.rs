@@ -54,7 +54,7 @@ pub struct Reading {
     /// The prefix that a wrapper added to all names of tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed_prefix: Option<String>,
-    /// Whether the model brings code of its own (`auto_map`), which is not run.
+    /// Whether the model has its own code (`auto_map`), which is not run.
     #[serde(skip_serializing_if = "Not::not")]
     pub ignores_code: bool,
     /// Whether the language-model head is its own although the configuration ties it to the embedding.
@@ -75,8 +75,8 @@ impl Reading {
         Self::of(checkpoint, words, None)
     }
 
-    /// How a model is read of which nothing is computed: a causal one as by [`Self::of_causal`], a classifier with the
-    /// template that it brings and the head that it has.
+    /// How a model is read that is only converted: a causal one as by [`Self::of_causal`], a classifier with its own
+    /// template and head.
     ///
     /// # Errors
     /// The tokenizer or the template cannot be read.

@@ -24,9 +24,9 @@ pub enum Source {
 }
 
 /// Finds a model: a directory, a `.gguf` or `.json` file, or `owner/name` on the Hugging Face hub. A directory without
-/// weights of its own stands for the one GGUF model in it, be that a file or the parts of one. Of a model on the
-/// hub the configuration, safetensors, tokenizer files and companions are downloaded to the cache that Python tools share;
-/// `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean there.
+/// weights of its own stands for the one GGUF model in it, a file or its parts. For a model on the hub the
+/// configuration, safetensors, tokenizer files and companions are downloaded to the cache shared with Python tools;
+/// `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` have the same meaning as there.
 ///
 /// # Errors
 /// When nothing of that name is there, and when the hub cannot be reached and the cache does not have it.
@@ -61,7 +61,7 @@ fn gguf_in(directory: &Path) -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     let io = |source| Error::io(directory, source);
-    // Parts of one model fall together; of those the first comes first.
+    // Parts of one model are adjacent, the first one first.
     let mut models: BTreeMap<_, (u32, PathBuf)> = BTreeMap::new();
     for entry in directory.read_dir().map_err(io)? {
         let path = entry.map_err(io)?.path();

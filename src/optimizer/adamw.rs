@@ -20,7 +20,7 @@ pub struct Parameter {
     pub gradient: Tensor,
 }
 
-/// Hyper-parameters; the defaults are those of PyTorch but for the clipping.
+/// Hyper-parameters; the defaults are those of PyTorch except for the clipping.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWConfig {
     /// Decay rates of the first and the second moment.

@@ -39,7 +39,7 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// The share of a part in a whole; 0 where there is no whole.
+/// The share of a part in a whole; 0 if the whole is zero.
 pub fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }

@@ -5,7 +5,8 @@
 use super::ranking::{self, Ranking};
 use super::weighted;
 
-/// Whether a level is one of the two top levels, which are the positives of [`roc_auc`]; of two levels only the upper.
+/// Whether a level is one of the two top levels, which are the positives of [`roc_auc`]; with two levels only the
+/// upper.
 pub fn is_positive(label: u32, levels: u32) -> bool {
     label > levels.saturating_sub(2).max(1)
 }

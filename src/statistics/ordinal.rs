@@ -82,7 +82,7 @@ fn baselines(labels: &[u32], levels: u32) -> [Option<f64>; NAMES.len()] {
     ]
 }
 
-/// A scored set laid out for any weighting of its rows: ranked once, and one number a row for every mean.
+/// A scored set laid out for any weighting of its rows: ranked once, and one number per row for every mean.
 struct Scored<'a> {
     labels: &'a [u32],
     levels: u32,
@@ -104,7 +104,7 @@ impl<'a> Scored<'a> {
         let truth: Vec<f64> = labels.iter().map(|&y| f64::from(y)).collect();
         let rounded: Vec<u32> = scores.iter().map(|&s| metrics::rounded_level(s, levels)).collect();
         let errors = || scores.iter().zip(&truth).map(|(s, y)| s - y);
-        // A row's share of right thresholds is the metric of that row alone; NaN where there is no threshold.
+        // A row's share of right thresholds is the metric of that row alone; NaN if there are no thresholds.
         let threshold_hits = |(p, y): (&Vec<f64>, &u32)| {
             metrics::ordinal_bin_acc(std::slice::from_ref(p), std::slice::from_ref(y)).unwrap_or(f64::NAN)
         };

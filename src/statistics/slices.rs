@@ -31,7 +31,7 @@ pub struct Slices<T> {
     pub unlisted_rows: usize,
 }
 
-/// Slices rows by their keys, one key a row, and measures the `limit` largest slices.
+/// Slices rows by their keys, one key per row, and measures the `limit` largest slices.
 ///
 /// `measure` gets the indices of the rows of a slice, ascending.
 pub fn slices<K: AsRef<str>, T>(keys: &[K], limit: usize, mut measure: impl FnMut(&[usize]) -> T) -> Slices<T> {

@@ -20,7 +20,7 @@ pub(crate) fn stream(seed: u64, number: u64) -> ChaCha8Rng {
 
 /// How rows form units and units form strata.
 ///
-/// A statistic reads *weights*: how often a row was drawn, one number a row. All ones is the set itself.
+/// A statistic reads *weights*: how often a row was drawn, one number per row. All ones is the set itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Units {
     /// The unit of each row; units are numbered by first appearance.
@@ -111,7 +111,7 @@ impl Units {
 
     /// Whether each row falls into the first of two seeded halves; no unit is in both.
     ///
-    /// Halves are counted in units; of an odd number the second half gets one more.
+    /// Halves are counted in units; with an odd number the second half gets one more.
     pub fn halves(&self, seed: u64) -> Vec<bool> {
         let mut units: Vec<usize> = (0..self.unit_count()).collect();
         units.shuffle(&mut stream(seed, SPLIT));

@@ -18,7 +18,7 @@ pub struct ModelCalibration {
 }
 
 impl ModelCalibration {
-    /// Fits it to rows of P(y > k) and labels from 1; `None` where there is nothing to fit.
+    /// Fits it to rows of P(y > k) and labels from 1; `None` if there is nothing to fit.
     pub fn fit(probabilities: &[Vec<f64>], labels: &[u32]) -> Option<Self> {
         let logits: Vec<Vec<f64>> = probabilities.iter().map(|row| logits(row)).collect();
         Some(Self { rows: labels.len(), fit: PointwiseCalibration::fit(&logits, labels)? })

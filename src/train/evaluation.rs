@@ -18,7 +18,7 @@ use super::step::Stepper;
 pub struct Evaluated {
     /// `eval/…` metrics; those that are not defined on the set (one class only) are left out.
     pub metrics: Map<String, Value>,
-    /// The calibration of the thresholds, where there are such.
+    /// The calibration of the thresholds, if there are any.
     pub calibration: Option<ModelCalibration>,
 }
 

@@ -117,7 +117,7 @@ impl Head {
         Ok(!self.objective.has_thresholds() && Self::written(checkpoint)?.is_none())
     }
 
-    /// The names of its outputs: `y>1`, `y>2`, … for thresholds that have a logit each; one name where there is one logit.
+    /// The names of its outputs: `y>1`, `y>2`, … for thresholds that have a logit each; one name if there is one logit.
     pub fn labels(&self) -> Vec<String> {
         match self.objective {
             Objective::Ordinal | Objective::Corn => (1..self.levels).map(|k| format!("y>{k}")).collect(),

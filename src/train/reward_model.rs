@@ -76,7 +76,7 @@ impl RewardModel {
         self.source.path()
     }
 
-    /// A hash of everything that decides a score, but for the template and the longest sequence.
+    /// A hash of everything that decides a score, except for the template and the maximum length.
     ///
     /// # Errors
     /// The files cannot be read.

@@ -33,7 +33,7 @@ fn labels_take_the_place_of_an_annotator() {
     let evidence = &log.rows()[0]["evidence"];
     assert_eq!((&evidence["annotator"], &evidence["level"]), (&json!(name), &json!("correction")));
     assert_eq!(evidence["reason"], "UR2");
-    // The user's praise of the second response is labelled by nobody.
+    // The user's praise of the second response has no label.
     assert_eq!(report.annotated.0, [0, 1, 1, 0, 1]);
     let of = report.labels.as_ref().unwrap();
     assert_eq!((of.rows, of.turns, of.judged, of.filtered, of.unlabelled), (5, 5, 2, 1, 1));
@@ -44,7 +44,7 @@ fn labels_take_the_place_of_an_annotator() {
     let query = Query { id: None, label: None, reason: Some("UR2".into()), limit: 9 };
     assert_eq!(find(&log.config.output, &query).unwrap().len(), 1);
     let page = std::fs::read_to_string(log.config.output.join("report.html")).unwrap();
-    for part in ["Labels made elsewhere", "turn 1 of elsewhere (row 5)", "without one, so neutral"] {
+    for part in ["Labels made elsewhere", "turn 1 of elsewhere (row 5)", "without a label, so neutral"] {
         assert!(page.contains(part), "{part}");
     }
 }

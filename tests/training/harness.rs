@@ -35,7 +35,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// A model of `tests/golden` with a tokenizer of one token a word.
+    /// A model of `tests/golden` with a tokenizer of one token per word.
     pub fn model(&self, name: &str) -> PathBuf {
         let folder = self.path(name);
         std::fs::create_dir_all(&folder).unwrap();
@@ -99,7 +99,7 @@ pub trait With: Clone {
 
 impl With for TrainConfig {}
 
-/// A tokenizer of one token a word, `w3` being token 3.
+/// A tokenizer of one token per word, `w3` being token 3.
 pub fn tokenizer(words: usize) -> Value {
     let vocab: Map<String, Value> = (0..words)
         .map(|id| match id {

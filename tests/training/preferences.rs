@@ -19,7 +19,7 @@ impl With for DpoConfig {}
 /// A tiny causal model.
 const MODEL: &str = "dpo/llama";
 
-/// Pairs that can be told apart: what was chosen always begins with the same words, what was rejected with others.
+/// Pairs that can be distinguished: chosen completions always begin with the same words, rejected ones with others.
 fn separable(count: usize) -> Vec<Value> {
     let row = |n: usize| {
         json!({"id": format!("p{n}"), "prompt": text(n), "chosen": format!("w10 w11 w{}", 3 + n % 40),

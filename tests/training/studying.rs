@@ -107,7 +107,7 @@ fn a_stopped_study_goes_on_to_the_same_bits_and_repeats_nothing() {
     run(&config, &mut counter).unwrap();
     assert_eq!((counter.steps, report(&config.train.trainer.output)), (0, whole));
 
-    // One more seed costs one run a cell, other settings cost all runs.
+    // One more seed costs one run per cell, other settings cost all runs.
     config.grid.seeds = 3;
     run(&config, &mut counter).unwrap();
     assert_eq!(counter.steps, 4);

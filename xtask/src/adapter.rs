@@ -25,7 +25,7 @@ const INSTALLERS: &[Installer] = &[
     Installer { program: "zypper", commands: &[&["--non-interactive", "install", "libvulkan1", "libvulkan_lvp"]] },
 ];
 
-/// The best usable adapter; where there is none, a software driver is installed first, or with `no_install` only named.
+/// The best usable adapter; if there is none, a software driver is installed first, or with `no_install` only named.
 pub fn ensure(no_install: bool) -> Result<AdapterSummary> {
     let problem = match usable() {
         Ok(adapter) => {

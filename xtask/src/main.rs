@@ -24,7 +24,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Extract rated rows from made-up chats, train and evaluate a small reward model, improve a small policy against it
+    /// Extract rated rows from synthetic chats, train and evaluate a small reward model, improve a small policy against
+    /// it
     Demo {
         /// Folder for the data, the models and the reports
         #[arg(long, default_value = "target/demo")]
@@ -48,7 +49,7 @@ enum Task {
         #[arg(default_value = "target/shaders")]
         directory: PathBuf,
     },
-    /// Write made-up conversations in the shape of WildChat, to measure extraction with
+    /// Write synthetic conversations in the format of WildChat, to measure extraction with
     Logs {
         /// How many conversations
         #[arg(long, value_name = "N")]

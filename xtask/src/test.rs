@@ -19,7 +19,7 @@ enum Work {
     Cargo(&'static [&'static str], Environment),
     /// `cargo test` with these arguments and without the tests of these modules; what is run and left out is counted.
     Tests(&'static [&'static str], &'static [&'static str], Environment),
-    /// A task of this program, given the adapter where there is one.
+    /// A task of this program, given the adapter if there is one.
     Task(fn(Option<&AdapterSummary>) -> Result<()>),
 }
 
@@ -32,7 +32,7 @@ const STAGES: &[(&str, Work)] = &[
     ("tests", Work::Tests(&["--workspace"], &[], &[])),
 ];
 
-/// lavapipe takes the width of its subgroups from this variable; these are the widths other than its usual one.
+/// lavapipe takes its subgroup width from this variable; these are the widths besides its default.
 const SOFTWARE_STAGES: &[(&str, Work)] = &[
     ("kernels, subgroups of 4", Work::Tests(KERNELS, &[], &[("LP_NATIVE_VECTOR_WIDTH", "128")])),
     ("kernels, subgroups of 16", Work::Tests(KERNELS, &[], &[("LP_NATIVE_VECTOR_WIDTH", "512")])),

@@ -22,7 +22,7 @@ const LONGEST_ROW: usize = 8 * LONGEST_TEXT;
 pub struct JsonFile {
     /// Its bytes, unpacked.
     pub reader: Box<dyn BufRead + Send>,
-    /// Whether it is one list; else there is one object a line.
+    /// Whether it is one list; otherwise there is one object per line.
     pub is_list: bool,
     /// Bytes on disk, where they are not those of `reader`.
     pub packed: Option<u64>,

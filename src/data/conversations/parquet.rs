@@ -166,7 +166,8 @@ fn texts(name: &str, column: &ArrayRef) -> Result<StringArray, String> {
     let column = match column.data_type() {
         // An instant prints in UTC without a time zone database once its zone, which is for display only, is gone.
         DataType::Timestamp(unit, Some(_)) => cast(column, &DataType::Timestamp(*unit, None)),
-        // Text that does not say so, as ClickHouse writes it; bytes that are none are an error, not an absent text.
+        // Text that is not marked as such, as in ClickHouse's files; bytes that are not text are an error, not an
+        // absent text.
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
             let options = CastOptions { safe: false, ..CastOptions::default() };
             cast(column, &DataType::LargeBinary)

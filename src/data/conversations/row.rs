@@ -35,7 +35,7 @@ pub const COLUMNS: [&str; 10] = [
     "system",
 ];
 
-/// The fields of a row that are read; what else there is, is passed over.
+/// The fields of a row that are read; others are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Row {

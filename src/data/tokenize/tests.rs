@@ -116,7 +116,7 @@ fn a_template_gets_one_bos_and_a_text_keeps_what_it_brings() {
     };
     let prompt = "<s>{{ query }}>{{ response }}";
     assert_eq!(encode(prompt, chat(&[], "q", "r")), ("<s>q>r".into(), 0));
-    // A chat template brings its special tokens itself, or means to have none.
+    // A chat template contains its special tokens, or intends to have none.
     let source = "{% for m in messages %}{{ m.role[0] }}{{ m.content }}{% endfor %}";
     assert_eq!(encode(source, chat(&[], "q", "r")), ("uqar".into(), 0));
     assert_eq!(encode(&format!("{{{{ bos_token }}}}{source}"), chat(&[], "q", "r")), ("<s>uqar".into(), 0));

@@ -114,7 +114,7 @@ fn rollouts(page: &mut Page, rollouts: &[Rollout]) {
     }
 }
 
-/// The prompt as a text: of a conversation its last message.
+/// The prompt as a text: the last message of a conversation.
 fn prompt_text(rollout: &Rollout) -> String {
     let last = || rollout.prompt.as_array()?.last()?["content"].as_str();
     rollout.prompt.as_str().or_else(last).unwrap_or_default().to_owned()

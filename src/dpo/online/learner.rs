@@ -25,7 +25,7 @@ pub struct Draw {
     pub tokens: Vec<u32>,
     /// Its text, without special tokens.
     pub text: String,
-    /// Whether it came to an end before the limit.
+    /// Whether it ended before the limit.
     pub ended: bool,
 }
 

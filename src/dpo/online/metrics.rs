@@ -20,7 +20,7 @@ pub struct Sampled {
     pub kl: f64,
     /// Mean entropy of the policy's distributions, mean over rollouts.
     pub entropy: f64,
-    /// Share of rollouts that came to an end before the limit.
+    /// Share of rollouts that ended before the limit.
     pub contain_eos: f64,
     /// Mean number of tokens.
     pub length: f64,

@@ -127,8 +127,8 @@ fn gain(seed: u64, pairing: Option<fn(&[Rollout], f64) -> Pairing>) -> f64 {
     held_out_after.unwrap() - held_out_before.unwrap()
 }
 
-/// Over three seeds the wanted word comes to make up much more of what the policy says, also to prompts that it has not
-/// learned from. A reward of 1 is the most that a completion can add to the worth of its prompt.
+/// Over three seeds the share of the wanted word in completions grows a lot, also for held-out prompts. A reward of 1
+/// is the maximum that a completion can add to the reward of its prompt.
 #[test]
 fn the_reward_of_held_out_prompts_rises() {
     for seed in [1, 2, 3] {

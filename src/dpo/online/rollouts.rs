@@ -45,7 +45,7 @@ pub struct Rollout {
     pub completion: Completion,
     /// Tokens of the completion.
     pub length: usize,
-    /// Whether it came to an end before the limit.
+    /// Whether it ended before the limit.
     pub ended: bool,
     /// Its reward.
     pub reward: f64,

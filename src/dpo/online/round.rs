@@ -33,7 +33,7 @@ pub struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Draws and rates. Of each prompt, its completions follow one another.
+    /// Samples and rates. The completions of each prompt are adjacent.
     ///
     /// # Errors
     /// The learner fails, a reward cannot be had, or a log-probability is not finite; [`Error::Interrupted`] if the user wants

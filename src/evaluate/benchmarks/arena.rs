@@ -243,7 +243,7 @@ impl Counted {
         Self { n: rows.iter().filter(|&&counted| counted > 0.0).count(), rows }
     }
 
-    /// Of the counted rows, the share that is right.
+    /// The share of the counted rows that is correct.
     fn part(&self, name: &str, right: &[f64], weights: &[u32], chance: Option<f64>) -> Part {
         let rows: Vec<(f64, f64)> =
             right.iter().zip(&self.rows).map(|(&right, &counted)| (right * counted, counted)).collect();
@@ -254,11 +254,11 @@ impl Counted {
 /// Votes with scores. The result is the accuracy on votes for one response: it is right when that response scores
 /// strictly higher.
 ///
-/// `with ties` is the accuracy on all votes with tie calibration (Deutsch, Foster and Freitag, 2023): a model calls a
-/// tie what differs by at most ε, the threshold that agrees with most votes of this very set; so it is what the best
-/// threshold gives, and intervals hold ε. Below it are the shares of `decided` votes and of `ties` that are right so. A
-/// model without skill gets the share of ties by calling everything a tie, or half of the rest by never doing so. There
-/// is no such part where nobody voted for a tie.
+/// `with ties` is the accuracy on all votes with tie calibration (Deutsch, Foster and Freitag, 2023): differences of at
+/// most ε count as ties, where ε is the threshold that agrees with the most votes of this very set; so it gives the
+/// best threshold's result, and confidence intervals keep ε fixed. Below it are the shares of `decided` votes and of
+/// `ties` that are then correct. A model without skill gets the share of ties by calling everything a tie, or half of
+/// the rest by never doing so. This part is absent if nobody voted for a tie.
 #[derive(Clone, Debug)]
 struct Arena {
     all: Counted,

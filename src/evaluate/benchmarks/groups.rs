@@ -3,7 +3,7 @@
 /// Groups of rows: the known ones in their order, then unknown ones in the order they appear.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    /// Names; of the known ones, also of those without a row.
+    /// Names, including known ones without a row.
     pub names: Vec<String>,
     /// Number of known names, which come first.
     pub known: usize,

@@ -55,7 +55,7 @@ fn item(file: &Path, mut fields: Fields) -> Result<Item> {
     let responses = vec![fields.text("chosen")?, fields.text("rejected")?];
     let part = language.as_deref().unwrap_or(TRANSLATION[0]);
     let id = format!("{part}:{own_id}");
-    // A prompt has one id in all languages; those of translations are numbered anew.
+    // A prompt has one id in all languages; those of translations have their own numbering.
     let unit = if is_translation { id.clone() } else { own_id.clone() };
     Ok(Item { own_id, language, unit, ..Item::of_prompt(id, &fields, &prompt, responses, subset).decided_for(0) })
 }
@@ -92,7 +92,7 @@ const LANGUAGES: [&str; 23] = [
     "tur_Latn", "ukr_Cyrl", "vie_Latn", "zho_Hans", "zho_Hant",
 ];
 
-/// The same in two letters (table 6 of the paper), and with the country where there are two scripts.
+/// The same in two letters (table 6 of the paper), and with the country if there are two scripts.
 const SHORT: [&str; 23] = [
     "ar", "cs", "de", "el", "fr", "he", "hi", "id", "it", "ja", "ko", "nl", "fa", "pl", "pt", "ro", "ru", "es", "tr",
     "uk", "vi", "zh-CN", "zh-TW",
@@ -189,10 +189,10 @@ impl Language {
 
 /// M-RewardBench with scores: a pair is right when its chosen response scores strictly higher.
 ///
-/// A language is scored as RewardBench is: the plain mean of four sections, which weigh subsets by the translated
-/// prompts. The total is the plain mean of the 23 languages, shown only when every subset of every language is at hand.
-/// Beside it stand each section's mean over the languages, and the accuracy on pairs of translations, which the total
-/// leaves out. Languages that the benchmark does not have, as English, are listed under `other` and count nowhere.
+/// A language is scored like RewardBench: the plain mean of four sections, which weigh subsets by the translated
+/// prompts. The total is the plain mean of the 23 languages, shown only if every subset of every language is present.
+/// Beside it are each section's mean over the languages, and the accuracy on pairs of translations, which the total
+/// leaves out. Languages that the benchmark does not have, such as English, are listed under `other` and do not count.
 #[derive(Clone, Debug)]
 struct MRewardBench {
     languages: Vec<Language>,
@@ -220,7 +220,7 @@ impl MRewardBench {
         let (at_hand, absent): (Vec<Language>, Vec<Language>) =
             (0..groups.names.len()).map(language).partition(|language| !language.pairs.is_empty());
         let known = at_hand.iter().filter(|language| is_known(&language.name));
-        // Scored once for what it lacks: of a language at hand, its missing subsets.
+        // The missing subsets of a language that is present.
         let lacks = known.filter_map(|language| {
             let missing = language.score(&vec![1; pairs.len()]).missing;
             (!missing.is_empty()).then(|| format!("{} ({})", language.name, missing.join(", ")))
@@ -244,7 +244,7 @@ impl MRewardBench {
         Part::new(SECTIONS[place].0, n, mean.filter(|_| self.missing.is_empty()), Some(0.5))
     }
 
-    /// The accuracy on pairs of translations; `None` where there are none.
+    /// The accuracy on pairs of translations; `None` if there are none.
     fn translation(&self, weights: &[u32]) -> Option<Part> {
         let (groups, pairs) = &self.translation;
         let weights: Vec<u32> = pairs.iter().map(|&pair| weights[pair]).collect();

@@ -17,7 +17,7 @@ pub struct Part {
     /// The number, its interval, and what random scores get.
     #[serde(flatten)]
     pub estimate: Estimate,
-    /// Parts of the benchmark that were not at hand.
+    /// Parts of the benchmark that are missing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
     /// Its parts.

@@ -34,7 +34,8 @@ fn benchmark(items: &[Item], scores: &[Vec<f64>]) -> RewardBench {
     RewardBench::new(&items.iter().zip(scores).map(pair).collect::<Vec<_>>())
 }
 
-/// The sections. Weights are numbers of prompts, but for `math-prm`: its 447 rows weigh as much as all code together.
+/// The sections. Weights are numbers of prompts, except for `math-prm`: its 447 rows weigh as much as all code
+/// together.
 const SECTIONS: [Section; 4] = [
     (
         "Chat",
@@ -94,9 +95,8 @@ struct RewardBenchPair {
 
 /// RewardBench with scores: a pair is right when its chosen response scores strictly higher.
 ///
-/// A section is the mean of its subsets by their weights, over those at hand; the total is the plain mean of the
-/// sections, and shown only when no subset is missing. Subsets that the benchmark does not know are listed under
-/// `other` and count nowhere.
+/// A section is the mean of its subsets by their weights, over those present; the total is the plain mean of the
+/// sections, and shown only if no subset is missing. Unknown subsets are listed under `other` and do not count.
 #[derive(Clone, Debug)]
 struct RewardBench {
     sections: Sections,

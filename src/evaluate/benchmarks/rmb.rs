@@ -160,7 +160,7 @@ struct RmbPrompt {
     section: RmbSection,
     /// The path below it, as the data set names it: `Code/Data Management`, `S1`.
     category: String,
-    /// Scores, the best response first; of a pair two.
+    /// Scores, the best response first; two for a pair.
     scores: Vec<f64>,
     /// The conversation that the responses continue: those of one are drawn together.
     unit: String,

@@ -8,9 +8,8 @@ pub type Section = (&'static str, &'static [(&'static str, u32)]);
 
 /// Pairs with scores, laid out in sections.
 ///
-/// A section is the mean of its subsets by their weights, over those at hand; the total is the plain mean of the
-/// sections, and shown only when no subset is missing. Subsets that no section knows are listed under `other` and count
-/// nowhere.
+/// A section is the mean of its subsets by their weights, over those present; the total is the plain mean of the
+/// sections, and shown only if no subset is missing. Unknown subsets are listed under `other` and do not count.
 #[derive(Clone, Debug)]
 pub struct Sections {
     table: &'static [Section],

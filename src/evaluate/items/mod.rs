@@ -65,7 +65,7 @@ impl Item {
     }
 }
 
-/// The response that a content ends with; of a plain text, all of it.
+/// The response at the end of a content; for a plain text, all of it.
 pub fn response(content: &Content) -> &str {
     match content {
         Content::Chat(exchange) => &exchange.response.content,

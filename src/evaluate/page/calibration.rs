@@ -47,9 +47,9 @@ pub fn of_ratings(page: &mut Page, view: &View) {
         return;
     }
     page.heading("Calibration of each P(y > k)").paragraph(
-        "Whether responses that a model finds to be above a level with 80 % are above it in 80 % of the cases. Platt \
-         scaling is fitted on one half of the conversations or users and tested on the other, where it is compared with \
-         the probabilities as they are.",
+        "Whether responses that a model puts above a level with 80 % probability are above it in 80 % of the cases. \
+         Platt scaling is fitted on one half of the conversations or users and tested on the other, where it is \
+         compared with the probabilities as given.",
     );
     view.table(page, "Errors of the probabilities; lower is better", "what", &lines(view));
     let folds = all.len() > SHOWN;
@@ -126,7 +126,7 @@ fn draw(page: &mut Page, paint: Paint, caption: &str, diagram: &Diagram) {
         Series::new("after", points(diagram.after), Style::Points).paint(paint),
     ];
     let series: Vec<Series> = series.into_iter().filter(|one| !one.points.is_empty()).collect();
-    chart(page, caption, line_chart(shares("confidence"), shares("how often it is so"), &series));
+    chart(page, caption, line_chart(shares("confidence"), shares("observed frequency"), &series));
 }
 
 fn points(bins: Option<&[ReliabilityBin]>) -> Vec<(f64, f64)> {
@@ -150,5 +150,5 @@ fn numbers(page: &mut Page, caption: &str, bins: &[ReliabilityBin]) {
         ]
     };
     let rows: Vec<_> = bins.iter().map(row).collect();
-    page.table(caption, &["confidence", "rows", "mean confidence", "how often it is so"], &rows);
+    page.table(caption, &["confidence", "rows", "mean confidence", "observed frequency"], &rows);
 }

@@ -20,8 +20,8 @@ pub fn coverage(page: &mut Page, view: &View) {
         return;
     }
     page.heading("Accuracy and coverage").paragraph(
-        "Where only the pairs with the widest margins are judged, fewer are covered and more of them should be right. \
-         A line that does not rise to the left says that the margin tells nothing.",
+        "If only the pairs with the widest margins are judged, fewer are covered and more of them should be right. A \
+         line that does not rise to the left means that the margin is not a measure of confidence.",
     );
     let by_rank = |pairs: &PairReport| curve(&pairs.summary.coverage_quantiles, |point| point.coverage);
     let by_margin = |pairs: &PairReport| curve(&pairs.summary.coverage, |point| Some(point.threshold));

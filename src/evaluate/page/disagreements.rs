@@ -11,9 +11,8 @@ pub fn disagreements(page: &mut Page, view: &View) {
     if pairs.is_empty() && ratings.is_empty() {
         return;
     }
-    page.heading("Where models are most wrong").paragraph(
-        "The furthest first, with the texts. Such rows tell what a model does not see, or that the label is wrong.",
-    );
+    page.heading("The worst mistakes")
+        .paragraph("The worst first, with the texts. Such rows show what a model misses, or that the label is wrong.");
     for (model, worst) in pairs {
         page.folded(&format!("{model}: {} pairs", worst.len()), |page| worst.iter().for_each(|one| pair(page, one)));
     }
@@ -24,7 +23,7 @@ pub fn disagreements(page: &mut Page, view: &View) {
 }
 
 fn pair(page: &mut Page, one: &PairDisagreement) {
-    let heading = format!("{}, {}: {} the wrong way", one.id, one.source, short(one.margin));
+    let heading = format!("{}, {}: {} in the wrong direction", one.id, one.source, short(one.margin));
     let better = format!("better: {}", short(one.better.score));
     let worse = format!("worse: {}", short(one.worse.score));
     let responses = [(better.as_str(), one.better.text.as_str()), (&worse, &one.worse.text)];

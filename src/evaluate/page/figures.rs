@@ -26,7 +26,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// A value as text; a dash where there is none.
+    /// A value as text; a dash if there is none.
     pub fn text(self, value: Option<f64>) -> String {
         match (self, value.filter(|value| value.is_finite())) {
             (_, None) => "–".to_owned(),
@@ -98,7 +98,7 @@ impl<'a> View<'a> {
         self.suite.results.iter().map(column).collect()
     }
 
-    /// A table of estimates, a column a model and one for the baseline, where rows have one; it is the same for all
+    /// A table of estimates, one column per model and one for the baseline, where rows have one; it is the same for all
     /// models, or else the first's.
     pub fn table(&self, page: &mut Page, caption: &str, corner: &str, lines: &[Line]) {
         let baseline = |line: &Line| line.values.iter().flatten().find_map(|estimate| estimate.baseline);

@@ -6,26 +6,26 @@ use super::{Page, Report};
 const WORDS: [(&str, &str); 14] = [
     (
         "accuracy",
-        "The share of pairs in which the better response scores higher; a tie is wrong, unless the benchmark has a \
-         rule of its own.",
+        "The share of pairs in which the better response scores higher; a tie is wrong, unless the benchmark has its \
+         own rule.",
     ),
-    ("BoN", "Best of N: the share of prompts whose best response scores above every other; chance takes one of all N."),
+    ("BoN", "Best of N: the share of prompts whose best response scores above every other; chance is 1/N."),
     (
         "with ties",
-        "The share of votes, ties among them, that the model agrees with when it calls a tie whatever differs by at most \
-         a threshold. The threshold is the one that agrees with most of these votes, so another set may get less.",
+        "The share of votes, including ties, that the model agrees with if score differences up to a threshold count \
+         as ties. The threshold is the one that agrees with the most of these votes, so another data set may get less.",
     ),
     ("margin, Δ", "The score of the better response minus that of the worse one."),
-    ("coverage", "The share of pairs whose margin is at least as wide as asked for."),
+    ("coverage", "The share of pairs whose margin is at least as wide as the threshold."),
     (
         "Platt scaling",
         "A logistic curve through the margins, or through the logits of a probability, fitted on one half of the \
-         data; it makes confidences of them.",
+         data; it turns them into confidences.",
     ),
     (
         "ECE, MCE",
-        "Expected and maximum calibration error: the mean and the largest distance between confidence and how often \
-         it is so, over bins of equal width.",
+        "Expected and maximum calibration error: the mean and the maximum distance between confidence and observed \
+         frequency, over bins of equal width.",
     ),
     (
         "Brier score, NLL",
@@ -34,19 +34,20 @@ const WORDS: [(&str, &str); 14] = [
     ),
     (
         "reliability diagram",
-        "How often it is so against how sure the model was, bin by bin. Below the diagonal it is too sure, above it \
-         not sure enough. The bars are the shares of rows in each bin.",
+        "Observed frequency against the model's confidence, bin by bin. Below the diagonal the model is \
+         overconfident, above it underconfident. The bars are the shares of rows in each bin.",
     ),
     (
         "ROC-AUC",
-        "How likely a response of the two top levels scores above one of the others; 0.5 is chance, 1 is perfect.",
+        "The probability that a response of the two top levels scores above one of the others; 0.5 is chance, 1 is \
+         perfect.",
     ),
     (
         "P(y > k)",
         "The probability that a response is rated above level k; a model with K levels gives K − 1 of them, and its \
          score is 1 plus their sum.",
     ),
-    ("κ", "Agreement of the rounded score with the rating beyond chance, large differences weighing by their square."),
+    ("κ", "Agreement of the rounded score with the rating beyond chance, with differences weighted by their square."),
     (
         "prefers the longer response",
         "The share of pairs of unequal length whose longer response scores higher. Its baseline is how often the \
@@ -54,13 +55,13 @@ const WORDS: [(&str, &str); 14] = [
     ),
     (
         "interval",
-        "The range of the number over samples of the items, drawn with replacement; items of one prompt, \
-         conversation or user are drawn together.",
+        "The range of the number over samples of the items with replacement; items of one prompt, conversation or \
+         user are resampled together.",
     ),
 ];
 
 pub fn guide(page: &mut Page, report: &Report) {
-    page.section("What the words mean");
+    page.section("Glossary");
     let rows: Vec<_> = WORDS.iter().map(|(word, meaning)| vec![(*word).to_owned(), (*meaning).to_owned()]).collect();
     page.table("Words on this page", &["word", "meaning"], &rows);
     page.paragraph(&format!(

@@ -13,8 +13,8 @@ use crate::statistics::Estimate;
 pub fn missing(page: &mut Page, report: &Report) {
     if report.partial && report.failures.is_empty() {
         page.note(
-            "Partial: results are missing. The run was under way when this page was written; if it has ended since, it \
-             was stopped. wgr eval --resume goes on from here.",
+            "Partial: results are missing. The run was in progress when this page was written; if it has ended since, \
+             it was stopped. wgr eval --resume continues from here.",
         );
     } else if report.partial {
         page.note("Partial: results are missing, because something failed.");
@@ -22,7 +22,7 @@ pub fn missing(page: &mut Page, report: &Report) {
     if !report.failures.is_empty() {
         let row = |failure: &FailureReport| Row {
             name: Name {
-                detail: failure.suite.map_or("all suites that were left", SuiteName::title).into(),
+                detail: failure.suite.map_or("all remaining suites", SuiteName::title).into(),
                 ..name(report, &failure.model)
             },
             cells: vec![Cell::new(&failure.problem)],
@@ -48,10 +48,11 @@ pub fn results(page: &mut Page, report: &Report) {
 fn intervals(report: &Report) -> String {
     let bootstrap = &report.bootstrap;
     match bootstrap.samples {
-        0 => "There are no intervals: the bootstrap was switched off.".to_owned(),
+        0 => "There are no confidence intervals: the bootstrap was turned off.".to_owned(),
         samples => format!(
-            "Below each number stands its {} % bootstrap interval ({samples} samples, seed {}): what as many other items of \
-             the same kind might have given. The baseline is what chance or a constant answer gets.",
+            "Below each number is its {} % bootstrap confidence interval ({samples} samples, seed {}): the range for \
+             as many other items of the same kind. The baseline is the value that chance or a constant answer \
+             achieves.",
             short(100.0 * bootstrap.confidence),
             bootstrap.seed
         ),
@@ -92,7 +93,7 @@ fn headline(page: &mut Page, view: &View) {
     let form = view.suite.results.first().map_or(Form::Share, form);
     let headline = |result: &ModelResult| result.headline().map(|(_, estimate)| estimate);
     let mut dots = view.dots(headline);
-    // Published numbers alone are a picture of nobody here.
+    // A chart of published numbers alone shows none of the models here.
     if dots.iter().all(|dot| !dot.value.is_finite()) {
         return;
     }
@@ -113,7 +114,7 @@ fn models(page: &mut Page, report: &Report) {
         cells: vec![
             Cell::new(match model.origin {
                 Origin::Model => "run here",
-                Origin::Server => "asked from a server",
+                Origin::Server => "scored by a server",
                 Origin::File => "read from files",
             }),
             Cell::new(&model.source),
@@ -122,7 +123,7 @@ fn models(page: &mut Page, report: &Report) {
         ],
     };
     let columns = ["scores", "source", "objective", "levels"].map(Name::new);
-    page.folded("Where the scores are from", |page| {
+    page.folded("Sources of the scores", |page| {
         let rows: Vec<Row> = report.models.iter().map(row).collect();
         page.comparison("The models and their colours on this page", "model", &columns, &rows);
     });

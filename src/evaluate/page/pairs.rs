@@ -34,7 +34,7 @@ pub fn pairs(page: &mut Page, view: &View) {
     };
     if let Some(calibration) = all.iter().find_map(|(_, pairs)| pairs.summary.calibration.as_ref()) {
         page.heading("Calibration").paragraph(&format!(
-            "How far the margin tells how sure to be. Platt scaling turns it into a confidence, σ(a·Δ + b); it is fitted \
+            "Whether the margin is a measure of confidence. Platt scaling turns it into one, σ(a·Δ + b); it is fitted \
              on the pairs of one half of the prompts ({}) and tested on the others ({}).",
             count(calibration.fit_pairs as u64),
             count(calibration.test_pairs as u64),
@@ -56,10 +56,10 @@ pub fn pairs(page: &mut Page, view: &View) {
     let bias = &first.length_bias;
     let lines = [
         line("prefers the longer response", Form::Share, |pairs| Some(pairs.length_bias.prefers_longer)),
-        line("accuracy where the longer is better", Form::Share, |pairs| {
+        line("accuracy where the longer response is better", Form::Share, |pairs| {
             Some(pairs.length_bias.accuracy_longer_is_better)
         }),
-        line("accuracy where the longer is worse", Form::Share, |pairs| {
+        line("accuracy where the longer response is worse", Form::Share, |pairs| {
             Some(pairs.length_bias.accuracy_longer_is_worse)
         }),
     ];

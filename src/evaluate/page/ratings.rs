@@ -32,7 +32,7 @@ pub fn ratings(page: &mut Page, view: &View) {
         line("rank correlation (Spearman)", |ratings| ratings.length.spearman),
         line("linear correlation (Pearson)", |ratings| ratings.length.pearson),
     ];
-    let caption = "How scores go with the length of responses; the baseline is how the ratings themselves do";
+    let caption = "Correlation of scores with the length of responses; the baseline is that of the ratings themselves";
     view.table(page, caption, "what", &lines);
     slices(page, view, "ROC-AUC", slices_of, Form::Number, |slice| Some(slice.roc_auc));
     slices(page, view, "Mean absolute error", slices_of, Form::Number, |slice| slice.mae);

@@ -7,15 +7,15 @@ use crate::report::number::short;
 use crate::statistics::levels::ScoreHistograms;
 use crate::statistics::margins::Margins;
 
-/// The margins of pairs, one chart a model, as each has its own scale.
+/// The margins of pairs, one chart per model, as each has its own scale.
 pub fn margins(page: &mut Page, view: &View) {
     let all = view.having(|result| result.pairs.as_ref()?.summary.margins.as_ref());
     if all.is_empty() {
         return;
     }
     page.heading("Margins").paragraph(
-        "How far the better response is above the worse one, in the units of each model. The pairs left of 0, in grey, are \
-         wrong.",
+        "How far the better response scores above the worse one, in the units of each model. The pairs left of 0, in \
+         grey, are wrong.",
     );
     page.columns(|page| all.iter().for_each(|(model, margins)| histogram(page, view.paint(model), model, margins)));
     page.folded("The margins in numbers", |page| {
@@ -44,15 +44,15 @@ fn histogram(page: &mut Page, paint: Paint, model: &str, margins: &Margins) {
     chart(page, &caption, line_chart("margin", share, &series));
 }
 
-/// The scores of the responses of each level, one chart a model.
+/// The scores of the responses of each level, one chart per model.
 pub fn levels(page: &mut Page, view: &View) {
     let all = view.having(|result| result.ratings.as_ref()?.histograms.as_ref());
     if all.is_empty() {
         return;
     }
     page.heading("Scores by level").paragraph(
-        "How the scores of the responses of each level spread. The further the levels lie apart, the better the model tells \
-         them.",
+        "The distribution of scores of the responses of each level. The further apart the levels lie, the better the \
+         model separates them.",
     );
     page.columns(|page| {
         for (model, histograms) in &all {

@@ -214,7 +214,7 @@ fn pairs_are_shown_in_every_respect() {
         "Margins",
         "Length",
         "Accuracy by slices",
-        "Where models are most wrong",
+        "The worst mistakes",
     ] {
         assert!(own.contains(&format!("<h3>{heading}</h3>")), "{heading}");
     }
@@ -238,7 +238,7 @@ fn ratings_are_shown_in_every_respect() {
         "Length",
         "ROC-AUC by slices",
         "Mean absolute error by slices",
-        "Where models are most wrong",
+        "The worst mistakes",
     ] {
         assert!(own.contains(&format!("<h3>{heading}</h3>")), "{heading}");
     }
@@ -312,7 +312,7 @@ fn what_is_missing_comes_first() {
     assert!(!page(&report).render().contains("Partial"));
     report.partial = true;
     let html = page(&report).render();
-    assert!(html.find("Partial: results are missing. The run was under way").unwrap() < html.find("<h2").unwrap());
+    assert!(html.find("Partial: results are missing. The run was in progress").unwrap() < html.find("<h2").unwrap());
 
     let failure = |suite, problem: &str| FailureReport { model: "ordinal".into(), suite, problem: problem.into() };
     report.failures = vec![failure(Some(SuiteName::Wildfb), HOSTILE), failure(None, "no room left")];
@@ -322,7 +322,7 @@ fn what_is_missing_comes_first() {
     let top = html.split("<h2").next().unwrap();
     has(
         top,
-        &["because something failed", "What failed", "alert(&#39;x&#39;)", "no room left", "all suites that were left"],
+        &["because something failed", "What failed", "alert(&#39;x&#39;)", "no room left", "all remaining suites"],
     );
     assert!(section(&html, "Results").contains("<td>failed</td>"));
 }
@@ -358,5 +358,5 @@ fn a_report_with_little_in_it_is_a_page() {
     none.bootstrap.samples = 0;
     let html = page(&none).render();
     is_sound(&html);
-    assert!(html.contains("There are no intervals"));
+    assert!(html.contains("There are no confidence intervals"));
 }

@@ -6,7 +6,7 @@ use crate::evaluate::suites::{Item, Suite, query, response};
 
 /// How many are shown.
 const SHOWN: usize = 10;
-/// Characters of a text that are shown; of a longer one its beginning and its end.
+/// Maximum characters of a text that are shown; a longer one is shown with its beginning and end.
 const BEGINNING: usize = 300;
 const END: usize = 100;
 

@@ -6,7 +6,7 @@ use super::{ModelResult, Report, SlicesBy, SuiteReport};
 use crate::evaluate::benchmarks::Part;
 use crate::statistics::Estimate;
 
-/// A row of a table: its name and one estimate a model.
+/// A row of a table: its name and one estimate per model.
 type Row = (String, Vec<Option<Estimate>>);
 
 /// Disagreements that are shown of a model; `report.json` has more.
@@ -61,7 +61,7 @@ pub fn markdown(report: &Report) -> String {
     let percent = report.bootstrap.confidence * 100.0;
     let _ = writeln!(
         text,
-        "\nShares lie in 0..1. In brackets: {percent:.0} % bootstrap intervals ({} samples, seed {}).\n",
+        "\nShares lie in 0..1. In brackets: {percent:.0} % bootstrap confidence intervals ({} samples, seed {}).\n",
         report.bootstrap.samples, report.bootstrap.seed
     );
     report.suites.iter().for_each(|suite| section(&mut text, suite));
@@ -224,7 +224,7 @@ fn notes(text: &mut String, result: &ModelResult) {
     let worst = result.pairs.iter().flat_map(|pairs| pairs.worst.iter().take(EXAMPLES));
     for (place, example) in worst.enumerate() {
         if place == 0 {
-            let _ = writeln!(text, "\nWhere {} is most wrong:", escaped(&result.model));
+            let _ = writeln!(text, "\nThe worst mistakes of {}:", escaped(&result.model));
         }
         let _ = writeln!(text, "\n- {} ({}), margin {:.4}", example.id, example.source, example.margin);
         quote(text, "prompt", &example.prompt);
@@ -234,7 +234,7 @@ fn notes(text: &mut String, result: &ModelResult) {
     let worst = result.ratings.iter().flat_map(|ratings| ratings.worst.iter().take(EXAMPLES));
     for (place, example) in worst.enumerate() {
         if place == 0 {
-            let _ = writeln!(text, "\nWhere {} is most wrong:", escaped(&result.model));
+            let _ = writeln!(text, "\nThe worst mistakes of {}:", escaped(&result.model));
         }
         let _ = writeln!(text, "\n- {}, rated {}, scored {:.4}", example.id, example.label, example.response.score);
         quote(text, "prompt", &example.prompt);

@@ -35,7 +35,7 @@ pub struct RatingReport {
     pub confusion: Option<Vec<Vec<u64>>>,
     /// How scores spread, level by level.
     pub histograms: Option<ScoreHistograms>,
-    /// Whether P(y > k) can be trusted, for each k; empty where the model has no such probabilities for these levels.
+    /// Whether P(y > k) can be trusted, for each k; empty if the model has no such probabilities for these levels.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calibration: Vec<ThresholdCalibration>,
     /// Whether length is rewarded, beside how users reward it.
@@ -216,7 +216,7 @@ fn thresholds(
 }
 
 impl ForecastReport {
-    /// `None` where there is no row.
+    /// `None` if there are no rows.
     fn new(confidences: &[f64], outcomes: &[bool], units: &Units, bins: usize, bootstrap: &Bootstrap) -> Option<Self> {
         let ones = units.ones();
         let indicators: Vec<f64> = outcomes.iter().map(|&outcome| f64::from(u8::from(outcome))).collect();

@@ -63,7 +63,7 @@ pub struct ModelInfo {
     /// Its training objective, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub objective: Option<String>,
-    /// The number of its levels, where it has such.
+    /// The number of its levels, if it has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub levels: Option<u32>,
     /// How it is read, where it is run here.

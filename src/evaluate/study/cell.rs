@@ -158,8 +158,8 @@ impl Run<'_> {
     }
 }
 
-/// Takes away what nobody needs once a run has its result: the model, its checkpoints and its rows. Metrics of the training
-/// and the evaluation stay.
+/// Removes everything that is no longer needed once a run has its result: the model, its checkpoints and its rows.
+/// Metrics of the training and the evaluation stay.
 pub fn tidy(folder: &Path) -> Result<()> {
     let metrics = folder.join(MODEL).join(METRICS);
     if metrics.exists() {

@@ -6,7 +6,7 @@ use super::{StudyConfig, StudyName};
 use crate::objective::Objective;
 use crate::{Error, Result};
 
-/// A training run but for its seed.
+/// A training run without its seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
     /// Its name in its study.

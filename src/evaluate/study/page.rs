@@ -28,7 +28,7 @@ pub fn page(report: &StudyReport) -> Page {
         page.note("Partial: runs are missing.");
     }
     if report.seeds.len() < 3 {
-        page.note("With fewer than three seeds nobody can tell a difference from chance.");
+        page.note("With fewer than three seeds, differences cannot be told from chance.");
     }
     if !report.failures.is_empty() {
         let row = |failure: &super::report::Failure| {
@@ -38,7 +38,7 @@ pub fn page(report: &StudyReport) -> Page {
         page.table("Runs without a result", &["study", "cell", "seed", "problem"], &rows);
     }
     report.studies.iter().for_each(|section| study(&mut page, section));
-    page.section("Settings of training").folded("What all cells share", |page| {
+    page.section("Settings of training").folded("Shared settings of all cells", |page| {
         let rows: Vec<_> = report.training.iter().map(|(name, value)| vec![name.clone(), value.to_string()]).collect();
         page.table("Settings of wgr train", &["setting", "value"], &rows);
     });
@@ -106,7 +106,7 @@ fn study(page: &mut Page, section: &StudySection) {
         };
         let runs = section.cells.iter().flat_map(|cell| cell.runs.iter().map(move |run| (cell, run)));
         let rows: Vec<_> = runs.map(row).collect();
-        page.table("What each run was trained on, and what it reached", &headers, &rows);
+        page.table("Training rows and results of each run", &headers, &rows);
     });
 }
 
@@ -118,7 +118,8 @@ fn chart(page: &mut Page, section: &StudySection, suite: SuiteName, name: &str) 
     };
     let rows: Vec<Dots> = section.cells.iter().map(row).collect();
     let caption = format!(
-        "{suite}: {name}. A dot a seed; the upright line is their mean, the bar one standard deviation to either side"
+        "{suite}: {name}. One dot per seed; the vertical line is their mean, the bar one standard deviation to either \
+         side"
     );
     // Measures without values have no chart; the tables show them.
     if let Ok(svg) = dot_chart(&rows, short) {

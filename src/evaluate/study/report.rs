@@ -98,7 +98,7 @@ pub struct Summary {
 pub struct Spread {
     /// How many there are.
     pub n: usize,
-    /// Their mean; `None` where there are none.
+    /// Their mean; `None` if there are none.
     pub mean: Option<f64>,
     /// Their standard deviation, with n − 1; `None` of fewer than two.
     pub sd: Option<f64>,
@@ -240,7 +240,7 @@ pub fn with_spread(spread: &Spread) -> String {
     }
 }
 
-/// The results in short, for a terminal: a block a study, with a row a cell and a column a suite.
+/// The results in short, for a terminal: one block per study, with one row per cell and one column a suite.
 pub fn table(report: &StudyReport) -> Vec<Vec<Vec<String>>> {
     let block = |section: &StudySection| {
         let headlines = headlines(section);

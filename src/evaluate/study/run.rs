@@ -32,7 +32,7 @@ const REPORTS: [&str; 3] = ["study.json", "study.md", "study.html"];
 pub struct StudyRun {
     /// The report, which has been written.
     pub report: StudyReport,
-    /// Why the report is partial; the first reason where there are several.
+    /// Why the report is partial; the first reason if there are several.
     pub failure: Option<Error>,
 }
 
@@ -56,7 +56,8 @@ impl<'a> Asked<'a> {
         Run { config, rows, cell, size, seed, folder: self.folder(&config.train.trainer.output), key }
     }
 
-    /// Reports the result, if there is one. It is always read back, so that a comparison has the same bits whoever found it.
+    /// Reports the result, if there is one. It is always read back, so that a comparison has the same bits whichever
+    /// run computed it.
     fn report(&self, results: &mut Store<RunResult>, report: &mut StudyReport) -> Result<bool> {
         let found = results.get(self.key)?;
         let is_known = found.is_some();

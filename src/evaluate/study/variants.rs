@@ -88,7 +88,8 @@ fn rows_per_user(rows: &Rows) -> Vec<usize> {
     counts
 }
 
-/// The rows to take of each user: of `users` that have enough, chosen with the seed, equally many; of the others none.
+/// The number of rows to take from each user: equally many from `users` users that have enough, chosen by the seed;
+/// none from the others.
 fn quotas(rows: &Rows, users: usize, size: usize, seed: u64) -> Vec<usize> {
     let counts = rows_per_user(rows);
     let (share, rest) = (size / users.max(1), size % users.max(1));

@@ -94,7 +94,7 @@ impl Suite {
         self.items.iter().filter(|item| item.correct.is_empty() && item.label.is_none()).count()
     }
 
-    /// The units of the rows that some items stand for, one key a row.
+    /// The units of the rows that some items stand for, one key per row.
     pub fn units<'a>(&'a self, items: impl IntoIterator<Item = usize> + 'a) -> Units {
         Units::grouped(items.into_iter().map(|item| self.items[item].unit.as_str()))
     }

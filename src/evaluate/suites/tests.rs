@@ -179,7 +179,7 @@ fn mrewardbench_in_folders_or_with_a_column() {
     let scores = [&right, &wrong, &right, &right, &right, &right, &wrong, &right].map(Clone::clone);
     let tree = suite.benchmark(&scores, &Bootstrap { samples: 10, ..Bootstrap::default() }).unwrap();
     let value = |path: &[&str]| tree.get(path).unwrap().estimate.value;
-    // Of the subsets at hand, both weigh 164.
+    // Both of the subsets present weigh 164.
     assert_eq!((value(&["arb_Arab", "Reasoning"]), value(&["ces_Latn", "Reasoning"])), (Some(0.5), Some(1.0)));
     assert_eq!((value(&[]), value(&["translation"])), (None, Some(0.5)));
 
@@ -645,7 +645,7 @@ fn lists_of_unequal_lengths_are_named() {
     }
 }
 
-/// The files that are at hand in full read as what they are.
+/// The complete files that are available are read correctly.
 #[test]
 fn published_files_are_read() {
     let Some(data) = crate::test_files::fetched("WGR_DATA", "") else { return };

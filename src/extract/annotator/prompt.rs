@@ -10,13 +10,13 @@ use crate::extract::turn::Turn;
 /// Characters of a turn that a question shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
-    /// Of the messages before the query, the newest first.
+    /// The messages before the query, the newest first.
     pub history: usize,
-    /// Of the query.
+    /// The query.
     pub query: usize,
-    /// Of the response.
+    /// The response.
     pub response: usize,
-    /// Of what the user said next.
+    /// The user's next message.
     pub feedback: usize,
 }
 

@@ -132,8 +132,8 @@ pub type Pairs = Vec<(Feedback, Feedback)>;
 
 /// Observed agreement, κ and weighted κ, with percentile intervals of the seeded bootstrap (Efron 1979).
 ///
-/// Samples draw conversations, as turns of one conversation are alike. Samples that leave a statistic undefined are left out;
-/// where those are more than half, or where there is but one conversation, there is no interval.
+/// Conversations are resampled, because turns of one conversation are similar. Samples that leave a statistic undefined
+/// are left out; if those are more than half, or if there is only one conversation, there is no interval.
 pub fn statistics(conversations: &[Pairs]) -> [Statistic; 3] {
     let of = |confusion: &Confusion| [confusion.observed(), confusion.kappa(), confusion.weighted_kappa()];
     let count = |confusion: &mut Confusion, pairs: &Pairs| pairs.iter().for_each(|&(a, b)| confusion.add(a, b, 1));

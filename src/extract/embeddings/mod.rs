@@ -18,8 +18,8 @@ pub trait Embed {
     /// Differs between embedders that may give a text different vectors.
     fn identity(&self) -> u128;
 
-    /// One vector a text, in order, all of one length. A vector does not depend on the texts beside it, but for
-    /// rounding.
+    /// One vector per text, in order, all of the same length. A vector does not depend on the texts beside it, except
+    /// for rounding.
     fn embed(&mut self, texts: &[&str]) -> impl Future<Output = Result<Vec<Vec<f32>>>>;
 }
 
@@ -33,7 +33,7 @@ pub struct Embeddings<E> {
 }
 
 impl<E: Embed> Embeddings<E> {
-    /// The vectors of `embedder`, looked up in `cache` first where there is one.
+    /// The vectors of `embedder`, looked up in `cache` first if there is one.
     pub fn new(embedder: E, cache: Option<Cache>) -> Self {
         Self { embedder, cache, embedded: 0, cached: 0 }
     }

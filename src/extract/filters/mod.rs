@@ -164,8 +164,8 @@ fn by_personal_data(turn: &Turn) -> Option<Filter> {
     }
 }
 
-/// Whether the text holds an e-mail address. Not one are names reserved for examples (RFC 2606), the user of a repository
-/// (`git@host`), and picture files such as `icon@2x.png`.
+/// Whether the text contains an e-mail address. Not counted are names reserved for examples (RFC 2606), the user of a
+/// repository (`git@host`), and picture files such as `icon@2x.png`.
 fn has_email(text: &str) -> bool {
     static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
         let address = r"(?i)([a-z0-9._%+-]+)\\?@((?:[a-z0-9-]+\.)+([a-z]{2,}))";

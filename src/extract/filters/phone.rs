@@ -22,8 +22,8 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant pattern, which tests compile")
 });
 
-/// Whether the text holds a phone number of a person or an office; not numbers made up for examples (1234567, 555), nor
-/// toll-free lines, which help lines have.
+/// Whether the text contains a phone number of a person or an office; not example numbers (1234567, 555), nor toll-free
+/// numbers, which help lines have.
 pub fn is_in(text: &str) -> bool {
     if text.bytes().filter(u8::is_ascii_digit).nth(6).is_none() {
         return false;

@@ -6,8 +6,8 @@ use crate::report::number::{count, percent, share};
 
 pub fn funnel(page: &mut Page, report: &Report) {
     page.section("From conversations to rows").paragraph(
-        "A response counts where the user went on afterwards: that next message is the feedback. Filters leave out what \
-         cannot be trained on, the annotator judges the rest, and what then has a label becomes a row.",
+        "A response counts if the user wrote another message after it: that message is the feedback. Filters drop \
+         responses that cannot be trained on, the annotator judges the rest, and those with a label become rows.",
     );
     let longest = report.funnel.iter().map(|stage| stage.count).max().unwrap_or(0);
     let mut before: Option<(bool, u64)> = None;
@@ -21,11 +21,11 @@ pub fn funnel(page: &mut Page, report: &Report) {
         rows.push(Count { name: stage.name.clone(), share: share(stage.count, longest), cells });
         before = Some((counts_conversations, stage.count));
     }
-    page.counts("What each stage left, and the share it kept of the stage before", &["stage", "count", "kept"], &rows);
+    page.counts("The count after each stage, and its share of the stage before", &["stage", "count", "kept"], &rows);
 }
 
 pub fn left_out(page: &mut Page, report: &Report) {
-    page.section("What was left out");
+    page.section("Dropped responses");
     let read = report.funnel.first().map_or(0, |stage| stage.count);
     if report.irregular.is_empty() {
         page.paragraph("Every conversation could be used.");
@@ -34,16 +34,16 @@ pub fn left_out(page: &mut Page, report: &Report) {
         page.counts("Conversations that could not be used", &["reason", "conversations", "share"], &rows);
     }
     page.paragraph(
-        "Filters run in the order of the table, and a response counts for the first that leaves it out. \
-         wgr extract inspect --reason NAME shows what any of these names stands for in this run.",
+        "Filters run in the order of the table, and a response is counted under the first that drops it. wgr extract \
+         inspect --reason NAME shows the responses under any of these names in this run.",
     );
     let responses = report.funnel.get(2).map_or(0, |stage| stage.count);
     let rows: Vec<_> = report.filters.iter().map(|filter| part(&filter.name, filter.count, responses)).collect();
-    page.counts("Responses left out by each filter", &["filter", "responses", "share"], &rows);
+    page.counts("Responses dropped by each filter", &["filter", "responses", "share"], &rows);
     if report.unparsable > 0 {
         page.paragraph(&format!(
-            "{} of the annotator's answers were no judgement. They are kept aside in stages/unparsable.jsonl, and are \
-             never turned into a label.",
+            "{} of the annotator's answers were not verdicts. They are kept in stages/unparsable.jsonl, and never \
+             become labels.",
             count(report.unparsable)
         ));
     }
@@ -59,12 +59,12 @@ pub fn usage(page: &mut Page, report: &Report) {
     let mut rows = vec![
         row("requests sent, retries included", count(usage.requests)),
         row("requests sent again", count(usage.retries)),
-        row("answers found in the store of an earlier run", count(usage.stored)),
-        row("tokens of prompts", count(usage.prompt_tokens)),
-        row("tokens of answers", count(usage.completion_tokens)),
+        row("answers stored by an earlier run", count(usage.stored)),
+        row("prompt tokens", count(usage.prompt_tokens)),
+        row("completion tokens", count(usage.completion_tokens)),
     ];
     if let Some(cost) = usage.cost {
         rows.push(row("cost, in the currency of the given prices", format!("{cost:.2}")));
     }
-    page.section("What the annotator consumed").table("Requests and tokens", &["what", "number"], &rows);
+    page.section("Usage of the annotator").table("Requests and tokens", &["what", "number"], &rows);
 }

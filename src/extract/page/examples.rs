@@ -7,8 +7,8 @@ pub fn examples(page: &mut Page, report: &Report) {
         return;
     }
     page.section("Rows to read").paragraph(
-        "Some rows of each label, drawn with the seed: what the user asked, what the model answered, what the user said \
-         next, and why the row has its label.",
+        "Some rows of each label, chosen by the seed: the query, the response, the user's next message, and the \
+         provenance of the label.",
     );
     for (label, name) in labels(report) {
         let mut of_label = report.examples.iter().filter(|example| example.label == label).peekable();

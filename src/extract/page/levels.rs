@@ -19,8 +19,9 @@ pub fn levels(page: &mut Page, report: &Report) {
         return;
     }
     page.paragraph(
-        "How users took the responses that the filters left: as the annotator judged them, after mining where there was \
-         any, and after refusals were validated. Beside them stand the shares that WildReward reports for WildChat before mining (arXiv 2602.08829).",
+        "The users' feedback on the responses after filtering: as judged by the annotator, after mining if there was \
+         any, and after the validation of refusals. Beside it are the shares that WildReward reports for WildChat \
+         before mining (arXiv 2602.08829).",
     );
     let mut series: Vec<Bars> = stages.iter().map(|(name, levels)| Bars::new(*name, levels.shares())).collect();
     series.push(Bars::new("WildReward", PAPER_SHARES));
@@ -45,28 +46,28 @@ pub fn mining(page: &mut Page, report: &Report) {
     let Some(embedder) = &report.embedder else { return };
     let mining = &report.mining;
     page.section("Implicit feedback").paragraph(&format!(
-        "A neutral response takes the level of a positive one among the next two, where {embedder} finds both queries \
-         to be about the same topic. A refusal is never praised by what came later.",
+        "A neutral response takes the level of a positive one among the next two if {embedder} finds that both \
+         queries are about the same topic. A refusal is never mined.",
     ));
     let rows = [
-        ("neutral responses with a positive one soon after", mining.candidates),
+        ("neutral responses with a positive one shortly after", mining.candidates),
         ("of these, refusals", mining.refusals),
         ("mined", mining.mined),
     ];
     let rows = rows.map(|(name, number)| part(name, number, mining.candidates));
-    page.counts("What mining did", &["what", "responses", "share"], &rows);
+    page.counts("Results of mining", &["what", "responses", "share"], &rows);
 
     let cosines = outline(-1.0, 1.0, &mining.cosines);
     if !cosines.is_empty() {
         let top = cosines.iter().map(|point| point.1).fold(0.0, f64::max);
         let mut series = vec![Series::new("pairs of queries", cosines, Style::Bars)];
-        let mut caption = "Cosines of the pairs of queries compared".to_owned();
+        let mut caption = "Cosine similarities of the compared pairs of queries".to_owned();
         if let Some(similarity) = report.similarity.map(f64::from) {
             series.push(Series::new("threshold", vec![(similarity, 0.0), (similarity, top)], Style::Line));
             caption += &format!("; a pair is about the same topic above {similarity:.2}");
         }
         chart(page, &caption, line_chart("cosine", SHARES, &series));
-        page.folded("The cosines in numbers", |page| {
+        page.folded("The cosine similarities in numbers", |page| {
             let total: f64 = mining.cosines.iter().map(|&pairs| pairs as f64).sum();
             let row = |(bin, &pairs): (usize, &u64)| {
                 let edge = |bin: usize| -1.0 + bin as f64 / 10.0;
@@ -75,7 +76,7 @@ pub fn mining(page: &mut Page, report: &Report) {
                 Count { name: format!("{:.1} to {:.1}", edge(bin), edge(bin + 1)), share, cells }
             };
             let rows: Vec<_> = mining.cosines.iter().enumerate().map(row).collect();
-            page.counts("Pairs of queries by cosine", &["cosine", "pairs", "share"], &rows);
+            page.counts("Pairs of queries by cosine similarity", &["cosine", "pairs", "share"], &rows);
         });
     }
     let queries = mining.embedded.saturating_add(mining.cached);
@@ -90,8 +91,8 @@ pub fn mining(page: &mut Page, report: &Report) {
 pub fn refusals(page: &mut Page, report: &Report) {
     let refusals = &report.refusals;
     page.section("Refusals").paragraph(
-        "Users may punish a refusal that was right. Where the annotator finds it so, the response takes the top level; \
-         other refusals keep the level they have.",
+        "Users may punish a refusal that was right. If the annotator finds that it was, the response takes the top \
+         level; other refusals keep their level.",
     );
     let rows = [
         ("responses that refuse", refusals.found),
@@ -100,11 +101,11 @@ pub fn refusals(page: &mut Page, report: &Report) {
         ("not judged: unchanged", refusals.unjudged),
     ];
     let rows = rows.map(|(name, number)| part(name, number, refusals.found));
-    page.counts("What became of refusals", &["what", "responses", "share"], &rows);
+    page.counts("Validation of refusals", &["what", "responses", "share"], &rows);
     if refusals.unjudged > 0 {
         page.note(&format!(
-            "{} refusals were punished and not judged, so some safe refusals may carry a low label. A language model as \
-             annotator judges them.",
+            "{} refusals were punished and not judged, so some correct refusals may have a low label. A language \
+             model as annotator judges them.",
             count(refusals.unjudged)
         ));
     }

@@ -13,8 +13,8 @@ const MODELS: usize = 20;
 pub fn split(page: &mut Page, report: &Report) {
     let (train, test) = (&report.train, &report.test);
     page.section("Training and test rows").paragraph(
-        "Rows are divided by whole conversations, or by whole users, with a seed. Labels and languages should have about \
-         the same shares on both sides.",
+        "Rows are split by whole conversations, or by whole users, with a seed. Labels and languages should have \
+         about the same shares in both sets.",
     );
     let row = |name: &str, of: fn(&Split) -> u64| vec![name.to_owned(), count(of(train)), count(of(test))];
     let mut rows = vec![
@@ -22,7 +22,7 @@ pub fn split(page: &mut Page, report: &Report) {
         row("conversations", |split| split.conversations),
         row("users", |split| split.users),
     ];
-    page.table("The two sides", &["what", "train", "test"], &rows);
+    page.table("Training and test set", &["what", "train", "test"], &rows);
     if train.rows == 0 && test.rows == 0 {
         page.paragraph("There are no rows.");
         return;
@@ -35,7 +35,7 @@ pub fn split(page: &mut Page, report: &Report) {
     };
     let series = [Bars::new("train", shares(train)), Bars::new("test", shares(test))];
     let names: Vec<&str> = labels.iter().map(|(_, name)| name.as_str()).collect();
-    chart(page, "Shares of the labels on both sides", bar_chart(&names, &series, percent));
+    chart(page, "Shares of the labels in both sets", bar_chart(&names, &series, percent));
     let both = |name: &str, train_rows: u64, test_rows: u64| {
         let side = |number: u64, split: &Split| [count(number), percent(share(number, split.rows))];
         let cells = [side(train_rows, train), side(test_rows, test)].concat();
@@ -56,14 +56,14 @@ pub fn rows(page: &mut Page, report: &Report) {
     if report.query_words.count == 0 {
         return;
     }
-    page.section("What the rows are like");
+    page.section("Distributions");
     models(page, &report.models);
-    page.paragraph("Lengths and counts are drawn on a scale that doubles; each character of Chinese counts as a word.");
+    page.paragraph("Lengths and counts are on a logarithmic scale; each Chinese character counts as a word.");
     let all = [
-        ("Words of queries", "words", &report.query_words),
-        ("Words of responses", "words", &report.response_words),
+        ("Words per query", "words", &report.query_words),
+        ("Words per response", "words", &report.response_words),
         ("Turns before the query", "turns", &report.history_turns),
-        ("Rows of each user", "rows", &report.rows_per_user),
+        ("Rows per user", "rows", &report.rows_per_user),
     ];
     page.columns(|page| {
         for (name, unit, distribution) in all {
@@ -98,7 +98,7 @@ fn histogram(page: &mut Page, name: &str, unit: &str, distribution: &Distributio
     if points.is_empty() {
         return;
     }
-    let caption = format!("{name}: mean {:.1}, largest {}", distribution.mean, count(distribution.max));
+    let caption = format!("{name}: mean {:.1}, maximum {}", distribution.mean, count(distribution.max));
     let x = Axis::new(unit, power);
     chart(page, &caption, line_chart(x, SHARES, &[Series::new("", points, Style::Bars)]));
 }

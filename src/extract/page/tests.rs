@@ -99,13 +99,13 @@ fn the_page_shows_every_part_of_a_report() {
     let html = page(&report()).render();
     for heading in [
         "From conversations to rows",
-        "What was left out",
+        "Dropped responses",
         "Levels of feedback",
         "Implicit feedback",
         "Refusals",
         "Training and test rows",
-        "What the rows are like",
-        "What the annotator consumed",
+        "Distributions",
+        "Usage of the annotator",
         "Rows to read",
     ] {
         assert!(html.contains(&format!(">{heading}</h2>")), "{heading}");

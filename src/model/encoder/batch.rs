@@ -6,7 +6,7 @@ use crate::model::batch::{Capacity, spans};
 
 use super::config::EncoderConfig;
 
-/// Buffers for the lists of a packed batch, written anew for every batch.
+/// Buffers for the lists of a packed batch, rewritten for every batch.
 pub struct Batch {
     /// Tokens of the batch it holds now.
     pub tokens: usize,

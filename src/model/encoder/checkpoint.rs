@@ -89,7 +89,7 @@ impl EncoderCheckpoint {
         self.tensors.read_finite(name)
     }
 
-    /// Hashes of the weight files, and of what the configuration makes of them.
+    /// Hashes of the weight files, and of their interpretation by the configuration.
     pub(super) fn hashes(&self) -> impl Iterator<Item = u128> {
         let config = XxHash3_128::oneshot(format!("{:?}", self.config).as_bytes());
         std::iter::once(config).chain(self.tensors.files().map(XxHash3_128::oneshot))

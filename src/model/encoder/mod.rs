@@ -28,7 +28,7 @@ pub use checkpoint::EncoderCheckpoint;
 pub use config::EncoderConfig;
 pub use sentence::SentenceModel;
 
-/// An encoder on the device, with room for its batches: packed token ids in, one row a token or a sequence out.
+/// An encoder on the device, with room for its batches: packed token ids in, one row per token or per sequence out.
 pub struct Encoder {
     embeddings: Embeddings,
     layers: Vec<Layer>,

@@ -29,7 +29,7 @@ const SPACE: &str = "\u{2581}";
 /// How byte-level BPE cuts text into words before merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Split {
-    /// The expression of GPT-2, which the `ByteLevel` pre-tokenizer brings along.
+    /// The expression of GPT-2, which is part of the `ByteLevel` pre-tokenizer.
     Gpt2,
     /// Every digit by itself, then as GPT-2.
     DigitsThenGpt2,

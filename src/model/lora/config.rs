@@ -118,7 +118,7 @@ impl LoraSettings {
         Ok(Some(Lora { config: config.normalized(), base: self.base_dtype.map(Dtype::from) }))
     }
 
-    /// Settings of adapters say nothing where there are none; a user who gives them means something else.
+    /// Settings of adapters have no effect without adapters; a user who gives them means something else.
     fn refuse_without_rank(&self) -> Result<()> {
         let defaults = Self::default();
         for (flag, given) in [

@@ -106,7 +106,7 @@ impl AdapterFiles {
         Ok(tensors)
     }
 
-    /// A file of the directory, where there is one.
+    /// A file of the directory, if there is one.
     pub fn file(&self, name: &str) -> Result<Option<Vec<u8>>> {
         read_if_there(&self.path.join(name))
     }

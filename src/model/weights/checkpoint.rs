@@ -241,8 +241,8 @@ impl Checkpoint {
         &self.base_name
     }
 
-    /// The adapters that a run trains on this model, all weights where there are none: those that it has, or those that
-    /// the run wants.
+    /// The adapters that a run trains on this model: those that it has, or those that the run asks for; without any,
+    /// all weights are trained.
     ///
     /// # Errors
     /// The model has adapters of another kind, or adapters where none are wanted, or has no weights to adapt.

@@ -42,7 +42,8 @@ impl PartName {
         Some(Self { prefix: prefix.to_owned(), number, total: total.to_owned(), digits })
     }
 
-    /// The file of another part beside `path`, written with as many digits; where there is none, with as few as possible.
+    /// The file of another part beside `path`, written with the same number of digits; if there is none, with as few as
+    /// possible.
     fn sibling(&self, path: &Path, number: u32) -> PathBuf {
         let named = |digits| path.with_file_name(format!("{}-{number:0digits$}-of-{}.gguf", self.prefix, self.total));
         let (padded, short) = (named(self.digits), named(1));

@@ -158,8 +158,8 @@ fn q2_k_block(block: &[u8], out: &mut [f32]) {
     }
 }
 
-/// `Q3_K`: 16 sub-blocks of 16 with 6-bit scales packed into 12 bytes; two low bits per value and, apart, the bit that
-/// is clear where 4 is to be taken off.
+/// `Q3_K`: 16 sub-blocks of 16 with 6-bit scales packed into 12 bytes; two low bits per value and, separately, the bit
+/// that is clear where 4 is subtracted.
 fn q3_k_block(block: &[u8], out: &mut [f32]) {
     let (third, low, packed, d) = (&block[..32], &block[32..96], &block[96..108], half_at(block, 108));
     for (i, out) in out.iter_mut().enumerate() {

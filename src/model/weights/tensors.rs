@@ -119,7 +119,7 @@ impl Tensors {
         Ok(())
     }
 
-    /// Takes off, as often as they are there, prefixes that all names have; what was taken off.
+    /// Removes prefixes that all names have, repeatedly; returns what was removed.
     ///
     /// # Errors
     /// Two tensors would have one name.
@@ -249,7 +249,7 @@ fn read_index(path: &Path) -> Result<(Vec<String>, Vec<String>)> {
     Ok((files, map.keys().cloned().collect()))
 }
 
-/// Weights that are there, but not under the names of a model's, must not be taken for none: new ones would be drawn.
+/// Weights under unusual names must not count as absent: new ones would be initialized.
 fn refuse_other_weights(directory: &Path) -> Result<()> {
     for name in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
         let path = directory.join(name);

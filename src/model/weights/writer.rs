@@ -118,7 +118,7 @@ fn write_sharded(
         write(INDEX, &pretty(&json!({"metadata": {"total_size": total}, "weight_map": weight_map})))?;
     }
     write(config_name, &pretty(config))?;
-    // The directory holds one model, be that weights or adapters: of two it would be either.
+    // The directory holds one model, weights or adapters: with both it would be ambiguous.
     staging.replace_directory(&staged, directory, config_name, |name| {
         let is_weights = ["model", "adapter_model"].iter().any(|start| name.starts_with(start));
         [INDEX, CONFIG, ADAPTER_CONFIG].contains(&name) || is_weights && name.ends_with(".safetensors")

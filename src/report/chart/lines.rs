@@ -214,7 +214,7 @@ fn colors(series: &[Series]) -> impl Iterator<Item = RGBColor> {
     })
 }
 
-/// The points that are drawn: those that are finite and on both axes; of a bar both corners or none.
+/// The points that are drawn: those that are finite and on both axes; for a bar both corners or none.
 fn visible(one: &Series, x: Axis, y: Axis) -> Vec<(f64, f64)> {
     let on = |value: f64, axis: Axis| axis.range.is_none_or(|(low, high)| (low..=high).contains(&value));
     let inside = |point: &(f64, f64)| finite(&[*point]).count() == 1 && on(point.0, x) && on(point.1, y);

@@ -11,9 +11,9 @@ use crate::{Error, Result};
 /// Height of the highest bar.
 const HEIGHT: u32 = FONT_SIZE * 5 / 2;
 
-/// Draws a histogram for each group: its name, and how many it has in each bin between the `edges`, of which there is one
-/// more. Each group is drawn to its own highest bar: how many it has stands beside its name, and its shape is seen even
-/// where it is small.
+/// Draws a histogram for each group: its name, and how many it has in each bin between the `edges`, of which there is
+/// one more. Each group is scaled to its own highest bar: its count is beside its name, and its shape is visible even
+/// if it is small.
 ///
 /// # Errors
 /// When there is no group, nothing was counted, or a group has another number of bins.

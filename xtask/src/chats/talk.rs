@@ -5,7 +5,7 @@ use rand::RngExt;
 use super::Style;
 use super::language::{Language, Speaker, Subject};
 
-/// How good a response is; also the user's judgement, where there is one.
+/// How good a response is; also the user's judgement, if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quality {
     Useless,

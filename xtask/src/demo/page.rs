@@ -27,10 +27,10 @@ pub fn write(
         .collect();
     let mut page = Page::new("A reward model and a better policy in minutes");
     page.paragraph(&format!(
-        "Trained from scratch on rows that lexical rules made of {CONVERSATIONS} chats, on {}. On rows of chats that it \
-         has not seen the score of the reward model tells what users liked from what they did not with a ROC-AUC of \
-         {auc:.3}; chance is 0.5. A small policy that talks as the chats do then improved against it: the mean reward of \
-         fresh samples for test prompts went from {:.2} to {:.2}, on a scale of 1 to 4.",
+        "Trained from scratch on rows that lexical rules extracted from {CONVERSATIONS} chats, on {}. On held-out chats \
+         the reward model's scores separate what users liked from what they did not with a ROC-AUC of {auc:.3}; chance \
+         is 0.5. A small policy that imitates the chats then improved against it: the mean reward of fresh samples for \
+         test prompts went from {:.2} to {:.2}, on a scale of 1 to 4.",
         adapter.name, policy.before, policy.after
     ));
     page.section("Loss of the reward model").svg("Training loss, step by step", &loss_chart(&losses, &[])?);
@@ -43,7 +43,7 @@ pub fn write(
     let rewards = Series::new("mean reward of the rollouts", policy.rewards.clone(), Style::Points);
     let rewards = line_chart("step of online DPO", "reward", &[rewards])?;
     page.section("Reward of the policy").svg("Mean reward of the rollouts of each step", &rewards);
-    page.section("What the policy says before and after online DPO");
+    page.section("Completions of the policy before and after online DPO");
     for [query, before, after] in &policy.samples {
         page.conversation(query, &[("before", before), ("after", after)]);
     }

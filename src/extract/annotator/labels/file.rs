@@ -54,8 +54,8 @@ pub struct LabelFile {
 impl LabelFile {
     /// Reads a JSONL, JSON or parquet file.
     ///
-    /// Of several labels of one turn the lowest level stands, as complaints decide in the rules too; among rows of one level
-    /// it is the first.
+    /// Among several labels of one turn the lowest level counts, as complaints decide in the rules too; among rows of
+    /// the same level, the first.
     ///
     /// # Errors
     /// A file that cannot be read or has no rows; a row that names no turn, or no level that is known.

@@ -8,7 +8,7 @@ use crate::extract::turn::Turn;
 use crate::model::Checkpoint;
 use crate::{Error, Result};
 
-/// The parts into which the room for a turn is divided: of a turn whose prompt does not fit, as many are shown as do.
+/// The parts into which the room for a turn is divided: if a turn's prompt does not fit, as many are shown as do.
 const PARTS: usize = 1000;
 /// The answer begins so, and a verdict follows after a space.
 const LEAD: &str = "Verdict:";
@@ -27,9 +27,9 @@ pub struct Prompter {
 
 /// How a model spells the verdicts of a question: after a prompt that ends with `lead`, one token for each.
 ///
-/// A verdict of several tokens is told by the first that no other verdict has in its place. Its probability is that of
-/// all words that begin so, of which only one was offered; and one pass over the prompt gives those of all verdicts,
-/// where the sum over whole names would favour short ones and take a pass for each.
+/// A verdict of several tokens is identified by the first token that no other verdict has in its place. Its probability
+/// is that of all words that begin so, of which only one was offered; and one pass over the prompt gives those of all
+/// verdicts, while the sum over whole names would favour short ones and take a pass for each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spelling {
     /// Tokens at the end of a prompt that give way to `lead`, because they merge with what follows.
@@ -110,7 +110,7 @@ impl Prompter {
     /// How the model spells the verdicts of a question; `turn` may be any.
     ///
     /// # Errors
-    /// Two verdicts cannot be told apart by one token.
+    /// Two verdicts cannot be distinguished by one token.
     pub fn spelling(&self, question: Question, turn: &Turn) -> Result<Spelling> {
         let text = self.text(question, turn, PARTS)?;
         let bare = self.tokens(&text)?;

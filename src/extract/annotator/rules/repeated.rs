@@ -27,7 +27,8 @@ static FOR_ANOTHER: LazyLock<Phrases> = LazyLock::new(|| {
 static GENERATOR: LazyLock<Phrases> =
     LazyLock::new(|| Phrases::new(["(midjourney|prompt|prompts|stable diffusion|act as)", "提示词"]));
 
-/// Whether the next message is the query again, but for punctuation and case: the response was not what was wanted.
+/// Whether the next message repeats the query, except for punctuation and case: the response was not what the user
+/// wanted.
 pub fn is_repeated(turn: &Turn) -> bool {
     let (query, feedback) = (turn.query(), turn.feedback());
     // Texts of very different lengths differ in letters too.

@@ -210,7 +210,7 @@ impl Checkpoint {
         self.adapter.as_ref().map(|adapter| adapter.path.as_path()).filter(|path| path.join("tokenizer.json").is_file())
     }
 
-    /// The files of the tokenizer: of an adapter that brings one, what it leaves out is its base model's.
+    /// The files of the tokenizer; an adapter with one takes missing files from its base model.
     pub(super) fn files(&self) -> TokenizerFiles {
         let base = match self.path.parent() {
             Some(parent) if self.path.is_file() => parent,
