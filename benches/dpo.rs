@@ -80,7 +80,7 @@ fn dpo(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 recording.replay(&gpu).expect("a recording runs");
-                gpu.wait("a benchmark").expect("the device is there");
+                pollster::block_on(gpu.wait("a benchmark")).expect("the device is there");
             });
         });
     }

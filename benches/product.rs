@@ -13,7 +13,7 @@ fn product(criterion: &mut Criterion) {
         group.sample_size(10).bench_function(name, |bencher| {
             bencher.iter(|| {
                 recording.replay(&gpu).expect("a recorded product runs");
-                gpu.wait("measuring a product").expect("a recorded product runs");
+                pollster::block_on(gpu.wait("measuring a product")).expect("a recorded product runs");
             });
         });
     }

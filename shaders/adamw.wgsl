@@ -40,6 +40,7 @@ const RUN: u32 = 4u;
 
 /// Updates weight, moments and copy.
 /// One invocation per RUN groups of four values: grid(div_ceil(groups, RUN * WORKGROUP)).
+/// permutations: - wide; - copy_bf16 copy_f16
 @compute @workgroup_size(WORKGROUP)
 fn update(invocation: Invocation) {
     if (clip.finite == 0.0) {

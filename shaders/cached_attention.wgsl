@@ -63,6 +63,7 @@ override HEAD4: u32 = 8u;
 
 /// Copies the keys and values of the new tokens to their rows of the cache.
 /// One invocation per group of four values: grid(div_ceil(tokens * key_value_heads * HEAD4, WORKGROUP)).
+/// permutations: - cache_f16
 @compute @workgroup_size(WORKGROUP)
 fn write(invocation: Invocation) {
     let index = linear(invocation);
@@ -110,6 +111,8 @@ fn outer(column: vec4<f32>, weights: vec4<f32>) -> mat4x4<f32> {
 
 /// o = softmax(q k^T * scale) v over the keys that each token sees.
 /// One workgroup per token (x) and up to four query heads of a key/value head (y).
+/// permutations: head_32 head_64 head_128; - cache_f16
+/// permutations: subgroup; - wide; head_32 head_64 head_128; - cache_f16
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let token = workgroup.x;

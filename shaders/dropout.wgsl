@@ -40,6 +40,7 @@ fn mask(index: u32) -> vec4<f32> {
 
 /// y = x * mask.
 /// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
+/// permutations: - x_bf16
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let index = linear(invocation);

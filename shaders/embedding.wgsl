@@ -32,6 +32,7 @@ struct Params {
 
 /// y = table[ids].
 /// One invocation per group of four values of y: grid(div_ceil(tokens * columns4, WORKGROUP)).
+/// permutations: - w_bf16 w_f16 w_q8
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let index = linear(invocation);

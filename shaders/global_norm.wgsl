@@ -48,6 +48,7 @@ fn lanes_sum(lane: u32, local: u32, value: f32) -> f32 {
 
 /// Sums the squares of runs of a gradient.
 /// LANES invocations per slot: grid(div_ceil(div_ceil(groups, RUN), WORKGROUP / LANES)).
+/// permutations: - wide
 @compute @workgroup_size(WORKGROUP)
 fn slots(invocation: Invocation) {
     let lane = invocation.local % LANES;

@@ -43,6 +43,7 @@ fn masked(value: vec4<f32>, column4: u32) -> vec4<f32> {
 
 /// y = (x - mean) * rstd * weight + bias.
 /// LANES invocations per row: grid(div_ceil(rows, WORKGROUP / LANES)).
+/// permutations: - y_bf16
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let lane = invocation.local % LANES;

@@ -30,6 +30,7 @@ fn window(sequence: u32) -> vec2<u32> {
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
 /// One invocation per group of four values of y: grid(div_ceil(sequences * columns4, WORKGROUP)).
+/// permutations: first last mean
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let index = linear(invocation);

@@ -16,6 +16,11 @@ const MAX_LOADS: u32 = 8u;
 // Mesa unrolls a loop, and keeps an array that it indexes in registers, when the loop counter is the index and runs
 // over the whole array. So every loop over `sums` below is written that way; other shapes were ten times slower.
 /// One workgroup per LANES groups of columns (x) and ROWS rows (y) of C.
+/// permutations: - wide; nt; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
+/// permutations: - wide; nt; a_bf16; b_bf16; c_f32; - bias; - residual
+/// permutations: - wide; nt; a_bf16; b_bf16; c_bf16; - bias
+/// permutations: - wide; nn; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32
+/// permutations: - wide; tn; a_f32; b_f32 b_bf16; c_f32
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let first_row = workgroup.y * ROWS;

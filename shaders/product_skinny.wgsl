@@ -12,6 +12,7 @@ override LANES: u32 = 8u;
 @if(rows_16) const ROWS: u32 = 16u;
 
 /// One workgroup per LANES groups of columns (x) of C.
+/// permutations: - wide; rows_1 rows_4 rows_16; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let column4 = workgroup.x * LANES + lane;

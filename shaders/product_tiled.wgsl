@@ -19,6 +19,12 @@ var<workgroup> tile_a: array<vec4<f32>, TILE * STRIDE>;
 var<workgroup> tile_b: array<vec4<f32>, TILE * STRIDE>;
 
 /// One workgroup per 16 groups of columns (x) and SIDE * ROWS rows (y) of C.
+/// permutations: nt; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
+/// permutations: nt; a_bf16; b_bf16; c_f32; - bias; - residual
+/// permutations: nt; a_bf16; b_bf16; c_bf16; - bias
+/// permutations: nt; few; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
+/// permutations: nn; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32
+/// permutations: tn; a_f32; b_f32 b_bf16; c_f32
 @compute @workgroup_size(SIDE, SIDE)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,

@@ -41,6 +41,7 @@ override LANES: u32 = 1u;
 
 /// y = x * rstd * weight.
 /// LANES invocations per row: grid(div_ceil(rows, WORKGROUP / LANES)).
+/// permutations: - y_bf16
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let lane = invocation.local % LANES;

@@ -30,6 +30,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> x: array<Packed>;
 
 /// One invocation per token and group of four pairs: grid(div_ceil(tokens * half4, WORKGROUP)).
+/// permutations: - x_bf16
 @compute @workgroup_size(WORKGROUP)
 fn main(invocation: Invocation) {
     let index = linear(invocation);

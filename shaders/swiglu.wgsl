@@ -21,6 +21,7 @@ struct Params {
 
 /// y = silu(gate) * up.
 /// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
+/// permutations: - x_bf16
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let index = linear(invocation);
@@ -39,6 +40,7 @@ fn forward(invocation: Invocation) {
 
 /// d_gate = d_y * up * silu'(gate) and d_up = d_y * silu(gate).
 /// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
+/// permutations: - x_bf16
 @compute @workgroup_size(WORKGROUP)
 fn backward(invocation: Invocation) {
     let index = linear(invocation);

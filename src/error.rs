@@ -41,6 +41,14 @@ pub enum Error {
         /// What to do about it.
         hint: String,
     },
+    /// A kernel was given parameters or tensors that are not what its shader declares.
+    #[error("kernel {kernel}: {problem}")]
+    Kernel {
+        /// The kernel, `file/entry`.
+        kernel: String,
+        /// What differs, with the operand.
+        problem: String,
+    },
     /// A run had to stop: the loss or a tensor is no longer finite, the user asked, the plan does not fit.
     #[error("{problem}{}", hint_suffix(hint))]
     Run {
@@ -85,6 +93,11 @@ impl Error {
     /// A device that failed.
     pub fn device(doing: impl Into<String>, problem: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Device { doing: doing.into(), problem: problem.into(), hint: hint.into() }
+    }
+
+    /// A kernel whose arguments do not fit.
+    pub fn kernel(kernel: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Kernel { kernel: kernel.into(), problem: problem.into() }
     }
 
     /// The process exit code: 2 for wrong usage or bad input, 1 for a run that failed.

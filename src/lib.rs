@@ -31,13 +31,13 @@ pub mod kernels;
 pub mod model;
 pub mod objective;
 pub mod optimizer;
-pub mod reference;
 pub mod report;
 pub mod statistics;
 pub mod store;
 pub mod train;
 
 pub use error::{Error, Result};
+pub use wgr_shaders::{parameters, reference};
 
 #[cfg(test)]
 #[path = "../tests/support/fetched.rs"]

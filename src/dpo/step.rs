@@ -1,8 +1,7 @@
 //! One optimizer step on preference pairs: micro-batches forward and backward, then norm, clipping and update.
 
-use crate::Result;
 use crate::data::PackedCompletions;
-use crate::gpu::{Dtype, Gpu, Recording, Tensor, refuse};
+use crate::gpu::{Dtype, Gpu, Recording, Tensor};
 use crate::kernels::preference::{Pairs, Weights};
 use crate::model::ModelConfig;
 use crate::model::causal::Causal;
@@ -10,6 +9,7 @@ use crate::model::policy::{LogProb, Policy, Settings, Shape, log_probs};
 use crate::objective::PreferenceLoss;
 use crate::optimizer::{AdamWConfig, GradNorm};
 use crate::train::Update;
+use crate::{Error, Result};
 
 /// Some pairs that go through the policy together.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,7 +137,7 @@ impl Stepper {
     fn replay_micro_batch(&mut self, gpu: &Gpu, batch: &MicroBatch, index: usize) -> Result<()> {
         let (sequences, references) = (batch.completions.sequences.len(), batch.references.len());
         if sequences != references || !sequences.is_multiple_of(2) {
-            return Err(refuse(
+            return Err(Error::kernel(
                 "a step",
                 format!("{sequences} completions with {references} references are not pairs"),
             ));

@@ -299,7 +299,7 @@ fn mean_loss(config: &DpoConfig, rated: &[[Rated; 2]], references: &[[f32; 2]]) 
             references: references.map(f64::from),
             lengths: sides.map(|side| side.policy.tokens as f64),
         };
-        preference::finish(&pair, &weights, 1.0, preference::term(config.loss, &pair, &weights)).0
+        preference::finish(&pair, &weights, 1.0, preference::term(config.loss.name(), &pair, &weights)).0
     };
     rated.iter().zip(references).map(loss).sum::<f64>() / rated.len().max(1) as f64
 }

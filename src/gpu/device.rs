@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use futures_channel::oneshot;
+use wgr_shaders::{Check, Member, Operand, Program};
+
 use super::adapter::{self, AdapterChoice, Preset};
+use super::kernel::{Kernel, Source};
 use super::memory::{self, Ledger, Memory, Pooled, SharedPool};
-use super::recording::Kernel;
-use super::shader::{Program, program};
+use super::poller::Poller;
+use super::tensor::Shard;
 use crate::{Error, Result};
 
 /// Whether shaders keep the driver-side bounds and loop checks.
@@ -14,7 +18,8 @@ use crate::{Error, Result};
 pub enum Mode {
     /// Every access checked, workgroup memory zeroed: for tests.
     Checked,
-    /// Checks dropped: the host guards every shape before it dispatches. 1.3 to 2.5 times faster on software adapters.
+    /// Checks dropped for the engine's own shaders, whose operands the host compares with what they declare before it
+    /// dispatches. 1.3 to 2.5 times faster on software adapters.
     #[default]
     Trusted,
 }
@@ -42,13 +47,28 @@ pub struct Options {
 /// A compiled shader permutation with its constants.
 #[derive(Debug)]
 pub struct Pipeline {
-    pub(super) name: &'static str,
+    pub(super) name: String,
+    pub(super) features: Vec<&'static str>,
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
-    pub(super) storage_bindings: usize,
+    check: Check,
+    /// Keeps the shader alive, whose address tells it from others.
+    _source: Source,
 }
 
-type PipelineKey = (&'static str, Vec<&'static str>, Vec<(&'static str, u32)>);
+impl Pipeline {
+    /// Compares parameters and tensors with what the shader declares.
+    ///
+    /// # Errors
+    /// The first difference, with the kernel and the operand.
+    pub(super) fn check(&self, members: &[Member], words: &[u32], bindings: &[&Shard]) -> Result<()> {
+        let operands: Vec<Operand> = bindings.iter().map(|shard| shard.operand()).collect();
+        self.check.compare(members, words, &operands).map_err(|problem| Error::kernel(&self.name, problem))
+    }
+}
+
+/// The address of the program, and its constants.
+type PipelineKey = (usize, Vec<(&'static str, u32)>);
 
 /// First fault the driver reported outside a call that could return it.
 #[derive(Debug, Default)]
@@ -71,6 +91,7 @@ pub struct Gpu {
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     pool: SharedPool,
     fault: Arc<Fault>,
+    poller: Poller,
 }
 
 impl Gpu {
@@ -140,6 +161,7 @@ impl Gpu {
             }
         });
         let binding_bytes = options.limits.map_or(u64::MAX, |limits| limits.binding_bytes);
+        let poller = Poller::new(&device);
         Ok(Self {
             preset,
             device,
@@ -149,6 +171,7 @@ impl Gpu {
             limits: Limits { binding_bytes: binding_bytes.min(required.max_storage_buffer_binding_size) },
             pipelines: Mutex::default(),
             pool: SharedPool::default(),
+            poller,
             fault,
         })
     }
@@ -161,6 +184,11 @@ impl Gpu {
     /// The kernel family in use.
     pub fn preset(&self) -> Preset {
         self.preset
+    }
+
+    /// Whether its shaders keep the driver's checks.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// Whether kernels load words of 64 bits: those of the software preset do where the adapter has them, since Mesa
@@ -213,29 +241,40 @@ impl Gpu {
     }
 
     /// The compiled pipeline of a kernel; compiled at its first use.
-    pub(super) fn pipeline(&self, kernel: &Kernel) -> Arc<Pipeline> {
-        let key = (kernel.name, kernel.features.clone(), kernel.constants.clone());
+    ///
+    /// # Errors
+    /// If there is no such permutation or constant, a constant is not set, or the driver refuses the shader.
+    pub(super) fn pipeline(&self, kernel: &Kernel) -> Result<Arc<Pipeline>> {
+        let program = kernel.program()?;
+        let key = (std::ptr::from_ref(program).addr(), kernel.constants.clone());
         let mut pipelines = self.pipelines.lock().expect("a panic under this lock is a bug that already ended the run");
-        pipelines
-            .entry(key)
-            .or_insert_with(|| Arc::new(self.compile(program(kernel.name, &kernel.features), kernel)))
-            .clone()
+        if let Some(pipeline) = pipelines.get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = Arc::new(self.compile(program, kernel)?);
+        pipelines.insert(key, pipeline.clone());
+        Ok(pipeline)
     }
 
-    fn compile(&self, program: &Program, kernel: &Kernel) -> Pipeline {
+    fn compile(&self, program: &Program, kernel: &Kernel) -> Result<Pipeline> {
+        let refused = |problem| Error::kernel(kernel.name(), problem);
+        let check = program.contract.check(&kernel.constants).map_err(refused)?;
         // Browsers demand the enable line and naga 30 refuses it, so it is no part of the shader file.
         let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(program.name),
-            source: wgpu::ShaderSource::Wgsl(program.source.into()),
+            label: Some(&program.name),
+            source: wgpu::ShaderSource::Wgsl(program.source.clone()),
         };
-        let module = match self.mode {
-            Mode::Checked => self.device.create_shader_module(descriptor),
-            // SAFETY: without the driver-side checks an out-of-range index is undefined behaviour. Every kernel's
-            // guards compare shapes with the tensors they bind before dispatching, indices are clamped or guarded in
-            // the shader, loops end by construction, and the test suite runs every permutation in checked mode.
-            Mode::Trusted => unsafe {
-                self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
-            },
+        let trusted = self.mode == Mode::Trusted && matches!(kernel.source, Source::Engine(_));
+        let module = if trusted {
+            // SAFETY: without the driver's checks an index out of range is undefined behaviour. Only the engine's own
+            // shaders come here, which the build validated. `Recorder::dispatch` compares the storage and the extent of
+            // every tensor, and the requirements on parameters, with what the comments in the shader declare for these
+            // very parameters; indices that are made of parameters and of the place in the grid stay within these
+            // extents, and those that come from buffers are tested or clamped in the shader. Loops end whatever buffers
+            // hold. The test suite runs every permutation in checked mode, against a twin.
+            unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+        } else {
+            self.device.create_shader_module(descriptor)
         };
         let uniform = wgpu::BindGroupLayoutEntry {
             binding: 0,
@@ -247,11 +286,11 @@ impl Gpu {
             },
             count: None,
         };
-        let storage = program.writable.iter().zip(1..).map(|(writable, binding)| wgpu::BindGroupLayoutEntry {
+        let storage = program.contract.bindings.iter().zip(1..).map(|(declared, binding)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Storage { read_only: !writable },
+                ty: wgpu::BufferBindingType::Storage { read_only: !declared.writable },
                 has_dynamic_offset: false,
                 min_binding_size: None,
             },
@@ -259,28 +298,37 @@ impl Gpu {
         });
         let entries: Vec<_> = std::iter::once(uniform).chain(storage).collect();
         let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(program.name),
+            label: Some(&program.name),
             entries: &entries,
         });
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(program.name),
+            label: Some(&program.name),
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
         let constants: Vec<(&str, f64)> =
             kernel.constants.iter().map(|(name, value)| (*name, f64::from(*value))).collect();
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(program.name),
+            label: Some(&program.name),
             layout: Some(&pipeline_layout),
             module: &module,
-            entry_point: Some(program.entry),
+            entry_point: Some(&program.entry),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: &constants,
-                zero_initialize_workgroup_memory: self.mode == Mode::Checked,
+                zero_initialize_workgroup_memory: !trusted,
             },
             cache: None,
         });
-        Pipeline { name: program.name, pipeline, layout, storage_bindings: program.writable.len() }
+        // A shader of the caller's may ask for what the device does not have.
+        self.check(&format!("compiling {}", program.name))?;
+        Ok(Pipeline {
+            name: kernel.name().to_owned(),
+            features: program.features.to_vec(),
+            pipeline,
+            layout,
+            check,
+            _source: kernel.source.clone(),
+        })
     }
 
     /// Copies bytes out of a buffer.
@@ -289,16 +337,13 @@ impl Gpu {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, offset, &staging.buffer, 0, bytes);
         self.queue.submit([encoder.finish()]);
-        let (sender, receiver) = std::sync::mpsc::channel();
+        let (sender, receiver) = oneshot::channel();
         let slice = staging.buffer.slice(..bytes);
         slice.map_async(wgpu::MapMode::Read, move |result| {
             // The receiver is gone only if this future was dropped, and then nobody waits for the answer.
             let _ = sender.send(result);
         });
-        self.wait("reading back")?;
-        let mapped =
-            receiver.recv().map_err(|_| Error::device("reading back", "the driver dropped the request", ""))?;
-        mapped.map_err(|e| Error::device("reading back", e.to_string(), ""))?;
+        self.polled(receiver, "reading back").await?.map_err(|e| Error::device("reading back", e.to_string(), ""))?;
         let range = slice.get_mapped_range().map_err(|e| Error::device("reading back", e.to_string(), ""))?;
         let out = range.to_vec();
         drop(range);
@@ -306,17 +351,38 @@ impl Gpu {
         Ok(out)
     }
 
-    /// Carries out pending writes now, which frees the copies of their data that are kept until then.
+    /// Carries out pending writes now, which frees the copies of their data that are kept until then. Returns when that
+    /// has happened, or at once in a browser, which has no way to block.
+    ///
+    /// # Errors
+    /// If the driver failed since the last call that said so.
     pub fn flush(&self, doing: &str) -> Result<()> {
         self.queue.submit([]);
-        self.wait(doing)
-    }
-
-    /// Waits until everything submitted has run.
-    pub fn wait(&self, doing: &str) -> Result<()> {
         let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
         self.check(doing)?;
         polled.map(|_| ()).map_err(|e| Error::device(doing, e.to_string(), ""))
+    }
+
+    /// Waits until everything submitted has run.
+    ///
+    /// # Errors
+    /// If the driver failed since the last call that said so.
+    pub async fn wait(&self, doing: &str) -> Result<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            // Nobody waits any more where this fails.
+            let _ = sender.send(());
+        });
+        self.polled(receiver, doing).await
+    }
+
+    /// Awaits a callback of the driver, which comes only while the device is polled: by the thread of
+    /// [`Poller`](super::poller::Poller), or by the browser.
+    async fn polled<T>(&self, callback: oneshot::Receiver<T>, doing: &str) -> Result<T> {
+        self.poller.ask();
+        let answer = callback.await;
+        self.check(doing)?;
+        answer.map_err(|_| Error::device(doing, "the driver dropped the request", ""))
     }
 
     /// Loses the device on purpose, so that tests can see what a run says then.

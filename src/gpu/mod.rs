@@ -5,18 +5,19 @@
 
 mod adapter;
 mod device;
+mod kernel;
 mod memory;
+mod poller;
 mod profile;
 mod quantized;
 mod recording;
-mod shader;
 mod tensor;
 
 pub use adapter::{AdapterChoice, AdapterSummary, Preset, adapters};
 pub use device::{Gpu, Limits, Mode, Options, Pipeline};
+pub use kernel::{Cost, Kernel, grid};
 pub use memory::{Ledger, Memory};
 pub use profile::{Profile, ProfileRow};
-pub(crate) use recording::refuse;
-pub use recording::{Cost, Kernel, Recorder, Recording, grid};
-pub use shader::{Program, program, programs};
-pub use tensor::{Dtype, Layout, Shard, Tensor, VIEW_ROWS};
+pub use recording::{Recorder, Recording};
+pub use tensor::{Layout, Shard, Tensor, VIEW_ROWS};
+pub use wgr_shaders::Dtype;

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::device::Gpu;
-use super::recording::{Cost, Recording};
+use super::kernel::Cost;
+use super::recording::Recording;
 use crate::{Error, Result};
 
 /// Time and cost of one kernel, summed over its dispatches.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct ProfileRow {
     /// `file/entry`.
-    pub kernel: &'static str,
+    pub kernel: String,
     /// Number of dispatches.
     pub dispatches: usize,
     /// Seconds on the device.
@@ -73,9 +74,9 @@ impl Recording {
         gpu.queue.submit([encoder.finish()]);
         let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&gpu.read_bytes(&resolved, 0, bytes).await?);
         let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
-        let mut rows: BTreeMap<&'static str, (usize, f64, Cost)> = BTreeMap::new();
+        let mut rows: BTreeMap<&str, (usize, f64, Cost)> = BTreeMap::new();
         for (dispatch, pair) in self.dispatches.iter().zip(ticks.windows(2)) {
-            let row = rows.entry(dispatch.pipeline.name).or_default();
+            let row = rows.entry(&dispatch.pipeline.name).or_default();
             row.0 += 1;
             row.1 += pair[1].saturating_sub(pair[0]) as f64 * period;
             row.2.flops += dispatch.cost.flops;
@@ -84,7 +85,7 @@ impl Recording {
         let mut rows: Vec<ProfileRow> = rows
             .into_iter()
             .map(|(kernel, (dispatches, seconds, cost))| ProfileRow {
-                kernel,
+                kernel: kernel.to_owned(),
                 dispatches,
                 seconds,
                 flops: cost.flops,

@@ -1,14 +1,7 @@
 //! Storage of 8 bits a value: signed bytes and a scale for each block of 32 consecutive values of a row, as in GGUF's
 //! Q8_0 but for the scale, which is f32, and its place, which is behind the row.
 
-/// Values that share a scale.
-const BLOCK: usize = 32;
-
-/// Words of a row of `columns` values, a multiple of four: four values a word, the scales, and a word where the number
-/// would be odd, so that views at 32 rows keep to the 256 bytes at which every adapter can bind.
-pub(super) fn row_words(columns: usize) -> usize {
-    (columns / 4 + columns.div_ceil(BLOCK)).next_multiple_of(2)
-}
+use wgr_shaders::{Q8_BLOCK as BLOCK, q8_row_words as row_words};
 
 /// The words of rows of `columns` finite values each. A block is scaled by its largest magnitude over 127, and each
 /// value is rounded to the nearest byte.
@@ -85,10 +78,5 @@ mod tests {
             );
         }
         assert!(encode(&[], 0).is_empty() && decode(&[], 0).is_empty());
-    }
-
-    #[test]
-    fn thirty_two_rows_fill_whole_multiples_of_256_bytes() {
-        assert!((4..400).step_by(4).all(|columns| (32 * 4 * row_words(columns)).is_multiple_of(256)));
     }
 }

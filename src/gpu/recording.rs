@@ -7,60 +7,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use wgr_shaders::Parameters;
+
 use super::device::{Gpu, Pipeline};
+use super::kernel::{Cost, Kernel};
 use super::memory::{Memory, Pooled};
 use super::tensor::Shard;
-use crate::{Error, Result};
-
-/// What a dispatch costs, for splitting submits and for the roofline in profiles.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Cost {
-    /// Floating-point operations.
-    pub flops: f64,
-    /// Bytes read and written, each operand counted once.
-    pub bytes: f64,
-}
-
-/// Which permutation to run, with which constants.
-#[derive(Debug, Clone)]
-pub struct Kernel {
-    /// `file/entry` in `shaders/registry.rs`.
-    pub name: &'static str,
-    /// Features of the permutation.
-    pub features: Vec<&'static str>,
-    /// Values of `override` constants.
-    pub constants: Vec<(&'static str, u32)>,
-}
-
-impl Kernel {
-    /// A kernel without features or constants.
-    pub fn new(name: &'static str) -> Self {
-        Self { name, features: vec![], constants: vec![] }
-    }
-
-    /// Adds a feature.
-    pub fn feature(mut self, feature: &'static str) -> Self {
-        self.features.push(feature);
-        self
-    }
-
-    /// Adds a feature if a condition holds.
-    pub fn feature_if(self, condition: bool, feature: &'static str) -> Self {
-        if condition { self.feature(feature) } else { self }
-    }
-
-    /// Sets an `override` constant.
-    pub fn constant(mut self, name: &'static str, value: u32) -> Self {
-        self.constants.push((name, value));
-        self
-    }
-}
-
-/// Workgroups of a one-dimensional dispatch, folded where a dimension would exceed the portable limit of 65,535.
-pub fn grid(workgroups: u32) -> [u32; 3] {
-    const MAX: u32 = 65_535;
-    if workgroups <= MAX { [workgroups, 1, 1] } else { [MAX, workgroups.div_ceil(MAX), 1] }
-}
+use crate::Result;
 
 /// Estimated operations after which a submit is cut, so that no driver watchdog fires: about a tenth of a second on
 /// the slowest adapters.
@@ -123,6 +76,11 @@ impl Recording {
         self.dispatches.is_empty()
     }
 
+    /// Name and features of the kernel of each dispatch.
+    pub fn kernels(&self) -> impl Iterator<Item = (&str, &[&'static str])> {
+        self.dispatches.iter().map(|dispatch| (&*dispatch.pipeline.name, &*dispatch.pipeline.features))
+    }
+
     /// Dispatches prepared so far, those forgotten included. Replaying prepares none.
     pub fn prepared(&self) -> usize {
         self.prepared
@@ -146,8 +104,8 @@ impl Recording {
     }
 
     /// Prepares one dispatch; `bindings` are storage bindings 1, 2, … in order. Nothing is recorded where there is no
-    /// work.
-    fn dispatch<P: bytemuck::NoUninit>(
+    /// work, or where anything differs from what the shader declares.
+    fn dispatch<P: Parameters>(
         &mut self,
         gpu: &Gpu,
         kernel: &Kernel,
@@ -159,9 +117,10 @@ impl Recording {
         if workgroups.contains(&0) {
             return Ok(());
         }
-        let pipeline = gpu.pipeline(kernel);
-        assert_eq!(bindings.len(), pipeline.storage_bindings, "{}: storage bindings", kernel.name);
-        let (arena, offset) = self.store(gpu, bytemuck::bytes_of(params))?;
+        let pipeline = gpu.pipeline(kernel)?;
+        let words = params.words();
+        pipeline.check(P::MEMBERS, &words, bindings)?;
+        let (arena, offset) = self.store(gpu, bytemuck::cast_slice(&words))?;
         let bind_group = self.bind_group(gpu, &pipeline, arena, bindings);
         self.prepared += 1;
         self.dispatches.push(Dispatch { pipeline, bind_group, offset, workgroups, cost });
@@ -213,7 +172,7 @@ impl Recording {
         });
         let entries: Vec<_> = std::iter::once(uniform).chain(storage).collect();
         let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(pipeline.name),
+            label: Some(&pipeline.name),
             layout: &pipeline.layout,
             entries: &entries,
         });
@@ -270,7 +229,10 @@ pub struct Recorder<'a> {
 
 impl Recorder<'_> {
     /// Records one dispatch; `bindings` are storage bindings 1, 2, … in order.
-    pub fn dispatch<P: bytemuck::NoUninit>(
+    ///
+    /// # Errors
+    /// If parameters or tensors are not what the shader declares ([`wgr_shaders::Contract`]), or the driver fails.
+    pub fn dispatch<P: Parameters>(
         &mut self,
         kernel: &Kernel,
         params: &P,
@@ -282,24 +244,10 @@ impl Recorder<'_> {
     }
 }
 
-/// The error of a kernel whose guards refuse its arguments: a fault of the caller, named.
-pub(crate) fn refuse(kernel: &str, problem: impl Into<String>) -> Error {
-    Error::device(kernel, problem, "this is a fault of the engine; please report it")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::gpu::{Dtype, Tensor};
-
-    #[test]
-    fn large_grids_fold_into_two_dimensions_and_lose_nothing() {
-        for workgroups in [1, 65_535, 65_536, 1_000_000] {
-            let [x, y, z] = grid(workgroups);
-            assert!(x <= 65_535 && y <= 65_535 && z == 1);
-            assert!(x * y >= workgroups && x * y - workgroups < x, "{workgroups}");
-        }
-    }
 
     #[test]
     fn bind_groups_of_buffers_that_went_are_dropped() {
@@ -309,7 +257,8 @@ mod tests {
             recording.clear();
             let [x, y] = [(); 2].map(|()| Tensor::workspace(&gpu, "test", 64, Dtype::F32).unwrap());
             let (kernel, bindings) = (Kernel::new("add/main"), [x.whole(), y.whole()]);
-            recording.recorder(&gpu).dispatch(&kernel, &[16u32; 4], &bindings, [1, 1, 1], Cost::default()).unwrap();
+            let params = wgr_shaders::params::add::Params { count: 16 };
+            recording.recorder(&gpu).dispatch(&kernel, &params, &bindings, [1, 1, 1], Cost::default()).unwrap();
             recording.replay(&gpu).unwrap();
         }
         assert_eq!(recording.prepared(), 20);

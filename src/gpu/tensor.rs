@@ -3,47 +3,12 @@
 use std::sync::Arc;
 
 use half::{bf16, f16};
+use wgr_shaders::{Dtype, Operand};
 
 use super::device::Gpu;
 use super::memory::{Memory, Pooled};
 use super::quantized;
-use super::recording::refuse;
 use crate::{Error, Result};
-
-/// How values are stored; arithmetic is always f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// 32-bit floats.
-    F32,
-    /// IEEE half floats, two to a word.
-    F16,
-    /// bfloat16, two to a word.
-    Bf16,
-    /// Signed bytes, four to a word, with an f32 scale for each 32 of a row: weights that are read and never written.
-    Q8,
-    /// Unsigned integers: token ids, offsets, tables.
-    U32,
-}
-
-impl Dtype {
-    /// Bytes of one value, without its share of a scale.
-    pub fn bytes(self) -> u64 {
-        match self {
-            Self::F32 | Self::U32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-            Self::Q8 => 1,
-        }
-    }
-
-    /// Bytes of a row of so many values, which are a multiple of four where they are stored in 8 bits.
-    pub fn row_bytes(self, columns: usize) -> u64 {
-        match self {
-            Self::Q8 => 4 * quantized::row_words(columns) as u64,
-            _ => columns as u64 * self.bytes(),
-        }
-    }
-}
 
 /// One dimension in the engine: `groups` blocks of `size` values, each padded with zeros to a multiple of four.
 ///
@@ -96,20 +61,30 @@ pub struct Shard {
     pub first_row: usize,
     /// Number of rows.
     pub rows: usize,
+    label: Arc<str>,
+    dtype: Dtype,
     pooled: Arc<Pooled>,
-    /// Bytes before the first row, and of all rows; those of a buffer but for views.
+    /// Bytes before the first row, and of all that is bound; those of a buffer but for views.
     offset: u64,
     bytes: u64,
+    /// Bytes of the rows alone.
+    held: u64,
 }
 
 impl Shard {
-    fn whole(first_row: usize, rows: usize, pooled: Pooled) -> Self {
-        let bytes = pooled.buffer.size();
-        Self { first_row, rows, pooled: Arc::new(pooled), offset: 0, bytes }
+    fn whole(label: &Arc<str>, dtype: Dtype, rows: std::ops::Range<usize>, row_bytes: u64, pooled: Pooled) -> Self {
+        let (first_row, rows, bytes) = (rows.start, rows.len(), pooled.buffer.size());
+        let held = row_bytes * rows as u64;
+        Self { first_row, rows, label: label.clone(), dtype, pooled: Arc::new(pooled), offset: 0, bytes, held }
     }
 
     pub(super) fn buffer(&self) -> &wgpu::Buffer {
         &self.pooled.buffer
+    }
+
+    /// What shaders' contracts are compared with.
+    pub(super) fn operand(&self) -> Operand<'_> {
+        Operand { label: &self.label, dtype: self.dtype, bytes: self.held }
     }
 
     /// Buffer, first byte and number of bytes.
@@ -153,14 +128,16 @@ impl Tensor {
                 "use an adapter with a larger limit",
             ));
         }
+        let name: Arc<str> = label.into();
         let shards = (0..padded_rows)
             .step_by(per_shard.max(1))
             .map(|first_row| {
-                let rows = per_shard.min(padded_rows - first_row);
-                Ok(Shard::whole(first_row, rows, gpu.allocate(memory, label, row_bytes * rows as u64)?))
+                let end = padded_rows.min(first_row + per_shard);
+                let pooled = gpu.allocate(memory, label, row_bytes * (end - first_row) as u64)?;
+                Ok(Shard::whole(&name, dtype, first_row..end, row_bytes, pooled))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { label: label.into(), rows, columns, dtype, shards })
+        Ok(Self { label: name, rows, columns, dtype, shards })
     }
 
     /// A matrix of activations: `rows` tokens, which are not padded, in one binding.
@@ -168,7 +145,8 @@ impl Tensor {
     /// # Errors
     /// If it exceeds the binding limit: activations are never sharded.
     pub fn activation(gpu: &Gpu, label: &str, rows: usize, columns: Layout, dtype: Dtype) -> Result<Self> {
-        let bytes = dtype.row_bytes(columns.padded()) * rows as u64;
+        let row_bytes = dtype.row_bytes(columns.padded());
+        let bytes = row_bytes * rows as u64;
         if bytes > gpu.limits().binding_bytes {
             return Err(Error::device(
                 format!("allocating {label}"),
@@ -176,21 +154,28 @@ impl Tensor {
                 "use a smaller --batch-size or --max-length",
             ));
         }
-        let shards = vec![Shard::whole(0, rows, gpu.allocate(Memory::Activations, label, bytes)?)];
-        Ok(Self { label: label.into(), rows: Layout::plain(rows), columns, dtype, shards })
+        let pooled = gpu.allocate(Memory::Activations, label, bytes)?;
+        let label = label.into();
+        let shards = vec![Shard::whole(&label, dtype, 0..rows, row_bytes, pooled)];
+        Ok(Self { label, rows: Layout::plain(rows), columns, dtype, shards })
     }
 
     /// A zeroed vector of parameters: one row, in one binding.
     pub fn vector(gpu: &Gpu, memory: Memory, label: &str, columns: Layout) -> Result<Self> {
-        let pooled = gpu.allocate(memory, label, columns.padded() as u64 * Dtype::F32.bytes())?;
-        let shards = vec![Shard::whole(0, 1, pooled)];
-        Ok(Self { label: label.into(), rows: Layout::plain(1), columns, dtype: Dtype::F32, shards })
+        let bytes = columns.padded() as u64 * Dtype::F32.bytes();
+        let pooled = gpu.allocate(memory, label, bytes)?;
+        let label = label.into();
+        let shards = vec![Shard::whole(&label, Dtype::F32, 0..1, bytes, pooled)];
+        Ok(Self { label, rows: Layout::plain(1), columns, dtype: Dtype::F32, shards })
     }
 
     /// A plain list in the workspace: token ids, offsets, partial sums.
     pub fn workspace(gpu: &Gpu, label: &str, len: usize, dtype: Dtype) -> Result<Self> {
-        let shards = vec![Shard::whole(0, 1, gpu.allocate(Memory::Workspace, label, len as u64 * dtype.bytes())?)];
-        Ok(Self { label: label.into(), rows: Layout::plain(1), columns: Layout::plain(len), dtype, shards })
+        let bytes = len as u64 * dtype.bytes();
+        let pooled = gpu.allocate(Memory::Workspace, label, bytes)?;
+        let label = label.into();
+        let shards = vec![Shard::whole(&label, dtype, 0..1, bytes, pooled)];
+        Ok(Self { label, rows: Layout::plain(1), columns: Layout::plain(len), dtype, shards })
     }
 
     /// The rows `first..end` as a tensor that shares their storage, sharded where this one is.
@@ -198,7 +183,7 @@ impl Tensor {
     /// # Errors
     /// If `first` is no multiple of [`VIEW_ROWS`] in its shard, or the rows are not plain or do not exist.
     pub fn rows_view(&self, first: usize, end: usize) -> Result<Self> {
-        let refused = || refuse("a view of rows", format!("{} has no view of {first}..{end}", self.label));
+        let refused = || Error::kernel("a view of rows", format!("{} has no view of {first}..{end}", self.label));
         if self.rows != Layout::plain(self.rows.len()) || first > end || end > self.rows.len() {
             return Err(refused());
         }
@@ -216,9 +201,10 @@ impl Tensor {
                 Ok(Shard {
                     first_row: from - first,
                     rows: to - from,
-                    pooled: shard.pooled.clone(),
                     offset: shard.offset + skipped as u64 * row_bytes,
                     bytes: (to - from) as u64 * row_bytes,
+                    held: (to - from) as u64 * row_bytes,
+                    ..shard.clone()
                 })
             })
             .collect::<Result<_>>()?;
@@ -233,10 +219,12 @@ impl Tensor {
         let bytes = rows as u64 * self.dtype.row_bytes(columns.padded());
         match &self.shards[..] {
             [shard] if bytes <= shard.bytes => {
-                let shards = vec![Shard { first_row: 0, rows, ..shard.clone() }];
+                let shards = vec![Shard { first_row: 0, rows, held: bytes, ..shard.clone() }];
                 Ok(Self { rows: Layout::plain(rows), columns, shards, ..self.clone() })
             }
-            _ => Err(refuse("a tensor of another shape", format!("{} has no room for {bytes} bytes", self.label))),
+            _ => {
+                Err(Error::kernel("a tensor of another shape", format!("{} has no room for {bytes} bytes", self.label)))
+            }
         }
     }
 

@@ -1,61 +1,14 @@
 //! AdamW on f32 master weights, with a low-precision copy written in the same pass.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::adamw::Params;
 
-use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Recorder, Shard, Tensor, grid, refuse};
+use crate::gpu::{Cost, Dtype, Kernel, Recorder, Shard, Tensor, grid};
+use crate::{Error, Result};
 
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    groups: u32,
-    first: u32,
-    copy_first: u32,
-    decays: f32,
-}
+pub use wgr_shaders::{STEP, Step};
 
 /// Groups of four values that a workgroup updates: 64 lanes, four each.
 const WORKGROUP_GROUPS: u32 = 256;
-
-/// Length of the step tensor.
-pub const STEP: usize = 8;
-
-/// What every parameter of an optimizer step shares; written to the step tensor by the host before the step is
-/// replayed.
-#[derive(Debug, Clone, Copy)]
-pub struct Step {
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-    /// Decay rates of the first and the second moment.
-    pub betas: [f64; 2],
-    /// Added to the denominator; above zero, so that padding stays zero.
-    pub eps: f64,
-    /// Norm to clip all gradients to; 0 clips nothing.
-    pub max_norm: f64,
-    /// Optimizer steps including this one, from 1, for the bias correction.
-    pub count: u64,
-}
-
-impl Step {
-    /// The step tensor: everything that can be computed once is, in f64. The order is that of the shader's `Step`.
-    pub fn values(&self) -> [f32; STEP] {
-        let [beta1, beta2] = self.betas;
-        let correction = |beta: f64| 1.0 - beta.powf(self.count as f64);
-        [
-            self.learning_rate * self.weight_decay,
-            self.learning_rate / correction(beta1),
-            1.0 - beta1,
-            beta2,
-            1.0 - beta2,
-            1.0 / correction(beta2).sqrt(),
-            self.eps,
-            self.max_norm,
-        ]
-        .map(|value| value as f32)
-    }
-}
 
 /// One parameter with its gradient and moments, all f32 and of one shape.
 pub struct State<'a> {
@@ -81,9 +34,11 @@ pub fn update(recorder: &mut Recorder, step: &Tensor, clip: &Tensor, state: &Sta
         None => kernel,
         Some(Dtype::Bf16) => kernel.feature("copy_bf16"),
         Some(Dtype::F16) => kernel.feature("copy_f16"),
-        Some(other) => return Err(refuse("adamw", format!("{} has no copy in {other:?}", state.weight.label()))),
+        Some(other) => {
+            return Err(Error::kernel("adamw/update", format!("{} has no copy in {other}", state.weight.label())));
+        }
     };
-    guard(step, clip, state)?;
+    guard(state)?;
     let columns4 = state.weight.columns4();
     let masters = [state.gradient, state.weight, state.first, state.second];
     for i in 0..state.weight.shards().len() {
@@ -123,20 +78,18 @@ pub fn update(recorder: &mut Recorder, step: &Tensor, clip: &Tensor, state: &Sta
     Ok(())
 }
 
-fn guard(step: &Tensor, clip: &Tensor, state: &State) -> Result<()> {
+/// Gradient, moments and copy go by the places of the weight.
+fn guard(state: &State) -> Result<()> {
     let weight = state.weight;
-    if step.columns().len() < STEP || clip.columns().len() < super::global_norm::CLIP {
-        return Err(refuse("adamw", format!("{} or {} is too small", step.label(), clip.label())));
-    }
     let same_shape = |tensor: &Tensor| tensor.rows() == weight.rows() && tensor.columns() == weight.columns();
     let same_cuts = |tensor: &Tensor| {
         let cuts = |tensor: &Tensor| tensor.shards().iter().map(|shard| shard.first_row).collect::<Vec<_>>();
         cuts(tensor) == cuts(weight)
     };
     let masters = [state.gradient, weight, state.first, state.second];
-    let fits = masters.iter().all(|t| t.dtype() == Dtype::F32 && same_shape(t) && same_cuts(t));
+    let fits = masters.iter().all(|tensor| same_shape(tensor) && same_cuts(tensor));
     if !fits || state.copy.is_some_and(|copy| !same_shape(copy)) {
-        return Err(refuse("adamw", format!("gradient, moments or copy do not fit {}", weight.label())));
+        return Err(Error::kernel("adamw/update", format!("gradient, moments or copy do not fit {}", weight.label())));
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ const RUNS: usize = 7;
 /// f32 product of 512³ in FLOP/s: what a training step is compared with.
 pub async fn peak_flops(gpu: &Gpu) -> Result<f64> {
     let mut recording = forward_product(gpu, 512, Dtype::F32)?;
-    Ok(recording.cost().flops / measure(gpu, &mut recording)?)
+    Ok(recording.cost().flops / measure(gpu, &mut recording).await?)
 }
 
 /// A name, and what prepares the measurement.
@@ -75,27 +75,28 @@ const BENCHMARKS: &[Benchmark] = &[
 pub async fn run(gpu: &Gpu, filter: Option<&str>) -> Result<Vec<BenchRow>> {
     let peak = peak_flops(gpu).await?;
     let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
-    let row = |(name, prepare): &Benchmark| {
+    let mut rows = vec![];
+    for (name, prepare) in BENCHMARKS.iter().filter(|(name, _)| wanted(name)) {
         let mut recording = prepare(gpu)?;
-        let (seconds, cost) = (measure(gpu, &mut recording)?, recording.cost());
-        Ok(BenchRow {
+        let (seconds, cost) = (measure(gpu, &mut recording).await?, recording.cost());
+        rows.push(BenchRow {
             name: (*name).to_owned(),
             seconds,
             flops_per_second: cost.flops / seconds,
             bytes_per_second: cost.bytes / seconds,
             share_of_peak: cost.flops / seconds / peak,
-        })
-    };
-    BENCHMARKS.iter().filter(|(name, _)| wanted(name)).map(row).collect()
+        });
+    }
+    Ok(rows)
 }
 
 /// Median seconds of some replays, after one that is not counted.
-pub fn measure(gpu: &Gpu, recording: &mut Recording) -> Result<f64> {
+pub async fn measure(gpu: &Gpu, recording: &mut Recording) -> Result<f64> {
     let mut seconds = vec![];
     for run in 0..=RUNS {
         let started = Instant::now();
         recording.replay(gpu)?;
-        gpu.wait("measuring")?;
+        gpu.wait("measuring").await?;
         if run > 0 {
             seconds.push(started.elapsed().as_secs_f64());
         }

@@ -1,25 +1,11 @@
 //! Attention of new tokens to keys and values in a paged cache: what decoding runs instead of [`super::attention`].
 //! Forward only.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::cached_attention::Params;
 
 use super::attention::{Attention, MAX_HEAD_DIM};
-use super::guard::{check_dtype, check_list};
-use super::product::check_rows;
-use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Layout, Preset, Recorder, Tensor, grid, refuse};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    tokens: u32,
-    heads: u32,
-    key_value_heads: u32,
-    rows: u32,
-    table: u32,
-    scale: f32,
-    window: u32,
-}
+use crate::gpu::{Cost, Dtype, Kernel, Layout, Preset, Recorder, Tensor, grid};
+use crate::{Error, Result};
 
 /// Tokens of a page. A cache has a whole number of pages; key `i` of a sequence is in row `i % PAGE` of its page `i / PAGE`.
 pub const PAGE: usize = 16;
@@ -49,23 +35,18 @@ pub struct Places<'a> {
     pub table: &'a Tensor,
 }
 
-fn guard(name: &str, shape: &Attention, cache: Cache, tokens: usize, others: &[(&Tensor, Layout)]) -> Result<()> {
+fn guard(name: &str, shape: &Attention, cache: Cache, others: &[(&Tensor, Layout)]) -> Result<()> {
     let dividing = shape.key_value_heads > 0 && shape.heads.is_multiple_of(shape.key_value_heads);
     if !shape.causal || shape.head_dim > MAX_HEAD_DIM || !shape.head_dim.is_multiple_of(2) || !dividing {
-        return Err(refuse(name, format!("{shape:?} is not supported")));
+        return Err(Error::kernel(name, format!("{shape:?} is not supported")));
     }
     let both = [(cache.keys, shape.key_value_layout()), (cache.values, shape.key_value_layout())];
     if let Some((tensor, _)) = both.iter().chain(others).find(|(tensor, layout)| tensor.columns() != *layout) {
-        return Err(refuse(name, format!("{} does not fit {shape:?}", tensor.label())));
+        return Err(Error::kernel(name, format!("{} does not fit {shape:?}", tensor.label())));
     }
     let rows = cache.keys.rows().len();
     if rows != cache.values.rows().len() || rows == 0 || !rows.is_multiple_of(PAGE) {
-        return Err(refuse(name, format!("a cache of {rows} rows has no whole pages")));
-    }
-    check_dtype(name, cache.keys.dtype(), &[cache.keys, cache.values])?;
-    for (tensor, _) in others {
-        check_rows(name, tokens, &[tensor])?;
-        check_dtype(name, Dtype::F32, &[tensor])?;
+        return Err(Error::kernel(name, format!("a cache of {rows} rows has no whole pages")));
     }
     Ok(())
 }
@@ -86,14 +67,6 @@ fn head4(shape: &Attention) -> u32 {
     Layout::heads(1, shape.head_dim).padded() as u32 / 4
 }
 
-fn stored_as_f16(name: &str, cache: Cache) -> Result<bool> {
-    match cache.keys.dtype() {
-        Dtype::F32 => Ok(false),
-        Dtype::F16 => Ok(true),
-        other => Err(refuse(name, format!("{} is {other:?}", cache.keys.label()))),
-    }
-}
-
 /// Puts the keys and values of new tokens, both f32, into their rows of the cache.
 pub fn write(
     recorder: &mut Recorder,
@@ -103,13 +76,11 @@ pub fn write(
     [key, value]: [&Tensor; 2],
     cache: Cache,
 ) -> Result<()> {
-    const NAME: &str = "cached_attention write";
+    const NAME: &str = "cached_attention/write";
     let layout = shape.key_value_layout();
-    guard(NAME, shape, cache, tokens, &[(key, layout), (value, layout)])?;
-    check_list(NAME, places.rows, tokens)?;
-    let kernel = Kernel::new("cached_attention/write")
-        .feature_if(stored_as_f16(NAME, cache)?, "cache_f16")
-        .constant("HEAD4", head4(shape));
+    guard(NAME, shape, cache, &[(key, layout), (value, layout)])?;
+    let kernel =
+        Kernel::new(NAME).feature_if(cache.keys.dtype() == Dtype::F16, "cache_f16").constant("HEAD4", head4(shape));
     let workgroups = grid((tokens as u32 * key.columns4()).div_ceil(WORKGROUP));
     let bindings = [places.rows, key, value, cache.keys, cache.values].map(Tensor::whole);
     let values = 2.0 * (tokens * layout.len()) as f64;
@@ -128,13 +99,11 @@ pub fn forward(
     cache: Cache,
     o: &Tensor,
 ) -> Result<()> {
-    const NAME: &str = "cached_attention forward";
-    guard(NAME, shape, cache, tokens, &[(q, shape.query_layout()), (o, shape.query_layout())])?;
-    check_list(NAME, places.seen, 2 * tokens)?;
-    check_list(NAME, places.table, 1)?;
+    const NAME: &str = "cached_attention/forward";
+    guard(NAME, shape, cache, &[(q, shape.query_layout()), (o, shape.query_layout())])?;
     let subgroup = recorder.gpu.preset() == Preset::Software;
     let lanes = if subgroup { recorder.gpu.subgroup_size() } else { WORKGROUP };
-    let kernel = Kernel::new("cached_attention/forward")
+    let kernel = Kernel::new(NAME)
         .feature(match head4(shape) {
             0..=8 => "head_32",
             9..=16 => "head_64",
@@ -142,7 +111,7 @@ pub fn forward(
         })
         .feature_if(subgroup, "subgroup")
         .feature_if(recorder.gpu.loads_wide(), "wide")
-        .feature_if(stored_as_f16(NAME, cache)?, "cache_f16")
+        .feature_if(cache.keys.dtype() == Dtype::F16, "cache_f16")
         .constant("LANES", lanes)
         .constant("HEAD4", head4(shape));
     let chunks = (shape.heads / shape.key_value_heads).div_ceil(HEADS);

@@ -1,18 +1,10 @@
 //! Sums over rows in a fixed order: gradients of biases, and the last step of norm weight gradients.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::column_sum::Params;
 
-use super::product::check_rows;
+use super::guard::check_columns;
 use crate::Result;
-use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid, refuse};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    rows: u32,
-    columns4: u32,
-    chunk: u32,
-}
+use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
 
 const WORKGROUP: u32 = 64;
 
@@ -21,11 +13,8 @@ pub const CHUNK: usize = 32;
 
 /// `sum += Σ_rows x`: the gradient of a bias. `chunks` is scratch of at least `rows / CHUNK` rows of `x`, rounded up.
 pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, sum: &Tensor, chunks: &Tensor) -> Result<()> {
-    check_rows("column_sum", rows, &[x])?;
+    check_columns("column_sum/total", &[x, sum])?;
     let count = rows.div_ceil(CHUNK);
-    if x.columns().padded() != sum.columns().padded() || chunks.capacity() < count * x.columns().padded() {
-        return Err(refuse("column_sum", format!("{}, {} and {} do not fit", x.label(), sum.label(), chunks.label())));
-    }
     let params = Params { rows: rows as u32, columns4: x.columns4(), chunk: CHUNK as u32 };
     let workgroups = grid((count as u32 * params.columns4).div_ceil(WORKGROUP));
     let cost = cost(rows, x);

@@ -1,20 +1,10 @@
 //! Dropout whose mask is a hash of key, layer and place: forward and backward draw the same without storing it.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::dropout::Params;
 
-use super::guard::{check_columns, check_dtype, check_list, stored_as_bf16};
-use super::product::check_rows;
+use super::guard::check_columns;
 use crate::Result;
 use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    count: u32,
-    salt: u32,
-    threshold: u32,
-    scale: f32,
-}
 
 const WORKGROUP: u32 = 64;
 
@@ -55,10 +45,8 @@ pub fn forward(
     x: &Tensor,
     y: &Tensor,
 ) -> Result<()> {
-    const NAME: &str = "dropout forward";
-    let bf16 = stored_as_bf16(NAME, &[x])?;
-    check_dtype(NAME, Dtype::F32, &[y])?;
-    record(recorder, NAME, &Kernel::new("dropout/forward").feature_if(bf16, "x_bf16"), rows, dropout, [key, x, y])
+    let kernel = Kernel::new("dropout/forward").feature_if(x.dtype() == Dtype::Bf16, "x_bf16");
+    record(recorder, &kernel, rows, dropout, [key, x, y])
 }
 
 /// `dx += dy · mask / (1 − probability)`; both are f32.
@@ -70,22 +58,17 @@ pub fn backward(
     dy: &Tensor,
     dx: &Tensor,
 ) -> Result<()> {
-    const NAME: &str = "dropout backward";
-    check_dtype(NAME, Dtype::F32, &[dy, dx])?;
-    record(recorder, NAME, &Kernel::new("dropout/backward"), rows, dropout, [key, dy, dx])
+    record(recorder, &Kernel::new("dropout/backward"), rows, dropout, [key, dy, dx])
 }
 
 fn record(
     recorder: &mut Recorder,
-    name: &str,
     kernel: &Kernel,
     rows: usize,
     dropout: Dropout,
     [key, from, to]: [&Tensor; 3],
 ) -> Result<()> {
-    check_list(name, key, KEY)?;
-    check_columns(name, &[from, to])?;
-    check_rows(name, rows, &[from, to])?;
+    check_columns(kernel.name(), &[from, to])?;
     let params = dropout.params(rows, from.columns4());
     let bindings = [key.whole(), from.whole(), to.whole()];
     recorder.dispatch(kernel, &params, &bindings, grid(params.count.div_ceil(WORKGROUP)), cost(rows, from))

@@ -1,17 +1,10 @@
 //! What operations on single values share: tensors of one shape, and one lane for every group of four values.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::swiglu::Params;
 
 use super::guard::check_columns;
-use super::product::check_rows;
 use crate::Result;
 use crate::gpu::{Cost, Kernel, Recorder, Shard, Tensor, grid};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    count: u32,
-}
 
 const WORKGROUP: u32 = 64;
 
@@ -23,8 +16,7 @@ pub(super) fn record(
     tensors: &[&Tensor],
     flops: f64,
 ) -> Result<()> {
-    check_columns(kernel.name, tensors)?;
-    check_rows(kernel.name, rows, tensors)?;
+    check_columns(kernel.name(), tensors)?;
     let params = Params { count: rows as u32 * tensors[0].columns4() };
     let bindings: Vec<&Shard> = tensors.iter().map(|tensor| tensor.whole()).collect();
     let values = rows as f64 * tensors[0].columns().len() as f64;

@@ -1,21 +1,10 @@
 //! Rows of a table by token id, and the deterministic sum of their gradients back into it. The table may be sharded.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::embedding::Params;
 
-use super::guard::{check_columns, check_dtype, check_list};
-use super::product::check_rows;
-use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Recorder, Shard, Tensor, grid, refuse};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    tokens: u32,
-    columns4: u32,
-    first_row: u32,
-    shard_rows: u32,
-    groups: u32,
-}
+use super::guard::check_columns;
+use crate::gpu::{Cost, Dtype, Kernel, Recorder, Shard, Tensor, grid};
+use crate::{Error, Result};
 
 const WORKGROUP: u32 = 64;
 
@@ -80,17 +69,14 @@ fn params(rows: usize, groups: usize, table: &Tensor, shard: &Shard) -> Params {
 /// `y[rows, columns] = table[ids]`: `y` is f32, the table f32, bf16, f16 or q8. Every id must be below the table's rows;
 /// a row of `y` whose id is not keeps what it held.
 pub fn forward(recorder: &mut Recorder, rows: usize, ids: &Tensor, table: &Tensor, y: &Tensor) -> Result<()> {
-    const NAME: &str = "embedding forward";
-    check_list(NAME, ids, rows)?;
-    check_rows(NAME, rows, &[y])?;
+    const NAME: &str = "embedding/forward";
     check_columns(NAME, &[table, y])?;
-    check_dtype(NAME, Dtype::F32, &[y])?;
     let kernel = match table.dtype() {
-        Dtype::F32 => Kernel::new("embedding/forward"),
-        Dtype::Bf16 => Kernel::new("embedding/forward").feature("w_bf16"),
-        Dtype::F16 => Kernel::new("embedding/forward").feature("w_f16"),
-        Dtype::Q8 => Kernel::new("embedding/forward").feature("w_q8"),
-        other => return Err(refuse(NAME, format!("{} is {other:?}", table.label()))),
+        Dtype::F32 => Kernel::new(NAME),
+        Dtype::Bf16 => Kernel::new(NAME).feature("w_bf16"),
+        Dtype::F16 => Kernel::new(NAME).feature("w_f16"),
+        Dtype::Q8 => Kernel::new(NAME).feature("w_q8"),
+        other => return Err(Error::kernel(NAME, format!("{} is {other}", table.label()))),
     };
     let workgroups = grid((rows as u32 * table.columns4()).div_ceil(WORKGROUP));
     for shard in table.shards() {
@@ -112,14 +98,8 @@ pub fn backward(
     dy: &Tensor,
     dtable: &Tensor,
 ) -> Result<()> {
-    const NAME: &str = "embedding backward";
-    check_list(NAME, tokens.unique, groups)?;
-    check_list(NAME, tokens.starts, groups + 1)?;
-    check_list(NAME, tokens.rows, rows)?;
-    check_rows(NAME, rows, &[dy])?;
-    check_columns(NAME, &[dtable, dy])?;
-    check_dtype(NAME, Dtype::F32, &[dy, dtable])?;
     let kernel = Kernel::new("embedding/backward");
+    check_columns(kernel.name(), &[dtable, dy])?;
     let workgroups = grid((groups as u32 * dtable.columns4()).div_ceil(WORKGROUP));
     for shard in dtable.shards() {
         let bindings = [tokens.unique.whole(), tokens.starts.whole(), tokens.rows.whole(), dy.whole(), shard];

@@ -1,19 +1,10 @@
 //! Rows of a matrix by number, in any order, and the sum of their gradients back into it.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::gather::Params;
 
-use super::guard::{check_columns, check_dtype, check_list};
-use super::product::check_rows;
+use super::guard::check_columns;
 use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    taken: u32,
-    rows: u32,
-    columns4: u32,
-}
+use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
 
 const WORKGROUP: u32 = 64;
 
@@ -46,12 +37,12 @@ pub fn forward(
     x: &Tensor,
     y: &Tensor,
 ) -> Result<()> {
-    const NAME: &str = "gather forward";
-    check_list(NAME, sources, taken)?;
-    let params = guard(NAME, [rows, taken], [x, y])?;
+    let kernel = Kernel::new("gather/forward");
+    check_columns(kernel.name(), &[x, y])?;
+    let params = params([rows, taken], x);
     let workgroups = grid((params.taken * params.columns4).div_ceil(WORKGROUP));
     let bindings = [sources.whole(), x.whole(), y.whole()];
-    recorder.dispatch(&Kernel::new("gather/forward"), &params, &bindings, workgroups, cost(2 * taken, x))
+    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(2 * taken, x))
 }
 
 /// `dx[row] = Σ dy[place]` over the places that each of the `rows` was taken to, in order; rows not taken become zero.
@@ -64,21 +55,16 @@ pub fn backward(
     dy: &Tensor,
     dx: &Tensor,
 ) -> Result<()> {
-    const NAME: &str = "gather backward";
-    check_list(NAME, starts, rows + 1)?;
-    check_list(NAME, uses, taken)?;
-    let params = guard(NAME, [rows, taken], [dx, dy])?;
+    let kernel = Kernel::new("gather/backward");
+    check_columns(kernel.name(), &[dx, dy])?;
+    let params = params([rows, taken], dx);
     let workgroups = grid((params.rows * params.columns4).div_ceil(WORKGROUP));
     let bindings = [starts.whole(), uses.whole(), dy.whole(), dx.whole()];
-    recorder.dispatch(&Kernel::new("gather/backward"), &params, &bindings, workgroups, cost(rows + taken, dx))
+    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(rows + taken, dx))
 }
 
-fn guard(name: &str, [rows, taken]: [usize; 2], [x, y]: [&Tensor; 2]) -> Result<Params> {
-    check_rows(name, rows, &[x])?;
-    check_rows(name, taken, &[y])?;
-    check_columns(name, &[x, y])?;
-    check_dtype(name, Dtype::F32, &[x, y])?;
-    Ok(Params { taken: taken as u32, rows: rows as u32, columns4: x.columns4() })
+fn params([rows, taken]: [usize; 2], x: &Tensor) -> Params {
+    Params { taken: taken as u32, rows: rows as u32, columns4: x.columns4() }
 }
 
 fn cost(rows: usize, x: &Tensor) -> Cost {

@@ -2,9 +2,8 @@
 //! There is no backward pass: encoders are not trained.
 
 use super::elementwise;
-use super::guard::stored_as_bf16;
 use crate::Result;
-use crate::gpu::{Kernel, Recorder, Tensor};
+use crate::gpu::{Dtype, Kernel, Recorder, Tensor};
 
 /// Which of the two functions that configurations call GELU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +25,7 @@ impl Gelu {
 
 /// `y = gelu(x)`; both are stored alike, f32 or bf16.
 pub fn forward(recorder: &mut Recorder, rows: usize, gelu: Gelu, x: &Tensor, y: &Tensor) -> Result<()> {
-    let bf16 = stored_as_bf16("gelu forward", &[x, y])?;
+    let bf16 = x.dtype() == Dtype::Bf16;
     let kernel = Kernel::new("gelu/forward").feature(gelu.feature()).feature_if(bf16, "x_bf16");
     elementwise::record(recorder, &kernel, rows, &[x, y], 18.0)
 }

@@ -1,25 +1,16 @@
 //! The norm over all gradients, summed in a fixed order, and the clipping coefficient it gives.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::global_norm::Params;
 
 use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Preset, Recorder, Tensor, grid, refuse};
+use crate::gpu::{Cost, Kernel, Preset, Recorder, Tensor, grid};
 
-#[repr(C)]
-#[derive(Clone, Copy, Default, NoUninit)]
-struct Params {
-    groups: u32,
-    first_slot: u32,
-    tensors: u32,
-}
+pub use wgr_shaders::CLIP;
 
 const WORKGROUP: u32 = 64;
 
 /// Groups of four values that are summed into one slot.
 const RUN: usize = 2048;
-
-/// Length of the clip tensor: coefficient, whether the norm is finite (1 or 0), norm before clipping.
-pub const CLIP: usize = 3;
 
 fn slots_of_shard(rows: usize, columns4: u32) -> usize {
     (rows * columns4 as usize).div_ceil(RUN)
@@ -32,9 +23,6 @@ pub fn slots_for(gradient: &Tensor) -> usize {
 
 /// Sums squares of one f32 gradient into [`slots_for`] slots from `first_slot` on.
 pub fn partial_sums(recorder: &mut Recorder, gradient: &Tensor, slots: &Tensor, first_slot: usize) -> Result<()> {
-    if gradient.dtype() != Dtype::F32 || slots.columns().len() < first_slot + slots_for(gradient) {
-        return Err(refuse("global_norm", format!("{} does not fit {}", gradient.label(), slots.label())));
-    }
     let lanes = match recorder.gpu.preset() {
         Preset::Software => 1,
         Preset::Gpu => WORKGROUP,
@@ -62,9 +50,6 @@ pub fn tensors(
     first_slots: &Tensor,
     squares: &Tensor,
 ) -> Result<()> {
-    if first_slots.columns().len() < count + 1 || squares.columns().len() < count {
-        return Err(refuse("global_norm", format!("{} has too few values for {count} tensors", squares.label())));
-    }
     let kernel = Kernel::new("global_norm/tensors").constant("LANES", WORKGROUP);
     let params = Params { tensors: count as u32, ..Params::default() };
     let bindings = [slots.whole(), first_slots.whole(), squares.whole()];
@@ -74,9 +59,6 @@ pub fn tensors(
 /// Adds the tensors and writes `clip`: the coefficient is `min(1, max_norm / (norm + 1e-6))`, as in PyTorch's
 /// `clip_grad_norm_`, with the `max_norm` of the step tensor.
 pub fn finish(recorder: &mut Recorder, count: usize, squares: &Tensor, step: &Tensor, clip: &Tensor) -> Result<()> {
-    if squares.columns().len() < count || step.columns().len() < super::adamw::STEP || clip.columns().len() < CLIP {
-        return Err(refuse("global_norm", format!("{} or {} is too small", squares.label(), clip.label())));
-    }
     let kernel = Kernel::new("global_norm/finish").constant("LANES", WORKGROUP);
     let params = Params { tensors: count as u32, ..Params::default() };
     recorder.dispatch(&kernel, &params, &[squares.whole(), step.whole(), clip.whole()], [1, 1, 1], cost(count as f64))

@@ -1,28 +1,17 @@
 //! Rows of unit length, whose products are cosines. There is no backward pass: embeddings are only compared.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::l2_norm::Params;
 
-use super::guard::{check_columns, check_dtype};
+use super::guard::check_columns;
 use super::lanes;
-use super::product::check_rows;
 use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    rows: u32,
-    columns4: u32,
-}
+use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
 
 const WORKGROUP: u32 = 64;
 
 /// `y[rows, columns] = x / max(‖x‖₂, 1e-12)` row by row, both f32; a row of zeros stays one.
 pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, y: &Tensor) -> Result<()> {
-    const NAME: &str = "l2_norm forward";
-    check_rows(NAME, rows, &[x, y])?;
-    check_columns(NAME, &[x, y])?;
-    check_dtype(NAME, Dtype::F32, &[x, y])?;
+    check_columns("l2_norm/forward", &[x, y])?;
     let params = Params { rows: rows as u32, columns4: x.columns4() };
     let lanes = lanes(recorder.gpu, params.columns4);
     let kernel = Kernel::new("l2_norm/forward").constant("LANES", lanes);

@@ -1,22 +1,12 @@
 //! LayerNorm over the columns of a matrix, the norm of BERT-like encoders (arXiv 1607.06450). There is no backward
 //! pass: encoders are not trained.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::layer_norm::Params;
 
-use super::guard::{check_columns, check_dtype, stored_as_bf16};
+use super::guard::check_columns;
 use super::lanes;
-use super::product::check_rows;
-use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Layout, Recorder, Tensor, grid, refuse};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    rows: u32,
-    columns4: u32,
-    columns: u32,
-    eps: f32,
-}
+use crate::gpu::{Cost, Dtype, Kernel, Layout, Recorder, Tensor, grid};
+use crate::{Error, Result};
 
 const WORKGROUP: u32 = 64;
 
@@ -30,20 +20,16 @@ pub fn forward(
     y: &Tensor,
     eps: f32,
 ) -> Result<()> {
-    const NAME: &str = "layer_norm forward";
+    const NAME: &str = "layer_norm/forward";
     let columns = weight.columns();
     // The mask of the padding knows only columns that end in it.
     if columns != Layout::plain(columns.len()) {
-        return Err(refuse(NAME, format!("the columns of {} are laid out as heads", weight.label())));
+        return Err(Error::kernel(NAME, format!("the columns of {} are laid out as heads", weight.label())));
     }
     check_columns(NAME, &[weight, bias, x, y])?;
-    check_rows(NAME, 1, &[weight, bias])?;
-    check_rows(NAME, rows, &[x, y])?;
-    check_dtype(NAME, Dtype::F32, &[weight, bias, x])?;
     let params = Params { rows: rows as u32, columns4: weight.columns4(), columns: columns.len() as u32, eps };
     let lanes = lanes(recorder.gpu, params.columns4);
-    let kernel =
-        Kernel::new("layer_norm/forward").feature_if(stored_as_bf16(NAME, &[y])?, "y_bf16").constant("LANES", lanes);
+    let kernel = Kernel::new(NAME).feature_if(y.dtype() == Dtype::Bf16, "y_bf16").constant("LANES", lanes);
     let workgroups = grid(params.rows.div_ceil(WORKGROUP / lanes));
     let bindings = [x.whole(), weight.whole(), bias.whole(), y.whole()];
     recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(rows, x))

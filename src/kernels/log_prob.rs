@@ -4,24 +4,11 @@
 //! Forward, each chunk of logits is given to [`forward`], which keeps four values a row; [`sequences`] adds up. Backward,
 //! the logits of each chunk are computed again and [`backward`] turns them into their gradient, in place.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::log_prob::Params;
 
-use super::guard::{check_dtype, check_list};
 use super::lanes;
-use super::product::check_rows;
 use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid, refuse};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    rows: u32,
-    first: u32,
-    columns: u32,
-    columns4: u32,
-    scale: f32,
-    sequences: u32,
-}
+use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
 
 const WORKGROUP: u32 = 64;
 
@@ -43,34 +30,21 @@ pub struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn guard(&self, name: &str) -> Result<Params> {
-        check_list(name, self.targets, 2 * self.rows)?;
-        check_list(name, self.offsets, self.sequences + 1)?;
-        check_floats(name, self.stats, 4 * self.rows)?;
+    fn params(&self) -> Params {
         let (rows, sequences) = (self.rows as u32, self.sequences as u32);
-        Ok(Params { rows, first: 0, columns: 0, columns4: 0, scale: self.scale, sequences })
+        Params { rows, sequences, scale: self.scale, ..Params::default() }
     }
 
-    fn chunk(&self, name: &str, first: usize, logits: &Tensor) -> Result<Params> {
-        check_dtype(name, Dtype::F32, &[logits])?;
-        check_rows(name, self.rows, &[logits])?;
+    fn chunk(&self, first: usize, logits: &Tensor) -> Params {
         let (columns, columns4) = (logits.columns().len() as u32, logits.columns4());
-        Ok(Params { first: first as u32, columns, columns4, ..self.guard(name)? })
-    }
-}
-
-fn check_floats(name: &str, list: &Tensor, len: usize) -> Result<()> {
-    check_dtype(name, Dtype::F32, &[list])?;
-    match list.capacity() < len {
-        true => Err(refuse(name, format!("{} holds {} values, {len} needed", list.label(), list.capacity()))),
-        false => Ok(()),
+        Params { first: first as u32, columns, columns4, ..self.params() }
     }
 }
 
 /// Takes the chunk `logits[rows, columns]`, f32, whose first column is token `first`, into the statistics. The chunk that
 /// starts at token 0 comes first; the others in any order.
 pub fn forward(recorder: &mut Recorder, rows: &Rows, first: usize, logits: &Tensor) -> Result<()> {
-    let params = rows.chunk("log_prob forward", first, logits)?;
+    let params = rows.chunk(first, logits);
     let lanes = lanes(recorder.gpu, params.columns4);
     let kernel = Kernel::new("log_prob/forward").constant("LANES", lanes);
     let bindings = [rows.targets.whole(), logits.whole(), rows.stats.whole()];
@@ -81,9 +55,7 @@ pub fn forward(recorder: &mut Recorder, rows: &Rows, first: usize, logits: &Tens
 /// `sums[sequences]`, two f32 values each, from the statistics over the whole vocabulary: the sum of the log-probabilities
 /// of a sequence's tokens, and the sum of the entropies of the distributions that they were drawn from.
 pub fn sequences(recorder: &mut Recorder, rows: &Rows, sums: &Tensor) -> Result<()> {
-    const NAME: &str = "log_prob sequences";
-    let params = rows.guard(NAME)?;
-    check_floats(NAME, sums, 2 * rows.sequences)?;
+    let params = rows.params();
     let lanes = lanes(recorder.gpu, 64);
     let kernel = Kernel::new("log_prob/sequences").constant("LANES", lanes);
     let bindings = [rows.offsets.whole(), rows.stats.whole(), sums.whole()];
@@ -101,9 +73,7 @@ pub fn backward(
     coefficients: &Tensor,
     logits: &Tensor,
 ) -> Result<()> {
-    const NAME: &str = "log_prob backward";
-    let params = rows.chunk(NAME, first, logits)?;
-    check_floats(NAME, coefficients, rows.sequences)?;
+    let params = rows.chunk(first, logits);
     let bindings = [rows.targets.whole(), rows.stats.whole(), coefficients.whole(), logits.whole()];
     let workgroups = grid((params.rows * params.columns4).div_ceil(WORKGROUP));
     recorder.dispatch(&Kernel::new("log_prob/backward"), &params, &bindings, workgroups, cost(&params, 6.0, 2.0))

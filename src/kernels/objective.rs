@@ -3,20 +3,12 @@
 //! Every loss is a sum of terms times one scale. The scale is a tensor, not a parameter: an optimizer step is the mean
 //! over all its micro-batches, so the same recording is replayed with another denominator at every step.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::objective::Params;
 
 use super::column_sum;
-use super::product::check_rows;
-use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid, refuse};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    sequences: u32,
-    thresholds: u32,
-    thresholds4: u32,
-}
+use super::guard::check_columns;
+use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
+use crate::{Error, Result};
 
 const WORKGROUP: u32 = 64;
 
@@ -62,10 +54,7 @@ pub fn corn(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
 /// CORAL: one logit and K − 1 biases (Cao, Mirjalili & Raschka 2020, arXiv 1901.07884).
 pub fn coral(recorder: &mut Recorder, rows: &Rows, biases: &Biases) -> Result<()> {
     one_logit("objective/coral", rows)?;
-    if biases.dz.columns().padded() != biases.biases.columns().padded() || biases.dz.dtype() != Dtype::F32 {
-        return Err(refuse("objective/coral", format!("{} does not fit {}", biases.dz.label(), biases.biases.label())));
-    }
-    check_rows("objective/coral", rows.sequences, &[biases.dz])?;
+    check_columns("objective/coral", &[biases.dz, biases.biases])?;
     record(recorder, "objective/coral", rows, biases.biases, Some(biases))?;
     column_sum::forward(recorder, rows.sequences, biases.dz, biases.dbiases, biases.chunks)
 }
@@ -75,7 +64,7 @@ pub fn coral(recorder: &mut Recorder, rows: &Rows, biases: &Biases) -> Result<()
 pub fn pairwise(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
     one_logit("objective/pairwise", rows)?;
     if !rows.sequences.is_multiple_of(2) {
-        return Err(refuse("objective/pairwise", format!("{} sequences are not pairs", rows.sequences)));
+        return Err(Error::kernel("objective/pairwise", format!("{} sequences are not pairs", rows.sequences)));
     }
     record(recorder, "objective/pairwise", rows, rows.logits, None)
 }
@@ -89,7 +78,7 @@ pub fn regression(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
 fn one_logit(name: &str, rows: &Rows) -> Result<()> {
     match rows.logits.columns().len() {
         1 => Ok(()),
-        count => Err(refuse(name, format!("{} has {count} logits instead of one", rows.logits.label()))),
+        count => Err(Error::kernel(name, format!("{} has {count} logits instead of one", rows.logits.label()))),
     }
 }
 
@@ -102,15 +91,7 @@ fn record(
     biases: Option<&Biases>,
 ) -> Result<()> {
     let Rows { sequences, labels, scale, logits, losses, dlogits } = *rows;
-    check_rows(name, sequences, &[logits, dlogits])?;
-    if logits.columns().padded() != dlogits.columns().padded()
-        || labels.columns().len() < sequences
-        || losses.columns().len() < sequences
-        || scale.columns().is_empty()
-        || [labels, scale, logits, losses, dlogits, thresholds].iter().any(|tensor| tensor.dtype() != Dtype::F32)
-    {
-        return Err(refuse(name, format!("{}, {} and {} do not fit", logits.label(), labels.label(), dlogits.label())));
-    }
+    check_columns(name, &[logits, dlogits])?;
     let params = Params {
         sequences: sequences as u32,
         thresholds: thresholds.columns().len() as u32,

@@ -1,20 +1,11 @@
 //! One row a packed sequence: its last token, as sequence classifiers read it, or its first token or the mean of its
 //! tokens, as sentence embedders do.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::pooling::Params;
 
-use super::guard::{check_columns, check_dtype, check_list};
-use super::product::check_rows;
+use super::guard::check_columns;
 use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    tokens: u32,
-    sequences: u32,
-    columns4: u32,
-}
+use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
 
 const WORKGROUP: u32 = 64;
 
@@ -39,13 +30,8 @@ impl Pooling {
     }
 }
 
-fn guard(name: &str, rows: usize, sequences: usize, offsets: &Tensor, [x, y]: [&Tensor; 2]) -> Result<Params> {
-    check_list(name, offsets, sequences + 1)?;
-    check_rows(name, rows, &[x])?;
-    check_rows(name, sequences, &[y])?;
-    check_columns(name, &[x, y])?;
-    check_dtype(name, Dtype::F32, &[x, y])?;
-    Ok(Params { tokens: rows as u32, sequences: sequences as u32, columns4: x.columns4() })
+fn params(rows: usize, sequences: usize, x: &Tensor) -> Params {
+    Params { tokens: rows as u32, sequences: sequences as u32, columns4: x.columns4() }
 }
 
 /// `y[sequences, columns]` = the first or last row or the mean of the rows `offsets[s]..offsets[s + 1]` of `x[rows, columns]`,
@@ -59,8 +45,9 @@ pub fn forward(
     x: &Tensor,
     y: &Tensor,
 ) -> Result<()> {
-    let params = guard("pooling forward", rows, sequences, offsets, [x, y])?;
     let kernel = Kernel::new("pooling/forward").feature(pooling.feature());
+    check_columns(kernel.name(), &[x, y])?;
+    let params = params(rows, sequences, x);
     let workgroups = grid((params.sequences * params.columns4).div_ceil(WORKGROUP));
     let read = if pooling == Pooling::Mean { rows } else { sequences };
     let bindings = [offsets.whole(), x.whole(), y.whole()];
@@ -77,11 +64,13 @@ pub fn backward(
     dy: &Tensor,
     dx: &Tensor,
 ) -> Result<()> {
-    let params = guard("pooling backward", rows, sequences, offsets, [dx, dy])?;
+    let kernel = Kernel::new("pooling/backward");
+    check_columns(kernel.name(), &[dx, dy])?;
+    let params = params(rows, sequences, dx);
     let workgroups = grid((params.sequences * params.columns4).div_ceil(WORKGROUP));
     let bindings = [offsets.whole(), dy.whole(), dx.whole()];
     let cost = cost(rows + sequences, dx);
-    recorder.dispatch(&Kernel::new("pooling/backward"), &params, &bindings, workgroups, cost)
+    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost)
 }
 
 fn cost(rows: usize, x: &Tensor) -> Cost {

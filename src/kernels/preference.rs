@@ -4,21 +4,10 @@
 //! Every loss is a sum over pairs times one scale. The scale is a tensor, not a parameter: an optimizer step is the mean
 //! over all its micro-batches, so the same recording is replayed with another denominator at every step.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::preference::Params;
 
-use super::guard::{check_dtype, check_list};
 use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid, refuse};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    pairs: u32,
-    beta: f32,
-    label_smoothing: f32,
-    gamma: f32,
-    sft_weight: f32,
-}
+use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
 
 const WORKGROUP: u32 = 64;
 
@@ -100,15 +89,6 @@ pub fn nca_pair(recorder: &mut Recorder, pairs: &Pairs, weights: Weights) -> Res
 
 fn record(recorder: &mut Recorder, name: &'static str, pairs: &Pairs, weights: Weights) -> Result<()> {
     let Pairs { pairs, offsets, sums, references, scale, losses, coefficients } = *pairs;
-    check_list(name, offsets, 2 * pairs + 1)?;
-    for (list, len) in
-        [(sums, 4 * pairs), (references, 2 * pairs), (scale, 1), (losses, pairs), (coefficients, 2 * pairs)]
-    {
-        check_dtype(name, Dtype::F32, &[list])?;
-        if list.capacity() < len {
-            return Err(refuse(name, format!("{} is too short for {pairs} pairs", list.label())));
-        }
-    }
     let Weights { beta, label_smoothing, gamma, sft_weight } = weights;
     let params = Params { pairs: pairs as u32, beta, label_smoothing, gamma, sft_weight };
     let bindings = [offsets, sums, references, scale, losses, coefficients].map(Tensor::whole);

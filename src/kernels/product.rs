@@ -1,25 +1,11 @@
 //! Matrix products with f32 accumulation: `y = x Wᵀ (+ bias) (+ residual)`, its two backward products, and sharded
 //! weights. Weights may be f32, bf16, f16 or, if they are only read, q8; activations f32 or bf16.
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::product::Params;
 
-use crate::Result;
-use crate::gpu::{Cost, Dtype, Kernel, Preset, Recorder, Shard, Tensor, refuse};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    m: u32,
-    n4: u32,
-    k: u32,
-    a_stride4: u32,
-    a_offset4: u32,
-    b_stride4: u32,
-    c_stride4: u32,
-    c_offset4: u32,
-    accumulate: u32,
-    scale: f32,
-}
+use super::guard::check_columns;
+use crate::gpu::{Cost, Dtype, Kernel, Preset, Recorder, Shard, Tensor};
+use crate::{Error, Result};
 
 /// What a forward product does with its result before it stores it.
 #[derive(Clone, Copy)]
@@ -50,7 +36,7 @@ fn operand(prefix: char, dtype: Dtype) -> Result<&'static str> {
         ('b', Dtype::Q8) => "b_q8",
         ('c', Dtype::F32) => "c_f32",
         ('c', Dtype::Bf16) => "c_bf16",
-        _ => return Err(refuse("product", format!("operand {prefix} cannot be {dtype:?}"))),
+        _ => return Err(Error::kernel("product", format!("operand {prefix} cannot be {dtype}"))),
     })
 }
 
@@ -97,9 +83,10 @@ fn record(
 /// `y[rows, out] = scale · x[rows, in] · w[out, in]ᵀ` plus what the epilogue adds: the forward pass of a linear layer.
 pub fn nt(recorder: &mut Recorder, rows: usize, x: &Tensor, w: &Tensor, y: &Tensor, epilogue: Epilogue) -> Result<()> {
     if x.columns().padded() != w.columns().padded() || w.rows().padded() != y.columns().padded() {
-        return Err(refuse("product nt", mismatch(x, w, y)));
+        return Err(Error::kernel("product nt", mismatch(x, w, y)));
     }
-    check_rows("product nt", rows, &[x, y])?;
+    let added: Vec<&Tensor> = [Some(y), epilogue.bias, epilogue.residual].into_iter().flatten().collect();
+    check_columns("product nt", &added)?;
     for shard in w.shards() {
         let params = Params {
             m: rows as u32,
@@ -134,9 +121,8 @@ pub fn nn_scaled(
     accumulate: bool,
 ) -> Result<()> {
     if dy.columns().padded() != w.rows().padded() || w.columns().padded() != dx.columns().padded() {
-        return Err(refuse("product nn", mismatch(dy, w, dx)));
+        return Err(Error::kernel("product nn", mismatch(dy, w, dx)));
     }
-    check_rows("product nn", rows, &[dy, dx])?;
     for shard in w.shards() {
         let params = Params {
             m: rows as u32,
@@ -159,9 +145,8 @@ pub fn nn_scaled(
 /// `dw[out, in] += dy[rows, out]ᵀ · x[rows, in]`: the gradient of the weight of a linear layer.
 pub fn tn(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Tensor, dw: &Tensor) -> Result<()> {
     if dy.columns().padded() != dw.rows().padded() || x.columns().padded() != dw.columns().padded() {
-        return Err(refuse("product tn", mismatch(dy, x, dw)));
+        return Err(Error::kernel("product tn", mismatch(dy, x, dw)));
     }
-    check_rows("product tn", rows, &[dy, x])?;
     if rows == 0 {
         return Ok(());
     }
@@ -187,16 +172,6 @@ pub fn tn(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Tensor, dw: &Te
 fn mismatch(a: &Tensor, b: &Tensor, c: &Tensor) -> String {
     let shape = |t: &Tensor| format!("{} [{}, {}]", t.label(), t.rows().len(), t.columns().len());
     format!("shapes do not fit: {}, {}, {}", shape(a), shape(b), shape(c))
-}
-
-/// Trusted shaders rely on this: no kernel may be asked for more rows than a tensor has.
-pub(super) fn check_rows(kernel: &str, rows: usize, tensors: &[&Tensor]) -> Result<()> {
-    match tensors.iter().find(|tensor| tensor.rows().len() < rows) {
-        None => Ok(()),
-        Some(tensor) => {
-            Err(refuse(kernel, format!("{rows} rows asked of {} with {}", tensor.label(), tensor.rows().len())))
-        }
-    }
 }
 
 fn cost(m: u32, n: u32, k: u32, [a, b, c]: [Dtype; 3]) -> Cost {

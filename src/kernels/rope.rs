@@ -1,21 +1,9 @@
 //! Rotary position embedding of queries and keys, in place, over packed sequences (arXiv 2104.09864).
 
-use bytemuck::NoUninit;
+use wgr_shaders::params::rope::Params;
 
-use super::guard::{check_dtype, check_list, stored_as_bf16};
-use super::product::check_rows;
-use crate::Result;
-use crate::gpu::{Cost, Dtype, Gpu, Kernel, Layout, Recorder, Tensor, grid, refuse};
-
-#[repr(C)]
-#[derive(Clone, Copy, NoUninit)]
-struct Params {
-    tokens: u32,
-    heads: u32,
-    half4: u32,
-    positions: u32,
-    sign: f32,
-}
+use crate::gpu::{Cost, Dtype, Gpu, Kernel, Layout, Recorder, Tensor, grid};
+use crate::{Error, Result};
 
 const WORKGROUP: u32 = 64;
 
@@ -43,34 +31,22 @@ pub fn table(gpu: &Gpu, positions: usize, inverse_frequencies: &[f64], factor: f
 /// `spans` holds, for each token, the first token and the end of its sequence (u32); the position of a token counts
 /// from the first. The table must reach as far as the longest sequence.
 pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, table: &Tensor, spans: &Tensor) -> Result<()> {
-    rotate(recorder, "rope forward", rows, x, table, spans, 1.0)
+    rotate(recorder, rows, x, table, spans, 1.0)
 }
 
 /// Turns the gradient of rotated heads into that of the heads before, in place: the rotation by the negative angles.
 pub fn backward(recorder: &mut Recorder, rows: usize, dx: &Tensor, table: &Tensor, spans: &Tensor) -> Result<()> {
-    rotate(recorder, "rope backward", rows, dx, table, spans, -1.0)
+    rotate(recorder, rows, dx, table, spans, -1.0)
 }
 
-fn rotate(
-    recorder: &mut Recorder,
-    name: &str,
-    rows: usize,
-    x: &Tensor,
-    table: &Tensor,
-    spans: &Tensor,
-    sign: f32,
-) -> Result<()> {
+fn rotate(recorder: &mut Recorder, rows: usize, x: &Tensor, table: &Tensor, spans: &Tensor, sign: f32) -> Result<()> {
     let head = table.columns();
     let heads = x.columns().len() / head.len().max(1);
     let fits = head == Layout::heads(1, head.len()) && x.columns() == Layout::heads(heads, head.len());
     if heads == 0 || !fits {
-        return Err(refuse(name, format!("{} does not consist of heads of {}", x.label(), head.len())));
+        return Err(Error::kernel("rope/main", format!("{} does not consist of heads of {}", x.label(), head.len())));
     }
-    check_rows(name, rows, &[x])?;
-    check_rows(name, 1, &[table])?;
-    check_list(name, spans, 2 * rows)?;
-    check_dtype(name, Dtype::F32, &[table])?;
-    let kernel = Kernel::new("rope/main").feature_if(stored_as_bf16(name, &[x])?, "x_bf16");
+    let kernel = Kernel::new("rope/main").feature_if(x.dtype() == Dtype::Bf16, "x_bf16");
     let params = Params {
         tokens: rows as u32,
         heads: heads as u32,

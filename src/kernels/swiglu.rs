@@ -1,14 +1,12 @@
 //! SwiGLU, the gated activation between the products of a decoder's feed-forward block (arXiv 2002.05202).
 
 use super::elementwise;
-use super::guard::{check_dtype, stored_as_bf16};
 use crate::Result;
 use crate::gpu::{Dtype, Kernel, Recorder, Tensor};
 
 /// `y = silu(gate) · up`; the three are stored alike, f32 or bf16.
 pub fn forward(recorder: &mut Recorder, rows: usize, gate: &Tensor, up: &Tensor, y: &Tensor) -> Result<()> {
-    let bf16 = stored_as_bf16("swiglu forward", &[gate, up, y])?;
-    let kernel = Kernel::new("swiglu/forward").feature_if(bf16, "x_bf16");
+    let kernel = Kernel::new("swiglu/forward").feature_if(gate.dtype() == Dtype::Bf16, "x_bf16");
     elementwise::record(recorder, &kernel, rows, &[gate, up, y], 6.0)
 }
 
@@ -22,8 +20,6 @@ pub fn backward(
     dgate: &Tensor,
     dup: &Tensor,
 ) -> Result<()> {
-    let bf16 = stored_as_bf16("swiglu backward", &[gate, up])?;
-    check_dtype("swiglu backward", Dtype::F32, &[dy, dgate, dup])?;
-    let kernel = Kernel::new("swiglu/backward").feature_if(bf16, "x_bf16");
+    let kernel = Kernel::new("swiglu/backward").feature_if(gate.dtype() == Dtype::Bf16, "x_bf16");
     elementwise::record(recorder, &kernel, rows, &[gate, up, dy, dgate, dup], 12.0)
 }

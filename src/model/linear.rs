@@ -1,9 +1,9 @@
 //! A linear layer: weight, optional bias, optional adapter, and both passes.
 
-use crate::Result;
-use crate::gpu::{Gpu, Layout, Recorder, Tensor, refuse};
+use crate::gpu::{Gpu, Layout, Recorder, Tensor};
 use crate::kernels::column_sum;
 use crate::kernels::product::{self, Epilogue};
+use crate::{Error, Result};
 
 use super::activations::Activations;
 use super::lora::{Adapter, DropoutKey, LoraConfig};
@@ -114,5 +114,5 @@ pub fn gradient(parameter: &Parameter) -> Result<&Tensor> {
     parameter
         .gradient
         .as_ref()
-        .ok_or_else(|| refuse("backward", format!("{} was loaded without room for a gradient", parameter.name)))
+        .ok_or_else(|| Error::kernel("backward", format!("{} was loaded without room for a gradient", parameter.name)))
 }

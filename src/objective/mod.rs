@@ -67,7 +67,7 @@ impl Objective {
         match (self, biases) {
             (Self::Ordinal, _) => kernels::ordinal(recorder, rows),
             (Self::Coral, Some(biases)) => kernels::coral(recorder, rows, biases),
-            (Self::Coral, None) => Err(crate::gpu::refuse("objective/coral", "no biases were given")),
+            (Self::Coral, None) => Err(Error::kernel("objective/coral", "no biases were given")),
             (Self::Corn, _) => kernels::corn(recorder, rows),
             (Self::Pairwise, _) => kernels::pairwise(recorder, rows),
             (Self::Regression, _) => kernels::regression(recorder, rows),

@@ -114,9 +114,13 @@ fn attention_and_its_gradients_agree() {
 }
 
 #[test]
-fn attention_takes_the_largest_head() {
-    let shape = Attention { heads: 2, key_value_heads: 1, head_dim: 128, causal: true, window: None };
-    check(&open(wgr::gpu::Mode::Trusted, None), &Case::plain(shape, &[0, 11, 40], Dtype::F32));
+fn attention_takes_every_size_of_head() {
+    checked(|gpu| {
+        for (head_dim, dtype) in [(64, Dtype::F32), (128, Dtype::F32), (128, Dtype::Bf16)] {
+            let shape = Attention { heads: 2, key_value_heads: 1, head_dim, causal: true, window: None };
+            check(gpu, &Case::plain(shape, &[0, 11, 40], dtype));
+        }
+    });
 }
 
 #[test]

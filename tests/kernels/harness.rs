@@ -1,5 +1,9 @@
 //! What every kernel test needs: both shader modes, random inputs, upload, and a scale-free error.
 
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wgr::gpu::{AdapterChoice, Dtype, Gpu, Layout, Limits, Memory, Mode, Options, Preset, Recorder, Recording, Tensor};
@@ -24,6 +28,14 @@ pub fn everywhere(case: impl Fn(&Gpu)) {
         (Mode::Trusted, small, Some(Preset::Gpu), false),
     ] {
         case(&open_with(Options { mode, limits, preset, narrow }));
+    }
+}
+
+/// Runs a case on checked shaders alone, with both presets and with words of 32 bits: for permutations that differ in
+/// nothing that other tests leave out.
+pub fn checked(case: impl Fn(&Gpu)) {
+    for (preset, narrow) in [(None, false), (None, true), (Some(Preset::Gpu), false)] {
+        case(&open_with(Options { mode: Mode::Checked, limits: None, preset, narrow }));
     }
 }
 
@@ -91,8 +103,21 @@ pub fn read(gpu: &Gpu, tensor: &Tensor) -> Vec<f32> {
 pub fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder) -> wgr::Result<()>) {
     let mut recording = Recording::new();
     record(&mut recording.recorder(gpu)).unwrap();
+    replay(gpu, &mut recording);
+    pollster::block_on(gpu.wait("running a test")).unwrap();
+}
+
+/// Replays, and notes in the file that this variable names what ran with the driver's checks: `cargo xtask test` demands
+/// that every permutation did.
+pub fn replay(gpu: &Gpu, recording: &mut Recording) {
     recording.replay(gpu).unwrap();
-    gpu.wait("running a test").unwrap();
+    if let (Mode::Checked, Some(path)) = (gpu.mode(), std::env::var_os("WGR_CHECKED_KERNELS")) {
+        let kernels: BTreeSet<String> =
+            recording.kernels().map(|(name, features)| format!("{name} {}\n", features.join(" "))).collect();
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        // In one write, as tests run side by side.
+        file.and_then(|mut file| file.write_all(kernels.into_iter().collect::<String>().as_bytes())).unwrap();
+    }
 }
 
 /// Asserts that every element agrees, by the normalised mean squared error.

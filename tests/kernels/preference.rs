@@ -51,7 +51,7 @@ fn twin(loss: PreferenceLoss, values: &Values, weights: Weights) -> (Vec<f64>, V
             references: references.map(f64::from),
             lengths: lengths.map(f64::from),
         };
-        reference::finish(&pair, &weights, f64::from(SCALE), reference::term(loss, &pair, &weights))
+        reference::finish(&pair, &weights, f64::from(SCALE), reference::term(loss.name(), &pair, &weights))
     });
     let (losses, gradients): (Vec<f64>, Vec<[f64; 2]>) = terms.unzip();
     (losses, gradients.concat())

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod chats;
+mod coverage;
 mod demo;
 mod logs;
 mod shaders;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use wgr::gpu::{Program, programs};
+use wgr_shaders::{Program, programs};
 
 use crate::adapter::on_path;
 

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that CI runs, in order, up to the first failure.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use wgr::gpu::{AdapterSummary, Preset};
 
 use crate::tally::Tally;
-use crate::{cargo, demo, exit_code, shaders};
+use crate::{cargo, coverage, demo, exit_code, root, shaders};
 
 /// Variables of the environment and their values.
 type Environment = &'static [(&'static str, &'static str)];
@@ -34,10 +34,13 @@ const STAGES: &[(&str, Work)] = &[
 
 /// lavapipe takes its subgroup width from this variable; these are the widths besides its default.
 const SOFTWARE_STAGES: &[(&str, Work)] = &[
-    ("kernels, subgroups of 4", Work::Tests(KERNELS, &[], &[("LP_NATIVE_VECTOR_WIDTH", "128")])),
-    ("kernels, subgroups of 16", Work::Tests(KERNELS, &[], &[("LP_NATIVE_VECTOR_WIDTH", "512")])),
+    ("kernels, subgroups of 4", Work::Tests(KERNELS, ALL_PERMUTATIONS, &[("LP_NATIVE_VECTOR_WIDTH", "128")])),
+    ("kernels, subgroups of 16", Work::Tests(KERNELS, ALL_PERMUTATIONS, &[("LP_NATIVE_VECTOR_WIDTH", "512")])),
+    ("kernels, coverage", Work::Task(|_| coverage::check(&checked_kernels()))),
 ];
 const KERNELS: &[&str] = &["--workspace", "--test", "kernels"];
+/// Minutes of compiling shaders for what does not depend on the width; they run at the usual one.
+const ALL_PERMUTATIONS: &[&str] = &["_every_permutation", "_every_size_of_head"];
 
 const LAST_STAGES: &[(&str, Work)] = &[("demo", Work::Task(demo_elsewhere))];
 
@@ -75,6 +78,8 @@ fn in_order(
     stages: impl Iterator<Item = &'static (&'static str, Work)>,
     adapter: Option<&AdapterSummary>,
 ) -> Result<ExitCode> {
+    // What an earlier run noted does not count.
+    let _ = std::fs::remove_file(checked_kernels());
     let mut table = Vec::new();
     let mut tally = Tally::default();
     let mut code = ExitCode::SUCCESS;
@@ -107,6 +112,7 @@ fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> 
         }
         Work::Tests(arguments, left_out, environment) => {
             let mut command = cargo(&["test"]);
+            command.env("WGR_CHECKED_KERNELS", checked_kernels());
             // Without the last flag a test that passes is not heard to say that it did nothing.
             command.args(*arguments).args(["--", "--show-output"]).envs(environment.iter().copied());
             command.args(left_out.iter().flat_map(|module| ["--skip", module]));
@@ -126,6 +132,11 @@ fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> 
             ExitCode::FAILURE
         })),
     }
+}
+
+/// Where tests note what ran with the driver's checks.
+fn checked_kernels() -> PathBuf {
+    root().join("target/checked-kernels")
 }
 
 fn demo_elsewhere(adapter: Option<&AdapterSummary>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Twin of AdamW.
 
 use super::Real;
-use crate::kernels::adamw::Step;
+use crate::Step;
 
 /// Updates weight and moments in place from a gradient that is already clipped; the formula of PyTorch's `AdamW`.
 pub fn update<T: Real>(step: &Step, decays: bool, gradient: &[T], weight: &mut [T], first: &mut [T], second: &mut [T]) {

@@ -1,0 +1,105 @@
+//! What is dispatched: a shader permutation with its constants, how many workgroups, and what they cost.
+
+use std::sync::Arc;
+
+use wgr_shaders::{Program, program};
+
+use crate::{Error, Result};
+
+/// What a dispatch costs, for splitting submits and for the roofline in profiles.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Cost {
+    /// Floating-point operations.
+    pub flops: f64,
+    /// Bytes read and written, each operand counted once.
+    pub bytes: f64,
+}
+
+/// Which permutation to run, with which constants.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    pub(super) source: Source,
+    pub(super) features: Vec<&'static str>,
+    pub(super) constants: Vec<(&'static str, u32)>,
+}
+
+/// Where the shader of a kernel is from.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// `file/entry` of the engine's.
+    Engine(&'static str),
+    /// WGSL of the caller's.
+    Own(Arc<Program>),
+}
+
+impl Kernel {
+    /// A shader of the engine by its name, `file/entry`, without features or constants.
+    pub fn new(name: &'static str) -> Self {
+        Self { source: Source::Engine(name), features: vec![], constants: vec![] }
+    }
+
+    /// A shader of one's own: plain WGSL with parameters at binding 0 of group 0, tensors at 1, 2, 3 …, and the shape of
+    /// each in a comment above it, in the grammar of `docs/shaders.md`. It runs with the driver's checks of bounds and
+    /// loops in either [`Mode`](super::Mode).
+    ///
+    /// # Errors
+    /// If the source does not validate, has no such entry point, or does not say what it expects; the error shows where.
+    pub fn from_wgsl(name: &str, source: &str, entry: &str) -> Result<Self> {
+        let program = Program::from_wgsl(name, source, entry).map_err(|problem| Error::kernel(name, problem))?;
+        Ok(Self { source: Source::Own(Arc::new(program)), features: vec![], constants: vec![] })
+    }
+
+    /// The name in errors and profiles.
+    pub fn name(&self) -> &str {
+        match &self.source {
+            Source::Engine(name) => name,
+            Source::Own(program) => &program.name,
+        }
+    }
+
+    /// The permutation that it names.
+    pub(super) fn program(&self) -> Result<&Program> {
+        match &self.source {
+            Source::Engine(name) => program(name, &self.features)
+                .ok_or_else(|| Error::kernel(*name, format!("there is none for {}", self.features.join(", ")))),
+            Source::Own(program) => Ok(program),
+        }
+    }
+
+    /// Adds a feature.
+    pub fn feature(mut self, feature: &'static str) -> Self {
+        self.features.push(feature);
+        self
+    }
+
+    /// Adds a feature if a condition holds.
+    pub fn feature_if(self, condition: bool, feature: &'static str) -> Self {
+        if condition { self.feature(feature) } else { self }
+    }
+
+    /// Sets an `override` constant.
+    pub fn constant(mut self, name: &'static str, value: u32) -> Self {
+        self.constants.push((name, value));
+        self
+    }
+}
+
+/// Workgroups of a one-dimensional dispatch, folded where a dimension would exceed the portable limit of 65,535.
+pub fn grid(workgroups: u32) -> [u32; 3] {
+    const MAX: u32 = 65_535;
+    if workgroups <= MAX { [workgroups, 1, 1] } else { [MAX, workgroups.div_ceil(MAX), 1] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_grids_fold_into_two_dimensions_and_lose_nothing() {
+        for workgroups in [1, 65_535, 65_536, 1_000_000] {
+            let [x, y, z] = grid(workgroups);
+            assert!(x <= 65_535 && y <= 65_535 && z == 1);
+            assert!(x * y >= workgroups && x * y - workgroups < x, "{workgroups}");
+        }
+    }
+}

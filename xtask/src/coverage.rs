@@ -1,0 +1,44 @@
+//! Whether the tests of kernels ran every shader permutation with the driver's checks.
+//!
+//! Runs compute without these checks, so what no test has seen with them is not shipped: it is tested, or it leaves
+//! the list of its shader.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use wgr_shaders::programs;
+
+/// Fails, with the list of them, where permutations are missing from what the tests noted in `file`, one line each: the
+/// name and the features.
+pub fn check(file: &Path) -> Result<()> {
+    let noted = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let all: Vec<String> =
+        programs().iter().map(|program| format!("{} {}", program.name, program.features.join(" "))).collect();
+    let missing = missing(&all, &noted);
+    if missing.is_empty() {
+        println!("all {} permutations ran with the driver's checks against their twins", all.len());
+        return Ok(());
+    }
+    bail!(
+        "no test of a kernel ran these with the driver's checks; test them, or take them off the lists of their shaders:\n{}",
+        missing.join("\n")
+    )
+}
+
+fn missing<'a>(all: &'a [String], noted: &str) -> Vec<&'a str> {
+    let noted: BTreeSet<&str> = noted.lines().map(str::trim_end).collect();
+    all.iter().map(|name| name.trim_end()).filter(|name| !noted.contains(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permutation_is_missing_unless_it_was_noted_with_its_features() {
+        let all = ["add/main ", "rope/main ", "rope/main x_bf16"].map(str::to_owned);
+        assert_eq!(missing(&all, "add/main \nrope/main x_bf16\nrope/main x_bf16\n"), ["rope/main"]);
+        assert!(missing(&all, "rope/main \nadd/main \nrope/main x_bf16\n").is_empty());
+    }
+}
