@@ -15,10 +15,10 @@ use serde_json::Map;
 
 use super::content_forms::ContentForms;
 use super::hidden::{sorted, unseen_fields};
-use super::jinja::{add_filters, environment, fails, normalized};
+use super::jinja::{add_filters, environment, normalized};
 use super::message::{Message, TemplateInputs};
 use super::python;
-use super::template::broken;
+use super::template_error::{broken, fails};
 use crate::{Error, Result};
 
 /// The template that is used where nothing speaks for another.
@@ -239,7 +239,7 @@ mod tests {
     use chrono::NaiveDate;
     use serde_json::json;
 
-    use super::super::message::Role;
+    use super::super::role::Role;
     use super::*;
 
     const CHATML: &str = "{% for message in messages %}\n\

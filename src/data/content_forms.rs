@@ -5,7 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::message::{Message, Role};
+use super::message::Message;
+use super::role::Role;
 
 /// The text that templates are tried out with: nothing that they would cut, trim or look for.
 const PROBE: &str = "wgrprobe";

@@ -6,16 +6,14 @@
 
 use std::fmt::Write;
 
+use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
-use minijinja::{Environment, ErrorKind};
 use minijinja_contrib::globals;
 
 use super::python::{self, JsonStyle, LongInteger, Markup};
 use super::python_methods::{self, capitalized, centred, title_cased, trimmed};
-
-/// The return values of functions that templates call.
-type Result<T> = std::result::Result<T, minijinja::Error>;
+use super::template_error::Result;
 
 /// Jinja as prompts use it.
 pub(super) fn environment() -> Environment<'static> {
@@ -32,11 +30,6 @@ pub(super) fn environment() -> Environment<'static> {
 /// A source as jinja reads it: every line ends with `\n`.
 pub(super) fn normalized(source: &str) -> String {
     source.replace("\r\n", "\n").replace('\r', "\n")
-}
-
-/// An error of a template that says `problem`.
-pub(super) fn fails(problem: impl Into<String>) -> minijinja::Error {
-    minijinja::Error::new(ErrorKind::InvalidOperation, problem.into())
 }
 
 fn add_tests(environment: &mut Environment<'static>) {

@@ -5,10 +5,11 @@
 
 use super::json::kind;
 use super::message::{
-    Exchange, Message, Role, TemplateInputs, parse_history, parse_message, parse_messages, take, take_conversation,
+    Exchange, Message, TemplateInputs, parse_history, parse_message, parse_messages, take, take_conversation,
     with_system,
 };
 use super::read_report::ReadReport;
+use super::role::Role;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 

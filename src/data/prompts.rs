@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use super::json::kind;
 use super::message::{
-    Exchange, Message, Role, TemplateInputs, parse_history, parse_messages, take, take_conversation, with_system,
+    Exchange, Message, TemplateInputs, parse_history, parse_messages, take, take_conversation, with_system,
 };
 use super::opened::named_once;
 use super::read_report::ReadReport;
 use super::records::{Record, records};
+use super::role::Role;
 use super::rows::Ids;
 use crate::{Error, Result};
 

@@ -6,10 +6,8 @@ use std::sync::{Arc, LazyLock};
 use minijinja::value::{Object, ObjectRepr, Value, ValueKind};
 use regex::Regex;
 
-use super::jinja::fails;
 use super::json::{digits, not_number};
-
-type Result<T> = std::result::Result<T, minijinja::Error>;
+use super::template_error::{Result, fails};
 
 /// A value that was read, as templates see it: numbers that are none are Python's floats, long ones keep their digits.
 pub(super) fn value(read: &serde_json::Value) -> Value {

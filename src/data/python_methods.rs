@@ -7,10 +7,8 @@ use minijinja::value::{Kwargs, Tuple, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
 
-use super::jinja::fails;
 use super::python::{is_decimal, is_printable, is_space};
-
-type Result<T> = std::result::Result<T, Error>;
+use super::template_error::{Result, fails};
 
 /// Calls a method that the engine does not know.
 pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value> {

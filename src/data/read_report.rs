@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::message::Role;
+use super::role::Role;
 
 /// Counts of the irregularities of some files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -3,7 +3,9 @@
 use super::chat_template::{ChatTemplate, NamedTemplate, SpecialTokens};
 use super::hidden::{sorted, unseen_fields};
 use super::jinja::{environment, normalized};
-use super::message::{Exchange, Message, Role};
+use super::message::{Exchange, Message};
+use super::role::Role;
+use super::template_error::broken;
 use crate::{Error, Result};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
@@ -170,16 +172,9 @@ impl Template {
 /// The name of the only template in an environment; without an extension, so that nothing is HTML-escaped.
 const TEMPLATE: &str = "prompt";
 
-/// Jinja's error about a template, with the line.
-pub(super) fn broken(name: &str, error: &minijinja::Error) -> Error {
-    let at = error.line().map_or_else(|| name.to_owned(), |line| format!("{name}:{line}"));
-    let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
-    Error::input(at, format!("the template fails: {}{detail}", error.kind()), "")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::message::Role;
+    use super::super::role::Role;
     use super::*;
 
     fn compiled(source: &str) -> Result<Template> {

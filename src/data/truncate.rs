@@ -1,7 +1,8 @@
 //! Fits an exchange into a token limit without losing the response: whole history messages go first, the oldest
 //! before the others, then the middle of the query, and only then the middle of the response.
 
-use super::message::{Exchange, Role};
+use super::message::Exchange;
+use super::role::Role;
 use crate::Result;
 
 /// The placeholder for text that was cut.

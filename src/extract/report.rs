@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::annotator::Usage;
 use crate::data::Feedback;
 
+pub use super::annotator::account::{Labels, Named};
+
 /// The shares of the five levels that WildReward reports for WildChat (arXiv 2602.08829), before mining.
 pub const PAPER_SHARES: [f64; 5] = [0.03, 0.14, 0.76, 0.06, 0.01];
 
@@ -61,73 +63,6 @@ pub struct Report {
     pub usage: Usage,
     /// Rows to read, some for each label, drawn with the seed.
     pub examples: Vec<Example>,
-}
-
-/// The use of labels made elsewhere. `turns` is the sum of `unknown`, `misplaced`, `filtered` and `judged`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Labels {
-    /// The file.
-    pub file: String,
-    /// Its rows.
-    pub rows: u64,
-    /// Rows whose turn an earlier row labels too.
-    pub repeated: u64,
-    /// Turns to which rows give different levels: the lowest stands.
-    pub contradicted: Named,
-    /// Turns with a label.
-    pub turns: u64,
-    /// Labelled turns of conversations that are not in the input, or cannot be used.
-    pub unknown: Named,
-    /// Labelled turns where the conversation has no response with a next user message.
-    pub misplaced: Named,
-    /// Labelled turns that a filter dropped.
-    pub filtered: u64,
-    /// Labelled turns that the filters left.
-    pub judged: u64,
-    /// Turns that passed the filters and have no label: they count as neutral.
-    pub unlabelled: u64,
-}
-
-impl Labels {
-    /// Caveats about the labels, one sentence each.
-    pub fn doubts(&self) -> Vec<String> {
-        let of = |named: &Named, what: &str| {
-            let examples = named.examples.join(", ");
-            (named.count > 0).then(|| format!("{}: {what}: {}, such as {examples}", self.file, named.count))
-        };
-        let unlabelled = (self.unlabelled > 0).then(|| {
-            let judged = self.judged.saturating_add(self.unlabelled);
-            format!("{}: turns without a label, which count as neutral: {} of {judged}", self.file, self.unlabelled)
-        });
-        let doubts = [
-            of(&self.contradicted, "turns with labels of different levels, of which the lowest counts"),
-            of(&self.unknown, "labels for conversations that are not in the input or cannot be used"),
-            of(&self.misplaced, "labels for turns that are not a response with a user message after it"),
-            unlabelled,
-        ];
-        doubts.into_iter().flatten().collect()
-    }
-}
-
-/// A count, with some of what is counted by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Named {
-    /// How many.
-    pub count: u64,
-    /// The first of them.
-    pub examples: Vec<String>,
-}
-
-impl Named {
-    /// How many are named.
-    pub const EXAMPLES: usize = 5;
-
-    /// Counts others too.
-    pub fn extend(&mut self, others: Self) {
-        self.count += others.count;
-        self.examples.extend(others.examples);
-        self.examples.truncate(Self::EXAMPLES);
-    }
 }
 
 /// A name with a count.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::reading::Reading;
-use super::weights::gguf_writer::Field;
+use super::weights::gguf_field::Field;
 use super::weights::quantized::GgmlType;
 use super::weights::{Checkpoint, Dtype, NewTensor, write_model};
 use super::{companions, gguf_tokenizer};

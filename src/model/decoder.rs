@@ -14,9 +14,9 @@ use super::activations::{Activations, Checkpointing};
 use super::batch::Batch;
 use super::cache::KeyValueCache;
 use super::config::ModelConfig;
-use super::linear::{Linear, gradient};
+use super::linear::Linear;
 use super::lora::{DropoutKey, LoraConfig};
-use super::parameter::{Holding, Parameter};
+use super::parameter::{Holding, Parameter, gradient};
 
 /// One transformer layer.
 #[derive(Debug, Clone)]

@@ -1,13 +1,13 @@
 //! A linear layer: weight, optional bias, optional adapter, and both passes.
 
+use crate::Result;
 use crate::gpu::{Gpu, Layout, Recorder, Tensor};
 use crate::kernels::column_sum;
 use crate::kernels::product::{self, Epilogue};
-use crate::{Error, Result};
 
 use super::activations::Activations;
 use super::lora::{Adapter, DropoutKey, LoraConfig};
-use super::parameter::{Holding, Parameter};
+use super::parameter::{Holding, Parameter, gradient};
 
 /// `y = x Wᵀ + b`, and what its adapter adds.
 #[derive(Debug, Clone)]
@@ -107,12 +107,4 @@ impl Linear {
             None => Ok(()),
         }
     }
-}
-
-/// The gradient of a parameter; asking for one that is not held is an error that names it.
-pub fn gradient(parameter: &Parameter) -> Result<&Tensor> {
-    parameter
-        .gradient
-        .as_ref()
-        .ok_or_else(|| Error::kernel("backward", format!("{} was loaded without room for a gradient", parameter.name)))
 }

@@ -23,6 +23,7 @@ pub mod rope;
 pub mod source;
 #[cfg(test)]
 pub(crate) mod tiny;
+pub(crate) mod travelling;
 pub mod weights;
 pub mod workspace;
 

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
 use crate::Result;
-use crate::gpu::{Dtype, Gpu, Layout, Memory, Tensor};
+use crate::gpu::{Dtype, Gpu, Layout, Memory, Tensor, refuse};
 
 use super::config::ModelConfig;
 use super::weights::{self, Checkpoint};
@@ -189,6 +189,14 @@ fn normal(name: &str, seed: u64, deviation: f32, count: usize) -> Vec<f32> {
     }
     values.truncate(count);
     values
+}
+
+/// The gradient of a parameter; asking for one that is not held is an error that names it.
+pub fn gradient(parameter: &Parameter) -> Result<&Tensor> {
+    parameter
+        .gradient
+        .as_ref()
+        .ok_or_else(|| refuse("backward", format!("{} was loaded without room for a gradient", parameter.name)))
 }
 
 /// Uniform values from −bound to bound, seeded by name.

@@ -8,7 +8,7 @@ use hf_hub::{Cache, CacheRepo, Repo};
 
 use super::companions;
 use super::lora::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_FILE};
-use super::weights::TRAVELLING_FILES;
+use super::travelling::TRAVELLING_FILES;
 use super::weights::gguf_split::PartName;
 use crate::{Error, Result};
 

@@ -6,7 +6,7 @@ use crate::data::tokenizer_files::{CHAT_TEMPLATES, MORE_TEMPLATES};
 use crate::model::Checkpoint;
 use crate::model::companions::CALIBRATION;
 use crate::model::lora::{ADAPTER_CONFIG, HEAD_FILE};
-use crate::model::weights::TRAVELLING_FILES;
+use crate::model::travelling::TRAVELLING_FILES;
 use crate::{Error, Result};
 
 use super::config::{TrainConfig, TrainerConfig};

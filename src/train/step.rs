@@ -132,7 +132,7 @@ impl Stepper {
             let biases = match (&self.coral, self.classifier.biases()) {
                 (Some(scratch), Some(biases)) => Some(Biases {
                     biases: &biases.weight,
-                    dbiases: crate::model::linear::gradient(biases)?,
+                    dbiases: crate::model::parameter::gradient(biases)?,
                     dz: &scratch.dz,
                     chunks: &scratch.chunks,
                 }),

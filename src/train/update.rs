@@ -2,8 +2,8 @@
 
 use crate::Result;
 use crate::gpu::{Gpu, Recording};
-use crate::model::linear::gradient;
 use crate::model::parameter::Parameter;
+use crate::model::parameter::gradient;
 use crate::optimizer::{self, AdamW, AdamWConfig, GradNorm};
 
 /// An optimizer with its recording.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde::de::IgnoredAny;
 
+use super::batch::{Batch, Sink};
 use super::irregular::{Irregular, Reason};
-use super::reader::{Batch, Sink};
 use super::row::{COLUMNS, Fault, LONGEST_TEXT, MESSAGES, Row};
 use crate::data::elements::{Element, Elements};
 use crate::data::json::{self, Fault as JsonFault, Parsed};

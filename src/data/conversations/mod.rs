@@ -2,9 +2,10 @@
 //! `messages`.
 //!
 //! The first bytes of a file decide its format. `files` finds the files; `parquet` and `json` read one each, in the
-//! background, into raw `row`s; `reader` collects their conversations into windows, in the order of the files
-//! regardless of threads.
+//! background, into raw `row`s and send their conversations in `batch`es; `reader` collects them into windows, in the
+//! order of the files regardless of threads.
 
+mod batch;
 mod conversation;
 mod files;
 mod irregular;

@@ -11,8 +11,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::schema::types::SchemaDescriptor;
 use serde_json::Value;
 
+use super::batch::{Batch, Sink};
 use super::irregular::Irregular;
-use super::reader::{Batch, Sink};
 use super::row::{COLUMNS, Fault, MESSAGES, Row, RowMessage, Said};
 use crate::data::columns;
 use crate::data::read_report::ReadReport;

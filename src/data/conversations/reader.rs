@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use twox_hash::XxHash3_64;
 
+use super::batch::{Batch, Sink};
 use super::conversation::Conversation;
 use super::irregular::{Irregular, Reason};
 use super::json::JsonFile;
@@ -16,9 +17,6 @@ use crate::data::opened::{Opened, named_once, open};
 use crate::data::read_report::ReadReport;
 use crate::{Error, Result};
 
-/// A batch is full at this many rows, or this much text.
-const BATCH_ROWS: usize = 256;
-const BATCH_TEXT: usize = 4 << 20;
 /// Batches that a thread is ahead of the reader.
 const AHEAD: usize = 2;
 /// A window is full at this many rows, or this much text.
@@ -36,44 +34,6 @@ pub struct Window {
     pub irregular: Vec<Irregular>,
     /// Bytes of input they take.
     pub bytes_read: u64,
-}
-
-/// Some rows of one part of a file.
-#[derive(Debug, Default)]
-pub struct Batch {
-    rows: Vec<Result<Conversation, Irregular>>,
-    text: usize,
-    /// Counts of harmless irregularities.
-    pub report: ReadReport,
-    /// Bytes of input they take.
-    pub bytes_read: u64,
-}
-
-impl Batch {
-    /// Takes one more row.
-    pub fn push(&mut self, row: Result<Conversation, Irregular>) {
-        self.text += row.as_ref().map_or(0, text_of);
-        self.rows.push(row);
-    }
-
-    /// Whether it is time to send it.
-    pub fn is_full(&self) -> bool {
-        self.rows.len() >= BATCH_ROWS || self.text >= BATCH_TEXT
-    }
-}
-
-fn text_of(conversation: &Conversation) -> usize {
-    conversation.messages.iter().map(|message| message.content.len()).sum()
-}
-
-/// The channel to which a thread sends what it reads of a part.
-pub struct Sink(SyncSender<Result<Batch>>);
-
-impl Sink {
-    /// Waits for room and sends; false where the reader is gone.
-    pub fn send(&self, batch: Batch) -> bool {
-        self.0.send(Ok(batch)).is_ok()
-    }
 }
 
 /// The unit that a thread reads at a time: a row group, or a whole JSON file.

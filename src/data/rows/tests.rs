@@ -1,4 +1,5 @@
-use super::super::message::{Message, Role};
+use super::super::message::Message;
+use super::super::role::Role;
 use super::*;
 use arrow::array::{
     ArrayRef, BinaryArray, Decimal128Array, Float64Array, Int64Array, LargeBinaryArray, ListBuilder, RecordBatch,

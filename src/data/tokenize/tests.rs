@@ -1,4 +1,5 @@
-use super::super::message::{Message, Role};
+use super::super::message::Message;
+use super::super::role::Role;
 use super::super::rows::{Purpose, read_rows};
 use super::*;
 use crate::test_files::fetched;

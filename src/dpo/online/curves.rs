@@ -5,7 +5,7 @@ use std::path::Path;
 use super::metrics::Sampled;
 use super::records::EVALUATION;
 use super::rollouts::{ROLLOUTS, Rollout, Side, read};
-use super::run::OnlineSummary;
+use super::summary::OnlineSummary;
 use crate::Result;
 use crate::report::chart::{Series, Style, line_chart, smooth};
 use crate::report::html::Page;

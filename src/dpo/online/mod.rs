@@ -20,6 +20,7 @@ mod rollouts;
 mod round;
 mod run;
 mod state;
+mod summary;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -30,5 +31,5 @@ mod warnings;
 pub use config::OnlineConfig;
 pub use pairing::Skipped;
 pub use rewards::{ModelRewards, Response, Rewards, ServerRewards};
-pub use run::OnlineSummary;
+pub use summary::OnlineSummary;
 pub use trainer::{train, train_with};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::rollouts::Rollout;
+use super::rollouts::{Rollout, Side};
 
 /// Two rollouts of one prompt, by their places in the list that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,16 @@ pub struct Pairing {
     pub pairs: Vec<Pair>,
     /// The prompts without one.
     pub skipped: Skipped,
+}
+
+impl Pairing {
+    /// Marks the rollouts that are in a pair.
+    pub fn mark(&self, rollouts: &mut [Rollout]) {
+        for pair in &self.pairs {
+            rollouts[pair.chosen].pair = Some(Side::Chosen);
+            rollouts[pair.rejected].pair = Some(Side::Rejected);
+        }
+    }
 }
 
 /// Pairs the best rollout of each prompt with its worst. Of equal rewards the sample with the lowest number stands, so

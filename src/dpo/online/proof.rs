@@ -11,7 +11,7 @@ use super::config::OnlineConfig;
 use super::pairing::{Pairing, by_position};
 use super::rewards::{ModelRewards, Response, Rewards};
 use super::rollouts::{ROLLOUTS, Rollout, read};
-use super::run::OnlineSummary;
+use super::summary::OnlineSummary;
 use super::toy::worth;
 use super::trainer::{open, train_with};
 use crate::gpu::Gpu;

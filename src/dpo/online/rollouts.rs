@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use twox_hash::XxHash3_64;
 
-use super::pairing::Pairing;
 use crate::data::{Completion, json};
 use crate::{Error, Result};
 
@@ -63,14 +62,6 @@ impl Rollout {
     /// The tokens sampled.
     pub fn sampled(&self) -> &[u32] {
         &self.completion.tokens[self.completion.prompt..]
-    }
-}
-
-/// Marks the rollouts that are in a pair.
-pub fn mark(rollouts: &mut [Rollout], pairing: &Pairing) {
-    for pair in &pairing.pairs {
-        rollouts[pair.chosen].pair = Some(Side::Chosen);
-        rollouts[pair.rejected].pair = Some(Side::Rejected);
     }
 }
 

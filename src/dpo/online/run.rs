@@ -2,60 +2,24 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::config::OnlineConfig;
 use super::curves;
 use super::learner::{Learned, Learner, Outcome};
 use super::metrics::{self, Sampled};
-use super::pairing::{Pairing, Skipped, by_prompt};
+use super::pairing::{Pairing, by_prompt};
 use super::records::{EVALUATION, Records};
 use super::rewards::Rewards;
-use super::rollouts::{Rollout, mark};
+use super::rollouts::Rollout;
 use super::round::{Round, Task, go_on};
 use super::state::Progress;
+use super::summary::OnlineSummary;
 use super::warnings::Watch;
 use crate::data::{Sampler, TruncationReport};
-use crate::model::Reading;
 use crate::optimizer::LearningRate;
 use crate::train::{Observer, StepMetrics};
 use crate::{Error, Result};
-
-/// How a run ended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct OnlineSummary {
-    /// Steps taken in all.
-    pub steps: u64,
-    /// Of these, those with an update.
-    pub updates: u64,
-    /// Pairs learned from.
-    pub pairs: u64,
-    /// Prompts that made no pair.
-    pub skipped: Skipped,
-    /// Mean reward of the rollouts of the first step.
-    pub first_score: Option<f64>,
-    /// Mean reward of the rollouts of the last step.
-    pub last_score: Option<f64>,
-    /// Divergence of the policy from the reference in the last step, in nats per completion.
-    pub kl: Option<f64>,
-    /// Mean reward for held-out prompts before the first step.
-    pub held_out_before: Option<f64>,
-    /// Mean reward for held-out prompts after the last step.
-    pub held_out_after: Option<f64>,
-    /// Counts of what was cut from responses to fit the maximum length of the reward model.
-    pub cut: TruncationReport,
-    /// Signs that the reward is being gamed.
-    pub warnings: Vec<String>,
-    /// Whether the run was stopped early on request, with a checkpoint written.
-    pub interrupted: bool,
-    /// How the policy was read that the run began with.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reading: Option<Reading>,
-    /// How the reward model was read, where one is run here.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reward_reading: Option<Reading>,
-}
 
 /// A run: who samples and learns, who rates, and how far it has come.
 pub struct Run<'a, L, R> {
@@ -227,7 +191,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
             return Err(Error::run(problem, "use this state, or continue with --resume and a larger --max-kl"));
         }
         let pairing = (self.pairing)(&rollouts, self.config.min_margin);
-        mark(&mut rollouts, &pairing);
+        pairing.mark(&mut rollouts);
         let learning_rate = self.schedule.at(self.progress.step as usize);
         let update = self.update(&rollouts, &pairing, learning_rate).await?;
         let tokens: usize = rollouts.iter().filter(|r| r.pair.is_some()).map(|r| r.completion.tokens.len()).sum();

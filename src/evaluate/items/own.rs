@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 use twox_hash::XxHash3_128;
 
-use super::{Item, files};
+use super::files;
+use super::item::Item;
 use crate::data::{Content, Record};
 use crate::{Error, Result};
 

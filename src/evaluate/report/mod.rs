@@ -7,6 +7,7 @@ pub mod disagreements;
 mod markdown;
 pub mod pairs;
 pub mod ratings;
+mod slices;
 
 use std::collections::BTreeMap;
 
@@ -17,18 +18,15 @@ use self::ratings::RatingReport;
 use super::benchmarks::{Part, Published};
 use super::config::EvalConfig;
 use super::scores::{Answer, ModelInfo};
-use super::suites::{Suite, SuiteName, response};
+use super::suites::{Suite, SuiteName};
 use crate::data::TruncationReport;
-use crate::data::words::words;
-use crate::statistics::slices::{Slices, length_bucket, slices};
 use crate::statistics::{Bootstrap, Estimate};
 
 pub use markdown::{markdown, number, table};
+pub use slices::SlicesBy;
 
 /// The version of the schema of `report.json`; it grows where a field is removed or changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;
-/// Slices that are listed for one key.
-const SLICES: usize = 20;
 
 /// The results of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -109,9 +107,6 @@ pub struct FailureReport {
     pub problem: String,
 }
 
-/// Slices by the name of their key.
-pub type SlicesBy<T> = BTreeMap<&'static str, Slices<T>>;
-
 impl Report {
     /// A report without results.
     pub fn new(config: &EvalConfig, models: Vec<ModelInfo>, suites: &[Suite]) -> Self {
@@ -176,31 +171,4 @@ impl ModelResult {
 
 fn is_zero(count: &usize) -> bool {
     *count == 0
-}
-
-/// The length of a text in words; in languages without spaces, in characters.
-fn length(text: &str) -> u64 {
-    words(text) as u64
-}
-
-/// Slices rows, each of which belongs to an item and one of its responses; keys that no row names are left out.
-fn slices_by<T>(suite: &Suite, rows: &[(usize, usize)], mut measure: impl FnMut(&[usize]) -> T) -> SlicesBy<T> {
-    let key = |of: &dyn Fn(usize, usize) -> Option<String>| -> Vec<Option<String>> {
-        rows.iter().map(|&(item, place)| of(item, place)).collect()
-    };
-    let items = &suite.items;
-    let keys = [
-        ("source", key(&|item, _| Some(items[item].source.clone()))),
-        ("language", key(&|item, _| items[item].language.clone())),
-        ("user", key(&|item, _| items[item].user.clone())),
-        ("length", key(&|item, place| Some(length_bucket(length(response(&items[item].responses[place]))).to_owned()))),
-    ];
-    let mut all = BTreeMap::new();
-    for (name, keys) in keys {
-        if keys.iter().any(Option::is_some) {
-            let keys: Vec<String> = keys.into_iter().map(|key| key.unwrap_or_else(|| "not named".into())).collect();
-            all.insert(name, slices(&keys, SLICES, &mut measure));
-        }
-    }
-    all
 }

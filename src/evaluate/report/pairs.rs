@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::disagreements::{PairDisagreement, wrong_pairs};
-use super::{SlicesBy, length, slices_by};
+use super::slices::{SlicesBy, length, slices_by};
 use crate::evaluate::suites::{Suite, response};
 use crate::statistics::length_bias::{LengthPair, PairLengthBias, pair_length_bias};
 use crate::statistics::pairs::{PairSummary, summary};

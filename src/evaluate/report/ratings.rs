@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::disagreements::{RatingDisagreement, wrong_ratings};
-use super::{SlicesBy, length, slices_by};
+use super::slices::{SlicesBy, length, slices_by};
 use crate::evaluate::scores::Answer;
 use crate::evaluate::suites::{Suite, response};
 use crate::statistics::calibration::{Reliability, ReliabilityBin, squared_errors};

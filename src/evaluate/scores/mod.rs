@@ -3,6 +3,8 @@
 //! Scores of models and servers are stored in the output as they arrive ([`Store`]), by a hash of model, template and
 //! text, so that nothing is scored twice: neither a response shared by two suites, nor one scored by an earlier run.
 
+mod answer;
+mod info;
 mod model;
 mod server;
 mod table;
@@ -11,77 +13,21 @@ mod work;
 use std::collections::HashSet;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
+pub use self::answer::{Answer, Done, Scored};
+pub use self::info::{ModelInfo, Origin};
 use self::model::Model;
 use self::server::Server;
 use self::table::Table;
 use super::config::EvalConfig;
 use super::suites::Suite;
-use crate::data::TruncationReport;
 use crate::gpu::Gpu;
 use crate::http::is_address;
-use crate::model::Reading;
 use crate::store::Store;
 use crate::train::Observer;
 use crate::{Error, Result};
 
 /// The folder of an output that holds what models said.
 pub const FOLDER: &str = "scores";
-
-/// A model's scores of a response.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
-    /// The score; larger is better.
-    pub score: f64,
-    /// P(y > k) for each threshold k, where the model has thresholds.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub probs: Vec<f64>,
-}
-
-/// How the scores of a model were had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Origin {
-    /// Run here.
-    Model,
-    /// Asked from a server.
-    Server,
-    /// Read from files.
-    File,
-}
-
-/// A model, as reports name it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ModelInfo {
-    /// Its name; unique in a report.
-    pub name: String,
-    /// How its scores were had.
-    pub origin: Origin,
-    /// The user's name for it: a directory, a hub name, an address, a file of scores.
-    pub source: String,
-    /// Its training objective, if known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub objective: Option<String>,
-    /// The number of its levels, if it has any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub levels: Option<u32>,
-    /// How it is read, where it is run here.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reading: Option<Reading>,
-}
-
-/// The scores of a suite.
-pub struct Scored {
-    /// One answer for each response of each item, or why there are none.
-    pub answers: Result<Vec<Vec<Answer>>>,
-    /// Counts of what was cut to the maximum length, each distinct response counted once, where it comes first; `None`
-    /// if nothing was tokenized here.
-    pub truncation: Option<TruncationReport>,
-}
-
-/// Takes the scores of a suite, by its place, as soon as they are complete.
-pub type Done<'a> = dyn FnMut(usize, Scored) -> Result<()> + 'a;
 
 /// A model with its way to scores: a column of the report.
 pub struct Column {
@@ -104,12 +50,16 @@ enum Source {
 pub fn columns(config: &EvalConfig) -> Result<Vec<Column>> {
     let mut columns = vec![];
     for (name, source) in names(&config.model).into_iter().zip(&config.model) {
-        columns.push(match is_address(source) {
-            true => Server::open(config, source)?.into_column(name),
-            false => Model::open(config, source)?.into_column(name),
+        columns.push(if is_address(source) {
+            let server = Server::open(config, source)?;
+            Column { info: server.info(name), source: Source::Server(Box::new(server)) }
+        } else {
+            let model = Model::open(config, source)?;
+            Column { info: model.info(name), source: Source::Model(Box::new(model)) }
         });
     }
-    columns.extend(table::read(&config.scores)?);
+    let tables = table::read(&config.scores)?.into_iter();
+    columns.extend(tables.map(|(info, table)| Column { info, source: Source::Table(table) }));
     let mut seen = HashSet::new();
     match columns.iter().find(|column| !seen.insert(column.info.name.as_str())) {
         Some(twice) => {

@@ -3,8 +3,9 @@
 use serde_json::json;
 use twox_hash::XxHash3_128;
 
+use super::answer::{Answer, Done, Scored};
+use super::info::{ModelInfo, Origin};
 use super::work::{Job, Work};
-use super::{Answer, Column, Done, ModelInfo, Origin, Scored, Source};
 use crate::data::{Content, EncodingReport, Example, Message, Row, TemplateInputs, TruncationReport};
 use crate::evaluate::config::EvalConfig;
 use crate::evaluate::suites::Suite;
@@ -25,17 +26,16 @@ impl Model {
         Ok(Self { source: source.to_owned(), model })
     }
 
-    pub fn into_column(self, name: String) -> Column {
+    pub fn info(&self, name: String) -> ModelInfo {
         let head = self.model.head();
-        let info = ModelInfo {
+        ModelInfo {
             name,
             origin: Origin::Model,
             source: self.source.clone(),
             objective: Some(head.objective.to_string()),
             levels: head.objective.has_thresholds().then_some(head.levels),
             reading: Some(self.model.reading.clone()),
-        };
-        Column { info, source: Source::Model(Box::new(self)) }
+        }
     }
 
     pub async fn score(

@@ -3,8 +3,9 @@
 use serde_json::json;
 use twox_hash::XxHash3_128;
 
+use super::answer::{Answer, Done, Scored};
+use super::info::{ModelInfo, Origin};
 use super::work::{Job, Work};
-use super::{Answer, Column, Done, ModelInfo, Origin, Scored, Source};
 use crate::data::{Content, EncodingReport, SpecialTokens, Template};
 use crate::evaluate::config::EvalConfig;
 use crate::evaluate::suites::Suite;
@@ -26,10 +27,9 @@ impl Server {
         Ok(Self { server: RewardServer::open("--model", url)?, template })
     }
 
-    pub fn into_column(self, name: String) -> Column {
+    pub fn info(&self, name: String) -> ModelInfo {
         let source = self.server.url().to_owned();
-        let info = ModelInfo { name, origin: Origin::Server, source, objective: None, levels: None, reading: None };
-        Column { info, source: Source::Server(Box::new(self)) }
+        ModelInfo { name, origin: Origin::Server, source, objective: None, levels: None, reading: None }
     }
 
     pub fn score(

@@ -7,7 +7,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use super::{Answer, Column, Done, ModelInfo, Origin, Scored, Source};
+use super::answer::{Answer, Done, Scored};
+use super::info::{ModelInfo, Origin};
 use crate::data::records::records;
 use crate::evaluate::items::{Fields, files};
 use crate::evaluate::suites::{Item, Suite, SuiteName};
@@ -34,36 +35,35 @@ struct Row {
     answers: Vec<Answer>,
 }
 
-/// Reads files into one column a model, in the order in which models appear. A row without a model belongs to one that
+/// Reads files into one table per model, in the order in which models appear. A row without a model belongs to one that
 /// is called as its file.
 ///
 /// # Errors
 /// A file that is missing, empty or broken, a row without an id or scores, a score that is not a finite number, and two
 /// rows of one model for the same id.
-pub fn read(paths: &[PathBuf]) -> Result<Vec<Column>> {
-    let mut columns: Vec<(String, String, Table)> = vec![];
+pub fn read(paths: &[PathBuf]) -> Result<Vec<(ModelInfo, Table)>> {
+    let mut tables: Vec<(String, String, Table)> = vec![];
     for path in paths {
         let mut is_empty = true;
         for record in records(path, &[])? {
             is_empty = false;
             let mut fields = Fields::new(record?);
             let model = fields.optional("model")?.unwrap_or_else(|| files::stem(path));
-            let place = columns.iter().position(|(name, ..)| *name == model).unwrap_or_else(|| {
-                columns.push((model, path.display().to_string(), Table::default()));
-                columns.len() - 1
+            let place = tables.iter().position(|(name, ..)| *name == model).unwrap_or_else(|| {
+                tables.push((model, path.display().to_string(), Table::default()));
+                tables.len() - 1
             });
-            columns[place].2.insert(fields)?;
+            tables[place].2.insert(fields)?;
         }
         if is_empty {
             return Err(Error::input(path.display().to_string(), "holds no rows", ""));
         }
     }
-    let column = |(name, source, table): (String, String, Table)| {
+    let named = |(name, source, table): (String, String, Table)| {
         let levels = table.thresholds.map(|thresholds| thresholds as u32 + 1);
-        let info = ModelInfo { name, origin: Origin::File, source, objective: None, levels, reading: None };
-        Column { info, source: Source::Table(table) }
+        (ModelInfo { name, origin: Origin::File, source, objective: None, levels, reading: None }, table)
     };
-    Ok(columns.into_iter().map(column).collect())
+    Ok(tables.into_iter().map(named).collect())
 }
 
 impl Table {

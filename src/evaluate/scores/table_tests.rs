@@ -17,13 +17,12 @@ fn scores(rows: &str) -> Result<Vec<Vec<Vec<Answer>>>> {
     let pair = |id: &str| format!("{}\n", json!({"id": id, "prompt": "p", "chosen": "c", "rejected": "r"}));
     let suite = Suite::read(SuiteName::Pairs, &[write("pairs.jsonl", &(pair("a") + &pair("b")))]).unwrap();
     let mut found = vec![];
-    for column in read(&[write("scores.jsonl", rows)])? {
-        let Source::Table(table) = column.source else { panic!() };
+    for (info, table) in read(&[write("scores.jsonl", rows)])? {
         let mut done = |_, scored: Scored| {
             found.push(scored.answers?);
             Ok(())
         };
-        table.score(&column.info.name, std::slice::from_ref(&suite), &mut Silent, &mut done)?;
+        table.score(&info.name, std::slice::from_ref(&suite), &mut Silent, &mut done)?;
     }
     Ok(found)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::Answer;
+use super::answer::Answer;
 use crate::data::Content;
 use crate::evaluate::suites::Suite;
 use crate::store::{Key, Store};

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use twox_hash::XxHash3_128;
 
-use super::variants::Pick;
 use crate::data::Feedback;
 use crate::data::records::records;
 use crate::data::rows::parse_row;
@@ -49,6 +48,15 @@ pub struct RatedRow {
     /// The label that the annotator's own verdict gives; `None` where it gives none, as neutral feedback does. Means
     /// something for rows that are mined or validated only.
     pub annotated: Option<u32>,
+}
+
+/// A row to train on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// Its place among the rows.
+    pub row: usize,
+    /// The label to train on.
+    pub label: u32,
 }
 
 /// The rows of some files; their texts are read again when a cell wants them.

@@ -6,7 +6,7 @@
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{RatedRow, Rows};
+use super::rows::{Pick, RatedRow, Rows};
 use crate::statistics::units::stream;
 
 /// Streams of the seed: the order of rows, and of users.
@@ -25,15 +25,6 @@ pub enum Variant {
     WithoutMining,
     /// Rows whose refusal was found justified go back to the annotator's level.
     WithoutValidation,
-}
-
-/// A row to train on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pick {
-    /// Its place among the rows.
-    pub row: usize,
-    /// The label to train on.
-    pub label: u32,
 }
 
 impl Variant {

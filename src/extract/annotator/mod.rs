@@ -1,5 +1,6 @@
 //! Annotators of feedback: one trait, four implementations.
 
+pub(super) mod account;
 mod answer;
 pub mod api;
 pub mod labels;
@@ -11,12 +12,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::report;
 use super::turn::Turn;
 use crate::Result;
-use crate::data::Conversation;
-use crate::data::Feedback;
+use crate::data::{Conversation, Feedback};
 use crate::model::Reading;
+
+pub use self::account::Usage;
 
 /// The file of an output that holds the answers of models.
 pub const ANSWERS: &str = "answers.jsonl";
@@ -54,7 +55,7 @@ pub trait Annotator {
     }
 
     /// The use of labels made elsewhere, if it is an annotator of labels.
-    fn labels(&self) -> Option<report::Labels> {
+    fn labels(&self) -> Option<account::Labels> {
         None
     }
 }
@@ -96,21 +97,4 @@ pub enum Refusal {
     Unjustified,
     /// This annotator does not judge it.
     Unjudged,
-}
-
-/// The usage of an annotator.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Usage {
-    /// Requests sent, retries included.
-    pub requests: u64,
-    /// Requests that were sent again.
-    pub retries: u64,
-    /// Answers found in the store of an earlier run.
-    pub stored: u64,
-    /// Tokens of prompts, as the server counts them.
-    pub prompt_tokens: u64,
-    /// Tokens of answers.
-    pub completion_tokens: u64,
-    /// Cost in the currency of the given prices, where prices were given.
-    pub cost: Option<f64>,
 }

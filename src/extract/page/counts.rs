@@ -1,7 +1,8 @@
 //! Counts of kept and dropped turns, stage by stage, and the cost.
 
-use super::{Page, Report, part};
-use crate::report::html::Count;
+use super::parts::part;
+use crate::extract::report::Report;
+use crate::report::html::{Count, Page};
 use crate::report::number::{count, percent, share};
 
 pub fn funnel(page: &mut Page, report: &Report) {

@@ -1,6 +1,8 @@
 //! Rows to read.
 
-use super::{Page, Report, counted, labels};
+use super::parts::{counted, labels};
+use crate::extract::report::Report;
+use crate::report::html::Page;
 
 pub fn examples(page: &mut Page, report: &Report) {
     if report.examples.is_empty() {

@@ -1,6 +1,8 @@
 //! The use of labels made elsewhere.
 
-use super::{Page, Report, part};
+use super::parts::part;
+use crate::extract::report::Report;
+use crate::report::html::Page;
 
 /// Nothing where the annotator is another.
 pub fn labels(page: &mut Page, report: &Report) {

@@ -1,10 +1,10 @@
 //! The levels of feedback, and their changes by mining and by the validation of refusals.
 
-use super::{Page, Report, SHARES, chart, part};
+use super::parts::{SHARES, chart, part};
 use crate::data::Feedback;
-use crate::extract::report::{Levels, PAPER_SHARES};
+use crate::extract::report::{Levels, PAPER_SHARES, Report};
 use crate::report::chart::{Bars, Series, Style, bar_chart, line_chart, outline};
-use crate::report::html::Count;
+use crate::report::html::{Count, Page};
 use crate::report::number::{count, percent, share};
 
 pub fn levels(page: &mut Page, report: &Report) {

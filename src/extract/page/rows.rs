@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Page, Report, SHARES, chart, labels, part};
-use crate::extract::report::{Distribution, Split};
+use super::parts::{SHARES, chart, labels, part};
+use crate::extract::report::{Distribution, Report, Split};
 use crate::report::chart::{Axis, Bars, Series, Style, bar_chart, line_chart, outline};
+use crate::report::html::Page;
 use crate::report::number::{count, percent, share, short};
 
 /// Models shown; the rest is summed up.

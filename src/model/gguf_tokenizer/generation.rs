@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::kind;
 use crate::model::weights::gguf::Metadata;
-use crate::model::weights::gguf_writer::{Field, NewMetadata};
+use crate::model::weights::gguf_field::{Field, NewMetadata};
 use crate::{Error, Result};
 
 /// The `generation_config.json` of the model a file was written from, its end tokens filled in.

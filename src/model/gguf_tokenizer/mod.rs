@@ -80,7 +80,8 @@ mod tests {
     use super::*;
     use crate::model::weights::Checkpoint;
     use crate::model::weights::gguf::{self, Metadata};
-    use crate::model::weights::gguf_writer::{self, Field};
+    use crate::model::weights::gguf_field::Field;
+    use crate::model::weights::gguf_writer;
     use crate::model::{ModelConfig, tiny};
     use crate::test_files::fetched;
 

@@ -1,7 +1,7 @@
 //! Chat templates of a GGUF file: a default one, and others by name.
 
 use crate::model::weights::gguf::Metadata;
-use crate::model::weights::gguf_writer::{Field, NewMetadata};
+use crate::model::weights::gguf_field::{Field, NewMetadata};
 use crate::{Error, Result};
 
 /// The template by default; those with a name have it behind a dot.

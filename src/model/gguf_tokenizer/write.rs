@@ -8,7 +8,7 @@ use tokenizers::Tokenizer;
 use super::read::{SPECIAL, TOKENS};
 use super::{SPACE, Split, WORDS, generation, kind, templates};
 use crate::model::config::ModelConfig;
-use crate::model::weights::gguf_writer::{Field, NewMetadata};
+use crate::model::weights::gguf_field::{Field, NewMetadata};
 use crate::{Error, Result};
 
 /// The files of a tokenizer.

@@ -5,8 +5,7 @@ use crate::gpu::{Dtype, Gpu, Layout, Recorder, Tensor};
 use crate::kernels::dropout::{self, Dropout};
 use crate::kernels::product::{self, Epilogue};
 use crate::model::activations::Activations;
-use crate::model::linear::gradient;
-use crate::model::parameter::{Holding, Parameter};
+use crate::model::parameter::{Holding, Parameter, gradient};
 
 use super::config::LoraConfig;
 use super::dropout::DropoutKey;

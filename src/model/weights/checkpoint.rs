@@ -2,14 +2,11 @@
 
 mod beside;
 
-pub(crate) use beside::TRAVELLING_FILES;
-
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use twox_hash::XxHash3_128;
 
-use self::beside::{GENERATION_CONFIG, NAMES_PAD};
 use super::TensorInfo;
 use super::gguf::Metadata;
 use super::gguf_config::{self, Shapes};
@@ -23,6 +20,7 @@ use crate::model::config::{ModelConfig, TensorSpec};
 use crate::model::fields::read_json;
 use crate::model::lora::{ADAPTER_CONFIG, AdapterFiles, Lora, LoraConfig};
 use crate::model::source::{self, Source};
+use crate::model::travelling::{GENERATION_CONFIG, NAMES_PAD};
 use crate::{Error, Result};
 
 /// The language-model head, where it is not tied to the embedding.

@@ -376,7 +376,8 @@ pub(super) fn type_code(dtype: Dtype) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gguf_writer::{self, Field};
+    use super::super::gguf_field::Field;
+    use super::super::gguf_writer;
     use super::super::writer::NewTensor;
     use super::*;
 

@@ -5,8 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use super::gguf::Metadata;
+use super::gguf_field::{Field, NewMetadata};
 use super::gguf_keys::{self, Facts};
-use super::gguf_writer::{Field, NewMetadata};
 use crate::model::config::{Family, ModelConfig};
 use crate::model::rope::{Rope, RopeScaling};
 use crate::model::{companions, gguf_tokenizer};

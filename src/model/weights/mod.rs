@@ -5,6 +5,7 @@ mod checkpoint;
 mod fuzz;
 pub(in crate::model) mod gguf;
 mod gguf_config;
+pub(in crate::model) mod gguf_field;
 mod gguf_keys;
 mod gguf_names;
 pub(in crate::model) mod gguf_split;
@@ -20,7 +21,6 @@ use std::fmt;
 use std::ops::Range;
 
 pub use checkpoint::Checkpoint;
-pub(crate) use checkpoint::TRAVELLING_FILES;
 use half::{bf16, f16};
 use quantized::GgmlType;
 pub(in crate::model) use writer::write_directory;

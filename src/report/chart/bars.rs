@@ -5,8 +5,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::legend::{self, Entry};
-use super::lines::Style;
 use super::look::{DrawError, FONT_SIZE, GRID, PALETTE, WIDTH, failed, finish, shortened, text_at, text_width};
+use super::series::Style;
 use crate::{Error, Result};
 
 /// Height of a bar.

@@ -4,8 +4,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::lines::{Style, stroke};
 use super::look::{DrawError, FONT_SIZE, WIDTH, text_at, text_width};
+use super::series::{Style, stroke};
 
 /// Height of a row.
 const ROW: i32 = FONT_SIZE as i32 * 5 / 4;

@@ -14,11 +14,13 @@ mod lines;
 mod look;
 mod ridges;
 mod rows;
+mod series;
 
 pub use bars::{Bars, bar_chart};
 pub use dots::{Dots, dot_chart};
 pub use histogram::{histogram, outline};
 pub use intervals::{Dot, interval_chart};
-pub use lines::{Axis, Series, Style, line_chart, loss_chart, smooth};
+pub use lines::{Axis, line_chart, loss_chart, smooth};
 pub use look::Paint;
 pub use ridges::ridge_chart;
+pub use series::{Series, Style};

@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Completion, KEY_VARIABLE};
+use super::protocol::{Completion, KEY_VARIABLE};
 use crate::extract::turn::Turn;
 use crate::http::backoff::Backoff;
 use crate::http::{Endpoint, Failure, Kind};

@@ -1,32 +1,28 @@
 //! A model behind an OpenAI-compatible server (`POST …/chat/completions`).
 //!
-//! A [`Store`] keeps every answer from the moment it arrives, `crowd` sends many requests at once, and this file
-//! defines the requests and the meaning of answers. The key is read from the environment only.
+//! A [`Store`] keeps every answer from the moment it arrives, `crowd` sends many requests at once, `protocol` defines
+//! requests and answers, and this file the meaning of answers. The key is read from the environment only.
 
 mod crowd;
+mod protocol;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::json;
 use twox_hash::XxHash3_128;
 
 use self::crowd::{Crowd, Job};
+use self::protocol::{KEY_VARIABLE, body};
 use super::answer::verdict;
-use super::prompt::{Question, Room, feedback_named, refusal_named};
+use super::prompt::{Question, feedback_named, refusal_named};
 use super::{ANSWERS, Annotator, Refusal, Usage, Verdict, Watch};
 use crate::data::Feedback;
 use crate::extract::config::ExtractConfig;
 use crate::extract::turn::Turn;
-use crate::http::{Endpoint, Failure};
+use crate::http::Endpoint;
 use crate::store::{Key, Store};
 use crate::{Error, Result};
 
-/// The environment variable of the server's key.
-pub const KEY_VARIABLE: &str = "WGR_API_KEY";
-/// Tokens a model may spend on thoughts, reason and verdict.
-const MAX_TOKENS: u32 = 2048;
 /// Requests for one answer until the run ends.
 const ATTEMPTS: u32 = 8;
 /// The first wait after a failure; they double.
@@ -165,19 +161,6 @@ impl Api {
     }
 }
 
-/// The body of the request for a turn.
-fn body(model: &str, question: Question, turn: &Turn) -> Vec<u8> {
-    let content = question.text(turn, Room::WIDE);
-    // Everything in one user message, as some models know no system message.
-    let body = json!({
-        "model": model,
-        "messages": [{"role": "user", "content": content}],
-        "temperature": 0,
-        "max_tokens": MAX_TOKENS,
-    });
-    body.to_string().into_bytes()
-}
-
 impl Annotator for Api {
     fn name(&self) -> String {
         format!("api:{}", self.model)
@@ -193,51 +176,6 @@ impl Annotator for Api {
 
     fn usage(&self) -> Usage {
         self.usage
-    }
-}
-
-/// An answer with what it cost.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Completion {
-    answer: String,
-    prompt_tokens: u64,
-    completion_tokens: u64,
-}
-
-impl Completion {
-    /// Reads the body of a response. A body that is not a completion is a failure that may pass: gateways answer with
-    /// pages of their own.
-    fn parse(body: &[u8]) -> Result<Self, Failure> {
-        #[derive(Deserialize)]
-        struct Body {
-            choices: Vec<Choice>,
-            usage: Option<Tokens>,
-        }
-        #[derive(Deserialize)]
-        struct Choice {
-            message: Said,
-        }
-        #[derive(Deserialize)]
-        struct Said {
-            /// Null where a server withholds the answer.
-            content: Option<String>,
-        }
-        #[derive(Default, Deserialize)]
-        #[serde(default)]
-        struct Tokens {
-            prompt_tokens: u64,
-            completion_tokens: u64,
-        }
-        let body: Body = serde_json::from_slice(body)
-            .map_err(|e| Failure::passing(format!("the server's answer is not a chat completion: {e}")))?;
-        let tokens = body.usage.unwrap_or_default();
-        let choice = body.choices.into_iter().next();
-        let choice = choice.ok_or_else(|| Failure::passing("the server's answer has no choice"))?;
-        Ok(Self {
-            answer: choice.message.content.unwrap_or_default(),
-            prompt_tokens: tokens.prompt_tokens,
-            completion_tokens: tokens.completion_tokens,
-        })
     }
 }
 

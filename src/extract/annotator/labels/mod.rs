@@ -17,11 +17,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::category::level_named;
 pub use self::file::{Label, LabelFile, Labelled};
+use super::account::{self, Named};
 use super::prompt::shortened;
 use super::{Annotator, LABELS, Refusal, Verdict, Watch};
-use crate::data::Conversation;
-use crate::data::Feedback;
-use crate::extract::report::{self, Named};
+use crate::data::{Conversation, Feedback};
 use crate::extract::turn::Turn;
 use crate::{Error, Result};
 
@@ -40,7 +39,7 @@ pub struct Labels {
     file: LabelFile,
     /// The labels of the conversations of this window.
     window: HashMap<String, Labelled>,
-    counts: report::Labels,
+    counts: account::Labels,
 }
 
 /// An output's record of the labels that its run began with.
@@ -59,12 +58,12 @@ impl Labels {
     pub fn read(path: &Path) -> Result<Self> {
         let file = LabelFile::read(path)?;
         let turns = file.turns();
-        let mut counts = report::Labels {
+        let mut counts = account::Labels {
             file: path.display().to_string(),
             rows: file.rows,
             turns,
             repeated: file.rows - turns,
-            ..report::Labels::default()
+            ..account::Labels::default()
         };
         let all = file.conversations.iter().flat_map(|(id, labelled)| labelled.iter().map(move |label| (id, label)));
         counts.contradicted = named(all.filter(|(_, (_, label))| label.contradicted));
@@ -146,10 +145,10 @@ impl Annotator for Labels {
         Ok(vec![given(Refusal::Unjudged, NOT_JUDGED); turns.len()])
     }
 
-    fn labels(&self) -> Option<report::Labels> {
+    fn labels(&self) -> Option<account::Labels> {
         let left = self.file.conversations.iter();
         let unknown = named(left.flat_map(|(id, labelled)| labelled.iter().map(move |label| (id, label))));
-        Some(report::Labels { unknown, ..self.counts.clone() })
+        Some(account::Labels { unknown, ..self.counts.clone() })
     }
 }
 

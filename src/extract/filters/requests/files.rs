@@ -1,6 +1,7 @@
 //! Turns that need an attached file, or ask for one.
 
-use super::{Filter, List};
+use super::list::List;
+use crate::extract::filters::Filter;
 
 pub const LIST: List = List {
     filter: Filter::Files,

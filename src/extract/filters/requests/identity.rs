@@ -1,6 +1,7 @@
 //! Turns that ask which model answers, who made it, or whether it is alive.
 
-use super::{Filter, List};
+use super::list::List;
+use crate::extract::filters::Filter;
 
 pub const LIST: List = List {
     filter: Filter::Identity,

@@ -1,6 +1,7 @@
 //! Turns that need to see or make an image. Prompts for image generators, ASCII art and drawings by code are text.
 
-use super::{Filter, List};
+use super::list::List;
+use crate::extract::filters::Filter;
 
 pub const LIST: List = List {
     filter: Filter::Images,

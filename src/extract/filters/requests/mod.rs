@@ -3,27 +3,16 @@
 mod files;
 mod identity;
 mod images;
+mod list;
 mod search;
 mod tools;
 
 use std::sync::LazyLock;
 
-use super::Filter;
+use self::list::List;
+use super::filter::Filter;
 use crate::data::words::words_up_to;
 use crate::extract::lexical::Phrases;
-
-/// Phrases by which a turn needs something. Entries are written as [`Phrases`] reads them.
-pub struct List {
-    filter: Filter,
-    /// In a query: the user asks for it.
-    query: &'static [&'static str],
-    /// In a query: it is meant otherwise after all.
-    except: &'static [&'static str],
-    /// At the beginning of a response: the model says that it cannot.
-    response: &'static [&'static str],
-    /// Longer queries, in words, set a scene or a task, in which the phrase is not the request.
-    longest_query: Option<usize>,
-}
 
 const LISTS: [&List; 5] = [&tools::LIST, &files::LIST, &images::LIST, &search::LIST, &identity::LIST];
 

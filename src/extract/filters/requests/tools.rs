@@ -1,6 +1,7 @@
 //! Turns that need a tool, to run something, send something or act.
 
-use super::{Filter, List};
+use super::list::List;
+use crate::extract::filters::Filter;
 
 pub const LIST: List = List {
     filter: Filter::Tools,

@@ -1,5 +1,4 @@
-//! The files of a checkpoint besides its weights: the tokenizer and its templates, generation defaults, companions; and
-//! which of them are copied wherever the model is saved.
+//! The files of a checkpoint besides its weights: the tokenizer and its templates, generation defaults, companions.
 
 use std::path::Path;
 
@@ -10,29 +9,9 @@ use super::super::gguf::Metadata;
 use super::Checkpoint;
 use crate::data::{ChatTemplate, NamedTemplate, SpecialTokens, TokenizerFiles, tokenizer_settings};
 use crate::files::read_if_there;
+use crate::model::travelling::{GENERATION_CONFIG, NAMES_PAD, TRAVELLING_FILES};
 use crate::model::{companions, gguf_tokenizer};
 use crate::{Error, Result};
-
-/// Files that travel with a model, beside its chat templates: its tokenizer's, and what `transformers` generates with by
-/// default, of which the end tokens are read here.
-pub(crate) const TRAVELLING_FILES: [&str; 10] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "spiece.model",
-    "vocab.txt",
-    GENERATION_CONFIG,
-];
-
-/// Those of them that name the pad token.
-pub(super) const NAMES_PAD: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
-
-/// The generation defaults of `transformers`.
-pub(super) const GENERATION_CONFIG: &str = "generation_config.json";
 
 impl Checkpoint {
     /// The tokenizer.
