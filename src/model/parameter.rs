@@ -4,8 +4,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
-use crate::Result;
-use crate::gpu::{Dtype, Gpu, Layout, Memory, Tensor, refuse};
+use crate::gpu::{Dtype, Gpu, Layout, Memory, Tensor};
+use crate::{Error, Result};
 
 use super::config::ModelConfig;
 use super::weights::{self, Checkpoint};
@@ -196,7 +196,7 @@ pub fn gradient(parameter: &Parameter) -> Result<&Tensor> {
     parameter
         .gradient
         .as_ref()
-        .ok_or_else(|| refuse("backward", format!("{} was loaded without room for a gradient", parameter.name)))
+        .ok_or_else(|| Error::kernel("backward", format!("{} was loaded without room for a gradient", parameter.name)))
 }
 
 /// Uniform values from −bound to bound, seeded by name.

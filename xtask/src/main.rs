@@ -1,19 +1,23 @@
 //! Developer tools: `cargo xtask demo|test|shaders|logs|bench`.
 
 mod adapter;
+mod cargo;
 mod chats;
 mod coverage;
 mod demo;
+mod imports;
 mod logs;
 mod shaders;
 mod tally;
 mod test;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+
+use self::cargo::{cargo, exit_code, root};
 
 /// Tasks around the wgr repository.
 #[derive(Debug, Parser)]
@@ -106,30 +110,4 @@ fn run(task: Task) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The repository, wherever the task was started.
-fn root() -> &'static Path {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own)
-}
-
-/// The cargo that runs this task.
-fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    command.args(arguments);
-    // Cargo's variables about this crate would look like a change to other build scripts, which would run again.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
-        command.env_remove(name);
-    }
-    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        // Vulkan drivers complain about its absence, once for every device that a test opens.
-        command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
-    }
-    command
-}
-
-/// The exit code of a program; 1 where a signal ended it.
-fn exit_code(status: std::process::ExitStatus) -> ExitCode {
-    ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }

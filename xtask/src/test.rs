@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use wgr::gpu::{AdapterSummary, Preset};
 
+use crate::cargo::{cargo, exit_code, root};
 use crate::tally::Tally;
-use crate::{cargo, coverage, demo, exit_code, root, shaders};
+use crate::{coverage, demo, imports, shaders};
 
 /// Variables of the environment and their values.
 type Environment = &'static [(&'static str, &'static str)];
@@ -26,6 +27,7 @@ enum Work {
 // All stages use the development profile and the whole workspace, so that each crate is built once.
 const STAGES: &[(&str, Work)] = &[
     ("format", Work::Cargo(&["fmt", "--all", "--check"], &[])),
+    ("imports", Work::Task(|_| imports::run())),
     ("clippy", Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
     ("documentation", Work::Cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("shaders", Work::Task(|_| shaders::run(Path::new("target/shaders")))),
@@ -47,6 +49,7 @@ const LAST_STAGES: &[(&str, Work)] = &[("demo", Work::Task(demo_elsewhere))];
 /// Tests that need no adapter: everything except the test targets `kernels`, `models` and `training`, and these
 /// modules.
 const STAGES_WITHOUT_DEVICE: &[(&str, Work)] = &[
+    ("imports", Work::Task(|_| imports::run())),
     ("clippy", Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
     ("tests without a device", Work::Tests(TARGETS_WITHOUT_DEVICE, MODULES_ON_DEVICE, &[])),
 ];

@@ -12,6 +12,7 @@
 mod chinese;
 mod english;
 mod language;
+mod style;
 mod talk;
 mod write;
 
@@ -19,21 +20,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+pub use style::Style;
 pub use write::{write_jsonl, write_parquet};
 
 use chinese::CHINESE;
 use english::ENGLISH;
 use language::{Language, Speaker};
 use talk::Talk;
-
-/// How much is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// As in WildChat: long texts, and users of whom four in five say nothing of the response before.
-    Long,
-    /// One sentence a response, few different words, and users who say what they think: for a very small model.
-    Brief,
-}
 
 /// A log without an end; each conversation depends on the seed and its index alone.
 #[derive(Clone, Copy, Debug)]

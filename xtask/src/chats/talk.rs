@@ -2,8 +2,8 @@
 
 use rand::RngExt;
 
-use super::Style;
 use super::language::{Language, Speaker, Subject};
+use super::style::Style;
 
 /// How good a response is; also the user's judgement, if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

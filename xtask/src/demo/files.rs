@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{cargo, root};
+use crate::cargo::{cargo, root};
 
 /// Prints and runs a command of wgr.
 pub fn wgr(command: &str, paths: &[(&str, &Path)], flags: &[&str]) -> Result<()> {

@@ -6,22 +6,22 @@ mod files;
 mod models;
 mod page;
 mod policy;
+mod rows;
 pub mod tokenizer;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 use wgr::gpu::AdapterSummary;
 use wgr::statistics::metrics::{is_positive, roc_auc};
 
 use self::files::{read_rows, wgr, write};
 use self::policy::Policy;
+use self::rows::{CONVERSATIONS, scored};
+use crate::cargo::root;
 use crate::chats::{Logs, Style, write_jsonl};
-use crate::root;
 
 // Everything about the demo that could be otherwise. Chats, sizes and rates suit each other.
-const CONVERSATIONS: u64 = 6200;
 const SEED: u64 = 1;
 const LEVELS: u32 = 4;
 const EXTRACT_FLAGS: &[&str] = &["--annotator", "rules", "--test-size", "0.15", "--force"];
@@ -30,13 +30,6 @@ const TRAIN_FLAGS: &[&str] = &["--epochs", "2", "--batch-size", "8", "--lr", "2e
 const TEMPLATE: &str = "user {{ query }} assistant {{ response }}";
 /// Chance is 0.5; below this the demo has failed.
 const LEAST_ROC_AUC: f64 = 0.8;
-
-/// A test row with what the model made of it.
-struct Scored {
-    row: Value,
-    label: u32,
-    score: f64,
-}
 
 /// Runs the demo in `output`, whatever an earlier run left there being replaced.
 pub fn run(adapter: &AdapterSummary, output: &Path) -> Result<()> {
@@ -79,33 +72,4 @@ pub fn run(adapter: &AdapterSummary, output: &Path) -> Result<()> {
         bail!("a ROC-AUC of {auc:.3} is below {LEAST_ROC_AUC}: the reward model did not learn");
     }
     policy.check()
-}
-
-/// Test rows with their scores, by rising score.
-fn scored(rows: Vec<Value>, scores: &[Value]) -> Result<Vec<Scored>> {
-    if rows.len() != scores.len() {
-        bail!("{} rows got {} scores", rows.len(), scores.len());
-    }
-    let pair = |(row, score): (Value, &Value)| {
-        let label = row["label"].as_u64().and_then(|label| u32::try_from(label).ok()).context("a row has no label")?;
-        let score = score["score"].as_f64().filter(|_| score["id"] == row["id"]).context("a score is not the row's")?;
-        Ok(Scored { row, label, score })
-    };
-    let mut scored = rows.into_iter().zip(scores).map(pair).collect::<Result<Vec<_>>>()?;
-    scored.sort_by(|a, b| a.score.total_cmp(&b.score));
-    Ok(scored)
-}
-
-/// Whether a row is in the language of the demo's page. One chat in five is in Chinese, which not every reader can read,
-/// nor every machine show.
-fn is_english(row: &Value) -> bool {
-    row["language"] == "English"
-}
-
-/// The query and the response of a row.
-fn exchange(row: &Value) -> [&str; 2] {
-    ["user", "assistant"].map(|role| {
-        let messages = row["messages"].as_array().into_iter().flatten();
-        messages.rev().find(|message| message["role"] == role).and_then(|m| m["content"].as_str()).unwrap_or("")
-    })
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::exchange;
 use super::files::write;
+use super::rows::exchange;
 use super::tokenizer::tokenizer;
 
 /// The purpose of a model.

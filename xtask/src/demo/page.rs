@@ -10,7 +10,7 @@ use wgr::report::chart::{Series, Style, line_chart, loss_chart};
 use wgr::report::html::Page;
 
 use super::policy::Policy;
-use super::{CONVERSATIONS, Scored, exchange, is_english};
+use super::rows::{CONVERSATIONS, Scored, exchange, is_english};
 
 /// Writes the page; `scored` are test rows by rising score.
 pub fn write(

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::files::{read_rows, wgr, write_rows};
 use super::models::{Kind, new_model};
-use super::{exchange, is_english};
+use super::rows::{exchange, is_english};
 
 /// With so large a term of plain likelihood, learning from pairs is mostly learning to talk.
 const TALK_FLAGS: &[&str] =
