@@ -155,7 +155,7 @@ pub async fn run(args: &Args) -> Result<()> {
     let report = {
         let (gpu, mut progress) =
             session::open_if(settings.config.needs_adapter(), &settings.adapter, &args.show).await?;
-        extract(gpu.as_ref(), &settings.config, &mut progress)?
+        extract(gpu.as_ref(), &settings.config, &mut progress).await?
     };
     let output = &settings.config.output;
     session::conclude(&settings, &output.join("wgr.toml"), &args.show, &report, || {

@@ -74,20 +74,20 @@ impl Watch for Watcher<'_> {
 /// # Errors
 /// Unreadable input; an output that holds a run; a model or a server that cannot be used; a full disk. The answers so
 /// far are in the output, and [`ExtractConfig::resume`] continues from them.
-pub fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Observer) -> Result<Report> {
+pub async fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Observer) -> Result<Report> {
     config.validate()?;
     let mut reader = Reader::open(&config.input)?;
     output::check(config)?;
     let labels = tools::labels(config)?;
     output::open(config)?;
-    let mut run = Run::open(gpu, config, labels, observer)?;
+    let mut run = Run::open(gpu, config, labels, observer).await?;
     let mut progress = Progress { total_bytes: reader.total_bytes(), ..Progress::default() };
     let inputs: Vec<String> = reader.files().iter().map(|file| file.display().to_string()).collect();
     for window in reader.by_ref() {
         let window = window?;
         progress.bytes += window.bytes_read;
         progress.conversations += (window.conversations.len() + window.irregular.len()) as u64;
-        run.window(window, observer)?;
+        run.window(window, observer).await?;
         progress.rows = run.rows.len();
         observer.advanced(progress);
         if observer.stop_requested() {
@@ -117,13 +117,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn open(
+    async fn open(
         gpu: Option<&'a Gpu>,
         config: &'a ExtractConfig,
         labels: Option<Labels>,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let annotator = tools::annotator(gpu, config, labels)?;
+        let annotator = tools::annotator(gpu, config, labels).await?;
         let miner = tools::miner(gpu, config)?;
         annotator.reading().iter().for_each(|reading| observer.note(&reading.to_string()));
         if miner.is_none() {
@@ -144,15 +144,15 @@ impl<'a> Run<'a> {
     }
 
     /// One window, stage by stage.
-    fn window(&mut self, window: Window, observer: &mut dyn Observer) -> Result<()> {
+    async fn window(&mut self, window: Window, observer: &mut dyn Observer) -> Result<()> {
         let Window { conversations, irregular, .. } = window;
         let mut turns: Vec<Judged> = conversations.par_iter().flat_map_iter(Turn::of).map(Judged::new).collect();
         self.filter(&mut turns);
         let kept = turns.iter().filter(|judged| judged.dropped.is_none()).map(|judged| &judged.turn);
         self.annotator.window(&conversations, &kept.collect::<Vec<_>>());
-        self.annotate(&mut turns, observer)?;
-        self.mine(&mut turns)?;
-        self.validate_refusals(&mut turns, observer)?;
+        self.annotate(&mut turns, observer).await?;
+        self.mine(&mut turns).await?;
+        self.validate_refusals(&mut turns, observer).await?;
         self.stages.append(&irregular, &turns)?;
         self.rows.extend(&turns, &self.annotator_name, &self.template)?;
         self.tally.window(conversations.len(), &irregular, &turns, &self.annotator_name);
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
 
     /// Asks about the turns that the filters left and, where turns are mined, about those whose level one of these
     /// could take.
-    fn annotate(&mut self, turns: &mut [Judged], observer: &mut dyn Observer) -> Result<()> {
+    async fn annotate(&mut self, turns: &mut [Judged], observer: &mut dyn Observer) -> Result<()> {
         let mines = self.miner.is_some();
         let is_asked = |index: usize| {
             let judged = &turns[index];
@@ -189,14 +189,14 @@ impl<'a> Run<'a> {
         };
         let asked: Vec<usize> = (0..turns.len()).filter(|&index| is_asked(index)).collect();
         let questions: Vec<&Turn> = asked.iter().map(|&index| &turns[index].turn).collect();
-        let verdicts = self.annotator.feedback(&questions, &mut Watcher(observer))?;
+        let verdicts = self.annotator.feedback(&questions, &mut Watcher(observer)).await?;
         for (index, verdict) in asked.into_iter().zip(verdicts) {
             turns[index].verdict = Some(verdict);
         }
         Ok(())
     }
 
-    fn mine(&mut self, turns: &mut [Judged]) -> Result<()> {
+    async fn mine(&mut self, turns: &mut [Judged]) -> Result<()> {
         let Some(miner) = &mut self.miner else { return Ok(()) };
         // A turn without a verdict neither gives nor takes, and must not be between two that do: their numbers
         // distinguish them.
@@ -210,18 +210,18 @@ impl<'a> Run<'a> {
             })
             .collect();
         let (indices, judged): (Vec<usize>, Vec<JudgedTurn>) = judged.into_iter().unzip();
-        let mined = pollster::block_on(miner.mine(&judged))?;
+        let mined = miner.mine(&judged).await?;
         for (index, mined) in indices.into_iter().zip(mined) {
             turns[index].mined = mined;
         }
         Ok(())
     }
 
-    fn validate_refusals(&mut self, turns: &mut [Judged], observer: &mut dyn Observer) -> Result<()> {
+    async fn validate_refusals(&mut self, turns: &mut [Judged], observer: &mut dyn Observer) -> Result<()> {
         let mut asked: Vec<&mut Judged> =
             turns.iter_mut().filter(|judged| judged.asks_for_validation(self.config.variant)).collect();
         let questions: Vec<&Turn> = asked.iter().map(|judged| &judged.turn).collect();
-        let verdicts = self.annotator.refusals(&questions, &mut Watcher(observer))?;
+        let verdicts = self.annotator.refusals(&questions, &mut Watcher(observer)).await?;
         for (judged, verdict) in asked.iter_mut().zip(verdicts) {
             judged.validated = Some(verdict);
         }

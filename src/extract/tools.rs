@@ -29,7 +29,7 @@ pub fn labels(config: &ExtractConfig) -> Result<Option<Labels>> {
 ///
 /// # Errors
 /// A model that cannot be loaded, a server address that is none, or a store of answers that cannot be read.
-pub fn annotator<'a>(
+pub async fn annotator<'a>(
     gpu: Option<&'a Gpu>,
     config: &ExtractConfig,
     labels: Option<Labels>,
@@ -48,7 +48,7 @@ pub fn annotator<'a>(
             let model = config.annotator_model.as_deref();
             let model = model.ok_or_else(|| Error::input("--annotator-model", "is missing", hint))?;
             let gpu = gpu.ok_or_else(|| Error::run("--annotator local needs an adapter", "open one for the run"))?;
-            Ok(Box::new(Local::open(gpu, model, &config.output)?))
+            Ok(Box::new(Local::open(gpu, model, &config.output).await?))
         }
     }
 }

@@ -74,7 +74,7 @@ impl Log {
 
     /// Extracts.
     pub fn run(&self) -> Result<Report> {
-        extract(None, &self.config, &mut Silent)
+        pollster::block_on(extract(None, &self.config, &mut Silent))
     }
 
     /// Rows of `train`, then of `test`, by id.

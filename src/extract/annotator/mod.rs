@@ -8,6 +8,7 @@ pub mod local;
 pub mod prompt;
 pub mod rules;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,10 @@ pub const ANSWERS: &str = "answers.jsonl";
 /// The file of an output that says with which labels its run began.
 pub const LABELS: &str = "labels.json";
 
-/// Judges turns. Verdicts come in the order of the turns; a window of some thousand turns is asked at a time.
+/// Verdicts on their way, in the order of the turns. An annotator that runs a model awaits the device; it never blocks.
+pub type Verdicts<'a, T> = Pin<Box<dyn Future<Output = Result<Vec<Verdict<T>>>> + 'a>>;
+
+/// Judges turns, a window of some thousand at a time.
 pub trait Annotator {
     /// How reports and evidence name it: `rules`, `api:<model>`, `local:<model>`, `file:<path>`.
     fn name(&self) -> String;
@@ -41,13 +45,13 @@ pub trait Annotator {
     ///
     /// # Errors
     /// The annotator cannot continue at all; the answers so far are kept.
-    fn feedback(&mut self, turns: &[&Turn], watch: &mut dyn Watch) -> Result<Vec<Verdict<Feedback>>>;
+    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Feedback>;
 
     /// Whether each refused query deserved to be refused.
     ///
     /// # Errors
     /// As [`Annotator::feedback`].
-    fn refusals(&mut self, turns: &[&Turn], watch: &mut dyn Watch) -> Result<Vec<Verdict<Refusal>>>;
+    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Refusal>;
 
     /// Its usage so far.
     fn usage(&self) -> Usage {

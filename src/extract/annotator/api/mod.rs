@@ -7,6 +7,7 @@ mod crowd;
 mod protocol;
 
 use std::collections::HashSet;
+use std::future::ready;
 use std::time::Duration;
 
 use twox_hash::XxHash3_128;
@@ -15,7 +16,7 @@ use self::crowd::{Crowd, Job};
 use self::protocol::{KEY_VARIABLE, body};
 use super::answer::verdict;
 use super::prompt::{Question, feedback_named, refusal_named};
-use super::{ANSWERS, Annotator, Refusal, Usage, Verdict, Watch};
+use super::{ANSWERS, Annotator, Refusal, Usage, Verdict, Verdicts, Watch};
 use crate::data::Feedback;
 use crate::extract::config::ExtractConfig;
 use crate::extract::turn::Turn;
@@ -166,12 +167,12 @@ impl Annotator for Api {
         format!("api:{}", self.model)
     }
 
-    fn feedback(&mut self, turns: &[&Turn], watch: &mut dyn Watch) -> Result<Vec<Verdict<Feedback>>> {
-        self.ask(Question::Feedback, turns, feedback_named, watch)
+    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Feedback> {
+        Box::pin(ready(self.ask(Question::Feedback, turns, feedback_named, watch)))
     }
 
-    fn refusals(&mut self, turns: &[&Turn], watch: &mut dyn Watch) -> Result<Vec<Verdict<Refusal>>> {
-        self.ask(Question::Refusal, turns, refusal_named, watch)
+    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Refusal> {
+        Box::pin(ready(self.ask(Question::Refusal, turns, refusal_named, watch)))
     }
 
     fn usage(&self) -> Usage {

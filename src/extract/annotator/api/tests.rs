@@ -53,7 +53,7 @@ fn open(config: &ExtractConfig) -> Api {
 }
 
 fn ask(api: &mut Api, turns: &[Turn]) -> Result<Vec<Verdict<Feedback>>> {
-    api.feedback(&turns.iter().collect::<Vec<_>>(), &mut StopAfter(usize::MAX, 0))
+    pollster::block_on(api.feedback(&turns.iter().collect::<Vec<_>>(), &mut StopAfter(usize::MAX, 0)))
 }
 
 fn levels(verdicts: &[Verdict<Feedback>]) -> Vec<Option<Feedback>> {
@@ -129,7 +129,7 @@ fn a_stopped_run_keeps_its_answers() {
     let config = ExtractConfig { api_timeout: 1.0, ..config(&server, folder.path()) };
     let turns = turns(40);
     let references: Vec<&Turn> = turns.iter().collect();
-    let error = open(&config).feedback(&references, &mut StopAfter(10, 0)).unwrap_err();
+    let error = pollster::block_on(open(&config).feedback(&references, &mut StopAfter(10, 0))).unwrap_err();
     assert!(matches!(error, Error::Interrupted(_)), "{error}");
     assert_eq!(Store::<String>::open(&folder.path().join(ANSWERS)).unwrap().count(), 10);
     let first: Vec<Request> = server.log();
@@ -236,7 +236,7 @@ fn refusals_are_another_question() {
     let folder = folder();
     let mut api = open(&config(&server, folder.path()));
     let turns = turns(1);
-    let verdicts = api.refusals(&[&turns[0]], &mut StopAfter(usize::MAX, 0)).unwrap();
+    let verdicts = pollster::block_on(api.refusals(&[&turns[0]], &mut StopAfter(usize::MAX, 0))).unwrap();
     assert!(matches!(&verdicts[..], [Verdict::Given { value: Refusal::Justified, .. }]), "{verdicts:?}");
     assert_eq!(levels(&ask(&mut api, &turns).unwrap()), [None], "the answer to one question is none to the other");
     assert_eq!(server.log().len(), 2);

@@ -10,6 +10,7 @@ mod file;
 mod tests;
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub use self::category::level_named;
 pub use self::file::{Label, LabelFile, Labelled};
 use super::account::{self, Named};
 use super::prompt::shortened;
-use super::{Annotator, LABELS, Refusal, Verdict, Watch};
+use super::{Annotator, LABELS, Refusal, Verdict, Verdicts, Watch};
 use crate::data::{Conversation, Feedback};
 use crate::extract::turn::Turn;
 use crate::{Error, Result};
@@ -130,19 +131,19 @@ impl Annotator for Labels {
         self.counts.unlabelled += kept.len() as u64 - judged;
     }
 
-    fn feedback(&mut self, turns: &[&Turn], watch: &mut dyn Watch) -> Result<Vec<Verdict<Feedback>>> {
+    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Feedback> {
         let verdict = |turn: &&Turn| match self.label(turn) {
             Some(label) => given(label.level, &label.reason),
             None => given(Feedback::Neutral, NO_LABEL),
         };
         let verdicts = turns.iter().map(verdict).collect();
         watch.annotated(turns.len(), turns.len());
-        Ok(verdicts)
+        Box::pin(ready(Ok(verdicts)))
     }
 
     /// Labels say nothing of what is unsafe.
-    fn refusals(&mut self, turns: &[&Turn], _watch: &mut dyn Watch) -> Result<Vec<Verdict<Refusal>>> {
-        Ok(vec![given(Refusal::Unjudged, NOT_JUDGED); turns.len()])
+    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], _watch: &'a mut dyn Watch) -> Verdicts<'a, Refusal> {
+        Box::pin(ready(Ok(vec![given(Refusal::Unjudged, NOT_JUDGED); turns.len()])))
     }
 
     fn labels(&self) -> Option<account::Labels> {

@@ -24,7 +24,7 @@ fn called(id: &str, roles: &[&str]) -> Arc<Conversation> {
 }
 
 fn verdicts(labels: &mut Labels, turns: &[&Turn]) -> Vec<(String, Feedback, String)> {
-    let verdicts = labels.feedback(turns, &mut Silent).unwrap();
+    let verdicts = pollster::block_on(labels.feedback(turns, &mut Silent)).unwrap();
     let given = turns.iter().zip(verdicts).map(|(turn, verdict)| match verdict {
         Verdict::Given { value, reason, .. } => (turn.id(), value, reason),
         Verdict::Unparsable { answer } => panic!("{answer}"),

@@ -55,7 +55,7 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// The device fails, a logit is not finite, or `kept` ended it.
-    pub fn logits(
+    pub async fn logits(
         &mut self,
         prompts: &[Vec<u32>],
         mut kept: impl FnMut(&[usize], &[Vec<f32>]) -> Result<()>,
@@ -67,8 +67,7 @@ impl<'a> Engine<'a> {
                 packed.tokens.extend(&prompts[*index]);
                 packed.offsets.push(packed.tokens.len() as u32);
             }
-            let rows = logits(self.gpu, &mut self.classifier, &mut self.recording, &packed);
-            let rows = pollster::block_on(rows)?;
+            let rows = logits(self.gpu, &mut self.classifier, &mut self.recording, &packed).await?;
             if let Some(row) = rows.iter().find(|row| row.iter().any(|logit| !logit.is_finite())) {
                 return Err(Error::run(format!("the annotator's logits are {row:?}"), "its weights are damaged"));
             }

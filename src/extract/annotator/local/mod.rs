@@ -21,7 +21,7 @@ use engine::Engine;
 use prompt::{Prompter, Spelling};
 
 use super::prompt::{Question, feedback_named, refusal_named};
-use super::{ANSWERS, Annotator, Refusal, Usage, Verdict, Watch};
+use super::{ANSWERS, Annotator, Refusal, Usage, Verdict, Verdicts, Watch};
 use crate::data::Feedback;
 use crate::data::{Conversation, Message, Role};
 use crate::extract::report::PAPER_SHARES;
@@ -61,7 +61,7 @@ impl<'a> Local<'a> {
     /// # Errors
     /// The model cannot be read, is not a causal model, has no chat template, or does not fit the adapter; the answers
     /// of earlier runs cannot be read.
-    pub fn open(gpu: &'a Gpu, model: &str, output: &Path) -> Result<Self> {
+    pub async fn open(gpu: &'a Gpu, model: &str, output: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(model)?;
         let refuse = |problem| {
             let hint = "use an instruction-tuned causal model as --annotator-model";
@@ -83,8 +83,8 @@ impl<'a> Local<'a> {
         let first = feedback.tokens.len();
         let judge = |question, spelling, first| Judge { question, spelling, first, calibration: vec![], identity: 0 };
         let (feedback, refusal) = (judge(Question::Feedback, feedback, 0), judge(Question::Refusal, refusal, first));
-        let feedback = feedback.calibrated(&PAPER_SHARES, "neutral", &prompter, &mut engine)?;
-        let refusal = refusal.calibrated(&[0.5, 0.5], "harmless", &prompter, &mut engine)?;
+        let feedback = feedback.calibrated(&PAPER_SHARES, "neutral", &prompter, &mut engine).await?;
+        let refusal = refusal.calibrated(&[0.5, 0.5], "harmless", &prompter, &mut engine).await?;
         let store = Store::open(&output.join(ANSWERS))?;
         let (name, usage) = (format!("local:{model}"), Usage::default());
         Ok(Self { name, prompter, engine, feedback, refusal, store, usage, reading })
@@ -96,14 +96,21 @@ impl Judge {
     /// answers whatever they read. There the odds of each verdict against `default` should be those of `shares`; where they
     /// are higher, they are lowered to them, and by the same factor in all turns. They are never raised: a model that is
     /// sure of the default without content has understood the question.
-    fn calibrated(mut self, shares: &[f64], default: &str, prompter: &Prompter, engine: &mut Engine) -> Result<Self> {
+    async fn calibrated(
+        mut self,
+        shares: &[f64],
+        default: &str,
+        prompter: &Prompter,
+        engine: &mut Engine<'_>,
+    ) -> Result<Self> {
         self.calibration = vec![0.0; shares.len()];
         let prompt = prompter.prompt(self.question, &without_content(), &self.spelling)?;
         let mut logits = vec![];
-        engine.logits(&[prompt], |_, rows| {
+        let kept = |_: &[usize], rows: &[Vec<f32>]| {
             logits = rows.concat();
             Ok(())
-        })?;
+        };
+        engine.logits(&[prompt], kept).await?;
         self.identity = XxHash3_128::oneshot(bytemuck::cast_slice(&logits));
         let found = self.probabilities(&logits);
         let ratios: Vec<f64> = shares.iter().zip(found).map(|(share, found)| share / found).collect();
@@ -145,7 +152,7 @@ impl Judge {
 
 impl Local<'_> {
     /// The verdicts on some turns; those that are stored are not computed again.
-    fn ask<T>(
+    async fn ask<T>(
         &mut self,
         question: Question,
         turns: &[&Turn],
@@ -167,7 +174,7 @@ impl Local<'_> {
         let mut done = turns.len() - missing.len();
         watch.annotated(done, turns.len());
         let prompts: Vec<Vec<u32>> = missing.iter().map(|&index| prompts[index].clone()).collect();
-        engine.logits(&prompts, |batch, rows| {
+        let kept = |batch: &[usize], rows: &[Vec<f32>]| {
             let mut answers = vec![];
             for (&place, logits) in batch.iter().zip(rows) {
                 let index = missing[place];
@@ -183,7 +190,8 @@ impl Local<'_> {
                 true => Err(Error::Interrupted("the answers so far are kept; continue with --resume".into())),
                 false => Ok(()),
             }
-        })?;
+        };
+        engine.logits(&prompts, kept).await?;
         Ok(found.iter().flatten().map(|logits| judge.verdict(logits, &named)).collect())
     }
 }
@@ -206,12 +214,12 @@ impl Annotator for Local<'_> {
         Some(&self.reading)
     }
 
-    fn feedback(&mut self, turns: &[&Turn], watch: &mut dyn Watch) -> Result<Vec<Verdict<Feedback>>> {
-        self.ask(Question::Feedback, turns, feedback_named, watch)
+    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Feedback> {
+        Box::pin(self.ask(Question::Feedback, turns, feedback_named, watch))
     }
 
-    fn refusals(&mut self, turns: &[&Turn], watch: &mut dyn Watch) -> Result<Vec<Verdict<Refusal>>> {
-        self.ask(Question::Refusal, turns, refusal_named, watch)
+    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Refusal> {
+        Box::pin(self.ask(Question::Refusal, turns, refusal_named, watch))
     }
 
     fn usage(&self) -> Usage {

@@ -41,7 +41,7 @@ struct Opened {
 
 fn open(model: &str) -> Opened {
     let folder = tempfile::tempdir().unwrap();
-    Opened { local: Local::open(&GPU, model, folder.path()).unwrap(), folder }
+    Opened { local: pollster::block_on(Local::open(&GPU, model, folder.path())).unwrap(), folder }
 }
 
 /// The logits of some prompts, in their order.
@@ -51,7 +51,7 @@ fn logits(engine: &mut Engine, prompts: &[Vec<u32>]) -> Vec<Vec<f32>> {
         batch.iter().zip(rows).for_each(|(place, row)| found[*place] = row.clone());
         Ok(())
     };
-    engine.logits(prompts, kept).unwrap();
+    pollster::block_on(engine.logits(prompts, kept)).unwrap();
     found
 }
 
@@ -68,7 +68,7 @@ fn turn(feedback: &str) -> Turn {
 
 fn confidences(local: &mut Local, turns: &[&Turn]) -> Vec<(Feedback, f32)> {
     let mut watcher = Watcher { done: 0, stops: false };
-    let verdicts = local.feedback(turns, &mut watcher).unwrap();
+    let verdicts = pollster::block_on(local.feedback(turns, &mut watcher)).unwrap();
     assert_eq!((watcher.done, verdicts.len()), (turns.len(), turns.len()));
     let given = |verdict| match verdict {
         Verdict::Given { value, confidence: Some(confidence), .. } => (value, confidence),
@@ -143,11 +143,15 @@ fn what_does_not_fit_the_context_is_shortened() {
 #[test]
 fn models_that_cannot_answer_are_refused() {
     let model = tiny(json!({"num_labels": 3, "architectures": ["LlamaForSequenceClassification"]}));
-    let error = Local::open(&GPU, &model.source(), &std::env::temp_dir()).err().unwrap().to_string();
+    let refused = |model: &Tiny| {
+        let opened = pollster::block_on(Local::open(&GPU, &model.source(), &std::env::temp_dir()));
+        opened.err().unwrap().to_string()
+    };
+    let error = refused(&model);
     assert!(error.contains("is a reward model, which cannot answer"), "{error}");
     let model = tiny(json!({}));
     std::fs::remove_file(model.path("model").join("tokenizer_config.json")).unwrap();
-    let error = Local::open(&GPU, &model.source(), &std::env::temp_dir()).err().unwrap().to_string();
+    let error = refused(&model);
     assert!(error.contains("has no chat template"), "{error}");
 }
 
@@ -159,10 +163,10 @@ fn a_stopped_run_goes_on_where_it_was() {
     let turns: Vec<&Turn> = turns.iter().collect();
     let mut watcher = Watcher { done: 0, stops: true };
     // A batch holds two of these prompts.
-    let error = local.feedback(&turns, &mut watcher).unwrap_err();
+    let error = pollster::block_on(local.feedback(&turns, &mut watcher)).unwrap_err();
     assert!(matches!(error, Error::Interrupted(_)) && watcher.done < 9, "{error}, {} done", watcher.done);
     drop(local);
-    let mut resumed = Local::open(&GPU, &model.source(), folder.path()).unwrap();
+    let mut resumed = pollster::block_on(Local::open(&GPU, &model.source(), folder.path())).unwrap();
     assert_eq!(confidences(&mut resumed, &turns), confidences(&mut open(&model.source()).local, &turns));
     assert_eq!(resumed.usage().stored, watcher.done as u64);
 }

@@ -17,6 +17,7 @@ mod reservation;
 mod rule;
 mod satisfaction;
 
+use std::future::ready;
 use std::sync::LazyLock;
 
 use rayon::prelude::*;
@@ -24,8 +25,7 @@ use rayon::prelude::*;
 use self::opening::Opening;
 use self::rule::Compiled;
 pub use self::rule::{Place, Rule};
-use super::{Annotator, Refusal, Verdict, Watch};
-use crate::Result;
+use super::{Annotator, Refusal, Verdict, Verdicts, Watch};
 use crate::data::Feedback;
 use crate::extract::refusal::is_refusal;
 use crate::extract::turn::Turn;
@@ -54,15 +54,15 @@ impl Annotator for Rules {
         "rules".into()
     }
 
-    fn feedback(&mut self, turns: &[&Turn], watch: &mut dyn Watch) -> Result<Vec<Verdict<Feedback>>> {
+    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Feedback> {
         let verdicts = turns.par_iter().map(|turn| given(judge(turn))).collect();
         watch.annotated(turns.len(), turns.len());
-        Ok(verdicts)
+        Box::pin(ready(Ok(verdicts)))
     }
 
     /// Rules cannot tell what is unsafe.
-    fn refusals(&mut self, turns: &[&Turn], _watch: &mut dyn Watch) -> Result<Vec<Verdict<Refusal>>> {
-        Ok(vec![given((Refusal::Unjudged, "not judged by rules")); turns.len()])
+    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], _watch: &'a mut dyn Watch) -> Verdicts<'a, Refusal> {
+        Box::pin(ready(Ok(vec![given((Refusal::Unjudged, "not judged by rules")); turns.len()])))
     }
 }
 

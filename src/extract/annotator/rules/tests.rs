@@ -149,12 +149,12 @@ fn evidence_late_in_a_long_message_does_not_count() {
 fn verdicts_come_in_order_and_refusals_stay_unjudged() {
     let turns = [turn("a", ANSWER, "thanks!"), turn("b", ANSWER, "wrong"), turn("c", ANSWER, "go on")];
     let turns: Vec<&Turn> = turns.iter().collect();
-    let verdicts = Rules.feedback(&turns, &mut Silent).unwrap();
+    let verdicts = pollster::block_on(Rules.feedback(&turns, &mut Silent)).unwrap();
     let levels = verdicts.iter().map(|verdict| match verdict {
         Verdict::Given { value, confidence: None, .. } => Some(*value),
         _ => None,
     });
     assert_eq!(levels.collect::<Vec<_>>(), [Feedback::Satisfaction, Feedback::Correction, Feedback::Neutral].map(Some));
-    let refusals = Rules.refusals(&turns, &mut Silent).unwrap();
+    let refusals = pollster::block_on(Rules.refusals(&turns, &mut Silent)).unwrap();
     assert!(refusals.iter().all(|verdict| matches!(verdict, Verdict::Given { value: Refusal::Unjudged, .. })));
 }
