@@ -6,11 +6,12 @@
 
 use std::time::Instant;
 
-use wgr::generate::{Generator, Sampling, Settings, Watch, generator};
+use wgr::generate::{Generator, Sampling, Settings, generator};
 use wgr::gpu::{AdapterChoice, Dtype, Gpu};
 use wgr::model::Checkpoint;
 use wgr::model::causal::Causal;
 use wgr::model::parameter::Holding;
+use wgr::{Event, Observer};
 
 use self::fetched::fetched;
 
@@ -26,9 +27,11 @@ const KERNELS: usize = 5;
 /// When each step was done, and how many tokens had been drawn.
 struct Steps(Vec<(Instant, u64)>);
 
-impl Watch for Steps {
-    fn stepped(&mut self, _: u64, drawn: u64) {
-        self.0.push((Instant::now(), drawn));
+impl Observer for Steps {
+    fn on(&mut self, event: Event<'_>) {
+        if let Event::Sampled { tokens, .. } = event {
+            self.0.push((Instant::now(), tokens));
+        }
     }
 }
 

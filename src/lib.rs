@@ -8,6 +8,7 @@
 //! - [`model`]: configurations, checkpoints (safetensors, GGUF), and the decoder and encoder built from kernels.
 //! - [`objective`], [`optimizer`]: losses with their gradients; AdamW, schedules, clipping.
 //! - [`data`]: conversations, rows, templates, tokenization, packing.
+//! - [`observer`]: what a run tells whoever watches it.
 //! - [`extract`]: from logged chats to rated rows, one file per stage.
 //! - [`generate`]: sampling from causal models.
 //! - [`train`]: the loop that reads like the method, and scoring.
@@ -30,6 +31,7 @@ pub mod http;
 pub mod kernels;
 pub mod model;
 pub mod objective;
+pub mod observer;
 pub mod optimizer;
 pub mod report;
 pub mod statistics;
@@ -37,6 +39,7 @@ pub mod store;
 pub mod train;
 
 pub use error::{Error, Result};
+pub use observer::{Event, Observer, Silent};
 pub use wgr_shaders::{parameters, reference};
 
 #[cfg(test)]

@@ -7,12 +7,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use serde_json::{Map, Value};
-use wgr::data::TruncationReport;
-use wgr::extract;
-use wgr::generate;
 use wgr::gpu::Gpu;
 use wgr::model::plan::MemoryPlan;
-use wgr::train::{Observer, ScoreProgress, StepMetrics};
+use wgr::report::metrics::StepMetrics;
+use wgr::{Event, Observer};
 
 use crate::print;
 
@@ -166,27 +164,38 @@ fn plan_lines(plan: &MemoryPlan, binding_bytes: u64) -> Vec<String> {
 }
 
 impl Observer for Progress {
-    fn note(&mut self, line: &str) {
-        self.say(line);
-    }
-
-    fn tokenized(&mut self, rows: usize, tokens: u64, truncation: &TruncationReport) {
-        self.say(&format!("tokenized {rows} rows, {tokens} tokens"));
-        if truncation.rows > 0 {
-            self.say(&truncation.to_string());
+    fn on(&mut self, event: Event<'_>) {
+        match event {
+            Event::Note(line) => self.say(line),
+            Event::Tokenized { rows, tokens, truncation } => {
+                self.say(&format!("tokenized {rows} rows, {tokens} tokens"));
+                if truncation.rows > 0 {
+                    self.say(&truncation.to_string());
+                }
+            }
+            Event::Planned(plan) => plan_lines(plan, self.binding_bytes).iter().for_each(|line| self.say(line)),
+            Event::Training { done, total } => self.begin(total, done),
+            Event::Step { metrics, peak_share } => self.step(metrics, peak_share),
+            Event::Evaluated { step, metrics } => self.say(&format!("step {step}: {}", named(metrics))),
+            Event::Scored { done, total, tokens } => self.scored(done as u64, total as u64, tokens),
+            Event::Extracted { done, total, conversations, rows } => {
+                // Kibibytes, which a bar can show and which suit small inputs too.
+                self.extracted(done >> 10, total >> 10, conversations, rows);
+            }
+            Event::Annotated { done, total } => self.annotated(done, total),
+            Event::Grew { piece, .. } if self.streams => print::piece(piece),
+            Event::Sampled { done, total, tokens } if !self.streams => self.sampled(done as u64, total as u64, tokens),
+            Event::Grew { .. } | Event::Sampled { .. } => {}
         }
     }
 
-    fn planned(&mut self, plan: &MemoryPlan) {
-        for line in plan_lines(plan, self.binding_bytes) {
-            self.say(&line);
-        }
+    fn stop_requested(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
     }
+}
 
-    fn steps(&mut self, total: u64, done: u64) {
-        self.begin(total, done);
-    }
-
+/// What each event shows.
+impl Progress {
     fn step(&mut self, metrics: &StepMetrics, peak_share: f64) {
         let StepMetrics { step, loss, learning_rate, grad_norm, tokens_per_second, .. } = metrics;
         let mut text = format!(
@@ -198,50 +207,25 @@ impl Observer for Progress {
         self.advance(*step, &text);
     }
 
-    fn evaluated(&mut self, step: u64, metrics: &Map<String, Value>) {
-        let values: Vec<String> = metrics
-            .iter()
-            .map(|(name, value)| match value.as_f64() {
-                Some(number) if !value.is_u64() => format!("{name} {number:.4}"),
-                _ => format!("{name} {value}"),
-            })
-            .collect();
-        self.say(&format!("step {step}: {}", values.join("  ")));
-    }
-
-    fn scored(&mut self, progress: ScoreProgress) {
-        let (rows, total) = (progress.rows as u64, progress.total as u64);
+    fn scored(&mut self, rows: u64, total: u64, tokens: u64) {
         if self.total != total {
             self.begin(total, 0);
         }
         let seconds = self.started.elapsed().as_secs_f64();
-        let text =
-            if seconds > 0.1 { format!("{:.0} tokens/s", progress.tokens as f64 / seconds) } else { String::new() };
+        let text = if seconds > 0.1 { format!("{:.0} tokens/s", tokens as f64 / seconds) } else { String::new() };
         self.advance(rows, &text);
     }
 
-    fn stop_requested(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
-    }
-}
-
-impl extract::Observer for Progress {
-    fn note(&mut self, line: &str) {
-        self.say(line);
-    }
-
-    fn advanced(&mut self, progress: extract::Progress) {
-        let extract::Progress { bytes, total_bytes, conversations, rows } = progress;
-        // Kibibytes, which a bar can show and which suit small inputs too.
-        if self.total != total_bytes >> 10 {
-            self.begin(total_bytes >> 10, 0);
+    fn extracted(&mut self, done: u64, total: u64, conversations: u64, rows: u64) {
+        if self.total != total {
+            self.begin(total, 0);
         }
         let rate = conversations as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
         let text = format!("KiB read  {conversations} conversations, {rate:.0}/s  {rows} rows");
-        self.advance(bytes >> 10, &text);
+        self.advance(done, &text);
     }
 
-    fn annotated(&mut self, done: usize, of: usize) {
+    fn annotated(&mut self, done: usize, total: usize) {
         if self.judged == 0 {
             self.judging = Instant::now();
         }
@@ -249,55 +233,34 @@ impl extract::Observer for Progress {
         let is_slow = self.judging.elapsed() >= SLOW;
         match &self.display {
             Display::Quiet => {}
-            Display::Bar(bar) => bar.set_message(format!("KiB read  {done} of {of} turns judged")),
-            Display::Lines if is_slow && line_is_due(0, self.judged as u64, done as u64, of as u64) => {
-                print::note(&format!("{done} of {of} turns judged"));
+            Display::Bar(bar) => bar.set_message(format!("KiB read  {done} of {total} turns judged")),
+            Display::Lines if is_slow && line_is_due(0, self.judged as u64, done as u64, total as u64) => {
+                print::note(&format!("{done} of {total} turns judged"));
             }
             Display::Lines => {}
         }
-        self.judged = if done == of { 0 } else { done };
+        self.judged = if done == total { 0 } else { done };
     }
 
-    fn stop_requested(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
-    }
-}
-
-impl generate::Observer for Progress {
-    fn note(&mut self, line: &str) {
-        self.say(line);
-    }
-
-    fn planned(&mut self, plan: &MemoryPlan) {
-        for line in plan_lines(plan, self.binding_bytes) {
-            self.say(&line);
-        }
-    }
-
-    fn grew(&mut self, piece: &str) {
-        if self.streams {
-            print::piece(piece);
-        }
-    }
-
-    fn advanced(&mut self, progress: generate::Progress) {
-        if self.streams {
-            return;
-        }
-        let (done, total) = (progress.done as u64, progress.total as u64);
+    fn sampled(&mut self, done: u64, total: u64, tokens: u64) {
         if self.total != total {
             self.begin(total, done);
         }
         // A completion takes many steps, which plain lines do not show.
         if matches!(self.display, Display::Bar(_)) || done > self.position {
-            let rate = progress.tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
-            self.advance(done, &format!("{} tokens, {rate:.1}/s", progress.tokens));
+            let rate = tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+            self.advance(done, &format!("{tokens} tokens, {rate:.1}/s"));
         }
     }
+}
 
-    fn stop_requested(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
-    }
+/// Metrics with their names, in one line.
+fn named(metrics: &Map<String, Value>) -> String {
+    let shown = |(name, value): (&String, &Value)| match value.as_f64() {
+        Some(number) if !value.is_u64() => format!("{name} {number:.4}"),
+        _ => format!("{name} {value}"),
+    };
+    metrics.iter().map(shown).collect::<Vec<_>>().join("  ")
 }
 
 #[cfg(test)]

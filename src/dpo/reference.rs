@@ -10,8 +10,8 @@ use crate::model::causal::Causal;
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
 use crate::model::policy::{LogProb, Policy};
-use crate::train::{Observer, Precision, ScoreProgress};
-use crate::{Error, Result};
+use crate::train::Precision;
+use crate::{Error, Event, Observer, Result};
 
 use super::cache::{Cache, Key, hash, hash_of_tokens};
 use super::config::DpoConfig;
@@ -147,24 +147,24 @@ impl<'a> Reference<'a> {
             observer.note(&format!("computing reference log-probabilities of {} pairs", set.pairs.len()));
             let mut unfinished = self.caches[index].unfinished(&self.keys[index])?;
             let mut references = vec![[0.0; 2]; set.pairs.len()];
-            let mut progress = ScoreProgress { rows: 0, total: set.pairs.len(), tokens: 0 };
+            let (mut done, total, mut tokens) = (0, set.pairs.len(), 0);
             for batch in room.passes(set.pairs) {
                 let known = unfinished.get(&batch)?.filter(|known| known.len() == batch.len());
                 let said = match known {
                     Some(known) => known,
                     None => {
-                        let (said, tokens) = pass(gpu, policy, set.pairs, &batch).await?;
+                        let (said, of_batch) = pass(gpu, policy, set.pairs, &batch).await?;
                         let said: Vec<[f32; 2]> = said.iter().map(|sides| sides.map(|side| side.log_prob)).collect();
                         unfinished.keep(&batch, &set.pairs[batch[0]].id, said.clone())?;
-                        progress.tokens += tokens;
+                        tokens += of_batch;
                         said
                     }
                 };
                 for (place, sides) in batch.iter().zip(said) {
                     references[*place] = sides;
                 }
-                progress.rows += batch.len();
-                observer.scored(progress);
+                done += batch.len();
+                observer.on(Event::Scored { done, total, tokens });
                 if observer.stop_requested() {
                     let kept = "the reference log-probabilities so far are kept; run again with the same settings";
                     return Err(Error::Interrupted(kept.into()));

@@ -17,8 +17,8 @@ use crate::reference::preference::{self, Pair, Weights};
 use crate::report::card::{Kind, ModelCard};
 use crate::train::course::{self, Course, Method, Taken};
 use crate::train::saving::{self, Progress};
-use crate::train::{Observer, TrainSummary, output, records};
-use crate::{Error, Result};
+use crate::train::{TrainSummary, output, records};
+use crate::{Error, Event, Observer, Result};
 
 use super::config::DpoConfig;
 use super::encode::{PairEncoder, PairReport, TokenPair};
@@ -159,7 +159,7 @@ fn plan(
     let mut plan = MemoryPlan { tokens: room.tokens, ..MemoryPlan::default() };
     Causal::add_to_train(&mut plan, source, lora, config.trainer.precision.holding());
     settings(config, lora, room).add_to(&mut plan, source.config());
-    observer.planned(&plan);
+    observer.on(Event::Planned(&plan));
     plan
 }
 

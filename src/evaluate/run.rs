@@ -8,8 +8,7 @@ use super::report::{FailureReport, ModelResult, Report};
 use super::scores::{Scored, columns};
 use super::suites::{Suite, SuiteName};
 use crate::gpu::Gpu;
-use crate::train::Observer;
-use crate::{Error, Result};
+use crate::{Error, Observer, Result};
 
 /// How an evaluation ended.
 #[derive(Debug)]

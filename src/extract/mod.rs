@@ -30,5 +30,5 @@ mod tools;
 pub mod turn;
 
 pub use config::{ExtractConfig, TestSize};
-pub use pipeline::{Observer, Progress, extract};
+pub use pipeline::extract;
 pub use turn::Turn;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::annotator::Annotator;
 use super::annotator::labels::Labels;
-use super::annotator::{Annotator, Watch};
 use super::config::ExtractConfig;
 use super::duplicates::Duplicates;
 use super::embeddings::Embedder;
@@ -23,47 +23,7 @@ use super::turn::Turn;
 use crate::data::Template;
 use crate::data::conversations::{Reader, Window};
 use crate::gpu::Gpu;
-use crate::{Error, Result};
-
-/// How far a run is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
-    /// Bytes of input read, of `total_bytes`.
-    pub bytes: u64,
-    /// Bytes of input.
-    pub total_bytes: u64,
-    /// Conversations read.
-    pub conversations: u64,
-    /// Rows with a label.
-    pub rows: u64,
-}
-
-/// Watches a run and may ask it to stop.
-pub trait Observer {
-    /// Something worth one line.
-    fn note(&mut self, _line: &str) {}
-    /// A window of conversations has gone through all stages.
-    fn advanced(&mut self, _progress: Progress) {}
-    /// So many turns of the current window have their verdict.
-    fn annotated(&mut self, _done: usize, _of: usize) {}
-    /// Whether to stop; asked between windows, and while an annotator waits for answers.
-    fn stop_requested(&self) -> bool {
-        false
-    }
-}
-
-/// The annotator's view of an observer.
-struct Watcher<'a>(&'a mut dyn Observer);
-
-impl Watch for Watcher<'_> {
-    fn annotated(&mut self, done: usize, of: usize) {
-        self.0.annotated(done, of);
-    }
-
-    fn stop_requested(&self) -> bool {
-        self.0.stop_requested()
-    }
-}
+use crate::{Error, Event, Observer, Result};
 
 /// Reads conversations and writes rows, stages and report into the output. `gpu` is needed where
 /// [`ExtractConfig::needs_adapter`] says so.
@@ -81,21 +41,20 @@ pub async fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut d
     let labels = tools::labels(config)?;
     output::open(config)?;
     let mut run = Run::open(gpu, config, labels, observer).await?;
-    let mut progress = Progress { total_bytes: reader.total_bytes(), ..Progress::default() };
+    let (mut bytes, total, mut conversations) = (0, reader.total_bytes(), 0);
     let inputs: Vec<String> = reader.files().iter().map(|file| file.display().to_string()).collect();
     for window in reader.by_ref() {
         let window = window?;
-        progress.bytes += window.bytes_read;
-        progress.conversations += (window.conversations.len() + window.irregular.len()) as u64;
+        bytes += window.bytes_read;
+        conversations += (window.conversations.len() + window.irregular.len()) as u64;
         run.window(window, observer).await?;
-        progress.rows = run.rows.len();
-        observer.advanced(progress);
+        observer.on(Event::Extracted { done: bytes, total, conversations, rows: run.rows.len() });
         if observer.stop_requested() {
             let hint = "the answers so far are kept; continue with --resume";
             return Err(Error::Interrupted(hint.into()));
         }
     }
-    if progress.conversations == 0 {
+    if conversations == 0 {
         return Err(Error::input(inputs.join(", "), "holds no conversations", ""));
     }
     reader.report.notes().iter().for_each(|line| observer.note(line));
@@ -189,7 +148,7 @@ impl<'a> Run<'a> {
         };
         let asked: Vec<usize> = (0..turns.len()).filter(|&index| is_asked(index)).collect();
         let questions: Vec<&Turn> = asked.iter().map(|&index| &turns[index].turn).collect();
-        let verdicts = self.annotator.feedback(&questions, &mut Watcher(observer)).await?;
+        let verdicts = self.annotator.feedback(&questions, observer).await?;
         for (index, verdict) in asked.into_iter().zip(verdicts) {
             turns[index].verdict = Some(verdict);
         }
@@ -221,7 +180,7 @@ impl<'a> Run<'a> {
         let mut asked: Vec<&mut Judged> =
             turns.iter_mut().filter(|judged| judged.asks_for_validation(self.config.variant)).collect();
         let questions: Vec<&Turn> = asked.iter().map(|judged| &judged.turn).collect();
-        let verdicts = self.annotator.refusals(&questions, &mut Watcher(observer)).await?;
+        let verdicts = self.annotator.refusals(&questions, observer).await?;
         for (judged, verdict) in asked.iter_mut().zip(verdicts) {
             judged.validated = Some(verdict);
         }

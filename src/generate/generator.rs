@@ -16,7 +16,7 @@ use crate::model::cache::KeyValueCache;
 use crate::model::causal::Causal;
 use crate::model::config::ModelConfig;
 use crate::model::plan::MemoryPlan;
-use crate::{Error, Result};
+use crate::{Error, Event, Observer, Result};
 
 /// Tokens of a step that are of prompts, where the adapter's bindings are large enough.
 const STEP_TOKENS: usize = 512;
@@ -31,28 +31,6 @@ pub struct Generated {
     /// Why it ended.
     pub finish: Finish,
 }
-
-/// Watches completions grow and may end the run. All methods but none are optional.
-pub trait Watch {
-    /// More of the text of a request.
-    fn grew(&mut self, _request: usize, _piece: &str) {}
-    /// A request has its completion. An error ends the run.
-    fn completed(&mut self, _request: usize, _completion: &Generated) -> Result<()> {
-        Ok(())
-    }
-    /// A step was taken: tokens computed, and drawn, since the run began.
-    fn stepped(&mut self, _computed: u64, _drawn: u64) {}
-    /// Whether to stop at the next step.
-    fn stop_requested(&self) -> bool {
-        false
-    }
-}
-
-/// Watches nothing.
-#[derive(Debug, Default)]
-pub struct Silent;
-
-impl Watch for Silent {}
 
 /// A causal model, ready to complete prompts.
 pub struct Generator {
@@ -150,27 +128,29 @@ impl Generator {
         n: usize,
         seed: u64,
         settings: &Settings,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<Vec<Generated>> {
         let of_prompt = |(row, prompt): (usize, &Vec<u32>)| {
             let prompt: std::sync::Arc<[u32]> = prompt.as_slice().into();
             (0..n).map(move |sample| Request { prompt: prompt.clone(), seed: seed_of(seed, row, sample) })
         };
         let requests: Vec<Request> = prompts.iter().enumerate().flat_map(of_prompt).collect();
-        self.run(gpu, &requests, settings, watch).await
+        self.run(gpu, &requests, settings, observer, |_, _| Ok(())).await
     }
 
-    /// One completion for each request, in their order. A completion depends on its prompt and seed alone.
+    /// One completion for each request, in their order. A completion depends on its prompt and seed alone. `kept` is given
+    /// the number of each request with its completion as soon as it ends.
     ///
     /// # Errors
     /// A prompt is empty, has an unknown token, or leaves no room for a completion; the device fails; a logit is not a
-    /// number; `watch` ends the run.
+    /// number; the observer or `kept` ends the run.
     pub async fn run(
         &mut self,
         gpu: &Gpu,
         requests: &[Request],
         settings: &Settings,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
+        mut kept: impl FnMut(usize, &Generated) -> Result<()>,
     ) -> Result<Vec<Generated>> {
         settings.sampling.validate()?;
         for (index, request) in requests.iter().enumerate() {
@@ -178,22 +158,21 @@ impl Generator {
         }
         let mut growing: Vec<Growing> = requests.iter().map(|request| Growing::new(request.seed)).collect();
         let mut scheduler = Scheduler::new(self.capacity, requests, settings.max_new_tokens);
-        let (mut computed, mut drawn) = (0, 0);
+        let (mut done, mut tokens) = (0, 0);
         while let Some(step) = scheduler.step() {
-            if watch.stop_requested() {
-                let lost = requests.len() - growing.iter().filter(|growing| growing.finish.is_some()).count();
+            if observer.stop_requested() {
+                let lost = requests.len() - done;
                 return Err(Error::Interrupted(format!("{lost} completions had not ended")));
             }
             let logits = self.engine.step(gpu, &step).await?;
-            computed += step.ids.len() as u64;
-            drawn += step.drawing.len() as u64;
+            tokens += step.drawing.len() as u64;
             // Drawing from a long vocabulary takes a while; sequences do not depend on each other.
             let mut drawing: Vec<(usize, Growing, Vec<f32>)> = vec![];
             for (request, logits) in step.drawing.iter().zip(logits) {
                 let taken = std::mem::replace(&mut growing[*request], Growing::new(0));
                 drawing.push((*request, taken, logits));
             }
-            let tokens: Vec<u32> = drawing
+            let drawn: Vec<u32> = drawing
                 .par_iter_mut()
                 .map(|(request, growing, logits)| {
                     let seen = scheduler.tokens(*request);
@@ -203,19 +182,20 @@ impl Generator {
                     Ok(token)
                 })
                 .collect::<Result<_>>()?;
-            for ((request, grown, _), token) in drawing.into_iter().zip(tokens) {
+            for ((request, grown, _), token) in drawing.into_iter().zip(drawn) {
                 growing[request] = grown;
                 let grown = &mut growing[request];
                 scheduler.drawn(request, token, grown.finish.is_some());
                 let piece = grown.text.fresh(&settings.stop, grown.finish.is_some());
                 if !piece.is_empty() {
-                    watch.grew(request, piece);
+                    observer.on(Event::Grew { request, piece });
                 }
                 if let Some(generated) = grown.generated() {
-                    watch.completed(request, &generated)?;
+                    kept(request, &generated)?;
+                    done += 1;
                 }
             }
-            watch.stepped(computed, drawn);
+            observer.on(Event::Sampled { done, total: requests.len(), tokens });
         }
         let done: Vec<Generated> = growing.iter().filter_map(Growing::generated).collect();
         match done.len() == requests.len() {

@@ -16,9 +16,9 @@ pub mod scheduler;
 pub mod text;
 
 pub use config::{CacheDtype, GenerateConfig, Settings};
-pub use generator::{Generated, Generator, Silent, Watch, seed_of};
+pub use generator::{Generated, Generator, seed_of};
 pub use prompter::Prompter;
-pub use run::{GenerateSummary, Observer, Progress, generate};
+pub use run::{GenerateSummary, generate};
 pub use sampler::Sampling;
 pub use scheduler::{Capacity, Request};
 pub use text::Finish;

@@ -8,7 +8,7 @@ use serde_json::json;
 use twox_hash::XxHash3_128;
 
 use super::config::GenerateConfig;
-use super::generator::{self, Generated, Generator, Watch, seed_of};
+use super::generator::{self, Generated, Generator, seed_of};
 use super::output::{Output, Row};
 use super::prompter::Prompter;
 use super::scheduler::{Capacity, Request};
@@ -21,34 +21,7 @@ use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
 use crate::model::{Checkpoint, Reading};
 use crate::store::Key;
-use crate::{Error, Result};
-
-/// Progress of a run.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Progress {
-    /// Completions that have ended, those of an earlier run included.
-    pub done: usize,
-    /// Completions in all.
-    pub total: usize,
-    /// Tokens drawn in this run.
-    pub tokens: u64,
-}
-
-/// Watches a run and may ask it to stop. All methods but none are optional.
-pub trait Observer {
-    /// Something worth one line.
-    fn note(&mut self, _line: &str) {}
-    /// The memory plan, before anything large is allocated.
-    fn planned(&mut self, _plan: &MemoryPlan) {}
-    /// More of the text of `--prompt`, where it has one completion.
-    fn grew(&mut self, _piece: &str) {}
-    /// A step was taken.
-    fn advanced(&mut self, _progress: Progress) {}
-    /// Whether to stop at the next step.
-    fn stop_requested(&self) -> bool {
-        false
-    }
-}
+use crate::{Error, Event, Observer, Result};
 
 /// How a run ended.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -121,31 +94,40 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
             rows.push(kept.map(|row| Row { id: prompt.id.clone(), sample, ..row }));
         }
     }
-    let mut running = Running {
-        observer,
-        streams: config.prompt.is_some() && config.n == 1,
-        progress: Progress { done: rows.len() - jobs.len(), total: rows.len(), tokens: 0 },
-        rows,
-        requests: &requests,
-        jobs,
-        output,
-    };
-    if running.progress.done > 0 {
-        running.observer.note(&format!("{} completions exist already", running.progress.done));
+    let (total, kept) = (rows.len(), rows.len() - jobs.len());
+    if kept > 0 {
+        observer.note(&format!("{kept} completions exist already"));
     }
-    let mut started = Instant::now();
+    let keep = |request: usize, completion: &Generated| {
+        let Job { place, key, id, sample } = &jobs[request];
+        let row = Row {
+            id: id.clone(),
+            sample: *sample,
+            text: completion.text.clone(),
+            tokens: completion.tokens.len(),
+            finish_reason: completion.finish,
+            seed: requests[request].seed,
+        };
+        if let Some(output) = &mut output {
+            output.keep(*key, &row)?;
+        }
+        rows[*place] = Some(row);
+        Ok(())
+    };
+    let (mut started, mut drawn) = (Instant::now(), vec![]);
     if !requests.is_empty() {
-        let mut generator = load(gpu, &checkpoint, config, &prompter, requests.len(), length, running.observer)?;
+        let mut generator = load(gpu, &checkpoint, config, &prompter, requests.len(), length, observer)?;
         // The rate is that of drawing, whatever loading took.
         started = Instant::now();
-        generator.run(gpu, &requests, &config.settings(), &mut running).await?;
+        let mut observer = GoingOn { observer, kept };
+        drawn = generator.run(gpu, &requests, &config.settings(), &mut observer, keep).await?;
     }
-    let Progress { tokens, total, .. } = running.progress;
-    let rows: Vec<Row> = running.rows.into_iter().flatten().collect();
+    let tokens = drawn.iter().map(|completion| completion.tokens.len() as u64).sum();
+    let rows: Vec<Row> = rows.into_iter().flatten().collect();
     let mut summary =
         GenerateSummary { completions: total, tokens, reading: Some(reading), ..GenerateSummary::default() };
     summary.tokens_per_second = tokens as f64 / started.elapsed().as_secs_f64().max(1e-9);
-    match running.output {
+    match output {
         Some(output) => output.complete(&rows)?,
         None => summary.rows = rows,
     }
@@ -233,7 +215,7 @@ fn load(
     Causal::add_to(&mut plan, checkpoint, Holding::Inference);
     let adapters = checkpoint.adapter().map(|adapter| AdapterRoom::of(&adapter.config));
     generator::add_to(&mut plan, model, adapters, capacity, cache);
-    observer.planned(&plan);
+    observer.on(Event::Planned(&plan));
     plan.check_or(gpu, "use a smaller --batch-size or --max-new-tokens, or --cache-dtype f16")?;
     let causal = Causal::load(gpu, checkpoint, Holding::Inference, 0)?;
     let ends = checkpoint.end_tokens()?;
@@ -255,45 +237,20 @@ struct Job {
     sample: usize,
 }
 
-/// Keeps what ends, and tells the observer.
-struct Running<'a> {
+/// Adds the completions of an earlier run to what an observer is told.
+struct GoingOn<'a> {
     observer: &'a mut dyn Observer,
-    streams: bool,
-    progress: Progress,
-    rows: Vec<Option<Row>>,
-    requests: &'a [Request],
-    jobs: Vec<Job>,
-    output: Option<Output>,
+    kept: usize,
 }
 
-impl Watch for Running<'_> {
-    fn grew(&mut self, _request: usize, piece: &str) {
-        if self.streams {
-            self.observer.grew(piece);
-        }
-    }
-
-    fn completed(&mut self, request: usize, completion: &Generated) -> Result<()> {
-        let Job { place, key, id, sample } = &self.jobs[request];
-        let row = Row {
-            id: id.clone(),
-            sample: *sample,
-            text: completion.text.clone(),
-            tokens: completion.tokens.len(),
-            finish_reason: completion.finish,
-            seed: self.requests[request].seed,
-        };
-        if let Some(output) = &mut self.output {
-            output.keep(*key, &row)?;
-        }
-        self.rows[*place] = Some(row);
-        self.progress.done += 1;
-        Ok(())
-    }
-
-    fn stepped(&mut self, _computed: u64, drawn: u64) {
-        self.progress.tokens = drawn;
-        self.observer.advanced(self.progress);
+impl Observer for GoingOn<'_> {
+    fn on(&mut self, event: Event<'_>) {
+        self.observer.on(match event {
+            Event::Sampled { done, total, tokens } => {
+                Event::Sampled { done: self.kept + done, total: self.kept + total, tokens }
+            }
+            other => other,
+        });
     }
 
     fn stop_requested(&self) -> bool {

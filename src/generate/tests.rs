@@ -8,7 +8,7 @@ use crate::model::causal::Causal;
 use crate::model::parameter::Holding;
 use crate::model::tiny::Tiny;
 use crate::model::{Checkpoint, Family};
-use crate::{Error, data};
+use crate::{Error, Event, Observer, Silent, data};
 
 fn gpu() -> Gpu {
     pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap()
@@ -56,7 +56,8 @@ fn the_same_seed_gives_the_same_text_whatever_runs_beside_it() {
         assert_ne!(one[0], one[1]);
         let mut generator = generator(&gpu, &checkpoint, capacity(2, 8, 8), cache);
         let request = Request { prompt: prompts()[4].as_slice().into(), seed: seed_of(7, 4, 2) };
-        let alone = pollster::block_on(generator.run(&gpu, &[request], &settings(11), &mut Silent)).unwrap();
+        let alone =
+            pollster::block_on(generator.run(&gpu, &[request], &settings(11), &mut Silent, |_, _| Ok(()))).unwrap();
         assert_eq!(alone[0], one[14]);
     }
 }
@@ -64,23 +65,18 @@ fn the_same_seed_gives_the_same_text_whatever_runs_beside_it() {
 #[derive(Default)]
 struct Seen {
     texts: Vec<String>,
-    completed: Vec<usize>,
+    done: usize,
     steps: usize,
     stop_after: usize,
 }
 
-impl Watch for Seen {
-    fn grew(&mut self, request: usize, piece: &str) {
-        self.texts[request].push_str(piece);
-    }
-
-    fn completed(&mut self, request: usize, _: &Generated) -> crate::Result<()> {
-        self.completed.push(request);
-        Ok(())
-    }
-
-    fn stepped(&mut self, _: u64, _: u64) {
-        self.steps += 1;
+impl Observer for Seen {
+    fn on(&mut self, event: Event<'_>) {
+        match event {
+            Event::Grew { request, piece } => self.texts[request].push_str(piece),
+            Event::Sampled { done, .. } => (self.steps, self.done) = (self.steps + 1, done),
+            _ => {}
+        }
     }
 
     fn stop_requested(&self) -> bool {
@@ -95,7 +91,12 @@ fn completions_end_by_token_by_text_and_by_length() {
     let mut generator = generator(&gpu, &checkpoint, capacity(4, 64, 16), Dtype::F32);
     let requests: Vec<Request> = (0..40).map(|seed| Request { prompt: prompts()[0].as_slice().into(), seed }).collect();
     let mut seen = Seen { texts: vec![String::new(); 40], stop_after: usize::MAX, ..Seen::default() };
-    let plain = pollster::block_on(generator.run(&gpu, &requests, &settings(40), &mut seen)).unwrap();
+    let mut kept = vec![];
+    let keep = |request, completion: &Generated| {
+        kept.push((request, completion.clone()));
+        Ok(())
+    };
+    let plain = pollster::block_on(generator.run(&gpu, &requests, &settings(40), &mut seen, keep)).unwrap();
     for (index, completion) in plain.iter().enumerate() {
         assert_eq!(seen.texts[index], completion.text, "what was shown");
         let ended = completion.tokens.last() == Some(&1);
@@ -103,14 +104,16 @@ fn completions_end_by_token_by_text_and_by_length() {
         assert!(ended || completion.tokens.len() == 40);
     }
     assert!(plain.iter().any(|completion| completion.finish == Finish::Stop), "one of forty ends by itself");
-    seen.completed.sort_unstable();
-    assert_eq!(seen.completed, (0..40).collect::<Vec<_>>());
+    kept.sort_unstable_by_key(|(request, _)| *request);
+    assert_eq!(kept, plain.iter().cloned().enumerate().collect::<Vec<_>>());
+    assert_eq!(seen.done, 40);
 
     // A stop string that the text of one of them holds.
     let long = plain.iter().position(|completion| completion.text.chars().count() > 8).unwrap();
     let stop: String = plain[long].text.chars().skip(4).take(3).collect();
     let stopping = Settings { stop: vec![stop.clone()], ..settings(40) };
-    let stopped = pollster::block_on(generator.run(&gpu, &requests[long..=long], &stopping, &mut Silent)).unwrap();
+    let stopped =
+        pollster::block_on(generator.run(&gpu, &requests[long..=long], &stopping, &mut Silent, |_, _| Ok(()))).unwrap();
     assert_eq!(stopped[0].text, plain[long].text[..plain[long].text.find(&stop).unwrap()]);
     assert_eq!(stopped[0].finish, Finish::Stop);
     assert!(plain[long].tokens.starts_with(&stopped[0].tokens));
@@ -148,12 +151,12 @@ struct Interrupting {
 }
 
 impl Observer for Interrupting {
-    fn note(&mut self, line: &str) {
-        self.notes.push(line.to_owned());
-    }
-
-    fn advanced(&mut self, progress: run::Progress) {
-        self.done = progress.done;
+    fn on(&mut self, event: Event<'_>) {
+        match event {
+            Event::Note(line) => self.notes.push(line.to_owned()),
+            Event::Sampled { done, .. } => self.done = done,
+            _ => {}
+        }
     }
 
     fn stop_requested(&self) -> bool {

@@ -9,12 +9,13 @@ use crate::data::Sampler;
 use crate::gpu::Gpu;
 use crate::kernels::bench;
 use crate::optimizer::{GradNorm, LearningRate};
-use crate::{Error, Result};
+use crate::report::metrics::StepMetrics;
+use crate::{Error, Event, Observer, Result};
 
 use super::config::TrainerConfig;
-use super::observer::{Observer, StepMetrics, TrainSummary};
 use super::records::Records;
 use super::saving::Progress;
+use super::summary::TrainSummary;
 
 /// Which rows each step of a run sees, and at which learning rate: a pure function of settings and step, so that the
 /// step number is all that a resumed run needs.
@@ -127,7 +128,7 @@ pub async fn run(
     let mut summary = TrainSummary { steps: progress.step, ..TrainSummary::default() };
     let mut rates = vec![];
     let (mut evaluated_at, mut saved_at) = (None, Some(progress.step));
-    observer.steps(course.total_steps, progress.step);
+    observer.on(Event::Training { done: progress.step, total: course.total_steps });
     while progress.step < course.total_steps {
         let batches = course.batches(progress.step);
         let learning_rate = course.schedule.at(progress.step as usize);
@@ -147,7 +148,7 @@ pub async fn run(
             measures: taken.measures,
         };
         records.step(&metrics)?;
-        observer.step(&metrics, taken.flops / seconds / peak);
+        observer.on(Event::Step { metrics: &metrics, peak_share: taken.flops / seconds / peak });
         if rates.is_empty() {
             summary.first_loss = taken.loss;
         }
@@ -193,7 +194,7 @@ async fn evaluate(
 ) -> Result<()> {
     if let Some(metrics) = method.evaluate(gpu).await? {
         records.evaluation(step, &metrics)?;
-        observer.evaluated(step, &metrics);
+        observer.on(Event::Evaluated { step, metrics: &metrics });
         summary.evaluation = metrics;
     }
     Ok(())

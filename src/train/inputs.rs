@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Result;
 use crate::data::tokenizer_files::special_token_id;
 use crate::data::{Encoder, Example, Purpose, RatingScale, Template, Vocabulary, read_rated_rows};
 use crate::model::Checkpoint;
 use crate::model::companions::TEMPLATE;
 use crate::objective::Objective;
-
-use super::observer::Observer;
+use crate::{Event, Observer, Result};
 
 /// The purpose of a run's rows.
 pub fn purpose(objective: Objective, levels: u32) -> Purpose {
@@ -64,7 +62,7 @@ pub fn examples(
     let (examples, encoded) = encoder.encode(&rows)?;
     read.notes().iter().for_each(|line| observer.note(line));
     let tokens = examples.iter().map(|example| example.tokens() as u64).sum();
-    observer.tokenized(examples.len(), tokens, &encoded.cut);
+    observer.on(Event::Tokenized { rows: examples.len(), tokens, truncation: &encoded.cut });
     encoded.notes().iter().for_each(|line| observer.note(line));
     Ok(examples)
 }

@@ -7,11 +7,10 @@ use crate::model::Checkpoint;
 use crate::model::companions::CALIBRATION;
 use crate::model::lora::{ADAPTER_CONFIG, HEAD_FILE};
 use crate::model::travelling::TRAVELLING_FILES;
-use crate::{Error, Result};
+use crate::{Error, Observer, Result};
 
 use super::config::{TrainConfig, TrainerConfig};
 use super::head::Head;
-use super::observer::Observer;
 use super::saving::latest_checkpoint;
 
 const CONFIG: &str = "config.json";

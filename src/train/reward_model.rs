@@ -11,12 +11,11 @@ use crate::model::classifier::{self, Classifier, HEAD, Loading, logits};
 use crate::model::parameter::Holding;
 use crate::model::{Checkpoint, Reading, reading};
 use crate::objective;
-use crate::{Error, Result};
+use crate::{Error, Event, Observer, Result};
 
 use super::calibration::ModelCalibration;
 use super::head::{Head, HeadReading};
 use super::inputs;
-use super::observer::Observer;
 use crate::model::activations::Checkpointing;
 
 /// Tokens of a typical row; a batch never holds more than a full one of these, or one longer row.
@@ -132,7 +131,7 @@ impl RewardModel {
             capacity,
         };
         let plan = classifier::plan(self.source.config(), &self.source, &loading);
-        observer.planned(&plan);
+        observer.on(Event::Planned(&plan));
         plan.check(gpu)?;
         let classifier = Classifier::load(gpu, &self.source, &loading)?;
         Ok(Scorer { gpu, head: &self.head, classifier, recording: Recording::new(), batches: vec![] })

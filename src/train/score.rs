@@ -8,12 +8,12 @@ use serde_json::json;
 use crate::data::{Example, Purpose, RatingScale};
 use crate::files::staged;
 use crate::gpu::Gpu;
-use crate::{Error, Result};
+use crate::{Error, Event, Observer, Result};
 
 use super::config::ScoreConfig;
 use super::inputs;
-use super::observer::{Observer, ScoreProgress, ScoreSummary};
 use super::reward_model::{RewardModel, Score};
+use super::summary::ScoreSummary;
 
 /// Scores every row of a file and writes `{"id", "score", "logits", "probs"}` rows in input order. A score does not
 /// depend on the batch a row is scored in. Logits are the model's own, also where probabilities and score are calibrated.
@@ -56,7 +56,7 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
         }
         summary.rows += batch.len();
         summary.tokens += of_batch.iter().map(|example| example.tokens() as u64).sum::<u64>();
-        observer.scored(ScoreProgress { rows: summary.rows, total: examples.len(), tokens: summary.tokens });
+        observer.on(Event::Scored { done: summary.rows, total: examples.len(), tokens: summary.tokens });
     }
     summary.tokens_per_second = summary.tokens as f64 / started.elapsed().as_secs_f64().max(1e-9);
     let failed = |e| Error::io(&config.output, e);

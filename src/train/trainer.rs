@@ -15,7 +15,7 @@ use crate::model::reading::outputs;
 use crate::model::{Checkpoint, Reading};
 use crate::objective::{Objective, initial_biases};
 use crate::report::card::{Kind, ModelCard};
-use crate::{Error, Result};
+use crate::{Error, Event, Observer, Result};
 
 use super::calibration::ModelCalibration;
 use super::config::TrainConfig;
@@ -23,12 +23,12 @@ use super::course::{self, Course, Method, Taken};
 use super::evaluation::{Evaluated, evaluate};
 use super::head::Head;
 use super::inputs;
-use super::observer::{Observer, TrainSummary};
 use super::output;
 use super::pad;
 use super::records;
 use super::saving::{self, Parts, Progress};
 use super::step::Stepper;
+use super::summary::TrainSummary;
 
 /// Trains a reward model and writes it to the output directory.
 ///
@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
             capacity,
         };
         let plan = classifier::plan(source.config(), &source, &loading);
-        observer.planned(&plan);
+        observer.on(Event::Planned(&plan));
         plan.check(gpu)?;
         let settings = config.trainer.optimizer();
         let (objective, levels) = (config.objective, config.levels);

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use wgr::Result;
 use wgr::extract::report::Report;
-use wgr::extract::{ExtractConfig, Observer, extract};
+use wgr::extract::{ExtractConfig, extract};
+use wgr::{Result, Silent};
 
 /// A question long enough for the filters; each number asks something else.
 pub fn question(number: usize) -> String {
@@ -100,11 +100,6 @@ pub fn lines(path: &Path) -> Vec<Map<String, Value>> {
 pub fn field(rows: &[Map<String, Value>], name: &str) -> Vec<String> {
     rows.iter().map(|row| row[name].as_str().map_or_else(|| row[name].to_string(), str::to_owned)).collect()
 }
-
-/// Watches without a word.
-pub struct Silent;
-
-impl Observer for Silent {}
 
 /// A log of four turns in three conversations, the last of them too short for the filters.
 pub fn few() -> Log {

@@ -1,8 +1,9 @@
 use serde_json::json;
+use wgr::Silent;
 use wgr::data::prompts::{Ask, Prompt};
 use wgr::generate::engine::Engine;
 use wgr::generate::scheduler::Scheduler;
-use wgr::generate::{Capacity, Generator, Prompter, Request, Sampling, Settings, Silent, generator};
+use wgr::generate::{Capacity, Generator, Prompter, Request, Sampling, Settings, generator};
 use wgr::gpu::{Dtype, Gpu, Mode, Options, Preset};
 use wgr::model::Checkpoint;
 use wgr::model::causal::Causal;

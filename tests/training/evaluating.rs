@@ -3,7 +3,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wgr::evaluate::{EvalConfig, Evaluation, evaluate};
 use wgr::objective::Objective;
-use wgr::train::{Observer, ScoreProgress};
+use wgr::{Event, Observer};
 
 use crate::harness::*;
 
@@ -16,8 +16,10 @@ struct Counter {
 }
 
 impl Observer for Counter {
-    fn scored(&mut self, progress: ScoreProgress) {
-        (self.scored, self.total) = (progress.rows, progress.total);
+    fn on(&mut self, event: Event<'_>) {
+        if let Event::Scored { done, total, .. } = event {
+            (self.scored, self.total) = (done, total);
+        }
     }
 
     fn stop_requested(&self) -> bool {

@@ -1,5 +1,5 @@
+use wgr::Silent;
 use wgr::objective::Objective;
-use wgr::train::Silent;
 
 use crate::harness::*;
 

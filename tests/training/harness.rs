@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use wgr::data::TruncationReport;
 use wgr::gpu::{AdapterChoice, Gpu, Limits, Options};
 use wgr::model::plan::MemoryPlan;
 use wgr::objective::Objective;
 use wgr::optimizer::Schedule;
-use wgr::train::{Observer, ScoreConfig, ScoreSummary, StepMetrics, TrainConfig, TrainSummary, TrainerConfig};
+use wgr::report::metrics::StepMetrics;
+use wgr::train::{ScoreConfig, ScoreSummary, TrainConfig, TrainSummary, TrainerConfig};
+use wgr::{Event, Observer};
 
 /// The device that all tests share but those that lose it or count its memory.
 pub static GPU: LazyLock<Gpu> = LazyLock::new(|| open(None));
@@ -151,22 +152,18 @@ impl Watch<'_> {
 }
 
 impl Observer for Watch<'_> {
-    fn note(&mut self, line: &str) {
-        self.notes.push(line.to_owned());
-    }
-
-    fn tokenized(&mut self, rows: usize, tokens: u64, _: &TruncationReport) {
-        assert!(rows > 0 && tokens > 0);
-    }
-
-    fn planned(&mut self, plan: &MemoryPlan) {
-        self.plan = Some(plan.clone());
-    }
-
-    fn step(&mut self, metrics: &StepMetrics, _: f64) {
-        self.steps.push(metrics.clone());
-        if let Some(act) = &mut self.on_step {
-            act(metrics.step);
+    fn on(&mut self, event: Event<'_>) {
+        match event {
+            Event::Note(line) => self.notes.push(line.to_owned()),
+            Event::Tokenized { rows, tokens, .. } => assert!(rows > 0 && tokens > 0),
+            Event::Planned(plan) => self.plan = Some(plan.clone()),
+            Event::Step { metrics, .. } => {
+                self.steps.push(metrics.clone());
+                if let Some(act) = &mut self.on_step {
+                    act(metrics.step);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -187,7 +184,7 @@ pub fn losses(config: &TrainConfig) -> Vec<f64> {
 }
 
 pub fn score(config: &ScoreConfig) -> wgr::Result<ScoreSummary> {
-    pollster::block_on(wgr::train::score(&GPU, config, &mut wgr::train::Silent))
+    pollster::block_on(wgr::train::score(&GPU, config, &mut wgr::Silent))
 }
 
 /// Scores and returns the rows written.

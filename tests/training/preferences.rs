@@ -10,7 +10,8 @@ use wgr::model::lora::BaseDtype;
 use wgr::model::weights::Dtype;
 use wgr::objective::PreferenceLoss;
 use wgr::optimizer::Schedule;
-use wgr::train::{Observer, Precision, ScoreProgress, TrainerConfig};
+use wgr::train::{Precision, TrainerConfig};
+use wgr::{Event, Observer};
 
 use crate::harness::*;
 
@@ -160,9 +161,11 @@ struct Passes {
 }
 
 impl Observer for Passes {
-    fn scored(&mut self, progress: ScoreProgress) {
-        self.batches += 1;
-        self.tokens = progress.tokens;
+    fn on(&mut self, event: Event<'_>) {
+        if let Event::Scored { tokens, .. } = event {
+            self.batches += 1;
+            self.tokens = tokens;
+        }
     }
 
     fn stop_requested(&self) -> bool {
@@ -393,15 +396,10 @@ fn an_adapter_generates_as_the_policy_it_is_merged_into() {
             max_new_tokens: 12,
             ..GenerateConfig::default()
         };
-        let summary = pollster::block_on(generate(&GPU, &config, &mut Unwatched)).unwrap();
+        let summary = pollster::block_on(generate(&GPU, &config, &mut wgr::Silent)).unwrap();
         summary.rows[0].text.clone()
     };
     let with_adapter = greedy(&adapter);
     assert_eq!(with_adapter, greedy(&merged.display().to_string()));
     assert_ne!(with_adapter, greedy(&config.policy), "it learned");
 }
-
-/// Watches no generation.
-struct Unwatched;
-
-impl wgr::generate::Observer for Unwatched {}

@@ -3,6 +3,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wgr::objective::Objective;
 use wgr::train::{ScoreConfig, TrainConfig};
+use wgr::{Event, Observer};
 
 use crate::harness::*;
 
@@ -164,9 +165,10 @@ fn an_output_that_cannot_be_written_is_noticed_before_the_work() {
     let file = place.path("file");
     std::fs::write(&file, "").unwrap();
     struct NoWork;
-    impl wgr::train::Observer for NoWork {
-        fn scored(&mut self, _: wgr::train::ScoreProgress) {
-            panic!("rows were scored for an output that cannot be written");
+    impl Observer for NoWork {
+        fn on(&mut self, event: Event<'_>) {
+            let scores = matches!(event, Event::Scored { .. });
+            assert!(!scores, "rows were scored for an output that cannot be written");
         }
     }
     let blocked = ScoreConfig { output: file.join("scores.jsonl"), ..config };

@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use wgr::evaluate::study::{GridConfig, StudyConfig, StudyName, StudyRun, study};
 use wgr::objective::Objective;
-use wgr::train::{Observer, StepMetrics, TrainConfig};
+use wgr::train::TrainConfig;
+use wgr::{Event, Observer};
 
 use crate::harness::*;
 
@@ -15,8 +16,8 @@ struct Counter {
 }
 
 impl Observer for Counter {
-    fn step(&mut self, _: &StepMetrics, _: f64) {
-        self.steps += 1;
+    fn on(&mut self, event: Event<'_>) {
+        self.steps += usize::from(matches!(event, Event::Step { .. }));
     }
 
     fn stop_requested(&self) -> bool {

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use super::config::OnlineConfig;
 use super::learner::{Draw, Learned, Learner, LogProbs, Outcome, Request};
 use super::state::Progress;
-use crate::Result;
 use crate::data::{Completion, scoring_batches};
 use crate::dpo::saving::{Aim, save_policy};
 use crate::dpo::step::{MicroBatch, Stepper};
@@ -21,7 +20,8 @@ use crate::model::lora::{Lora, LoraConfig};
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
 use crate::model::policy::{LOGIT_BYTES, LogProb, Policy, Settings};
-use crate::train::{Observer, saving};
+use crate::train::saving;
+use crate::{Event, Observer, Result};
 
 /// Sequences that are sampled at once.
 const AT_ONCE: usize = 32;
@@ -92,7 +92,7 @@ impl<'a> Engine<'a> {
         }
         rating.add_to(&mut plan, reference.config());
         generator::add_to(&mut plan, model, learning.adapters, cache, Dtype::F32);
-        observer.planned(&plan);
+        observer.on(Event::Planned(&plan));
         plan.check(gpu)?;
 
         let causal = Causal::load_to_train(gpu, &source, lora.as_ref(), holding, trainer.seed)?;
@@ -151,7 +151,7 @@ impl Learner for Engine<'_> {
             .iter()
             .map(|request| generate::Request { prompt: request.prompt.into(), seed: request.seed })
             .collect();
-        let drawn = self.generator.run(self.gpu, &requests, &settings, &mut Stops(observer)).await?;
+        let drawn = self.generator.run(self.gpu, &requests, &settings, &mut Stops(observer), |_, _| Ok(())).await?;
         let draw = |drawn: generate::Generated| Draw {
             ended: drawn.finish == Finish::Stop,
             tokens: drawn.tokens,
@@ -198,10 +198,12 @@ impl Learner for Engine<'_> {
     }
 }
 
-/// Ends sampling when the user wants to stop.
+/// Ends sampling when the user wants to stop, and tells nothing of it: what counts is the step that it is part of.
 struct Stops<'a>(&'a dyn Observer);
 
-impl generate::Watch for Stops<'_> {
+impl Observer for Stops<'_> {
+    fn on(&mut self, _: Event<'_>) {}
+
     fn stop_requested(&self) -> bool {
         self.0.stop_requested()
     }

@@ -4,10 +4,9 @@
 use std::path::PathBuf;
 
 use super::state::Progress;
-use crate::Result;
 use crate::data::Completion;
 use crate::optimizer::GradNorm;
-use crate::train::Observer;
+use crate::{Observer, Result};
 
 /// A completion to draw.
 #[derive(Clone, Copy, Debug)]

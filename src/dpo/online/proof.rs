@@ -19,8 +19,8 @@ use crate::model::Family;
 use crate::model::tiny::Tiny;
 use crate::optimizer::Schedule;
 use crate::report::metrics;
-use crate::train::{HeadReading, Observer, RewardModel, Silent, TrainerConfig};
-use crate::{Error, Result};
+use crate::train::{HeadReading, RewardModel, TrainerConfig};
+use crate::{Error, Event, Observer, Result, Silent};
 
 static GPU: LazyLock<Gpu> =
     LazyLock::new(|| pollster::block_on(Gpu::open(&Default::default())).expect("the tests need an adapter"));
@@ -153,6 +153,8 @@ fn with_pairs_by_position_it_does_not() {
 struct Stops(Cell<usize>);
 
 impl Observer for Stops {
+    fn on(&mut self, _: Event<'_>) {}
+
     fn stop_requested(&self) -> bool {
         self.0.set(self.0.get().saturating_sub(1));
         self.0.get() == 0

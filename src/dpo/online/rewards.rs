@@ -7,8 +7,8 @@ use crate::data::{Content, EncodingReport, Example, Row, SpecialTokens, Template
 use crate::gpu::Gpu;
 use crate::http::RewardServer;
 use crate::model::batch::Capacity;
-use crate::train::{Observer, RewardModel, Scorer};
-use crate::{Error, Result};
+use crate::train::{RewardModel, Scorer};
+use crate::{Error, Observer, Result};
 
 /// Responses per request, or per batch of a reward model.
 const BATCH: usize = 16;

@@ -5,8 +5,7 @@ use super::rewards::{Response, Rewards, checked};
 use super::rollouts::{Rollout, seed};
 use crate::data::Completion;
 use crate::data::prompts::Prompt;
-use crate::train::Observer;
-use crate::{Error, Result};
+use crate::{Error, Observer, Result};
 
 /// A prompt with its token ids.
 #[derive(Clone, Debug)]

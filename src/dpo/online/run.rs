@@ -18,8 +18,8 @@ use super::summary::OnlineSummary;
 use super::warnings::Watch;
 use crate::data::{Sampler, TruncationReport};
 use crate::optimizer::LearningRate;
-use crate::train::{Observer, StepMetrics};
-use crate::{Error, Result};
+use crate::report::metrics::StepMetrics;
+use crate::{Error, Event, Observer, Result};
 
 /// A run: who samples and learns, who rates, and how far it has come.
 pub struct Run<'a, L, R> {
@@ -94,7 +94,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         for sampled in &records.steps {
             self.watch.step(*sampled);
         }
-        observer.steps(self.total_steps, begun);
+        observer.on(Event::Training { done: begun, total: self.total_steps });
         let ended = self.rounds(&mut records, observer).await;
         let summary = self.summary(&records, matches!(ended, Err(Error::Interrupted(_))));
         match ended {
@@ -217,7 +217,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         };
         records.rollouts(&rollouts)?;
         records.step(&metrics, sampled)?;
-        observer.step(&metrics, 0.0);
+        observer.on(Event::Step { metrics: &metrics, peak_share: 0.0 });
         if update.is_none() {
             observer.note(&format!("step {step}: no prompt made a pair, so nothing was learned"));
         }
@@ -264,7 +264,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
             named.map(|(name, value)| (format!("{EVALUATION}{name}"), value.into())).collect();
         metrics.insert(format!("{EVALUATION}prompts"), tasks.len().into());
         records.evaluation(step, &metrics, &rollouts, sampled.scores)?;
-        observer.evaluated(step, &metrics);
+        observer.on(Event::Evaluated { step, metrics: &metrics });
         Ok(())
     }
 }

@@ -16,8 +16,7 @@ use super::summary::OnlineSummary;
 use super::toy::{Share, Toy, config, tasks};
 use crate::report::metrics;
 use crate::test_server::{Reply, Request, Server};
-use crate::train::{Observer, Silent};
-use crate::{Error, Result};
+use crate::{Error, Event, Observer, Result, Silent};
 
 fn toy(config: &OnlineConfig) -> Toy {
     Toy { output: config.trainer.output.clone(), beta: config.beta, ..Toy::default() }
@@ -49,6 +48,8 @@ struct Stops {
 }
 
 impl Observer for Stops {
+    fn on(&mut self, _: Event<'_>) {}
+
     fn stop_requested(&self) -> bool {
         self.looks.set(self.looks.get().saturating_sub(1));
         self.looks.get() == 0

@@ -17,8 +17,8 @@ use super::state::Progress;
 use crate::data::Completion;
 use crate::data::prompts::{Ask, Prompt};
 use crate::optimizer::{GradNorm, Schedule};
-use crate::train::{Observer, TrainerConfig};
-use crate::{Error, Result};
+use crate::train::TrainerConfig;
+use crate::{Error, Observer, Result};
 
 /// Letters; the last one ends a completion.
 const LETTERS: usize = 4;

@@ -18,8 +18,8 @@ use crate::gpu::Gpu;
 use crate::http::is_address;
 use crate::model::{Checkpoint, Reading};
 use crate::report::card::{Kind, ModelCard};
-use crate::train::{Observer, RewardModel, output, records, saving};
-use crate::{Error, Result};
+use crate::train::{RewardModel, output, records, saving};
+use crate::{Error, Observer, Result};
 
 /// Trains a policy against the reward that the settings name, and writes it to the output directory.
 ///

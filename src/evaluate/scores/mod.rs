@@ -23,8 +23,7 @@ use super::suites::Suite;
 use crate::gpu::Gpu;
 use crate::http::is_address;
 use crate::store::Store;
-use crate::train::Observer;
-use crate::{Error, Result};
+use crate::{Error, Observer, Result};
 
 /// The folder of an output that holds what models said.
 pub const FOLDER: &str = "scores";

@@ -11,8 +11,8 @@ use crate::evaluate::config::EvalConfig;
 use crate::evaluate::suites::Suite;
 use crate::gpu::Gpu;
 use crate::store::{Key, Store};
-use crate::train::{Observer, RewardModel, ScoreProgress};
-use crate::{Error, Result};
+use crate::train::RewardModel;
+use crate::{Error, Event, Observer, Result};
 
 /// A reward model, opened.
 pub struct Model {
@@ -70,7 +70,7 @@ impl Model {
         };
         let batches = scorer.as_ref().map(|scorer| scorer.batches().to_vec()).unwrap_or_default();
         let mut batches = batches.into_iter().peekable();
-        let mut progress = ScoreProgress { rows: 0, total: rows.len(), tokens: 0 };
+        let (mut scored, mut tokens) = (0, 0);
         let mut end = 0;
         for (set, of_set) in missing.iter().enumerate() {
             end += of_set.len();
@@ -86,9 +86,9 @@ impl Model {
                     (job.key, job.id.clone(), Answer { score: score.score, probs: score.probs })
                 });
                 store.append(&answers.collect::<Vec<_>>())?;
-                progress.rows += of_batch.len();
-                progress.tokens += of_batch.iter().map(|(_, example)| example.tokens() as u64).sum::<u64>();
-                observer.scored(progress);
+                scored += of_batch.len();
+                tokens += of_batch.iter().map(|(_, example)| example.tokens() as u64).sum::<u64>();
+                observer.on(Event::Scored { done: scored, total: rows.len(), tokens });
             }
             done(set, Scored { answers: work.answers(set, store), truncation: Some(truncation[set]) })?;
         }
@@ -107,7 +107,7 @@ impl Model {
             total += report;
         }
         let tokens = all.0.iter().flatten().map(|example| example.tokens() as u64).sum();
-        observer.tokenized(work.len(), tokens, &total.cut);
+        observer.on(Event::Tokenized { rows: work.len(), tokens, truncation: &total.cut });
         total.notes().iter().for_each(|line| observer.note(line));
         Ok(all)
     }

@@ -11,8 +11,7 @@ use crate::evaluate::config::EvalConfig;
 use crate::evaluate::suites::Suite;
 use crate::http::RewardServer;
 use crate::store::{Key, Store};
-use crate::train::{Observer, ScoreProgress};
-use crate::{Error, Result};
+use crate::{Error, Event, Observer, Result};
 
 /// A reward server.
 pub struct Server {
@@ -50,8 +49,8 @@ impl Server {
             }
         }
         report.notes().iter().for_each(|line| observer.note(line));
-        let missing = work.sets.iter().flatten().filter(|job| !store.contains(job.key)).count();
-        let mut progress = ScoreProgress { rows: 0, total: missing, tokens: 0 };
+        let total = work.sets.iter().flatten().filter(|job| !store.contains(job.key)).count();
+        let mut scored = 0;
         for (set, jobs) in work.sets.iter().enumerate() {
             let missing: Vec<&Job> = jobs.iter().filter(|job| !store.contains(job.key)).collect();
             for batch in missing.chunks(config.batch_size) {
@@ -59,8 +58,8 @@ impl Server {
                 let rewards = self.server.rewards(&texts, &|| stop(observer))?;
                 let answer = |(job, score): (&&Job, f64)| (job.key, job.id.clone(), Answer { score, probs: vec![] });
                 store.append(&batch.iter().zip(rewards).map(answer).collect::<Vec<_>>())?;
-                progress.rows += batch.len();
-                observer.scored(progress);
+                scored += batch.len();
+                observer.on(Event::Scored { done: scored, total, tokens: 0 });
             }
             done(set, Scored { answers: work.answers(set, store), truncation: None })?;
         }

@@ -6,9 +6,9 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::Silent;
 use crate::evaluate::suites::SuiteName;
 use crate::test_server::{Reply, Request, Server as TestServer};
-use crate::train::Silent;
 
 /// A suite of rated responses in a folder of its own.
 fn suite(responses: usize) -> (TempDir, Suite) {

@@ -12,8 +12,7 @@ use super::info::{ModelInfo, Origin};
 use crate::data::records::records;
 use crate::evaluate::items::{Fields, files};
 use crate::evaluate::suites::{Item, Suite, SuiteName};
-use crate::train::Observer;
-use crate::{Error, Result};
+use crate::{Error, Observer, Result};
 
 /// The scores of a model.
 #[derive(Default)]

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::Silent;
 use crate::evaluate::suites::Suite;
-use crate::train::Silent;
 
 /// A suite of two pairs, and what the scores of a file are for it.
 fn scores(rows: &str) -> Result<Vec<Vec<Vec<Answer>>>> {

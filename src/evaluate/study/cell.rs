@@ -15,8 +15,8 @@ use crate::gpu::Gpu;
 use crate::objective::Objective;
 use crate::report::metrics;
 use crate::store::Key;
-use crate::train::{Observer, TrainConfig, TrainerConfig, latest_checkpoint, train};
-use crate::{Error, Result};
+use crate::train::{TrainConfig, TrainerConfig, latest_checkpoint, train};
+use crate::{Error, Observer, Result};
 
 const ROWS: &str = "rows.jsonl";
 const MODEL: &str = "model";

@@ -17,8 +17,7 @@ use crate::files::replace_file;
 use crate::gpu::Gpu;
 use crate::model::Checkpoint;
 use crate::store::{Key, Store};
-use crate::train::Observer;
-use crate::{Error, Result};
+use crate::{Error, Observer, Result};
 
 /// One row a result, as it is done.
 const RESULTS: &str = "results.jsonl";

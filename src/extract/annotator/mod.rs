@@ -14,9 +14,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::turn::Turn;
-use crate::Result;
 use crate::data::{Conversation, Feedback};
 use crate::model::Reading;
+use crate::{Observer, Result};
 
 pub use self::account::Usage;
 
@@ -44,14 +44,14 @@ pub trait Annotator {
     /// The verdict of each turn: what its next message says about its response.
     ///
     /// # Errors
-    /// The annotator cannot continue at all; the answers so far are kept.
-    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Feedback>;
+    /// The annotator cannot continue at all, or the observer asks it to stop; the answers so far are kept.
+    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], observer: &'a mut dyn Observer) -> Verdicts<'a, Feedback>;
 
     /// Whether each refused query deserved to be refused.
     ///
     /// # Errors
     /// As [`Annotator::feedback`].
-    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Refusal>;
+    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], observer: &'a mut dyn Observer) -> Verdicts<'a, Refusal>;
 
     /// Its usage so far.
     fn usage(&self) -> Usage {
@@ -62,14 +62,6 @@ pub trait Annotator {
     fn labels(&self) -> Option<account::Labels> {
         None
     }
-}
-
-/// Sees the progress of an annotator and may ask it to stop.
-pub trait Watch {
-    /// So many of the turns asked have their verdict.
-    fn annotated(&mut self, done: usize, of: usize);
-    /// Whether to stop as soon as no answer is lost by it; the annotator then returns [`crate::Error::Interrupted`].
-    fn stop_requested(&self) -> bool;
 }
 
 /// An annotator's verdict about a turn.

@@ -16,13 +16,13 @@ use self::crowd::{Crowd, Job};
 use self::protocol::{KEY_VARIABLE, body};
 use super::answer::verdict;
 use super::prompt::{Question, feedback_named, refusal_named};
-use super::{ANSWERS, Annotator, Refusal, Usage, Verdict, Verdicts, Watch};
+use super::{ANSWERS, Annotator, Refusal, Usage, Verdict, Verdicts};
 use crate::data::Feedback;
 use crate::extract::config::ExtractConfig;
 use crate::extract::turn::Turn;
 use crate::http::Endpoint;
 use crate::store::{Key, Store};
-use crate::{Error, Result};
+use crate::{Error, Event, Observer, Result};
 
 /// Requests for one answer until the run ends.
 const ATTEMPTS: u32 = 8;
@@ -81,7 +81,7 @@ impl Api {
         question: Question,
         turns: &[&Turn],
         named: impl Fn(&str) -> Option<T>,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<Vec<Verdict<T>>> {
         let keys: Vec<Key> =
             turns.iter().map(|turn| XxHash3_128::oneshot(&body(&self.model, question, turn))).collect();
@@ -100,8 +100,8 @@ impl Api {
             }
         }
         let (stored, of) = (listed.len() - jobs.len(), listed.len());
-        watch.annotated(stored, of);
-        self.send(question, &jobs, stored, of, watch)?;
+        observer.on(Event::Annotated { done: stored, total: of });
+        self.send(question, &jobs, stored, of, observer)?;
         let verdicts = keys.iter().map(|key| match self.store.get(*key)? {
             Some(answer) => Ok(verdict(&answer, question, &named)),
             // Every job was stored, or the run would have ended.
@@ -124,7 +124,7 @@ impl Api {
         jobs: &[Job],
         stored: usize,
         of: usize,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<()> {
         let body = |turn: &Turn| body(&self.model, question, turn);
         let (store, usage, prices) = (&mut self.store, &mut self.usage, self.prices);
@@ -141,8 +141,8 @@ impl Api {
                 (usage.prompt_tokens as f64 * prompt + usage.completion_tokens as f64 * completion) / 1e6
             });
             done += answers.len();
-            watch.annotated(done, of);
-            Ok(watch.stop_requested())
+            observer.on(Event::Annotated { done, total: of });
+            Ok(observer.stop_requested())
         };
         let sent = self.crowd.answers(jobs, &body, kept);
         self.usage.requests += sent.requests;
@@ -167,12 +167,12 @@ impl Annotator for Api {
         format!("api:{}", self.model)
     }
 
-    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Feedback> {
-        Box::pin(ready(self.ask(Question::Feedback, turns, feedback_named, watch)))
+    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], observer: &'a mut dyn Observer) -> Verdicts<'a, Feedback> {
+        Box::pin(ready(self.ask(Question::Feedback, turns, feedback_named, observer)))
     }
 
-    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Refusal> {
-        Box::pin(ready(self.ask(Question::Refusal, turns, refusal_named, watch)))
+    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], observer: &'a mut dyn Observer) -> Verdicts<'a, Refusal> {
+        Box::pin(ready(self.ask(Question::Refusal, turns, refusal_named, observer)))
     }
 
     fn usage(&self) -> Usage {

@@ -26,9 +26,11 @@ fn turns(count: usize) -> Vec<Turn> {
 /// Wants to stop after a given number of answers.
 struct StopAfter(usize, usize);
 
-impl Watch for StopAfter {
-    fn annotated(&mut self, done: usize, _of: usize) {
-        self.1 = done;
+impl Observer for StopAfter {
+    fn on(&mut self, event: Event<'_>) {
+        if let Event::Annotated { done, .. } = event {
+            self.1 = done;
+        }
     }
 
     fn stop_requested(&self) -> bool {

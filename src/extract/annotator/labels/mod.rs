@@ -20,10 +20,10 @@ pub use self::category::level_named;
 pub use self::file::{Label, LabelFile, Labelled};
 use super::account::{self, Named};
 use super::prompt::shortened;
-use super::{Annotator, LABELS, Refusal, Verdict, Verdicts, Watch};
+use super::{Annotator, LABELS, Refusal, Verdict, Verdicts};
 use crate::data::{Conversation, Feedback};
 use crate::extract::turn::Turn;
-use crate::{Error, Result};
+use crate::{Error, Event, Observer, Result};
 
 /// The reason of the verdict on a turn without a label.
 pub const NO_LABEL: &str = "no label";
@@ -131,18 +131,18 @@ impl Annotator for Labels {
         self.counts.unlabelled += kept.len() as u64 - judged;
     }
 
-    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Feedback> {
+    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], observer: &'a mut dyn Observer) -> Verdicts<'a, Feedback> {
         let verdict = |turn: &&Turn| match self.label(turn) {
             Some(label) => given(label.level, &label.reason),
             None => given(Feedback::Neutral, NO_LABEL),
         };
         let verdicts = turns.iter().map(verdict).collect();
-        watch.annotated(turns.len(), turns.len());
+        observer.on(Event::Annotated { done: turns.len(), total: turns.len() });
         Box::pin(ready(Ok(verdicts)))
     }
 
     /// Labels say nothing of what is unsafe.
-    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], _watch: &'a mut dyn Watch) -> Verdicts<'a, Refusal> {
+    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], _: &'a mut dyn Observer) -> Verdicts<'a, Refusal> {
         Box::pin(ready(Ok(vec![given(Refusal::Unjudged, NOT_JUDGED); turns.len()])))
     }
 

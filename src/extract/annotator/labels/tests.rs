@@ -1,17 +1,8 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::Silent;
 use crate::extract::turn::tests::conversation;
-
-struct Silent;
-
-impl Watch for Silent {
-    fn annotated(&mut self, _done: usize, _of: usize) {}
-
-    fn stop_requested(&self) -> bool {
-        false
-    }
-}
 
 fn labels(rows: &str) -> Labels {
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -21,7 +21,7 @@ use engine::Engine;
 use prompt::{Prompter, Spelling};
 
 use super::prompt::{Question, feedback_named, refusal_named};
-use super::{ANSWERS, Annotator, Refusal, Usage, Verdict, Verdicts, Watch};
+use super::{ANSWERS, Annotator, Refusal, Usage, Verdict, Verdicts};
 use crate::data::Feedback;
 use crate::data::{Conversation, Message, Role};
 use crate::extract::report::PAPER_SHARES;
@@ -29,7 +29,7 @@ use crate::extract::turn::Turn;
 use crate::gpu::Gpu;
 use crate::model::{Checkpoint, Reading};
 use crate::store::{Key, Store};
-use crate::{Error, Result};
+use crate::{Error, Event, Observer, Result};
 
 /// Runs a causal model on the engine.
 pub struct Local<'a> {
@@ -157,7 +157,7 @@ impl Local<'_> {
         question: Question,
         turns: &[&Turn],
         named: impl Fn(&str) -> Option<T>,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<Vec<Verdict<T>>> {
         let Self { prompter, engine, store, usage, .. } = self;
         let judge = if question == Question::Feedback { &self.feedback } else { &self.refusal };
@@ -172,7 +172,7 @@ impl Local<'_> {
         }
         let missing: Vec<usize> = (0..turns.len()).filter(|&index| found[index].is_none()).collect();
         let mut done = turns.len() - missing.len();
-        watch.annotated(done, turns.len());
+        observer.on(Event::Annotated { done, total: turns.len() });
         let prompts: Vec<Vec<u32>> = missing.iter().map(|&index| prompts[index].clone()).collect();
         let kept = |batch: &[usize], rows: &[Vec<f32>]| {
             let mut answers = vec![];
@@ -185,8 +185,8 @@ impl Local<'_> {
             }
             store.append(&answers)?;
             done += batch.len();
-            watch.annotated(done, turns.len());
-            match watch.stop_requested() && done < turns.len() {
+            observer.on(Event::Annotated { done, total: turns.len() });
+            match observer.stop_requested() && done < turns.len() {
                 true => Err(Error::Interrupted("the answers so far are kept; continue with --resume".into())),
                 false => Ok(()),
             }
@@ -214,12 +214,12 @@ impl Annotator for Local<'_> {
         Some(&self.reading)
     }
 
-    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Feedback> {
-        Box::pin(self.ask(Question::Feedback, turns, feedback_named, watch))
+    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], observer: &'a mut dyn Observer) -> Verdicts<'a, Feedback> {
+        Box::pin(self.ask(Question::Feedback, turns, feedback_named, observer))
     }
 
-    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Refusal> {
-        Box::pin(self.ask(Question::Refusal, turns, refusal_named, watch))
+    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], observer: &'a mut dyn Observer) -> Verdicts<'a, Refusal> {
+        Box::pin(self.ask(Question::Refusal, turns, refusal_named, observer))
     }
 
     fn usage(&self) -> Usage {

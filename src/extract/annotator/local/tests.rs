@@ -16,9 +16,11 @@ struct Watcher {
     stops: bool,
 }
 
-impl Watch for Watcher {
-    fn annotated(&mut self, done: usize, _of: usize) {
-        self.done = done;
+impl Observer for Watcher {
+    fn on(&mut self, event: Event<'_>) {
+        if let Event::Annotated { done, .. } = event {
+            self.done = done;
+        }
     }
 
     fn stop_requested(&self) -> bool {

@@ -25,10 +25,11 @@ use rayon::prelude::*;
 use self::opening::Opening;
 use self::rule::Compiled;
 pub use self::rule::{Place, Rule};
-use super::{Annotator, Refusal, Verdict, Verdicts, Watch};
+use super::{Annotator, Refusal, Verdict, Verdicts};
 use crate::data::Feedback;
 use crate::extract::refusal::is_refusal;
 use crate::extract::turn::Turn;
+use crate::{Event, Observer};
 
 /// The reason of a verdict without evidence.
 const NO_EVIDENCE: &str = "no evidence";
@@ -54,14 +55,14 @@ impl Annotator for Rules {
         "rules".into()
     }
 
-    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], watch: &'a mut dyn Watch) -> Verdicts<'a, Feedback> {
+    fn feedback<'a>(&'a mut self, turns: &'a [&'a Turn], observer: &'a mut dyn Observer) -> Verdicts<'a, Feedback> {
         let verdicts = turns.par_iter().map(|turn| given(judge(turn))).collect();
-        watch.annotated(turns.len(), turns.len());
+        observer.on(Event::Annotated { done: turns.len(), total: turns.len() });
         Box::pin(ready(Ok(verdicts)))
     }
 
     /// Rules cannot tell what is unsafe.
-    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], _watch: &'a mut dyn Watch) -> Verdicts<'a, Refusal> {
+    fn refusals<'a>(&'a mut self, turns: &'a [&'a Turn], _: &'a mut dyn Observer) -> Verdicts<'a, Refusal> {
         Box::pin(ready(Ok(vec![given((Refusal::Unjudged, "not judged by rules")); turns.len()])))
     }
 }

@@ -4,20 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::*;
+use crate::Silent;
 use crate::extract::lexical::check_entries;
 use crate::extract::turn::tests::conversation;
 
 const ANSWER: &str = "Here is the program:\n```\nprint(1)\n```\nIt prints a number.";
-
-struct Silent;
-
-impl Watch for Silent {
-    fn annotated(&mut self, _done: usize, _of: usize) {}
-
-    fn stop_requested(&self) -> bool {
-        false
-    }
-}
 
 fn turn(query: &str, response: &str, feedback: &str) -> Turn {
     let mut conversation = conversation(&["user", "assistant", "user"]);
