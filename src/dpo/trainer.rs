@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::data::{Purpose, read_rows};
 use crate::gpu::Gpu;
+use crate::kernels::bench;
 use crate::model::activations::AdapterRoom;
 use crate::model::causal::Causal;
 use crate::model::lora::Lora;
@@ -15,7 +16,7 @@ use crate::model::policy::{LogProb, Settings};
 use crate::model::{Checkpoint, Reading};
 use crate::reference::preference::{self, Pair, Weights};
 use crate::report::card::{Kind, ModelCard};
-use crate::train::course::{self, Course, Method, Taken};
+use crate::train::course::{self, Course, Method, Taken, Updated};
 use crate::train::saving::{self, Progress};
 use crate::train::{TrainSummary, output, records};
 use crate::{Error, Event, Observer, Result};
@@ -26,7 +27,7 @@ use super::measures::Measures;
 use super::reference::{Reference, References, Set, log_probs};
 use super::room::Room;
 use super::saving::{Aim, save_policy};
-use super::step::{MicroBatch, Rated, Stepper};
+use super::step::{MicroBatch, Outcome, Rated, Stepper};
 use super::warnings::Warnings;
 
 /// How a run ended.
@@ -98,6 +99,7 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
     let references = references.pop().unwrap_or_default();
     drop(sets);
     let mut run = Run {
+        gpu,
         config,
         source,
         lora,
@@ -109,10 +111,11 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         warnings: Warnings::new(config),
         told: report.warnings(),
     };
-    let mut training = course::run(gpu, &mut run, course, &config.trainer, &mut progress, observer).await?;
+    let peak = Some(bench::peak_flops(gpu).await?);
+    let mut training = course::run(&mut run, course, &config.trainer, peak, &mut progress, observer).await?;
     training.reading = Some(run.reading.clone());
     if !training.interrupted {
-        run.finish(gpu, progress, &training).await?;
+        run.finish(progress, &training).await?;
     }
     Ok(DpoSummary { training, pairs: report, warnings: run.told })
 }
@@ -191,6 +194,7 @@ struct Paired {
 
 /// A prepared run: everything but the loop.
 struct Run<'a> {
+    gpu: &'a Gpu,
     config: &'a DpoConfig,
     source: Checkpoint,
     lora: Option<Lora>,
@@ -214,7 +218,7 @@ impl Run<'_> {
     }
 
     /// Writes the trained policy with what a run leaves beside it.
-    async fn finish(&self, gpu: &Gpu, progress: Progress, summary: &TrainSummary) -> Result<()> {
+    async fn finish(&self, progress: Progress, summary: &TrainSummary) -> Result<()> {
         let card = ModelCard {
             base_model: records::hub_name(&self.config.policy),
             training_rows: self.pairs.pairs.len() as u64,
@@ -223,46 +227,40 @@ impl Run<'_> {
         };
         let output = &self.config.trainer.output;
         let files = records::finish(output, self.config, card, progress, &summary.evaluation)?;
-        self.save(gpu, output, files).await
+        self.save(output, files).await
     }
 
-    async fn save(&self, gpu: &Gpu, directory: &Path, files: Vec<(String, Vec<u8>)>) -> Result<()> {
+    async fn save(&self, directory: &Path, files: Vec<(String, Vec<u8>)>) -> Result<()> {
         let lora = self.lora.as_ref().map(|lora| &lora.config);
-        save_policy(gpu, &self.stepper.policy.causal, lora, &self.source, directory, files).await
+        save_policy(self.gpu, &self.stepper.policy.causal, lora, &self.source, directory, files).await
     }
 }
 
 impl Method for Run<'_> {
     async fn step(
         &mut self,
-        gpu: &Gpu,
         batches: &[Vec<usize>],
         step: u64,
         learning_rate: f64,
-        observer: &mut dyn Observer,
+        _: &mut dyn Observer,
     ) -> Result<Taken> {
         let batches: Vec<MicroBatch> = batches.iter().map(|batch| self.micro_batch(batch)).collect::<Result<_>>()?;
-        let outcome = self.stepper.step(gpu, &batches, step, learning_rate).await?;
-        let measures = Measures::of(&outcome.pairs);
-        for warning in self.warnings.step(outcome.loss, measures) {
-            observer.note(&warning);
-            self.told.push(warning);
-        }
-        Ok(Taken {
-            loss: outcome.loss,
-            grad_norm: outcome.grad_norm,
-            tokens: batches.iter().map(|batch| batch.completions.tokens.len() as u64).sum(),
-            flops: outcome.flops,
-            measures: measures.named(),
-        })
+        let Outcome { loss, pairs, grad_norm, flops } =
+            self.stepper.step(self.gpu, &batches, step, learning_rate).await?;
+        let measures = Measures::of(&pairs);
+        let notes = self.warnings.step(loss, measures);
+        self.told.extend(notes.clone());
+        let tokens = batches.iter().map(|batch| batch.completions.tokens.len() as u64).sum();
+        let update = Some(Updated { loss, grad_norm });
+        Ok(Taken { update, tokens, processed: tokens, flops, measures: measures.named(), notes })
     }
 
-    async fn evaluate(&mut self, gpu: &Gpu) -> Result<Option<Map<String, Value>>> {
+    async fn evaluate(&mut self, _: u64, _: &mut dyn Observer) -> Result<Option<Map<String, Value>>> {
         let Paired { pairs, references } = &self.held_out;
         if pairs.is_empty() {
             return Ok(None);
         }
-        let said = log_probs(gpu, &mut self.stepper.policy, pairs, &self.room).await?;
+        let said = log_probs(self.gpu, &mut self.stepper.policy, pairs, &self.room).await?;
         let rate = |([chosen, rejected], references): ([LogProb; 2], &[f32; 2])| {
             [self.stepper.rate(chosen, references[0]), self.stepper.rate(rejected, references[1])]
         };
@@ -276,11 +274,11 @@ impl Method for Run<'_> {
         Ok(Some(row))
     }
 
-    async fn save_checkpoint(&self, gpu: &Gpu, progress: Progress) -> Result<PathBuf> {
+    async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {
         let directory = saving::checkpoint_directory(&self.config.trainer.output, progress);
-        self.save(gpu, &directory, vec![Aim::of(self.config).file()]).await?;
+        self.save(&directory, vec![Aim::of(self.config).file()]).await?;
         let trained = self.stepper.policy.causal.trained();
-        saving::save_state(gpu, trained, &self.stepper.update.optimizer, &directory, progress).await?;
+        saving::save_state(self.gpu, trained, &self.stepper.update.optimizer, &directory, progress).await?;
         Ok(directory)
     }
 }

@@ -6,8 +6,6 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use crate::data::Sampler;
-use crate::gpu::Gpu;
-use crate::kernels::bench;
 use crate::optimizer::{GradNorm, LearningRate};
 use crate::report::metrics::StepMetrics;
 use crate::{Error, Event, Observer, Result};
@@ -74,48 +72,89 @@ impl Course {
 /// The result of a step.
 #[derive(Debug, Clone)]
 pub struct Taken {
-    /// Mean loss over the rows of the step.
-    pub loss: f64,
-    /// Norm of all gradients before clipping.
-    pub grad_norm: GradNorm,
+    /// The update of the weights; `None` where there was nothing to learn from.
+    pub update: Option<Updated>,
     /// Tokens that it learned from.
     pub tokens: u64,
+    /// Tokens that it worked on, over whose number the rate is taken.
+    pub processed: u64,
     /// Estimated floating-point operations.
     pub flops: f64,
     /// Further metrics of the method.
     pub measures: Vec<(&'static str, f64)>,
+    /// What there is to say of it, a line each.
+    pub notes: Vec<String>,
+}
+
+/// What the update of a step came to.
+#[derive(Debug, Clone)]
+pub struct Updated {
+    /// Mean loss over the rows of the step.
+    pub loss: f64,
+    /// Norm of all gradients before clipping. Where it is not finite, the weights are those of the step before.
+    pub grad_norm: GradNorm,
+}
+
+impl Updated {
+    /// Whether loss and gradient are numbers.
+    pub fn is_finite(&self) -> bool {
+        self.loss.is_finite() && self.grad_norm.finite
+    }
+
+    /// Refuses what is not, as step number `step` (counted from 1).
+    fn check(&self, step: u64) -> Result<(), End> {
+        let Self { loss, grad_norm } = self;
+        let what = match &grad_norm.worst {
+            _ if self.is_finite() => return Ok(()),
+            Some(tensor) => format!("the gradient of {tensor} is not finite at step {step} (loss {loss})"),
+            None => format!("the loss is {loss} at step {step}"),
+        };
+        let hint = "lower --lr or --max-grad-norm, or inspect the rows of this step";
+        Err(End::Diverged(Error::run(what, hint)))
+    }
 }
 
 /// The parts that differ among trainers: how rows become a step, what is measured, what is saved.
 #[allow(async_fn_in_trait, reason = "used within this crate, on one thread")]
 pub trait Method {
+    /// Whether held-out rows are also measured before the first step, to be compared with what comes after the last.
+    const MEASURES_START: bool = false;
+
+    /// Opens what the method itself puts on record, in a run that continues after `step` steps. What later steps wrote
+    /// is dropped; the metrics of the steps before are on record.
+    fn open_records(&mut self, _step: u64) -> Result<()> {
+        Ok(())
+    }
+
     /// Takes step number `step` (counted from 0) on micro-batches of rows, given by their places.
     async fn step(
         &mut self,
-        gpu: &Gpu,
         batches: &[Vec<usize>],
         step: u64,
         learning_rate: f64,
         observer: &mut dyn Observer,
     ) -> Result<Taken>;
 
-    /// Measures the held-out rows, `eval/…` names; `None` where there are none.
-    async fn evaluate(&mut self, gpu: &Gpu) -> Result<Option<Map<String, Value>>>;
+    /// Measures the held-out rows after `step` steps, `eval/…` names; `None` where there are none, or where that is on
+    /// record.
+    async fn evaluate(&mut self, step: u64, observer: &mut dyn Observer) -> Result<Option<Map<String, Value>>>;
 
     /// Writes a checkpoint and says where.
-    async fn save_checkpoint(&self, gpu: &Gpu, progress: Progress) -> Result<PathBuf>;
+    async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf>;
 }
 
-/// Takes the steps that are left, with the records, evaluations and checkpoints that are due.
+/// Takes the steps that are left, with the records, evaluations and checkpoints that are due. `peak` is the adapter's, in
+/// FLOP/s, where steps are to be held against it.
 ///
 /// # Errors
 /// A loss or gradient that is no longer finite, after a checkpoint of the last good state was written; whatever the
-/// method, the device or the disk fails with.
+/// method, the device or the disk fails with. Where a step fails for another reason than these two, what was learned in
+/// this run is in a checkpoint, too.
 pub async fn run(
-    gpu: &Gpu,
     method: &mut impl Method,
     mut course: Course,
     config: &TrainerConfig,
+    peak: Option<f64>,
     progress: &mut Progress,
     observer: &mut dyn Observer,
 ) -> Result<TrainSummary> {
@@ -123,97 +162,154 @@ pub async fn run(
         course.schedule.check_extends(planned, progress.step)?;
     }
     progress.planned_steps = Some(course.total_steps);
-    let peak = bench::peak_flops(gpu).await?;
-    let mut records = Records::open(&config.output, progress.step)?;
-    let mut summary = TrainSummary { steps: progress.step, ..TrainSummary::default() };
-    let mut rates = vec![];
-    let (mut evaluated_at, mut saved_at) = (None, Some(progress.step));
-    observer.on(Event::Training { done: progress.step, total: course.total_steps });
-    while progress.step < course.total_steps {
-        let batches = course.batches(progress.step);
-        let learning_rate = course.schedule.at(progress.step as usize);
+    let begun = progress.step;
+    let records = Records::open(&config.output, begun)?;
+    method.open_records(begun)?;
+    observer.on(Event::Training { done: begun, total: course.total_steps });
+    let summary = TrainSummary { steps: begun, ..TrainSummary::default() };
+    let mut running = Running { method, records, progress, observer, summary, rates: vec![], evaluated_at: None };
+    match running.steps(&mut course, config, peak).await {
+        Ok(()) => {}
+        Err(End::Asked) => {
+            let directory = running.save_checkpoint().await?;
+            running.observer.note(&format!("stopped on request; --resume continues from {}", directory.display()));
+            running.summary.interrupted = true;
+        }
+        // The state after the last whole step is worth saving, unless it was just loaded.
+        Err(End::Failed(error @ (Error::Run { .. } | Error::Input { .. }))) if running.progress.step > begun => {
+            return Err(running.kept(error).await?);
+        }
+        Err(End::Failed(error)) => return Err(error),
+        Err(End::Diverged(error)) => return Err(running.kept(error).await?),
+    }
+    Ok(running.summary())
+}
+
+/// Why a run ends before its last step.
+enum End {
+    /// The user asked for it.
+    Asked,
+    /// Something else than the numbers.
+    Failed(Error),
+    /// A loss or gradient is no longer finite.
+    Diverged(Error),
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Interrupted(_) => Self::Asked,
+            error => Self::Failed(error),
+        }
+    }
+}
+
+/// A run on its way.
+struct Running<'a, M> {
+    method: &'a mut M,
+    records: Records,
+    progress: &'a mut Progress,
+    observer: &'a mut dyn Observer,
+    summary: TrainSummary,
+    /// Tokens a second of each step of this run.
+    rates: Vec<f64>,
+    /// The step after which held-out rows were measured last.
+    evaluated_at: Option<u64>,
+}
+
+impl<M: Method> Running<'_, M> {
+    async fn steps(&mut self, course: &mut Course, config: &TrainerConfig, peak: Option<f64>) -> Result<(), End> {
+        let due = |every: Option<u64>, step: u64| every.is_some_and(|every| step.is_multiple_of(every));
+        let mut saved_at = self.progress.step;
+        if M::MEASURES_START && (saved_at == 0 || due(config.eval_every, saved_at)) {
+            self.evaluate().await?;
+        }
+        while self.progress.step < course.total_steps {
+            self.step(course, peak).await?;
+            let step = self.progress.step;
+            if due(config.eval_every, step) {
+                self.evaluate().await?;
+            }
+            if self.observer.stop_requested() {
+                return Err(End::Asked);
+            }
+            if due(config.save_every, step) {
+                self.save_checkpoint().await?;
+                saved_at = step;
+            }
+        }
+        // More steps may be wanted later.
+        if saved_at != self.progress.step {
+            self.save_checkpoint().await?;
+        }
+        if self.evaluated_at != Some(self.progress.step) {
+            self.evaluate().await?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, course: &mut Course, peak: Option<f64>) -> Result<(), End> {
+        let batches = course.batches(self.progress.step);
+        let learning_rate = course.schedule.at(self.progress.step as usize);
         let started = Instant::now();
-        let taken = method.step(gpu, &batches, progress.step, learning_rate, observer).await?;
-        let seconds = started.elapsed().as_secs_f64();
-        refuse_divergence(gpu, method, &taken, *progress).await?;
-        (progress.step, progress.tokens) = (progress.step + 1, progress.tokens + taken.tokens);
+        let taken = self.method.step(&batches, self.progress.step, learning_rate, self.observer).await?;
+        let seconds = started.elapsed().as_secs_f64().max(1e-9);
+        taken.update.iter().try_for_each(|update| update.check(self.progress.step + 1))?;
+        self.progress.step += 1;
+        self.progress.tokens += taken.tokens;
         let metrics = StepMetrics {
-            step: progress.step,
-            epoch: progress.step as f64 / course.steps_per_epoch as f64,
-            loss: taken.loss,
-            grad_norm: f64::from(taken.grad_norm.norm),
+            step: self.progress.step,
+            epoch: self.progress.step as f64 / course.steps_per_epoch as f64,
+            loss: taken.update.as_ref().map_or(f64::NAN, |update| update.loss),
+            grad_norm: taken.update.as_ref().map_or(f64::NAN, |update| f64::from(update.grad_norm.norm)),
             learning_rate,
-            tokens: progress.tokens,
-            tokens_per_second: taken.tokens as f64 / seconds,
+            tokens: self.progress.tokens,
+            tokens_per_second: taken.processed as f64 / seconds,
             measures: taken.measures,
         };
-        records.step(&metrics)?;
-        observer.on(Event::Step { metrics: &metrics, peak_share: taken.flops / seconds / peak });
-        if rates.is_empty() {
-            summary.first_loss = taken.loss;
+        self.records.step(&metrics)?;
+        let peak_share = peak.map_or(0.0, |peak| taken.flops / seconds / peak);
+        self.observer.on(Event::Step { metrics: &metrics, peak_share });
+        taken.notes.iter().for_each(|line| self.observer.note(line));
+        if self.rates.is_empty() {
+            self.summary.first_loss = metrics.loss;
         }
-        rates.push(metrics.tokens_per_second);
-        summary.last_loss = taken.loss;
-        summary.tokens += taken.tokens;
-        summary.steps = progress.step;
-        let due = |every: Option<u64>| every.is_some_and(|every| progress.step.is_multiple_of(every));
-        if due(config.eval_every) {
-            evaluate(gpu, method, &mut records, progress.step, &mut summary, observer).await?;
-            evaluated_at = Some(progress.step);
-        }
-        if observer.stop_requested() {
-            let directory = method.save_checkpoint(gpu, *progress).await?;
-            observer.note(&format!("stopped on request; --resume continues from {}", directory.display()));
-            summary.interrupted = true;
-            break;
-        }
-        if due(config.save_every) {
-            method.save_checkpoint(gpu, *progress).await?;
-            saved_at = Some(progress.step);
-        }
+        self.rates.push(metrics.tokens_per_second);
+        self.summary.last_loss = metrics.loss;
+        self.summary.tokens += taken.tokens;
+        self.summary.steps = self.progress.step;
+        Ok(())
     }
-    // More steps may be wanted later.
-    if !summary.interrupted && saved_at != Some(progress.step) {
-        method.save_checkpoint(gpu, *progress).await?;
-    }
-    rates.sort_by(f64::total_cmp);
-    summary.tokens_per_second = rates.get(rates.len() / 2).copied().unwrap_or(0.0);
-    if !summary.interrupted && evaluated_at != Some(progress.step) {
-        evaluate(gpu, method, &mut records, progress.step, &mut summary, observer).await?;
-    }
-    Ok(summary)
-}
 
-async fn evaluate(
-    gpu: &Gpu,
-    method: &mut impl Method,
-    records: &mut Records,
-    step: u64,
-    summary: &mut TrainSummary,
-    observer: &mut dyn Observer,
-) -> Result<()> {
-    if let Some(metrics) = method.evaluate(gpu).await? {
-        records.evaluation(step, &metrics)?;
-        observer.on(Event::Evaluated { step, metrics: &metrics });
-        summary.evaluation = metrics;
+    async fn evaluate(&mut self) -> Result<()> {
+        let step = self.progress.step;
+        if let Some(metrics) = self.method.evaluate(step, self.observer).await? {
+            self.records.evaluation(step, &metrics)?;
+            self.observer.on(Event::Evaluated { step, metrics: &metrics });
+            self.summary.evaluation = metrics;
+        }
+        self.evaluated_at = Some(step);
+        Ok(())
     }
-    Ok(())
-}
 
-/// A loss or gradient that is not a number ends the run. The update was not applied, so the weights are those of the step
-/// before, and they are saved.
-async fn refuse_divergence(gpu: &Gpu, method: &impl Method, taken: &Taken, progress: Progress) -> Result<()> {
-    if taken.loss.is_finite() && taken.grad_norm.finite {
-        return Ok(());
+    async fn save_checkpoint(&self) -> Result<PathBuf> {
+        self.method.save_checkpoint(*self.progress).await
     }
-    let step = progress.step + 1;
-    let what = match &taken.grad_norm.worst {
-        Some(tensor) => format!("the gradient of {tensor} is not finite at step {step} (loss {})", taken.loss),
-        None => format!("the loss is {} at step {step}", taken.loss),
-    };
-    let directory = method.save_checkpoint(gpu, progress).await?;
-    Err(Error::run(
-        format!("{what}; the state after step {} is in {}", step - 1, directory.display()),
-        "lower --lr or --max-grad-norm, or inspect the rows of this step",
-    ))
+
+    /// Writes a checkpoint of the last whole step and says so in the error that ends the run.
+    async fn kept(&self, error: Error) -> Result<Error> {
+        let directory = self.save_checkpoint().await?;
+        let kept = format!("; the state after step {} is in {}", self.progress.step, directory.display());
+        Ok(match error {
+            Error::Run { problem, hint } => Error::Run { problem: problem + &kept, hint },
+            Error::Input { at, problem, hint } => Error::Input { at, problem: problem + &kept, hint },
+            other => other,
+        })
+    }
+
+    fn summary(mut self) -> TrainSummary {
+        self.rates.sort_by(f64::total_cmp);
+        self.summary.tokens_per_second = self.rates.get(self.rates.len() / 2).copied().unwrap_or(0.0);
+        self.summary
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::data::{Example, Packed, RatingScale, Template};
 use crate::gpu::Gpu;
+use crate::kernels::bench;
 use crate::model::batch::Capacity;
 use crate::model::causal::OUTPUT;
 use crate::model::classifier::{self, HEAD, HEAD_BIAS, Loading};
@@ -19,7 +20,7 @@ use crate::{Error, Event, Observer, Result};
 
 use super::calibration::ModelCalibration;
 use super::config::TrainConfig;
-use super::course::{self, Course, Method, Taken};
+use super::course::{self, Course, Method, Taken, Updated};
 use super::evaluation::{Evaluated, evaluate};
 use super::head::Head;
 use super::inputs;
@@ -27,7 +28,7 @@ use super::output;
 use super::pad;
 use super::records;
 use super::saving::{self, Parts, Progress};
-use super::step::Stepper;
+use super::step::{Outcome, Stepper};
 use super::summary::TrainSummary;
 
 /// Trains a reward model and writes it to the output directory.
@@ -82,16 +83,18 @@ pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer)
     }
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
     output::open(&config.trainer.output, resumed.is_some())?;
-    let mut summary = course::run(gpu, &mut run, course, &config.trainer, &mut progress, observer).await?;
+    let peak = Some(bench::peak_flops(gpu).await?);
+    let mut summary = course::run(&mut run, course, &config.trainer, peak, &mut progress, observer).await?;
     summary.reading = Some(run.reading.clone());
     if !summary.interrupted {
-        run.finish(gpu, progress, &summary).await?;
+        run.finish(progress, &summary).await?;
     }
     Ok(summary)
 }
 
 /// A prepared run: everything but the loop.
 struct Run<'a> {
+    gpu: &'a Gpu,
     config: &'a TrainConfig,
     source: Checkpoint,
     reading: Reading,
@@ -107,7 +110,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     #[allow(clippy::too_many_arguments, reason = "what was read, each once")]
     fn prepare(
-        gpu: &Gpu,
+        gpu: &'a Gpu,
         config: &'a TrainConfig,
         (source, reading, lora, template): (Checkpoint, Reading, Option<Lora>, Template),
         new_head: bool,
@@ -139,6 +142,7 @@ impl<'a> Run<'a> {
         let (objective, levels) = (config.objective, config.levels);
         let stepper = Stepper::new(gpu, &source, &loading, objective, levels, settings, course.micro_batches())?;
         Ok(Self {
+            gpu,
             head: Head { objective, levels, biases: vec![] },
             config,
             source,
@@ -157,7 +161,7 @@ impl<'a> Run<'a> {
     }
 
     /// Writes the trained model with what a run leaves beside it.
-    async fn finish(&self, gpu: &Gpu, progress: Progress, summary: &TrainSummary) -> Result<()> {
+    async fn finish(&self, progress: Progress, summary: &TrainSummary) -> Result<()> {
         let card = ModelCard {
             base_model: records::hub_name(&self.config.model),
             training_rows: self.examples.len() as u64,
@@ -172,14 +176,13 @@ impl<'a> Run<'a> {
         let output = &self.config.trainer.output;
         let mut files = records::finish(output, self.config, card, progress, &summary.evaluation)?;
         files.extend(self.calibration.as_ref().map(calibration_file).transpose()?);
-        saving::save_model(gpu, &self.stepper, &self.parts(), output, files).await
+        saving::save_model(self.gpu, &self.stepper, &self.parts(), output, files).await
     }
 }
 
 impl Method for Run<'_> {
     async fn step(
         &mut self,
-        gpu: &Gpu,
         batches: &[Vec<usize>],
         step: u64,
         learning_rate: f64,
@@ -187,31 +190,27 @@ impl Method for Run<'_> {
     ) -> Result<Taken> {
         let pack = |batch: &Vec<usize>| Packed::new(batch.iter().map(|index| &self.examples[*index]));
         let batches: Vec<Packed> = batches.iter().map(pack).collect::<Result<_>>()?;
-        let outcome = self.stepper.step(gpu, &batches, step, learning_rate).await?;
-        Ok(Taken {
-            loss: outcome.loss,
-            grad_norm: outcome.grad_norm,
-            tokens: batches.iter().map(|batch| batch.tokens.len() as u64).sum(),
-            flops: outcome.flops,
-            measures: vec![],
-        })
+        let Outcome { loss, grad_norm, flops } = self.stepper.step(self.gpu, &batches, step, learning_rate).await?;
+        let tokens = batches.iter().map(|batch| batch.tokens.len() as u64).sum();
+        let update = Some(Updated { loss, grad_norm });
+        Ok(Taken { update, tokens, processed: tokens, flops, measures: vec![], notes: vec![] })
     }
 
-    async fn evaluate(&mut self, gpu: &Gpu) -> Result<Option<Map<String, Value>>> {
+    async fn evaluate(&mut self, _: u64, _: &mut dyn Observer) -> Result<Option<Map<String, Value>>> {
         if self.held_out.is_empty() {
             return Ok(None);
         }
         let Evaluated { metrics, calibration } =
-            evaluate(gpu, &mut self.stepper, &self.head, &self.held_out, self.capacity).await?;
+            evaluate(self.gpu, &mut self.stepper, &self.head, &self.held_out, self.capacity).await?;
         self.calibration = calibration;
         Ok(Some(metrics))
     }
 
-    async fn save_checkpoint(&self, gpu: &Gpu, progress: Progress) -> Result<PathBuf> {
+    async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {
         let directory = saving::checkpoint_directory(&self.config.trainer.output, progress);
-        saving::save_model(gpu, &self.stepper, &self.parts(), &directory, vec![]).await?;
+        saving::save_model(self.gpu, &self.stepper, &self.parts(), &directory, vec![]).await?;
         let parameters = self.stepper.classifier.trained_parameters();
-        saving::save_state(gpu, parameters, &self.stepper.update.optimizer, &directory, progress).await?;
+        saving::save_state(self.gpu, parameters, &self.stepper.update.optimizer, &directory, progress).await?;
         Ok(directory)
     }
 }

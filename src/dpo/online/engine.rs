@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::config::OnlineConfig;
-use super::learner::{Draw, Learned, Learner, LogProbs, Outcome, Request};
+use super::learner::{Draw, Learned, Learner, LogProbs, Request};
 use super::state::Progress;
 use crate::data::{Completion, scoring_batches};
 use crate::dpo::saving::{Aim, save_policy};
@@ -20,6 +20,7 @@ use crate::model::lora::{Lora, LoraConfig};
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
 use crate::model::policy::{LOGIT_BYTES, LogProb, Policy, Settings};
+use crate::train::course::Updated;
 use crate::train::saving;
 use crate::{Event, Observer, Result};
 
@@ -174,7 +175,7 @@ impl Learner for Engine<'_> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn update(&mut self, pairs: &[[Learned; 2]], updates: u64, learning_rate: f64) -> Result<Outcome> {
+    async fn update(&mut self, pairs: &[[Learned; 2]], updates: u64, learning_rate: f64) -> Result<Updated> {
         let micro_batch = |pairs: &[[Learned; 2]]| {
             let sides = || pairs.iter().flatten();
             Ok(MicroBatch {
@@ -185,7 +186,7 @@ impl Learner for Engine<'_> {
         let batches: Vec<MicroBatch> =
             pairs.chunks(self.config.trainer.batch_size).map(micro_batch).collect::<Result<_>>()?;
         let outcome = self.stepper.step(self.gpu, &batches, updates, learning_rate).await?;
-        Ok(Outcome { loss: outcome.loss, grad_norm: outcome.grad_norm })
+        Ok(Updated { loss: outcome.loss, grad_norm: outcome.grad_norm })
     }
 
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {

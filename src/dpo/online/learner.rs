@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::state::Progress;
 use crate::data::Completion;
-use crate::optimizer::GradNorm;
+use crate::train::course::Updated;
 use crate::{Observer, Result};
 
 /// A completion to draw.
@@ -49,15 +49,6 @@ pub struct Learned {
     pub reference: f64,
 }
 
-/// The result of an update.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Mean loss over the pairs.
-    pub loss: f64,
-    /// Norm of the gradient before clipping.
-    pub grad_norm: GradNorm,
-}
-
 /// A policy that is sampled from and learns.
 pub trait Learner {
     /// Samples one completion per request. It depends on the weights, the prompt and the seed, not on other requests.
@@ -69,7 +60,7 @@ pub trait Learner {
 
     /// Takes one optimizer step on all pairs, chosen before rejected. `updates` counts the updates before. Where loss or
     /// gradient is not finite, the weights stay.
-    async fn update(&mut self, pairs: &[[Learned; 2]], updates: u64, learning_rate: f64) -> Result<Outcome>;
+    async fn update(&mut self, pairs: &[[Learned; 2]], updates: u64, learning_rate: f64) -> Result<Updated>;
 
     /// Writes weights, moments and progress into the output.
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf>;

@@ -1,25 +1,24 @@
-//! The loop: prompts, rollouts, rewards, pairs, an update; and again.
+//! Online DPO as a method of the one loop: prompts, rollouts, rewards, pairs, an update.
 
-use std::time::Instant;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
 use super::config::OnlineConfig;
 use super::curves;
-use super::learner::{Learned, Learner, Outcome};
+use super::learner::{Learned, Learner};
 use super::metrics::{self, Sampled};
 use super::pairing::{Pairing, by_prompt};
 use super::records::{EVALUATION, Records};
 use super::rewards::Rewards;
 use super::rollouts::Rollout;
-use super::round::{Round, Task, go_on};
+use super::round::{Round, Task};
 use super::state::Progress;
 use super::summary::OnlineSummary;
 use super::warnings::Watch;
-use crate::data::{Sampler, TruncationReport};
-use crate::optimizer::LearningRate;
-use crate::report::metrics::StepMetrics;
-use crate::{Error, Event, Observer, Result};
+use crate::train::course::{self, Course, Method, Taken, Updated};
+use crate::train::{TrainerConfig, saving};
+use crate::{Error, Observer, Result};
 
 /// A run: who samples and learns, who rates, and how far it has come.
 pub struct Run<'a, L, R> {
@@ -31,20 +30,16 @@ pub struct Run<'a, L, R> {
     rewards: R,
     tasks: Vec<Task>,
     held_out: Vec<Task>,
-    sampler: Sampler,
-    total_steps: u64,
-    schedule: LearningRate,
     /// How pairs are made; tests put the fault of public code in its place.
     pub pairing: fn(&[Rollout], f64) -> Pairing,
     watch: Watch,
     warnings: Vec<String>,
+    /// Opened when the loop begins.
+    records: Option<Records>,
 }
 
 impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
     /// A run that continues from `progress`, with the prompts to learn from and those to measure with.
-    ///
-    /// # Errors
-    /// A step of no prompts.
     pub fn new(
         config: &'a OnlineConfig,
         learner: L,
@@ -52,30 +47,19 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         tasks: Vec<Task>,
         held_out: Vec<Task>,
         progress: Progress,
-    ) -> Result<Self> {
-        let trainer = &config.trainer;
-        // All lengths alike: prompts of a step need not be, as they are not batched by the step.
-        let sampler = Sampler::new(&vec![1; tasks.len()], config.prompts_per_step(), trainer.shuffle, trainer.seed)?;
-        let all_steps = sampler.batches_per_epoch() as u64 * u64::from(trainer.epochs);
-        let total_steps = trainer.max_steps.map_or(all_steps, |most| most.min(all_steps));
-        let schedule = LearningRate::new(trainer.schedule, config.lr, trainer.warmup_ratio, total_steps as usize);
-        if let Some(planned) = progress.planned_steps {
-            schedule.check_extends(planned, progress.step)?;
-        }
-        Ok(Self {
-            schedule,
+    ) -> Self {
+        Self {
             learner,
-            progress: Progress { planned_steps: Some(total_steps), ..progress },
+            progress,
             config,
             rewards,
             tasks,
             held_out,
-            sampler,
-            total_steps,
             pairing: by_prompt,
             watch: Watch::default(),
             warnings: vec![],
-        })
+            records: None,
+        }
     }
 
     /// The number of prompts to learn from.
@@ -89,54 +73,49 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
     /// Rewards that cannot be had, a policy too far from the reference, a loss or gradient that is no longer finite, in each
     /// case after a checkpoint of the last whole step was written; failures of device and disk.
     pub async fn train(&mut self, observer: &mut dyn Observer) -> Result<OnlineSummary> {
-        let begun = self.progress.step;
-        let mut records = Records::open(&self.config.trainer.output, (begun > 0).then_some(begun))?;
-        for sampled in &records.steps {
-            self.watch.step(*sampled);
-        }
-        observer.on(Event::Training { done: begun, total: self.total_steps });
-        let ended = self.rounds(&mut records, observer).await;
-        let summary = self.summary(&records, matches!(ended, Err(Error::Interrupted(_))));
-        match ended {
-            Ok(()) => {}
-            Err(Error::Interrupted(_)) => {
-                let directory = self.learner.save_checkpoint(self.progress).await?;
-                observer.note(&format!("stopped on request; --resume continues from {}", directory.display()));
-            }
-            // The state after the last whole step is worth saving, unless it was just loaded.
+        let (config, begun) = (self.config, self.progress.step);
+        let (course, mut progress) = (self.course()?, self.progress.common());
+        let ended = course::run(self, course, &config.trainer, None, &mut progress, observer).await;
+        self.progress = self.progress.at(progress);
+        let training = match ended {
+            Ok(training) => training,
             Err(error @ (Error::Run { .. } | Error::Input { .. })) if self.progress.step > begun => {
-                let directory = self.learner.save_checkpoint(self.progress).await?;
-                curves::write(&self.config.trainer.output, &summary)?;
-                let kept = format!("; the state after step {} is in {}", self.progress.step, directory.display());
-                return Err(match error {
-                    Error::Run { problem, hint } => Error::Run { problem: problem + &kept, hint },
-                    Error::Input { at, problem, hint } => Error::Input { at, problem: problem + &kept, hint },
-                    other => other,
-                });
+                curves::write(&config.trainer.output, &self.summary(false))?;
+                return Err(error);
             }
             Err(error) => return Err(error),
-        }
+        };
+        let summary = self.summary(training.interrupted);
         if summary.cut != TruncationReport::default() {
             observer.note(&format!("input of the reward model: {}", summary.cut));
         }
         self.rewards.notes().iter().for_each(|line| observer.note(&format!("input of the reward model: {line}")));
-        curves::write(&self.config.trainer.output, &summary)?;
+        curves::write(&config.trainer.output, &summary)?;
         Ok(summary)
     }
 
-    fn summary(&self, records: &Records, interrupted: bool) -> OnlineSummary {
+    /// A step sees one batch of prompts. All lengths are alike: it is rollouts that are batched by length.
+    fn course(&self) -> Result<Course> {
+        let Self { config, tasks, .. } = self;
+        let batch_size = config.prompts_per_step();
+        let batches = TrainerConfig { batch_size, grad_accum: 1, ..config.trainer.clone() };
+        Course::new(&vec![1; tasks.len()], config.lr, &batches)
+    }
+
+    fn summary(&self, interrupted: bool) -> OnlineSummary {
         let Progress { step, updates, pairs, skipped, .. } = self.progress;
-        let score_at = |wanted: u64| records.evaluations.iter().find(|(of, _)| *of == wanted).map(|(_, score)| *score);
+        let taken = self.records.as_ref().map_or(&[][..], |records| &records.steps);
+        let held_out = |step| self.records.as_ref()?.evaluated(step);
         OnlineSummary {
             steps: step,
             updates,
             pairs,
             skipped,
-            first_score: records.steps.first().map(|sampled| sampled.scores),
-            last_score: records.steps.last().map(|sampled| sampled.scores),
-            kl: records.steps.last().map(|sampled| sampled.kl),
-            held_out_before: score_at(0),
-            held_out_after: score_at(step).filter(|_| step > 0),
+            first_score: taken.first().map(|sampled| sampled.scores),
+            last_score: taken.last().map(|sampled| sampled.scores),
+            kl: taken.last().map(|sampled| sampled.kl),
+            held_out_before: held_out(0),
+            held_out_after: held_out(step).filter(|_| step > 0),
             cut: self.rewards.cut(),
             warnings: self.warnings.clone(),
             interrupted,
@@ -145,91 +124,12 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         }
     }
 
-    async fn rounds(&mut self, records: &mut Records, observer: &mut dyn Observer) -> Result<()> {
-        let per_epoch = self.sampler.batches_per_epoch() as u64;
-        let mut order: Option<(u64, Vec<Vec<usize>>)> = None;
-        loop {
-            let step = self.progress.step;
-            let due = |every: Option<u64>| every.is_some_and(|every| step.is_multiple_of(every));
-            let measures = step == 0 || step == self.total_steps || due(self.config.trainer.eval_every);
-            if measures && !self.held_out.is_empty() && !records.is_evaluated(step) {
-                self.evaluate(records, observer).await?;
-            }
-            if step >= self.total_steps {
-                return Ok(());
-            }
-            let (epoch, place) = (step / per_epoch, (step % per_epoch) as usize);
-            if order.as_ref().is_none_or(|(of, _)| *of != epoch) {
-                order = Some((epoch, self.sampler.epoch(epoch)));
-            }
-            let tasks = order.iter().flat_map(|(_, batches)| batches[place].clone()).collect::<Vec<_>>();
-            self.step(&tasks, records, observer).await?;
-            go_on(observer)?;
-            if self.config.trainer.save_every.is_some_and(|every| self.progress.step.is_multiple_of(every)) {
-                self.learner.save_checkpoint(self.progress).await?;
-            }
-        }
-    }
-
-    /// Takes one step on some prompts.
-    async fn step(&mut self, places: &[usize], records: &mut Records, observer: &mut dyn Observer) -> Result<()> {
-        let started = Instant::now();
-        let step = self.progress.step + 1;
-        let tasks: Vec<&Task> = places.iter().map(|place| &self.tasks[*place]).collect();
-        let name = format!("step {step}");
-        let samples = self.config.rollouts;
-        let round = Round { tasks: &tasks, samples, step, seed: self.config.trainer.seed, name: &name };
-        let mut rollouts = round.play(&mut self.learner, &mut self.rewards, observer).await?;
-        let sampled = Sampled::of(&rollouts);
-        if let Some(limit) = self.config.max_kl.filter(|limit| sampled.kl > *limit) {
-            // The rollouts that ended the run can be read; a resumed run samples them again.
-            records.rollouts(&rollouts)?;
-            let problem = format!(
-                "step {step}: the KL divergence from the reference model is {:.3}, above --max-kl {limit}",
-                sampled.kl
-            );
-            return Err(Error::run(problem, "use this state, or continue with --resume and a larger --max-kl"));
-        }
-        let pairing = (self.pairing)(&rollouts, self.config.min_margin);
-        pairing.mark(&mut rollouts);
-        let learning_rate = self.schedule.at(self.progress.step as usize);
-        let update = self.update(&rollouts, &pairing, learning_rate).await?;
-        let tokens: usize = rollouts.iter().filter(|r| r.pair.is_some()).map(|r| r.completion.tokens.len()).sum();
-        self.progress.step = step;
-        self.progress.tokens += tokens as u64;
-        self.progress.pairs += pairing.pairs.len() as u64;
-        self.progress.updates += u64::from(update.is_some());
-        self.progress.skipped += pairing.skipped;
-        let drawn: usize = rollouts.iter().map(|rollout| rollout.length).sum();
-        let metrics = StepMetrics {
-            step,
-            epoch: step as f64 / self.sampler.batches_per_epoch() as f64,
-            loss: update.as_ref().map_or(f64::NAN, |update| update.loss),
-            grad_norm: update.as_ref().map_or(f64::NAN, |update| f64::from(update.grad_norm.norm)),
-            learning_rate,
-            tokens: self.progress.tokens,
-            tokens_per_second: drawn as f64 / started.elapsed().as_secs_f64().max(1e-9),
-            measures: sampled
-                .named()
-                .into_iter()
-                .chain(metrics::preference(&rollouts, &pairing, self.config.beta))
-                .collect(),
-        };
-        records.rollouts(&rollouts)?;
-        records.step(&metrics, sampled)?;
-        observer.on(Event::Step { metrics: &metrics, peak_share: 0.0 });
-        if update.is_none() {
-            observer.note(&format!("step {step}: no prompt made a pair, so nothing was learned"));
-        }
-        for sign in self.watch.step(sampled) {
-            observer.note(&format!("step {step}: {sign}"));
-            self.warnings.push(sign);
-        }
-        Ok(())
+    fn records(&mut self) -> &mut Records {
+        self.records.as_mut().expect("the loop opens the records before its first step")
     }
 
     /// Learns from the pairs of a step, if there are any.
-    async fn update(&mut self, rollouts: &[Rollout], pairing: &Pairing, learning_rate: f64) -> Result<Option<Outcome>> {
+    async fn update(&mut self, rollouts: &[Rollout], pairing: &Pairing, learning_rate: f64) -> Result<Option<Updated>> {
         if pairing.pairs.is_empty() {
             return Ok(None);
         }
@@ -239,21 +139,80 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         };
         let pairs: Vec<[Learned; 2]> =
             pairing.pairs.iter().map(|pair| [pair.chosen, pair.rejected].map(learned)).collect();
-        let update = self.learner.update(&pairs, self.progress.updates, learning_rate).await?;
-        if update.loss.is_finite() && update.grad_norm.finite {
-            return Ok(Some(update));
-        }
-        let step = self.progress.step + 1;
-        let what = match &update.grad_norm.worst {
-            Some(tensor) => format!("step {step}: the gradient of {tensor} is not finite (loss {})", update.loss),
-            None => format!("step {step}: the loss is {}", update.loss),
-        };
-        Err(Error::run(what, "lower --lr or --max-grad-norm, or inspect the rollouts"))
+        self.learner.update(&pairs, self.progress.updates, learning_rate).await.map(Some)
+    }
+}
+
+impl<L: Learner, R: Rewards> Method for Run<'_, L, R> {
+    const MEASURES_START: bool = true;
+
+    fn open_records(&mut self, step: u64) -> Result<()> {
+        let records = self.records.insert(Records::open(&self.config.trainer.output, step)?);
+        // What they are signs of was told when they were taken.
+        records.steps.iter().for_each(|sampled| drop(self.watch.step(*sampled)));
+        Ok(())
     }
 
-    /// Samples each held-out prompt once, always with the same random numbers, and records what came of it.
-    async fn evaluate(&mut self, records: &mut Records, observer: &mut dyn Observer) -> Result<()> {
-        let step = self.progress.step;
+    async fn step(
+        &mut self,
+        batches: &[Vec<usize>],
+        step: u64,
+        learning_rate: f64,
+        observer: &mut dyn Observer,
+    ) -> Result<Taken> {
+        let step = step + 1;
+        let tasks: Vec<&Task> = batches.iter().flatten().map(|place| &self.tasks[*place]).collect();
+        let name = format!("step {step}");
+        let samples = self.config.rollouts;
+        let round = Round { tasks: &tasks, samples, step, seed: self.config.trainer.seed, name: &name };
+        let mut rollouts = round.play(&mut self.learner, &mut self.rewards, observer).await?;
+        let sampled = Sampled::of(&rollouts);
+        if let Some(limit) = self.config.max_kl.filter(|limit| sampled.kl > *limit) {
+            // The rollouts that ended the run can be read; a resumed run samples them again.
+            self.records().rollouts(&rollouts)?;
+            let problem = format!(
+                "step {step}: the KL divergence from the reference model is {:.3}, above --max-kl {limit}",
+                sampled.kl
+            );
+            return Err(Error::run(problem, "use this state, or continue with --resume and a larger --max-kl"));
+        }
+        let pairing = (self.pairing)(&rollouts, self.config.min_margin);
+        pairing.mark(&mut rollouts);
+        let update = self.update(&rollouts, &pairing, learning_rate).await?;
+        let paired = rollouts.iter().filter(|rollout| rollout.pair.is_some());
+        let preference = metrics::preference(&rollouts, &pairing, self.config.beta);
+        let mut taken = Taken {
+            update,
+            tokens: paired.map(|rollout| rollout.completion.tokens.len() as u64).sum(),
+            processed: rollouts.iter().map(|rollout| rollout.length as u64).sum(),
+            flops: 0.0,
+            measures: sampled.named().into_iter().chain(preference).collect(),
+            notes: vec![],
+        };
+        if taken.update.as_ref().is_some_and(|update| !update.is_finite()) {
+            return Ok(taken);
+        }
+        self.progress.pairs += pairing.pairs.len() as u64;
+        self.progress.updates += u64::from(taken.update.is_some());
+        self.progress.skipped += pairing.skipped;
+        let records = self.records();
+        records.rollouts(&rollouts)?;
+        records.steps.push(sampled);
+        if taken.update.is_none() {
+            taken.notes.push(format!("step {step}: no prompt made a pair, so nothing was learned"));
+        }
+        for sign in self.watch.step(sampled) {
+            taken.notes.push(format!("step {step}: {sign}"));
+            self.warnings.push(sign);
+        }
+        Ok(taken)
+    }
+
+    /// Samples each held-out prompt once, always with the same random numbers.
+    async fn evaluate(&mut self, step: u64, observer: &mut dyn Observer) -> Result<Option<Map<String, Value>>> {
+        if self.held_out.is_empty() || self.records().evaluated(step).is_some() {
+            return Ok(None);
+        }
         let tasks: Vec<&Task> = self.held_out.iter().collect();
         let round = Round { tasks: &tasks, samples: 1, step, seed: self.config.trainer.seed, name: "held out" };
         let rollouts = round.play(&mut self.learner, &mut self.rewards, observer).await?;
@@ -263,8 +222,11 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         let mut metrics: Map<String, Value> =
             named.map(|(name, value)| (format!("{EVALUATION}{name}"), value.into())).collect();
         metrics.insert(format!("{EVALUATION}prompts"), tasks.len().into());
-        records.evaluation(step, &metrics, &rollouts, sampled.scores)?;
-        observer.on(Event::Evaluated { step, metrics: &metrics });
-        Ok(())
+        self.records().evaluation(step, &rollouts, sampled.scores)?;
+        Ok(Some(metrics))
+    }
+
+    async fn save_checkpoint(&self, progress: saving::Progress) -> Result<PathBuf> {
+        self.learner.save_checkpoint(self.progress.at(progress)).await
     }
 }

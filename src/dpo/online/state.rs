@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::pairing::Skipped;
+use crate::train::saving;
 use crate::{Error, Result};
 
 /// Its file in a checkpoint.
@@ -32,6 +33,18 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// What every trainer counts.
+    pub fn common(self) -> saving::Progress {
+        let Self { step, tokens, planned_steps, .. } = self;
+        saving::Progress { step, tokens, planned_steps }
+    }
+
+    /// The same, with what every trainer counts as it is now.
+    pub fn at(self, common: saving::Progress) -> Self {
+        let saving::Progress { step, tokens, planned_steps } = common;
+        Self { step, tokens, planned_steps, ..self }
+    }
+
     /// It as a file of a checkpoint.
     pub fn file(&self) -> (String, Vec<u8>) {
         (STATE.to_owned(), serde_json::to_vec_pretty(self).expect("numbers serialize"))

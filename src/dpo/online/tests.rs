@@ -24,7 +24,7 @@ fn toy(config: &OnlineConfig) -> Toy {
 
 /// A run of twelve prompts to learn from and thirty to measure with.
 fn run<'a, R: Rewards>(config: &'a OnlineConfig, rewards: R) -> Run<'a, Toy, R> {
-    Run::new(config, toy(config), rewards, tasks(0..12), tasks(12..42), Progress::default()).unwrap()
+    Run::new(config, toy(config), rewards, tasks(0..12), tasks(12..42), Progress::default())
 }
 
 fn train<R: Rewards>(run: &mut Run<'_, Toy, R>, observer: &mut dyn Observer) -> Result<OnlineSummary> {
@@ -149,7 +149,7 @@ fn a_resumed_run_comes_to_the_same_bits() {
         let progress: Progress = serde_json::from_slice(&state).unwrap();
         assert_eq!(progress, first.progress);
         let learner = Toy::load(folder.path(), progress.step);
-        let mut second = Run::new(&config, learner, Share::default(), tasks(0..12), tasks(12..42), progress).unwrap();
+        let mut second = Run::new(&config, learner, Share::default(), tasks(0..12), tasks(12..42), progress);
         let summary = train(&mut second, &mut Silent).unwrap();
         assert!(!summary.interrupted);
         assert_eq!(second.learner.tables, uninterrupted.learner.tables, "{looks}");

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
 use super::config::OnlineConfig;
-use super::learner::{Draw, Learned, Learner, LogProbs, Outcome, Request};
+use super::learner::{Draw, Learned, Learner, LogProbs, Request};
 use super::rewards::{Response, Rewards};
 use super::rollouts::seed;
 use super::round::Task;
@@ -18,6 +18,7 @@ use crate::data::Completion;
 use crate::data::prompts::{Ask, Prompt};
 use crate::optimizer::{GradNorm, Schedule};
 use crate::train::TrainerConfig;
+use crate::train::course::Updated;
 use crate::{Error, Observer, Result};
 
 /// Letters; the last one ends a completion.
@@ -108,7 +109,7 @@ impl Learner for Toy {
         Ok(completions.iter().map(rate).collect())
     }
 
-    async fn update(&mut self, pairs: &[[Learned; 2]], updates: u64, learning_rate: f64) -> Result<Outcome> {
+    async fn update(&mut self, pairs: &[[Learned; 2]], updates: u64, learning_rate: f64) -> Result<Updated> {
         self.updates.push(updates);
         let mut gradient: HashMap<u32, Table> = HashMap::new();
         let mut loss = 0.0;
@@ -139,7 +140,7 @@ impl Learner for Toy {
                 *logit -= learning_rate * slope;
             }
         }
-        Ok(Outcome { loss, grad_norm: GradNorm { norm, finite: true, worst: None } })
+        Ok(Updated { loss, grad_norm: GradNorm { norm, finite: true, worst: None } })
     }
 
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {

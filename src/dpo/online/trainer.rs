@@ -18,7 +18,7 @@ use crate::gpu::Gpu;
 use crate::http::is_address;
 use crate::model::{Checkpoint, Reading};
 use crate::report::card::{Kind, ModelCard};
-use crate::train::{RewardModel, output, records, saving};
+use crate::train::{RewardModel, output, records};
 use crate::{Error, Observer, Result};
 
 /// Trains a policy against the reward that the settings name, and writes it to the output directory.
@@ -94,7 +94,7 @@ pub fn open<'a, R: Rewards>(
     }
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
     output::open(&trainer.output, resumed.is_some())?;
-    Ok((Run::new(config, engine, rewards, tasks, held_out, progress)?, reading))
+    Ok((Run::new(config, engine, rewards, tasks, held_out, progress), reading))
 }
 
 /// The reference model: the given one, or the initial policy.
@@ -158,10 +158,9 @@ async fn finish<R: Rewards>(
         training_rows: run.prompts() as u64,
         ..ModelCard::new(Kind::Policy { loss: config.loss.to_string(), is_adapter: config.lora.lora_rank.is_some() })
     };
-    let trained = saving::Progress { step: run.progress.step, tokens: run.progress.tokens, planned_steps: None };
     let scores = [("before", summary.held_out_before), ("after", summary.held_out_after)];
     let measured =
         scores.into_iter().filter_map(|(when, score)| Some((format!("held-out reward {when}"), score?.into())));
-    let files = records::finish(output, config, card, trained, &measured.collect())?;
+    let files = records::finish(output, config, card, run.progress.common(), &measured.collect())?;
     run.learner.save(output, files).await
 }
