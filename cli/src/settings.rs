@@ -66,8 +66,12 @@ impl<C: DeserializeOwned + Serialize> Settings<C> {
             Some(other) => Err(Error::input(&at, format!("{key} cannot be {other}"), "use a name or an index")),
         };
         let adapter = AdapterChoice { name: choose("adapter")?, backend: choose("backend")? };
-        let config = C::deserialize(table).map_err(|error| {
-            let problem = error.to_string().trim().replace('\n', " ");
+        let config = C::deserialize(table.clone()).map_err(|error| {
+            let mut problem = error.to_string().trim().replace('\n', " ");
+            // Settings that several commands share come through serde's `flatten`, which forgets the key.
+            if let Some(key) = unfit::<C>(&table).filter(|key| !problem.contains(key.as_str())) {
+                problem.push_str(&format!(" in `{key}`"));
+            }
             Error::input(&at, problem, "keys are the long names of the flags, without dashes in front")
         })?;
         Ok(Self { config, adapter })
@@ -101,6 +105,12 @@ impl<C: DeserializeOwned + Serialize> Settings<C> {
         std::fs::write(&part, table.to_string()).map_err(|error| Error::io(&part, error))?;
         std::fs::rename(&part, path).map_err(|error| Error::io(path, error))
     }
+}
+
+/// The first setting that does not fit by itself.
+fn unfit<C: DeserializeOwned>(table: &Table) -> Option<&String> {
+    let alone = |key: &String, value: &Value| C::deserialize(Table::from_iter([(key.clone(), value.clone())]));
+    table.iter().find(|(key, value)| alone(key, value).is_err()).map(|(key, _)| key)
 }
 
 /// The differences between two tables of settings, in words, without those that may differ in every run.
@@ -203,7 +213,7 @@ mod tests {
         for (text, named) in [
             ("levles = 4", "levles"),
             ("levels = 'four'", "levels"),
-            ("epochs = 'four'", "four"),
+            ("levels = 3\nepochs = 'four'", "in `epochs`"),
             ("objective = 'other'", "other"),
             ("adapter = true", "adapter"),
             ("levels = 4\nlr 1", ":2: "),

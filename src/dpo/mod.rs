@@ -1,6 +1,6 @@
 //! Direct preference optimization: a policy learns to prefer the better completion of a pair.
 //!
-//! In reading order: `config` and its validation; `encode` turns preference rows into token ids; `reference` computes
+//! In reading order: `config`, with the `loss`, and its validation; `encode` turns preference rows into token ids; `reference` computes
 //! the reference model's log-probability of each completion, once, and `cache` keeps it; `step` takes one optimizer
 //! step; `trainer` puts them together, with `measures` and `warnings` of every step and `saving` of the policy.
 //! [`online`] trains on pairs that it makes itself, from the policy's own completions and a reward model.
@@ -8,6 +8,7 @@
 mod cache;
 mod config;
 mod encode;
+mod loss;
 mod measures;
 pub mod online;
 mod reference;
@@ -20,6 +21,7 @@ mod warnings;
 
 pub use config::DpoConfig;
 pub use encode::{Counted, PairEncoder, PairReport, TokenPair};
+pub use loss::LossConfig;
 pub use measures::Measures;
 pub use step::{MicroBatch, Outcome, Rated, Stepper};
 pub use trainer::{DpoSummary, dpo};

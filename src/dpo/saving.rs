@@ -15,7 +15,7 @@ use crate::objective::PreferenceLoss;
 use crate::train::saving::save_adapter;
 use crate::{Error, Result};
 
-use super::config::DpoConfig;
+use super::loss::LossConfig;
 
 /// The file in which a checkpoint records its run's loss function.
 const AIM: &str = "dpo.json";
@@ -63,9 +63,9 @@ pub struct Aim {
 
 impl Aim {
     /// The loss function of these settings.
-    pub fn of(config: &DpoConfig) -> Self {
-        let DpoConfig { loss, beta, label_smoothing, sft_weight, .. } = *config;
-        Self { loss, beta, label_smoothing, sft_weight, simpo_gamma: config.gamma() }
+    pub fn of(config: &LossConfig) -> Self {
+        let LossConfig { kind, beta, label_smoothing, sft_weight, .. } = *config;
+        Self { loss: kind, beta, label_smoothing, sft_weight, simpo_gamma: config.gamma() }
     }
 
     /// It as a file of a checkpoint.
@@ -112,15 +112,15 @@ mod tests {
     #[test]
     fn a_run_goes_on_with_what_it_was_after() {
         let folder = tempfile::tempdir().unwrap();
-        let config = DpoConfig { beta: 0.3, ..DpoConfig::default() };
+        let config = LossConfig { beta: 0.3, ..LossConfig::default() };
         assert!(Aim::of(&config).check(folder.path()).unwrap_err().to_string().contains("dpo.json"));
         let (name, bytes) = Aim::of(&config).file();
         std::fs::write(folder.path().join(name), bytes).unwrap();
         Aim::of(&config).check(folder.path()).unwrap();
         for (flag, other) in [
-            ("--beta 0.1", DpoConfig::default()),
-            ("--loss ipo", DpoConfig { loss: PreferenceLoss::Ipo, ..config.clone() }),
-            ("--sft-weight 1", DpoConfig { sft_weight: 1.0, ..config.clone() }),
+            ("--beta 0.1", LossConfig::default()),
+            ("--loss ipo", LossConfig { kind: PreferenceLoss::Ipo, ..config }),
+            ("--sft-weight 1", LossConfig { sft_weight: 1.0, ..config }),
         ] {
             let error = Aim::of(&other).check(folder.path()).unwrap_err();
             assert!(error.to_string().starts_with(flag) && error.exit_code() == 2, "{error}");

@@ -23,11 +23,13 @@ use crate::{Error, Event, Observer, Result};
 
 use super::config::DpoConfig;
 use super::encode::{PairEncoder, PairReport, TokenPair};
+use super::loss::LossConfig;
 use super::measures::Measures;
 use super::reference::{Reference, References, Set, log_probs};
 use super::room::Room;
 use super::saving::{Aim, save_policy};
 use super::step::{MicroBatch, Outcome, Rated, Stepper};
+use super::validate::adapters;
 use super::warnings::Warnings;
 
 /// How a run ended.
@@ -51,7 +53,7 @@ pub struct DpoSummary {
 pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> Result<DpoSummary> {
     config.validate()?;
     let resumed = output::check(&config.trainer)?;
-    let source = open_policy(config, resumed.as_deref())?;
+    let source = open_policy(&config.policy, &config.loss, &config.trainer.output, resumed.as_deref())?;
     let reading = Reading::of_causal(&source)?;
     observer.note(&reading.to_string());
     output::note_new(&source, config.trainer.seed, observer);
@@ -61,12 +63,12 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         true => vec![],
         false => read_pairs(&config.trainer.eval_data, &encoder, observer)?.0,
     };
-    let lora = source.adapters_to_train(config.adapters()?)?;
+    let lora = source.adapters_to_train(adapters(&config.lora)?)?;
     let mut sets = vec![Set { files: &config.data, pairs: &pairs, cache: "reference.jsonl" }];
     if !held_out.is_empty() {
         sets.push(Set { files: &config.trainer.eval_data, pairs: &held_out, cache: "reference-eval.jsonl" });
     }
-    let mut reference = match config.loss.needs_reference() {
+    let mut reference = match config.loss.kind.needs_reference() {
         true => Some(Reference::open(config, &encoder, &source, resumed.is_some(), &sets)?),
         false => None,
     };
@@ -108,7 +110,7 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         held_out: Paired { pairs: held_out, references: held_out_references },
         room,
         stepper,
-        warnings: Warnings::new(config),
+        warnings: Warnings::new(&config.loss),
         told: report.warnings(),
     };
     let peak = Some(bench::peak_flops(gpu).await?);
@@ -120,20 +122,25 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
     Ok(DpoSummary { training, pairs: report, warnings: run.told })
 }
 
-/// Opens the model to train, or the checkpoint to resume from.
-pub(super) fn open_policy(config: &DpoConfig, resumed: Option<&Path>) -> Result<Checkpoint> {
+/// Opens the model to train, which the user called `policy`, or the checkpoint to resume from.
+pub(super) fn open_policy(
+    policy: &str,
+    loss: &LossConfig,
+    output: &Path,
+    resumed: Option<&Path>,
+) -> Result<Checkpoint> {
     let source = match resumed {
         Some(directory) => Checkpoint::open(&directory.display().to_string())?,
-        None => Checkpoint::open(&config.policy)?,
+        None => Checkpoint::open(policy)?,
     };
     match resumed {
-        Some(directory) => Aim::of(config).check(directory)?,
-        None => output::check_source(&config.trainer.output, &source, &config.policy)?,
+        Some(directory) => Aim::of(loss).check(directory)?,
+        None => output::check_source(output, &source, policy)?,
     }
     source.config().check_trainable()?;
     if source.config().num_labels.is_some() {
         let problem = "is a classifier, which does not give tokens a probability";
-        return Err(Error::input(format!("--policy {}", config.policy), problem, "give a causal model"));
+        return Err(Error::input(format!("--policy {policy}"), problem, "give a causal model"));
     }
     Ok(source)
 }
@@ -182,7 +189,7 @@ fn load(
     let holding = config.trainer.precision.holding();
     let causal = Causal::load_to_train(gpu, source, lora, holding, config.trainer.seed)?;
     let settings = settings(config, lora, room);
-    let loss = (config.loss, config.weights());
+    let loss = (config.loss.kind, config.loss.weights());
     Stepper::new(gpu, source.config(), causal, &settings, loss, config.trainer.optimizer(), micro_batches)
 }
 
@@ -223,7 +230,7 @@ impl Run<'_> {
             base_model: records::hub_name(&self.config.policy),
             training_rows: self.pairs.pairs.len() as u64,
             reading: Some(self.reading.clone()),
-            ..ModelCard::new(Kind::Policy { loss: self.config.loss.to_string(), is_adapter: self.lora.is_some() })
+            ..ModelCard::new(Kind::Policy { loss: self.config.loss.kind.to_string(), is_adapter: self.lora.is_some() })
         };
         let output = &self.config.trainer.output;
         let files = records::finish(output, self.config, card, progress, &summary.evaluation)?;
@@ -267,7 +274,7 @@ impl Method for Run<'_> {
         let rated: Vec<[Rated; 2]> = said.into_iter().zip(references).map(rate).collect();
         let mut row = Map::new();
         row.insert("eval/pairs".into(), pairs.len().into());
-        let loss = mean_loss(self.config, &rated, references);
+        let loss = mean_loss(&self.config.loss, &rated, references);
         for (name, value) in std::iter::once(("loss", loss)).chain(Measures::of(&rated).named()) {
             row.insert(format!("eval/{name}"), value.into());
         }
@@ -276,7 +283,7 @@ impl Method for Run<'_> {
 
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {
         let directory = saving::checkpoint_directory(&self.config.trainer.output, progress);
-        self.save(&directory, vec![Aim::of(self.config).file()]).await?;
+        self.save(&directory, vec![Aim::of(&self.config.loss).file()]).await?;
         let trained = self.stepper.policy.causal.trained();
         saving::save_state(self.gpu, trained, &self.stepper.update.optimizer, &directory, progress).await?;
         Ok(directory)
@@ -284,7 +291,7 @@ impl Method for Run<'_> {
 }
 
 /// The mean loss of pairs, by the twin of the kernel.
-fn mean_loss(config: &DpoConfig, rated: &[[Rated; 2]], references: &[[f32; 2]]) -> f64 {
+fn mean_loss(config: &LossConfig, rated: &[[Rated; 2]], references: &[[f32; 2]]) -> f64 {
     let weights = Weights {
         beta: config.beta,
         label_smoothing: config.label_smoothing,
@@ -297,7 +304,7 @@ fn mean_loss(config: &DpoConfig, rated: &[[Rated; 2]], references: &[[f32; 2]]) 
             references: references.map(f64::from),
             lengths: sides.map(|side| side.policy.tokens as f64),
         };
-        preference::finish(&pair, &weights, 1.0, preference::term(config.loss.name(), &pair, &weights)).0
+        preference::finish(&pair, &weights, 1.0, preference::term(config.kind.name(), &pair, &weights)).0
     };
     rated.iter().zip(references).map(loss).sum::<f64>() / rated.len().max(1) as f64
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::config::DpoConfig;
+use super::loss::LossConfig;
 use super::measures::Measures;
 use crate::objective::PreferenceLoss;
 
@@ -28,13 +28,13 @@ pub struct Warnings {
 }
 
 impl Warnings {
-    /// A watch over a run with these settings.
-    pub fn new(config: &DpoConfig) -> Self {
+    /// A watch over a run with this loss.
+    pub fn new(config: &LossConfig) -> Self {
         Self {
-            loss: config.loss,
+            loss: config.kind,
             beta: config.beta,
             // The likelihood term moves a loss whatever the pairs say.
-            start: initial_loss(config.loss, config.beta).filter(|_| config.sft_weight == 0.0),
+            start: initial_loss(config.kind, config.beta).filter(|_| config.sft_weight == 0.0),
             steps: VecDeque::new(),
             first: None,
             is_stuck: false,
@@ -99,7 +99,7 @@ pub fn initial_loss(loss: PreferenceLoss, beta: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn told(config: DpoConfig, steps: impl Iterator<Item = (f64, Measures)>) -> Vec<String> {
+    fn told(config: LossConfig, steps: impl Iterator<Item = (f64, Measures)>) -> Vec<String> {
         let mut warnings = Warnings::new(&config);
         steps.flat_map(|(loss, measures)| warnings.step(loss, measures)).collect()
     }
@@ -108,12 +108,12 @@ mod tests {
     fn a_loss_that_stays_where_it_began_is_told_once() {
         let ln2 = 2f64.ln();
         let stuck = |steps: usize| std::iter::repeat_n((ln2 + 5e-5, Measures::default()), steps);
-        assert!(told(DpoConfig::default(), stuck(WINDOW - 1)).is_empty());
-        let said = told(DpoConfig::default(), stuck(100));
+        assert!(told(LossConfig::default(), stuck(WINDOW - 1)).is_empty());
+        let said = told(LossConfig::default(), stuck(100));
         assert!(said.len() == 1 && said[0].contains("ln 2") && said[0].contains("--lr"), "{said:?}");
         let moves = (0..100).map(|step| (ln2 - 0.001 * f64::from(step % 2), Measures::default()));
-        assert!(told(DpoConfig::default(), moves).is_empty());
-        let without_reference = DpoConfig { loss: PreferenceLoss::Simpo, ..DpoConfig::default() };
+        assert!(told(LossConfig::default(), moves).is_empty());
+        let without_reference = LossConfig { kind: PreferenceLoss::Simpo, ..LossConfig::default() };
         assert!(told(without_reference, stuck(100)).is_empty());
     }
 
@@ -126,8 +126,8 @@ mod tests {
             (0.5, measures)
         };
         for loss in [PreferenceLoss::Sigmoid, PreferenceLoss::Orpo] {
-            let config = DpoConfig { loss, ..DpoConfig::default() };
-            let said = told(config.clone(), (0..100).map(falling));
+            let config = LossConfig { kind: loss, ..LossConfig::default() };
+            let said = told(config, (0..100).map(falling));
             assert!(said.len() == 1 && said[0].contains("less likely"), "{loss}: {said:?}");
             let rising = (0..100).map(|step| {
                 let (loss, Measures { chosen_reward, chosen_log_prob, .. }) = falling(step);

@@ -121,7 +121,7 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
         let held_out = place.write("held-out.jsonl", &separable(30)[24..]);
         let at = |name: &str| {
             run(&place, 11).with(|c| {
-                c.loss = loss;
+                c.loss.kind = loss;
                 c.trainer.output = place.path(name);
                 c.trainer.eval_data = vec![held_out.clone()];
                 c.trainer.epochs = 2;
@@ -214,7 +214,7 @@ fn reference_log_probabilities_are_computed_once() {
     let place = Place::new();
     let shared = |name: &str, beta: f64| {
         run(&place, 8).with(|c| {
-            c.beta = beta;
+            c.loss.beta = beta;
             c.reference_cache = Some(place.path("cache"));
             c.trainer.output = place.path(name);
             c.trainer.max_steps = Some(1);
@@ -300,7 +300,7 @@ fn bad_input_is_refused_before_anything_is_written() {
                       "rejected": [{"role": "assistant", "content": "w5"}]});
     refused(&with(&[chat]), &["has no chat template", "row \"chat\""]);
     refused(&good.with(|c| c.policy = place.path("absent").display().to_string()), &["absent"]);
-    refused(&good.with(|c| c.beta = 0.0), &["--beta"]);
+    refused(&good.with(|c| c.loss.beta = 0.0), &["--beta"]);
     refused(&good.with(|c| c.reference = Some("no/such/model".into())), &["no/such/model"]);
 
     let other = other_model(&place);
@@ -322,7 +322,7 @@ fn a_run_goes_on_with_what_it_was_after_only() {
     train(&config, &mut Watch { stop_after: Some(1), ..Watch::default() }).unwrap();
     let other = config.with(|c| {
         c.trainer.resume = true;
-        c.beta = 0.2;
+        c.loss.beta = 0.2;
     });
     let error = train(&other, &mut Watch::default()).unwrap_err();
     assert!(error.exit_code() == 2 && error.to_string().contains("--beta 0.2"), "{error}");

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dpo::DpoConfig;
+use crate::dpo::LossConfig;
+use crate::dpo::validate::adapters;
 use crate::generate::Sampling;
 use crate::http::is_address;
 use crate::model::lora::LoraSettings;
-use crate::objective::PreferenceLoss;
 use crate::train::output::check_apart;
 use crate::train::validate::{check, given, learning_rate};
 use crate::train::{HeadReading, Precision, TrainerConfig};
@@ -49,17 +49,9 @@ pub struct OnlineConfig {
     pub min_margin: f64,
     /// Stop when the divergence from the reference exceeds this, in nats per completion.
     pub max_kl: Option<f64>,
-    /// The loss function.
-    pub loss: PreferenceLoss,
-    /// Factor of the log-probability ratios; a larger one stays closer to the reference model.
-    pub beta: f64,
-    /// Share of pairs that are thought to be the wrong way round, for `cdpo` and `robust`.
-    pub label_smoothing: f64,
-    /// Weight of the token-mean negative log-likelihood of the chosen completion.
-    pub sft_weight: f64,
-    /// The margin that `simpo` asks for; no other loss has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub simpo_gamma: Option<f64>,
+    /// The loss function and the numbers that it reads.
+    #[serde(flatten)]
+    pub loss: LossConfig,
     /// Peak learning rate.
     pub lr: f64,
     /// The settings shared with other trainers. A micro-batch is one of prompts; held-out rows are prompts, too.
@@ -88,11 +80,7 @@ impl Default for OnlineConfig {
             max_new_tokens: 256,
             min_margin: 0.0,
             max_kl: None,
-            loss: PreferenceLoss::Sigmoid,
-            beta: 0.1,
-            label_smoothing: 0.0,
-            sft_weight: 0.0,
-            simpo_gamma: None,
+            loss: LossConfig::default(),
             lr: 5e-7,
             trainer: TrainerConfig::default(),
             lora: LoraSettings::default(),
@@ -110,24 +98,6 @@ impl OnlineConfig {
     pub fn sampling(&self) -> Sampling {
         let Self { temperature, top_p, top_k, min_p, .. } = *self;
         Sampling { temperature, top_p, top_k, min_p, ..Sampling::default() }
-    }
-
-    /// The settings shared with offline DPO.
-    pub fn dpo(&self) -> DpoConfig {
-        let Self { loss, beta, label_smoothing, sft_weight, simpo_gamma, lr, .. } = *self;
-        DpoConfig {
-            policy: self.policy.clone(),
-            reference: self.reference.clone(),
-            loss,
-            beta,
-            label_smoothing,
-            sft_weight,
-            simpo_gamma,
-            lr,
-            trainer: self.trainer.clone(),
-            lora: self.lora.clone(),
-            ..DpoConfig::default()
-        }
     }
 
     /// Checks every value that can be wrong on its own.
@@ -160,11 +130,12 @@ impl OnlineConfig {
             let problem = "would give the policy log-probabilities of a different precision from the reference model's";
             return Err(Error::input("--precision mixed", problem, "online DPO uses f32"));
         }
-        self.dpo().validate_loss()?;
+        self.loss.validate()?;
+        self.loss.check_reference("--reference", self.reference.is_some())?;
         for model in self.reference.iter().chain([&self.reward]) {
             check_apart(&self.trainer.output, Path::new(model), model)?;
         }
-        self.dpo().adapters()?;
+        adapters(&self.lora)?;
         learning_rate(self.lr)?;
         self.trainer.validate()
     }
@@ -205,7 +176,7 @@ mod tests {
             ("--min-margin", |c| c.min_margin = -0.1),
             ("--min-margin", |c| c.min_margin = f64::NAN),
             ("--max-kl", |c| c.max_kl = Some(0.0)),
-            ("--beta", |c| c.beta = 0.0),
+            ("--beta", |c| c.loss.beta = 0.0),
             ("--lr", |c| c.lr = 0.0),
             ("--lora-rank", |c| c.lora.lora_rank = Some(0)),
             ("--batch-size", |c| c.trainer.batch_size = 0),

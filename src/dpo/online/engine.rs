@@ -9,6 +9,7 @@ use super::state::Progress;
 use crate::data::{Completion, scoring_batches};
 use crate::dpo::saving::{Aim, save_policy};
 use crate::dpo::step::{MicroBatch, Stepper};
+use crate::dpo::validate::adapters;
 use crate::generate::generator::{self, Generator};
 use crate::generate::{self, Finish};
 use crate::gpu::{Dtype, Gpu};
@@ -62,7 +63,7 @@ impl<'a> Engine<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Self> {
         let trainer = &config.trainer;
-        let lora = source.adapters_to_train(config.dpo().adapters()?)?;
+        let lora = source.adapters_to_train(adapters(&config.lora)?)?;
         // Frozen weights are held once: the reference is the policy with its new adapters off.
         let is_shared = lora.is_some() && config.reference.is_none() && reference.adapter().is_none();
         let holding = trainer.precision.holding();
@@ -104,7 +105,7 @@ impl<'a> Engine<'a> {
         let ends = source.end_tokens()?;
         let tokenizer = source.tokenizer()?;
         let generator = Generator::new(gpu, causal.clone(), model, tokenizer, ends, cache, Dtype::F32)?;
-        let loss = (config.loss, config.dpo().weights());
+        let loss = (config.loss.kind, config.loss.weights());
         let stepper = Stepper::new(gpu, model, causal, &learning, loss, trainer.optimizer(), trainer.grad_accum)?;
         let reference = Policy::new(gpu, reference.config(), kept, &rating)?;
         Ok(Self { gpu, config, source, lora, stepper, reference, generator, capacity })
@@ -192,7 +193,7 @@ impl Learner for Engine<'_> {
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {
         let trained = saving::Progress { step: progress.step, tokens: progress.tokens, planned_steps: None };
         let directory = saving::checkpoint_directory(&self.config.trainer.output, trained);
-        self.save(&directory, vec![Aim::of(&self.config.dpo()).file(), progress.file()]).await?;
+        self.save(&directory, vec![Aim::of(&self.config.loss).file(), progress.file()]).await?;
         let parameters = self.stepper.policy.causal.trained();
         saving::save_state(self.gpu, parameters, &self.stepper.update.optimizer, &directory, trained).await?;
         Ok(directory)

@@ -2,7 +2,7 @@
 //!
 //! One step: a `round` samples several completions per prompt (`rollouts`), has them rated (`rewards`) and asks policy
 //! and reference model for their log-probabilities; `pairing` pairs the best of each prompt with its worst; the
-//! `learner` takes one optimizer step on all pairs. `run` is the loop around it, `trainer` opens models and files,
+//! `learner` takes one optimizer step on all pairs. `run` makes it a method of `train::course`, `trainer` opens models and files,
 //! `engine` is the policy on the device. `metrics`, `warnings`, `records` and `curves` report on the run.
 
 mod config;

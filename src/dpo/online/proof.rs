@@ -88,7 +88,6 @@ impl Place {
             reward: "share of a word".into(),
             rollouts: SAMPLES,
             max_new_tokens: LENGTH,
-            beta: 0.1,
             lr: 1e-2,
             trainer: TrainerConfig {
                 output: self.path("out"),

@@ -16,6 +16,7 @@ use super::round::{Round, Task};
 use super::state::Progress;
 use super::summary::OnlineSummary;
 use super::warnings::Watch;
+use crate::data::TruncationReport;
 use crate::train::course::{self, Course, Method, Taken, Updated};
 use crate::train::{TrainerConfig, saving};
 use crate::{Error, Observer, Result};
@@ -180,7 +181,7 @@ impl<L: Learner, R: Rewards> Method for Run<'_, L, R> {
         pairing.mark(&mut rollouts);
         let update = self.update(&rollouts, &pairing, learning_rate).await?;
         let paired = rollouts.iter().filter(|rollout| rollout.pair.is_some());
-        let preference = metrics::preference(&rollouts, &pairing, self.config.beta);
+        let preference = metrics::preference(&rollouts, &pairing, self.config.loss.beta);
         let mut taken = Taken {
             update,
             tokens: paired.map(|rollout| rollout.completion.tokens.len() as u64).sum(),

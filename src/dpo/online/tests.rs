@@ -19,7 +19,7 @@ use crate::test_server::{Reply, Request, Server};
 use crate::{Error, Event, Observer, Result, Silent};
 
 fn toy(config: &OnlineConfig) -> Toy {
-    Toy { output: config.trainer.output.clone(), beta: config.beta, ..Toy::default() }
+    Toy { output: config.trainer.output.clone(), beta: config.loss.beta, ..Toy::default() }
 }
 
 /// A run of twelve prompts to learn from and thirty to measure with.

@@ -16,6 +16,7 @@ use super::round::Task;
 use super::state::Progress;
 use crate::data::Completion;
 use crate::data::prompts::{Ask, Prompt};
+use crate::dpo::LossConfig;
 use crate::optimizer::{GradNorm, Schedule};
 use crate::train::TrainerConfig;
 use crate::train::course::Updated;
@@ -199,7 +200,7 @@ pub fn tasks(numbers: std::ops::Range<u32>) -> Vec<Task> {
 pub fn config(output: &Path, max_steps: u64) -> OnlineConfig {
     OnlineConfig {
         lr: 4.0,
-        beta: 0.5,
+        loss: LossConfig { beta: 0.5, ..LossConfig::default() },
         rollouts: 4,
         trainer: TrainerConfig {
             output: output.to_owned(),

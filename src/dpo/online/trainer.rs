@@ -70,7 +70,7 @@ pub fn open<'a, R: Rewards>(
     config.validate()?;
     let trainer = &config.trainer;
     let resumed = output::check(trainer)?;
-    let source = open_policy(&config.dpo(), resumed.as_deref())?;
+    let source = open_policy(&config.policy, &config.loss, &trainer.output, resumed.as_deref())?;
     let reading = Reading::of_causal(&source)?;
     observer.note(&reading.to_string());
     output::note_new(&source, trainer.seed, observer);
@@ -156,7 +156,10 @@ async fn finish<R: Rewards>(
     let card = ModelCard {
         base_model: records::hub_name(&config.policy),
         training_rows: run.prompts() as u64,
-        ..ModelCard::new(Kind::Policy { loss: config.loss.to_string(), is_adapter: config.lora.lora_rank.is_some() })
+        ..ModelCard::new(Kind::Policy {
+            loss: config.loss.kind.to_string(),
+            is_adapter: config.lora.lora_rank.is_some(),
+        })
     };
     let scores = [("before", summary.held_out_before), ("after", summary.held_out_after)];
     let measured =
