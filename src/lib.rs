@@ -1,5 +1,32 @@
 //! Reward models on any GPU: chat feedback in, a calibrated ordinal reward model out, on WGSL shaders.
 //!
+//! Train on rows held in memory, then score a text with the model:
+//!
+//! ```
+//! use wgr::data::Row;
+//! use wgr::gpu::AdapterChoice;
+//! use wgr::kernels::{self, Passes};
+//! use wgr::train::{RewardModel, Silent, TrainConfig, TrainerConfig, train_on};
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let output = folder.path().join("reward-model");
+//! # pollster::block_on(async {
+//! let gpu = kernels::open(&AdapterChoice::default(), Passes::ForwardAndBackward).await?;
+//! let rows = [Row::new("right", "2 + 2 = 4").labelled(4.0), Row::new("wrong", "2 + 2 = 5").labelled(1.0)];
+//! let trainer = TrainerConfig { output: output.clone(), ..TrainerConfig::default() };
+//! let config = TrainConfig { model: "examples/tiny-llama".into(), trainer, ..TrainConfig::default() };
+//! train_on(&gpu, &config, &rows, &[], &mut Silent).await?;
+//!
+//! let model = RewardModel::open(output.to_str().unwrap())?;
+//! let scores = model.load(&gpu, &mut Silent)?.score(["2 + 2 = 4"]).await?;
+//! assert!((1.0..=4.0).contains(&scores[0].score));
+//! # wgr::Result::Ok(())
+//! # }).unwrap();
+//! ```
+//!
+//! `examples/` holds programs that [train](train::train_on), [score](train::RewardModel), [generate](generate::generate)
+//! and dispatch a kernel of their own. The command line calls the same functions.
+//!
 //! The rooms, in reading order:
 //!
 //! - [`gpu`]: the host runtime. Adapters, tensors, shaders, recordings; it knows nothing of transformers.

@@ -48,6 +48,64 @@ pub enum Content {
     Pair(Preference),
 }
 
+impl From<&str> for Content {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Exchange> for Content {
+    fn from(exchange: Exchange) -> Self {
+        Self::Chat(exchange)
+    }
+}
+
+impl From<Preference> for Content {
+    fn from(pair: Preference) -> Self {
+        Self::Pair(pair)
+    }
+}
+
+impl Row {
+    /// A row without a label; errors call it by its id.
+    pub fn new(id: impl Into<String>, content: impl Into<Content>) -> Self {
+        Self { id: id.into(), content: content.into(), label: None }
+    }
+
+    /// The row with a label.
+    pub fn labelled(self, label: f64) -> Self {
+        Self { label: Some(label), ..self }
+    }
+
+    /// Refuses a row made in memory that could not have been read from a file for this purpose.
+    ///
+    /// # Errors
+    /// The content is empty or of the wrong kind; the label is missing or out of range.
+    pub(crate) fn check(&self, purpose: Purpose) -> Result<()> {
+        let at = format!("row {:?}", self.id);
+        if matches!(&self.content, Content::Text(text) if text.is_empty()) {
+            return Err(Error::input(at, "the text is empty", ""));
+        }
+        let label = || self.label.ok_or_else(|| Error::input(&at, "the label is missing", LABEL_HINT));
+        match (&self.content, purpose) {
+            (Content::Pair(_), Purpose::Preference) | (Content::Text(_) | Content::Chat(_), Purpose::Score) => Ok(()),
+            (Content::Pair(_), _) => Err(refused_pair(&at, "make a row of each response")),
+            (_, Purpose::Preference) => Err(no_pair(&at)),
+            (_, Purpose::Levels(levels)) => check_level(&at, label()?, levels),
+            (_, Purpose::Regression) => match label()? as f32 {
+                label if label.is_finite() => Ok(()),
+                _ => Err(Error::input(&at, format!("the label {} is out of range", label()?), "")),
+            },
+        }
+    }
+}
+
 /// The columns rows are made of, beside those of ratings.
 const COLUMNS: [&str; 14] = [
     "id",
@@ -257,10 +315,12 @@ fn parse_rows(
             return Err(refused_pair(&at, "or rate the responses in `score_chosen` and `score_rejected`"));
         }
         (Content::Pair(_), Purpose::Score) => return Err(refused_pair(&at, "score each response in a row of its own")),
-        (_, Purpose::Preference) => {
-            return Err(Error::input(at, "the row has no `chosen` and `rejected`", "this run needs preference pairs"));
+        (_, Purpose::Preference) => return Err(no_pair(&at)),
+        (_, Purpose::Levels(levels)) => {
+            let label = parse_number(&at, take(fields, "label"))?;
+            check_level(&at, label, levels)?;
+            Some(label)
         }
-        (_, Purpose::Levels(levels)) => Some(parse_level(&at, take(fields, "label"), levels)?),
         (_, Purpose::Regression) => Some(parse_number(&at, take(fields, "label"))?),
     };
     Ok(vec![Row { id, content, label }])
@@ -269,6 +329,10 @@ fn parse_rows(
 fn refused_pair(at: &str, hint: &str) -> Error {
     let problem = "the row is a preference pair, but this run needs texts or messages";
     Error::input(at, problem, format!("preference pairs train with --objective pairwise; {hint}"))
+}
+
+fn no_pair(at: &str) -> Error {
+    Error::input(at, "the row has no `chosen` and `rejected`", "this run needs preference pairs")
 }
 
 /// The two rows of a rated pair.
@@ -320,24 +384,24 @@ fn parse_content(at: &str, fields: &mut Map<String, Value>, report: &mut ReadRep
     }
 }
 
+const LABEL_HINT: &str = "`label` must be a number";
+
 fn parse_number(at: &str, label: Option<Value>) -> Result<f64> {
-    const HINT: &str = "`label` must be a number";
     match label {
-        None => Err(Error::input(at, "the label is missing", HINT)),
+        None => Err(Error::input(at, "the label is missing", LABEL_HINT)),
         Some(given) => match number(&given) {
             // Labels reach the device as f32.
             Some(label) if (label as f32).is_finite() => Ok(label),
             Some(_) => Err(Error::input(at, format!("the label {} is out of range", shown(&given)), "")),
             None => {
                 let value = if is_readable(&given) { format!(": {given}") } else { String::new() };
-                Err(Error::input(at, format!("the label is {}{value}", kind(&given)), HINT))
+                Err(Error::input(at, format!("the label is {}{value}", kind(&given)), LABEL_HINT))
             }
         },
     }
 }
 
-fn parse_level(at: &str, label: Option<Value>, levels: u32) -> Result<f64> {
-    let label = parse_number(at, label)?;
+fn check_level(at: &str, label: f64, levels: u32) -> Result<()> {
     if label.fract() != 0.0 {
         return Err(Error::input(
             at,
@@ -348,7 +412,7 @@ fn parse_level(at: &str, label: Option<Value>, levels: u32) -> Result<f64> {
     if !(1.0..=f64::from(levels)).contains(&label) {
         return Err(Error::input(at, format!("the label {label} is outside 1..{levels}"), "--levels sets the maximum"));
     }
-    Ok(label)
+    Ok(())
 }
 
 #[cfg(test)]

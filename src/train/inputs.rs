@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::tokenizer_files::special_token_id;
-use crate::data::{Encoder, Example, Purpose, RatingScale, Template, Vocabulary, read_rated_rows};
+use crate::data::{Encoder, Example, Purpose, RatingScale, Row, Template, Vocabulary, read_rated_rows};
 use crate::model::Checkpoint;
 use crate::model::companions::TEMPLATE;
 use crate::objective::Objective;
@@ -50,17 +50,45 @@ pub fn encoder(checkpoint: &Checkpoint, template: Template, max_length: usize, p
     Encoder::new(tokenizer, name, template, max_length, vocabulary)
 }
 
-/// Reads and tokenizes files.
+/// Where the rows of a run are.
+#[derive(Clone, Copy)]
+pub enum Rows<'a> {
+    /// In files.
+    Files(&'a [PathBuf]),
+    /// In memory.
+    Given(&'a [Row]),
+}
+
+impl Rows<'_> {
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        match self {
+            Self::Files(files) => files.is_empty(),
+            Self::Given(rows) => rows.is_empty(),
+        }
+    }
+}
+
+/// Reads and tokenizes rows.
 pub fn examples(
-    files: &[PathBuf],
+    rows: Rows<'_>,
     purpose: Purpose,
     scale: RatingScale,
     encoder: &Encoder,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Example>> {
-    let (rows, read) = read_rated_rows(files, purpose, scale)?;
-    let (examples, encoded) = encoder.encode(&rows)?;
-    read.notes().iter().for_each(|line| observer.note(line));
+    let (examples, encoded) = match rows {
+        Rows::Files(files) => {
+            let (rows, read) = read_rated_rows(files, purpose, scale)?;
+            let encoded = encoder.encode(&rows)?;
+            read.notes().iter().for_each(|line| observer.note(line));
+            encoded
+        }
+        Rows::Given(rows) => {
+            rows.iter().try_for_each(|row| row.check(purpose))?;
+            encoder.encode(rows)?
+        }
+    };
     let tokens = examples.iter().map(|example| example.tokens() as u64).sum();
     observer.on(Event::Tokenized { rows: examples.len(), tokens, truncation: &encoded.cut });
     encoded.notes().iter().for_each(|line| observer.note(line));

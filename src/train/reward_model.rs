@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::data::{Encoder, Example, Packed, scoring_batches};
+use crate::data::{Content, Encoder, EncodingReport, Example, Packed, Purpose, Row, scoring_batches};
 use crate::gpu::{Gpu, Recording};
 use crate::model::batch::Capacity;
 use crate::model::classifier::{self, Classifier, HEAD, Loading, logits};
@@ -21,6 +21,26 @@ use crate::model::activations::Checkpointing;
 /// Tokens of a typical row; a batch never holds more than a full one of these, or one longer row.
 const TYPICAL_TOKENS: usize = 256;
 
+/// Rows per batch where the caller does not say.
+const BATCH: usize = 16;
+
+/// How a reward model is opened where its own files do not decide.
+#[derive(Debug, Clone, Copy)]
+pub struct RewardOptions<'a> {
+    /// Prompt template instead of the one saved with the model.
+    pub template: Option<&'a Path>,
+    /// Longest sequence in tokens; longer ones are truncated as in training.
+    pub max_length: usize,
+    /// What the outputs of the head mean, for models whose configuration does not say.
+    pub head: Option<HeadReading>,
+}
+
+impl Default for RewardOptions<'_> {
+    fn default() -> Self {
+        Self { template: None, max_length: 4096, head: None }
+    }
+}
+
 /// A reward model that nothing has been loaded of yet: its head, and how it reads rows.
 pub struct RewardModel {
     source: Checkpoint,
@@ -34,12 +54,20 @@ pub struct RewardModel {
 }
 
 impl RewardModel {
-    /// Opens a directory, `.gguf` file or hub name; `template` replaces the template saved with the model, `head` says
-    /// what a head means whose configuration does not.
+    /// Opens a directory, `.gguf` file or hub name.
     ///
     /// # Errors
     /// The model cannot be read, has no score head or one of unclear meaning, or has a template that fails.
-    pub fn open(model: &str, template: Option<&Path>, max_length: usize, head: Option<HeadReading>) -> Result<Self> {
+    pub fn open(model: &str) -> Result<Self> {
+        Self::open_with(model, RewardOptions::default())
+    }
+
+    /// As [`RewardModel::open`], with options.
+    ///
+    /// # Errors
+    /// As [`RewardModel::open`]; a template that cannot be read, or a head that is not as the options say.
+    pub fn open_with(model: &str, options: RewardOptions<'_>) -> Result<Self> {
+        let RewardOptions { template, max_length, head } = options;
         let source = Checkpoint::open(model)?;
         let Some(info) = source.info(HEAD) else { return Err(no_head(&source)) };
         let outputs = info.shape[0];
@@ -83,12 +111,22 @@ impl RewardModel {
         self.source.fingerprint()
     }
 
+    /// Loads the weights, with room for any rows: they are scored in batches of at most 16, which together hold no more
+    /// tokens than the longest sequence.
+    ///
+    /// # Errors
+    /// The model does not fit the adapter, or the device fails.
+    pub fn load<'a>(&'a self, gpu: &'a Gpu, observer: &mut dyn Observer) -> Result<Scorer<'a>> {
+        let longest = self.encoder.max_length();
+        self.load_for(gpu, Capacity { tokens: longest, sequences: BATCH, length: longest }, observer)
+    }
+
     /// Loads the weights, with room for batches of rows of these lengths in tokens, given set by set: a batch holds rows
     /// of one set, and the sets come one after the other.
     ///
     /// # Errors
-    /// The model does not fit the adapter, or the device fails.
-    pub fn load<'a>(
+    /// As [`RewardModel::load`].
+    pub(crate) fn load_for_sets<'a>(
         &'a self,
         gpu: &'a Gpu,
         sets: &[Vec<usize>],
@@ -115,11 +153,7 @@ impl RewardModel {
         Ok(Scorer { batches, ..self.load_for(gpu, capacity, observer)? })
     }
 
-    /// Loads the weights, with room for batches that are not known yet.
-    ///
-    /// # Errors
-    /// As [`RewardModel::load`].
-    pub fn load_for<'a>(&'a self, gpu: &'a Gpu, capacity: Capacity, observer: &mut dyn Observer) -> Result<Scorer<'a>> {
+    fn load_for<'a>(&'a self, gpu: &'a Gpu, capacity: Capacity, observer: &mut dyn Observer) -> Result<Scorer<'a>> {
         let loading = Loading {
             holding: Holding::Inference,
             checkpointing: Checkpointing::None,
@@ -134,7 +168,9 @@ impl RewardModel {
         observer.on(Event::Planned(&plan));
         plan.check(gpu)?;
         let classifier = Classifier::load(gpu, &self.source, &loading)?;
-        Ok(Scorer { gpu, head: &self.head, classifier, recording: Recording::new(), batches: vec![] })
+        let recording = Recording::new();
+        let report = EncodingReport::default();
+        Ok(Scorer { gpu, model: self, classifier, recording, capacity, batches: vec![], report })
     }
 }
 
@@ -165,16 +201,54 @@ pub struct Score {
 /// A reward model on the device.
 pub struct Scorer<'a> {
     gpu: &'a Gpu,
-    head: &'a Head,
+    model: &'a RewardModel,
     classifier: Classifier,
     recording: Recording,
+    capacity: Capacity,
+    /// Batches of the rows that it was loaded for, where these are known.
     batches: Vec<Vec<usize>>,
+    report: EncodingReport,
 }
 
 impl Scorer<'_> {
+    /// Scores texts or chats, in their order. A score does not depend on what is scored beside it.
+    ///
+    /// # Errors
+    /// As [`Scorer::score_rows`]; errors count the rows from 0.
+    pub async fn score<C: Into<Content>>(&mut self, contents: impl IntoIterator<Item = C>) -> Result<Vec<Score>> {
+        let row = |(place, content): (usize, C)| Row::new(place.to_string(), content);
+        let rows: Vec<Row> = contents.into_iter().enumerate().map(row).collect();
+        self.score_rows(&rows, &|| Ok(())).await
+    }
+
+    /// Scores rows, in their order. `go_on` is asked before each batch; its error ends the call.
+    ///
+    /// # Errors
+    /// A row is empty or a preference pair, or cannot be rendered or tokenized; the device fails; a logit is not finite.
+    pub async fn score_rows(&mut self, rows: &[Row], go_on: &dyn Fn() -> Result<()>) -> Result<Vec<Score>> {
+        rows.iter().try_for_each(|row| row.check(Purpose::Score))?;
+        let (examples, report) = self.model.encoder.encode(rows)?;
+        self.report += report;
+        let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
+        let mut scores = vec![None; rows.len()];
+        for batch in scoring_batches(&lengths, self.capacity.sequences, self.capacity.tokens) {
+            go_on()?;
+            let of_batch: Vec<&Example> = batch.iter().map(|&place| &examples[place]).collect();
+            for (place, score) in batch.iter().zip(self.score_batch(&of_batch).await?) {
+                scores[*place] = Some(score);
+            }
+        }
+        Ok(scores.into_iter().flatten().collect())
+    }
+
+    /// What became of the rows scored so far on their way to tokens.
+    pub fn report(&self) -> &EncodingReport {
+        &self.report
+    }
+
     /// The rows of each batch, by their places among all lengths the model was loaded for; alike lengths together. None
-    /// where it was loaded for batches that were not known.
-    pub fn batches(&self) -> &[Vec<usize>] {
+    /// where it was loaded for any rows.
+    pub(crate) fn batches(&self) -> &[Vec<usize>] {
         &self.batches
     }
 
@@ -182,7 +256,7 @@ impl Scorer<'_> {
     ///
     /// # Errors
     /// The device fails, or a logit is not finite.
-    pub async fn score(&mut self, examples: &[&Example]) -> Result<Vec<Score>> {
+    pub(crate) async fn score_batch(&mut self, examples: &[&Example]) -> Result<Vec<Score>> {
         let packed = Packed::new(examples.iter().copied())?;
         let scored = logits(self.gpu, &mut self.classifier, &mut self.recording, &packed).await?;
         let score = |(example, logits): (&&Example, Vec<f32>)| {
@@ -190,10 +264,10 @@ impl Scorer<'_> {
                 let problem = format!("row {:?}: the logits are {logits:?}", example.id);
                 return Err(Error::run(problem, "the model's weights are damaged"));
             }
-            let (objective, biases) = (self.head.objective, &self.head.biases);
+            let Head { objective, biases, .. } = &self.model.head;
             Ok(Score {
-                score: objective::score(objective, &logits, biases),
-                probs: objective::probabilities(objective, &logits, biases),
+                score: objective::score(*objective, &logits, biases),
+                probs: objective::probabilities(*objective, &logits, biases),
                 logits,
             })
         };

@@ -11,8 +11,8 @@ use crate::gpu::Gpu;
 use crate::{Error, Event, Observer, Result};
 
 use super::config::ScoreConfig;
-use super::inputs;
-use super::reward_model::{RewardModel, Score};
+use super::inputs::{self, Rows};
+use super::reward_model::{RewardModel, RewardOptions, Score};
 use super::summary::ScoreSummary;
 
 /// Scores every row of a file and writes `{"id", "score", "logits", "probs"}` rows in input order. A score does not
@@ -31,13 +31,15 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
     }
     // Opened first: an output that cannot be written should not be noticed after hours of scoring.
     let staged = staged(&config.output)?;
-    let model = RewardModel::open(&config.model, config.template.as_deref(), config.max_length, config.head)?;
+    let options =
+        RewardOptions { template: config.template.as_deref(), max_length: config.max_length, head: config.head };
+    let model = RewardModel::open_with(&config.model, options)?;
     observer.note(&model.reading.to_string());
     let calibration = config.calibrated.then(|| model.calibration()).transpose()?;
-    let files = std::slice::from_ref(&config.input);
-    let examples = inputs::examples(files, Purpose::Score, RatingScale::default(), &model.encoder, observer)?;
+    let rows = Rows::Files(std::slice::from_ref(&config.input));
+    let examples = inputs::examples(rows, Purpose::Score, RatingScale::default(), &model.encoder, observer)?;
     let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
-    let mut scorer = model.load(gpu, &[lengths], config.batch_size, observer)?;
+    let mut scorer = model.load_for_sets(gpu, &[lengths], config.batch_size, observer)?;
     let batches = scorer.batches().to_vec();
     let mut rows = vec![None; examples.len()];
     let mut summary = ScoreSummary { reading: Some(model.reading.clone()), ..ScoreSummary::default() };
@@ -47,7 +49,7 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
             return Err(Error::Interrupted("no scores were written".into()));
         }
         let of_batch: Vec<&Example> = batch.iter().map(|index| &examples[*index]).collect();
-        for (index, mut score) in batch.iter().zip(scorer.score(&of_batch).await?) {
+        for (index, mut score) in batch.iter().zip(scorer.score_batch(&of_batch).await?) {
             if let Some(calibration) = &calibration {
                 score.probs = calibration.probabilities(&score.probs);
                 score.score = 1.0 + score.probs.iter().sum::<f64>();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use crate::data::{Example, Packed, RatingScale, Template};
+use crate::data::{Example, Packed, RatingScale, Row, Template};
 use crate::gpu::Gpu;
 use crate::kernels::bench;
 use crate::model::batch::Capacity;
@@ -23,7 +23,7 @@ use super::config::TrainConfig;
 use super::course::{self, Course, Method, Taken, Updated};
 use super::evaluation::{Evaluated, evaluate};
 use super::head::Head;
-use super::inputs;
+use super::inputs::{self, Rows};
 use super::output;
 use super::pad;
 use super::records;
@@ -31,13 +31,45 @@ use super::saving::{self, Parts, Progress};
 use super::step::{Outcome, Stepper};
 use super::summary::TrainSummary;
 
-/// Trains a reward model and writes it to the output directory.
+/// Trains a reward model on the rows of files and writes it to the output directory.
 ///
 /// # Errors
 /// Bad settings or rows; an output that exists; a plan that does not fit; a loss or gradient that is no longer finite,
 /// after a checkpoint of the last good state was written; device and disk failures.
 pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainSummary> {
     config.validate()?;
+    run(gpu, config, Rows::Files(&config.data), Rows::Files(&config.trainer.eval_data), observer).await
+}
+
+/// As [`train`], on rows in memory instead of the files that the settings name; without rows in `held_out` nothing is
+/// evaluated.
+///
+/// # Errors
+/// As [`train`]; settings that name files.
+pub async fn train_on(
+    gpu: &Gpu,
+    config: &TrainConfig,
+    rows: &[Row],
+    held_out: &[Row],
+    observer: &mut dyn Observer,
+) -> Result<TrainSummary> {
+    for (setting, files) in [("data", &config.data), ("eval-data", &config.trainer.eval_data)] {
+        if let Some(file) = files.first() {
+            let problem = format!("names {}, but the rows are given", file.display());
+            return Err(Error::input(format!("--{setting}"), problem, "leave it empty"));
+        }
+    }
+    config.validate_for(!rows.is_empty(), !held_out.is_empty())?;
+    run(gpu, config, Rows::Given(rows), Rows::Given(held_out), observer).await
+}
+
+async fn run(
+    gpu: &Gpu,
+    config: &TrainConfig,
+    rows: Rows<'_>,
+    held_out: Rows<'_>,
+    observer: &mut dyn Observer,
+) -> Result<TrainSummary> {
     let resumed = output::check(&config.trainer)?;
     let mut source = match &resumed {
         Some(directory) => Checkpoint::open(&directory.display().to_string())?,
@@ -59,10 +91,10 @@ pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer)
     let encoder = inputs::encoder(&source, template.clone(), config.trainer.max_length, None)?;
     let purpose = inputs::purpose(config.objective, config.levels);
     let scale = RatingScale { highest: config.max_rating };
-    let examples = inputs::examples(&config.data, purpose, scale, &encoder, observer)?;
-    let held_out = match config.trainer.eval_data.is_empty() {
+    let examples = inputs::examples(rows, purpose, scale, &encoder, observer)?;
+    let held_out = match held_out.is_empty() {
         true => vec![],
-        false => inputs::examples(&config.trainer.eval_data, purpose, scale, &encoder, observer)?,
+        false => inputs::examples(held_out, purpose, scale, &encoder, observer)?,
     };
     if let Some(line) = pad::settle(&mut source, &examples, lora.is_some())? {
         observer.note(&line);

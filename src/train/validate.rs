@@ -12,8 +12,13 @@ impl TrainConfig {
     /// # Errors
     /// The first setting that no run can have, named as its flag.
     pub fn validate(&self) -> Result<()> {
+        self.validate_for(!self.data.is_empty(), !self.trainer.eval_data.is_empty())
+    }
+
+    /// As [`TrainConfig::validate`], for rows in memory too: whether there are any, and any to evaluate on.
+    pub(crate) fn validate_for(&self, trains: bool, evaluates: bool) -> Result<()> {
         given("--model", !self.model.is_empty())?;
-        given("--data", !self.data.is_empty())?;
+        given("--data", trains)?;
         let levels = 2..=MAX_LEVELS;
         check(
             "--levels",
@@ -25,7 +30,7 @@ impl TrainConfig {
         check("--max-rating", rating.is_finite() && rating > 1.0, rating, "use a number above 1, such as 5")?;
         learning_rate(self.lr)?;
         self.lora.resolve()?;
-        self.trainer.validate()
+        self.trainer.validate_for(evaluates)
     }
 }
 
@@ -35,6 +40,11 @@ impl TrainerConfig {
     /// # Errors
     /// The first setting that no run can have, named as its flag.
     pub fn validate(&self) -> Result<()> {
+        self.validate_for(!self.eval_data.is_empty())
+    }
+
+    /// As [`TrainerConfig::validate`], for rows in memory too: whether there are any to evaluate on.
+    fn validate_for(&self, evaluates: bool) -> Result<()> {
         given("--output", !self.output.as_os_str().is_empty())?;
         check("--epochs", self.epochs > 0, self.epochs, "use at least 1")?;
         check("--batch-size", self.batch_size > 0, self.batch_size, "use at least 1")?;
@@ -50,7 +60,7 @@ impl TrainerConfig {
         for (flag, value) in [("--weight-decay", self.weight_decay), ("--max-grad-norm", self.max_grad_norm)] {
             check(flag, is_weight(value), value, "use 0 to turn it off, or a number above 0")?;
         }
-        if self.eval_every.is_some() && self.eval_data.is_empty() {
+        if self.eval_every.is_some() && !evaluates {
             return Err(Error::input("--eval-every", "there are no rows to evaluate on", "pass them with --eval-data"));
         }
         if self.resume && self.force {

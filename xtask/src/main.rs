@@ -5,6 +5,7 @@ mod cargo;
 mod chats;
 mod coverage;
 mod demo;
+mod examples;
 mod imports;
 mod logs;
 mod shaders;

@@ -10,7 +10,7 @@ use wgr::gpu::{AdapterSummary, Preset};
 
 use crate::cargo::{cargo, exit_code, root};
 use crate::tally::Tally;
-use crate::{coverage, demo, imports, shaders};
+use crate::{coverage, demo, examples, imports, shaders};
 
 /// Variables of the environment and their values.
 type Environment = &'static [(&'static str, &'static str)];
@@ -31,7 +31,9 @@ const STAGES: &[(&str, Work)] = &[
     ("clippy", Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
     ("documentation", Work::Cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("shaders", Work::Task(|_| shaders::run(Path::new("target/shaders")))),
+    // All targets, and the examples in the documentation.
     ("tests", Work::Tests(&["--workspace"], &[], &[])),
+    ("examples", Work::Task(|_| examples::run())),
 ];
 
 /// lavapipe takes its subgroup width from this variable; these are the widths besides its default.
@@ -46,8 +48,8 @@ const ALL_PERMUTATIONS: &[&str] = &["_every_permutation", "_every_size_of_head"]
 
 const LAST_STAGES: &[(&str, Work)] = &[("demo", Work::Task(demo_elsewhere))];
 
-/// Tests that need no adapter: everything except the test targets `kernels`, `models` and `training`, and these
-/// modules.
+/// Tests that need no adapter: everything except the test targets `kernels`, `models` and `training`, the examples, also
+/// those in the documentation, and these modules.
 const STAGES_WITHOUT_DEVICE: &[(&str, Work)] = &[
     ("imports", Work::Task(|_| imports::run())),
     ("clippy", Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),

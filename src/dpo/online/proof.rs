@@ -19,7 +19,7 @@ use crate::model::Family;
 use crate::model::tiny::Tiny;
 use crate::optimizer::Schedule;
 use crate::report::metrics;
-use crate::train::{HeadReading, RewardModel, TrainerConfig};
+use crate::train::{HeadReading, RewardModel, RewardOptions, TrainerConfig};
 use crate::{Error, Event, Observer, Result, Silent};
 
 static GPU: LazyLock<Gpu> =
@@ -218,7 +218,8 @@ fn a_reward_model_can_be_the_judge() {
     config.trainer.batch_size = 4;
     let summary = pollster::block_on(super::train(&GPU, &config, &mut Silent)).unwrap();
     assert_eq!(summary.steps, 2);
-    let model = RewardModel::open(&judge.source(), config.template.as_deref(), 4096, head).unwrap();
+    let options = RewardOptions { template: config.template.as_deref(), head, ..RewardOptions::default() };
+    let model = RewardModel::open_with(&judge.source(), options).unwrap();
     let mut rewards = ModelRewards::load(&GPU, &model, &mut Silent).unwrap();
     for rollout in read(&config.trainer.output, ROLLOUTS).unwrap().iter().step_by(7) {
         let ask = crate::data::prompts::Ask::Text(rollout.prompt.as_str().unwrap().into());

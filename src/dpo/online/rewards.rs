@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use crate::data::prompts::Prompt;
-use crate::data::{Content, EncodingReport, Example, Row, SpecialTokens, Template, TruncationReport, scoring_batches};
+use crate::data::{EncodingReport, Row, SpecialTokens, Template, TruncationReport};
 use crate::gpu::Gpu;
 use crate::http::RewardServer;
-use crate::model::batch::Capacity;
 use crate::train::{RewardModel, Scorer};
 use crate::{Error, Observer, Result};
 
-/// Responses per request, or per batch of a reward model.
+/// Responses per request.
 const BATCH: usize = 16;
 
 /// A completion to rate, with what it answers.
@@ -69,12 +68,7 @@ pub async fn checked(
 }
 
 /// A reward model on the device: prompt and completion go through its template as in training.
-pub struct ModelRewards<'a> {
-    model: &'a RewardModel,
-    scorer: Scorer<'a>,
-    most_tokens: usize,
-    report: EncodingReport,
-}
+pub struct ModelRewards<'a>(Scorer<'a>);
 
 impl<'a> ModelRewards<'a> {
     /// Loads the weights, with room for batches of responses as long as the model reads.
@@ -82,40 +76,26 @@ impl<'a> ModelRewards<'a> {
     /// # Errors
     /// The model does not fit the adapter, or the device fails.
     pub fn load(gpu: &'a Gpu, model: &'a RewardModel, observer: &mut dyn Observer) -> Result<Self> {
-        let most_tokens = model.encoder.max_length();
-        let capacity = Capacity { tokens: most_tokens, sequences: BATCH, length: most_tokens };
-        let scorer = model.load_for(gpu, capacity, observer)?;
-        Ok(Self { model, scorer, most_tokens, report: EncodingReport::default() })
+        Ok(Self(model.load(gpu, observer)?))
     }
 }
 
 impl Rewards for ModelRewards<'_> {
     async fn rewards(&mut self, responses: &[Response<'_>], go_on: &dyn Fn() -> Result<()>) -> Result<Vec<f64>> {
         let row = |response: &Response| {
-            let content = Content::Chat(response.prompt.exchange(response.text)?);
-            Ok(Row { id: response.prompt.id.clone(), content, label: None })
+            Ok(Row::new(response.prompt.id.as_str(), response.prompt.exchange(response.text)?))
         };
         let rows = responses.iter().map(row).collect::<Result<Vec<Row>>>()?;
-        let (examples, report) = self.model.encoder.encode(&rows)?;
-        self.report += report;
-        let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
-        let mut rewards = vec![0.0; rows.len()];
-        for batch in scoring_batches(&lengths, BATCH, self.most_tokens) {
-            go_on()?;
-            let of_batch: Vec<&Example> = batch.iter().map(|&place| &examples[place]).collect();
-            for (place, score) in batch.iter().zip(self.scorer.score(&of_batch).await?) {
-                rewards[*place] = score.score;
-            }
-        }
-        Ok(rewards)
+        let scores = self.0.score_rows(&rows, go_on).await?;
+        Ok(scores.into_iter().map(|score| score.score).collect())
     }
 
     fn cut(&self) -> TruncationReport {
-        self.report.cut
+        self.0.report().cut
     }
 
     fn notes(&self) -> Vec<String> {
-        self.report.notes()
+        self.0.report().notes()
     }
 }
 

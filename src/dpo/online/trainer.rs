@@ -18,7 +18,7 @@ use crate::gpu::Gpu;
 use crate::http::is_address;
 use crate::model::{Checkpoint, Reading};
 use crate::report::card::{Kind, ModelCard};
-use crate::train::{RewardModel, output, records};
+use crate::train::{RewardModel, RewardOptions, output, records};
 use crate::{Error, Observer, Result};
 
 /// Trains a policy against the reward that the settings name, and writes it to the output directory.
@@ -32,7 +32,7 @@ pub async fn train(gpu: &Gpu, config: &OnlineConfig, observer: &mut dyn Observer
         return train_with(gpu, config, rewards, observer).await;
     }
     let (template, max_length) = (config.template.as_deref(), config.trainer.max_length);
-    let model = RewardModel::open(&config.reward, template, max_length, config.head)?;
+    let model = RewardModel::open_with(&config.reward, RewardOptions { template, max_length, head: config.head })?;
     observer.note(&model.reading.to_string());
     let rewards = ModelRewards::load(gpu, &model, observer)?;
     let summary = train_with(gpu, config, rewards, observer).await?;

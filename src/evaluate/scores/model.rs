@@ -11,7 +11,7 @@ use crate::evaluate::config::EvalConfig;
 use crate::evaluate::suites::Suite;
 use crate::gpu::Gpu;
 use crate::store::{Key, Store};
-use crate::train::RewardModel;
+use crate::train::{RewardModel, RewardOptions};
 use crate::{Error, Event, Observer, Result};
 
 /// A reward model, opened.
@@ -22,7 +22,9 @@ pub struct Model {
 
 impl Model {
     pub fn open(config: &EvalConfig, source: &str) -> Result<Self> {
-        let model = RewardModel::open(source, config.template.as_deref(), config.max_length, config.head)?;
+        let options =
+            RewardOptions { template: config.template.as_deref(), max_length: config.max_length, head: config.head };
+        let model = RewardModel::open_with(source, options)?;
         Ok(Self { source: source.to_owned(), model })
     }
 
@@ -65,7 +67,7 @@ impl Model {
         let rows: Vec<(&Job, &Example)> = missing.concat();
         let mut scorer = match (rows.is_empty(), gpu) {
             (true, _) => None,
-            (false, Some(gpu)) => Some(self.model.load(gpu, &lengths, config.batch_size, observer)?),
+            (false, Some(gpu)) => Some(self.model.load_for_sets(gpu, &lengths, config.batch_size, observer)?),
             (false, None) => return Err(Error::run(format!("{} needs an adapter", self.source), "see wgr devices")),
         };
         let batches = scorer.as_ref().map(|scorer| scorer.batches().to_vec()).unwrap_or_default();
@@ -81,7 +83,7 @@ impl Model {
                     return Err(Error::Interrupted("the scores so far are kept; continue with --resume".into()));
                 }
                 let of_batch: Vec<(&Job, &Example)> = batch.iter().map(|&row| rows[row]).collect();
-                let scores = scorer.score(&of_batch.iter().map(|(_, example)| *example).collect::<Vec<_>>()).await?;
+                let scores = scorer.score_batch(&of_batch.iter().map(|(_, example)| *example).collect::<Vec<_>>()).await?;
                 let answers = of_batch.iter().zip(scores).map(|((job, _), score)| {
                     (job.key, job.id.clone(), Answer { score: score.score, probs: score.probs })
                 });
