@@ -44,8 +44,6 @@
 //! - [`statistics`]: metrics of scored sets, with confidence intervals.
 //! - [`evaluate`], [`report`]: benchmarks; metrics.jsonl, TensorBoard, charts, HTML, model cards.
 
-#![warn(missing_docs)]
-
 pub mod data;
 pub mod dpo;
 pub mod error;

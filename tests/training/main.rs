@@ -5,6 +5,7 @@ mod evaluating;
 mod faults;
 mod foreign;
 mod harness;
+mod library;
 mod lora;
 mod memory;
 mod preferences;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cargo;
+use crate::cargo::cargo;
 
 /// A causal model of a few kilobytes; `src/model/tiny.rs` made it.
 const MODEL: &str = "examples/tiny-llama";
