@@ -29,7 +29,7 @@ async fn run(model: &str, output: &str) -> wgr::Result<()> {
 
     let gpu = kernels::open(&AdapterChoice::default(), Passes::ForwardAndBackward).await?;
     let trainer = TrainerConfig { output: output.into(), epochs: 20, force: true, ..TrainerConfig::default() };
-    let config = TrainConfig { model: model.into(), lr: 1e-3, trainer, ..TrainConfig::default() };
+    let config = TrainConfig { model: model.into(), lr: 1e-2, trainer, ..TrainConfig::default() };
     let summary = train_on(&gpu, &config, &rows, &[], &mut Silent).await?;
 
     println!("loss {:.3} to {:.3} in {} steps on {}", summary.first_loss, summary.last_loss, summary.steps, gpu.name());

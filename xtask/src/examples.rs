@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cargo::cargo;
 
-/// A causal model of a few kilobytes; `src/model/tiny.rs` made it.
+/// A causal model of a few kilobytes: random weights, and a token for each byte.
 const MODEL: &str = "examples/tiny-llama";
 
 /// Runs every example; those that score need what `train` writes.

@@ -82,9 +82,8 @@ impl<'a> ModelRewards<'a> {
 
 impl Rewards for ModelRewards<'_> {
     async fn rewards(&mut self, responses: &[Response<'_>], go_on: &dyn Fn() -> Result<()>) -> Result<Vec<f64>> {
-        let row = |response: &Response| {
-            Ok(Row::new(response.prompt.id.as_str(), response.prompt.exchange(response.text)?))
-        };
+        let row =
+            |response: &Response| Ok(Row::new(response.prompt.id.as_str(), response.prompt.exchange(response.text)?));
         let rows = responses.iter().map(row).collect::<Result<Vec<Row>>>()?;
         let scores = self.0.score_rows(&rows, go_on).await?;
         Ok(scores.into_iter().map(|score| score.score).collect())

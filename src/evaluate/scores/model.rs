@@ -83,7 +83,8 @@ impl Model {
                     return Err(Error::Interrupted("the scores so far are kept; continue with --resume".into()));
                 }
                 let of_batch: Vec<(&Job, &Example)> = batch.iter().map(|&row| rows[row]).collect();
-                let scores = scorer.score_batch(&of_batch.iter().map(|(_, example)| *example).collect::<Vec<_>>()).await?;
+                let scores =
+                    scorer.score_batch(&of_batch.iter().map(|(_, example)| *example).collect::<Vec<_>>()).await?;
                 let answers = of_batch.iter().zip(scores).map(|((job, _), score)| {
                     (job.key, job.id.clone(), Answer { score: score.score, probs: score.probs })
                 });
