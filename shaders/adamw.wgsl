@@ -1,6 +1,6 @@
-// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) on f32 master weights, in PyTorch's order: decay, moments, step. The
-// copy that the model computes with is rounded in the same pass. A lane updates a few groups of four values, so that what
-// all of them share is loaded once.
+// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) on f32 master weights, in PyTorch's order: decay, moments, step.
+// The copy that the model computes with is rounded in the same pass. A lane updates a few groups of four values, so
+// that it loads only once what they share.
 
 import package::shared::f32::{Packed, narrow, widen};
 import package::shared::grid::{Invocation, WORKGROUP, workgroup_of};
@@ -23,9 +23,9 @@ struct Params {
 const RUN: u32 = 4u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-/// [1]: what the host sets for the optimizer step.
+/// [1]: settings of the optimizer step.
 @group(0) @binding(1) var<storage, read> step_in: Step;
-/// [1]: what the global norm decided.
+/// [1]: how much to clip, and whether all gradients are finite.
 @group(0) @binding(2) var<storage, read> clip: Clip;
 /// [first + groups]: gradient, before clipping.
 @group(0) @binding(3) var<storage, read> gradient: array<Packed>;

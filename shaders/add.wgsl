@@ -8,7 +8,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-/// [count]: what is added.
+/// [count]: the values to add.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 /// [count]: the sum.
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;

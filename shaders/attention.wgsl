@@ -143,7 +143,7 @@ fn gap_of(query: u32) -> vec2<u32> {
     return vec2<u32>(0u);
 }
 
-/// The gap that all queries `first` .. `first + LANES` share, if they do: nobody looks at blocks within it.
+/// The gap that all queries `first` .. `first + LANES` share, if they do: blocks within it are skipped.
 fn shared_gap(first: u32) -> vec2<u32> {
     let gap = gap_of(first);
     let last = gap_of(min(first + LANES, params.tokens) - 1u);

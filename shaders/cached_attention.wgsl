@@ -37,7 +37,7 @@ struct Params {
 const PAGE: u32 = 16u;
 /// Lanes that share the keys of a token.
 /// @if(subgroup) requires: HEAD4 <= LANES * MAX_HEAD4 / 4
-/// @if(!subgroup) requires: LANES == 64
+/// @if(!subgroup) requires: LANES == WORKGROUP
 override LANES: u32 = 8u;
 /// Groups of four values in a head.
 /// requires: 0 < HEAD4

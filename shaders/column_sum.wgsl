@@ -14,7 +14,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-/// [rows, columns4]: what is summed: in `total`, the sums of runs.
+/// [rows, columns4]: the rows; in `total`, the sums of runs.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 /// [div_ceil(rows, chunk), columns4]: the sum of each run of rows.
 @group(0) @binding(2) var<storage, read_write> runs: array<vec4<f32>>;

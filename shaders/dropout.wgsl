@@ -11,7 +11,7 @@ struct Params {
     salt: u32,
     /// A value is dropped where its hash is below this: the probability times 2^32.
     threshold: u32,
-    /// What is kept is multiplied by this: 1 / (1 - probability).
+    /// Factor of the values that are kept: 1 / (1 - probability).
     scale: f32,
 }
 

@@ -16,7 +16,7 @@ struct Params {
 }
 
 /// Lanes that share a sum: 1 on software adapters for `slots`, the whole workgroup otherwise.
-/// requires: 64 % LANES == 0
+/// requires: WORKGROUP % LANES == 0
 override LANES: u32 = 64u;
 /// Groups of four values in a slot.
 const RUN: u32 = 2048u;
@@ -92,9 +92,9 @@ fn tensors(invocation: Invocation) {
 
 /// [tensors]: the sum of the squares of each tensor.
 @group(0) @binding(1) var<storage, read> squares_in: array<f32>;
-/// [1]: what the host sets for the optimizer step.
+/// [1]: settings of the optimizer step.
 @group(0) @binding(2) var<storage, read> step_in: Step;
-/// [1]: the norm, and what follows from it.
+/// [1]: the norm, and how much to clip.
 @group(0) @binding(3) var<storage, read_write> clip: Clip;
 
 /// Adds the tensors and decides how much to clip.

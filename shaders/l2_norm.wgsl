@@ -12,9 +12,9 @@ struct Params {
 }
 
 /// Lanes that work on one row.
-/// requires: 64 % LANES == 0
+/// requires: WORKGROUP % LANES == 0
 override LANES: u32 = 1u;
-/// What shorter rows are divided by, so that zero stays zero.
+/// Smallest divisor, so that zero stays zero.
 const SHORTEST: f32 = 1e-12;
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -21,7 +21,7 @@ struct Params {
 }
 
 /// Lanes that work on one row.
-/// requires: 64 % LANES == 0
+/// requires: WORKGROUP % LANES == 0
 override LANES: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -34,9 +34,9 @@ fn masked(value: vec4<f32>, column4: u32) -> vec4<f32> {
 
 /// [rows, columns4]: the input.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-/// [columns4]: what normalized values are multiplied by.
+/// [columns4]: factor of each column.
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
-/// [columns4]: what is added to them.
+/// [columns4]: offset of each column.
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 /// [rows, columns4]: the output.
 @group(0) @binding(4) var<storage, read_write> y: array<Packed>;

@@ -1,7 +1,7 @@
-// Log-probability of one token a row, and the entropy, under a softmax over a vocabulary whose logits pass by in chunks
-// of columns; and the gradient of the logits of a chunk. The logits of a row are never held together: what is kept of
-// them is a running maximum and two sums relative to it, as in an online softmax (Milakov & Gimelshein 2018,
-// arXiv 1805.02867). LANES lanes work on one row: 1 on software adapters, where lanes have no cheap way to meet.
+// Log-probability of one token per row, and the entropy, under a softmax over a vocabulary whose logits pass by in
+// chunks of columns; and the gradient of the logits of a chunk. The logits of a row are never held together: a running
+// maximum and two sums relative to it are kept, as in an online softmax (Milakov & Gimelshein 2018, arXiv 1805.02867).
+// LANES lanes work on one row: 1 on software adapters, where lanes have no cheap way to meet.
 
 import package::shared::grid::{Invocation, WORKGROUP, linear, row_of};
 import package::shared::row_max::row_max;
@@ -24,7 +24,7 @@ struct Params {
 }
 
 /// Lanes that work on one row.
-/// requires: 64 % LANES == 0
+/// requires: WORKGROUP % LANES == 0
 override LANES: u32 = 1u;
 
 /// Below any logit; far enough from the least f32 that differences are finite.
@@ -38,7 +38,7 @@ const LOWEST: f32 = -1e30;
 @group(0) @binding(2) var<storage, read> logits: array<vec4<f32>>;
 // Over the columns so far: the largest logit, the sum of exp(logit - largest), the same sum weighted with
 // logit - largest, and the logit of the token.
-/// [max(rows, 1)]: what is kept of the logits of each row.
+/// [max(rows, 1)]: running statistics of each row.
 @group(0) @binding(3) var<storage, read_write> stats: array<vec4<f32>>;
 
 /// Which of the four columns of a group the chunk has.
@@ -51,7 +51,7 @@ fn moved(sums: vec2<f32>, by: f32) -> vec2<f32> {
     return exp(by) * vec2<f32>(sums.x, sums.y + by * sums.x);
 }
 
-/// Takes a chunk of logits into what is kept of each row.
+/// Takes a chunk of logits into the statistics of each row.
 /// LANES invocations per row: grid(div_ceil(rows, WORKGROUP / LANES)).
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
@@ -93,7 +93,7 @@ fn forward(invocation: Invocation) {
 
 /// [max(sequences, 1) + 1]: where the rows of each sequence start, and where those of the last one end.
 @group(0) @binding(1) var<storage, read> offsets: array<u32>;
-/// [rows]: what was kept of the logits of each row.
+/// [rows]: statistics of each row over the whole vocabulary.
 @group(0) @binding(2) var<storage, read> stats_saved: array<vec4<f32>>;
 /// [sequences]: the sum of the log-probabilities of each sequence, and that of its entropies.
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2<f32>>;

@@ -1,4 +1,4 @@
-// Losses of a reward head and their gradients, one lane a sequence. Labels are levels 1, 2, … as f32.
+// Losses of a reward head and their gradients, one lane per sequence. Labels are levels 1, 2, … as f32.
 //
 // Binary cross-entropy with logits has one form for both targets: with u = z for target 0 and u = -z for target 1 it is
 // softplus(u), and its gradient is sigmoid(u) with the same sign. Nothing cancels, however sure the model is.

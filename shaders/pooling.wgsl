@@ -1,4 +1,4 @@
-// One row a sequence: the mean over its tokens, or its first or last token, which is the mean over a window of one.
+// One row per sequence: the mean over its tokens, or its first or last token, which is the mean over a window of one.
 
 import package::shared::grid::{Invocation, WORKGROUP, linear};
 
@@ -16,7 +16,7 @@ struct Params {
 /// [sequences + 1]: where each sequence starts, and where the last one ends.
 @group(0) @binding(1) var<storage, read> offsets: array<u32>;
 
-/// First token and end of what a sequence is pooled over.
+/// First token and end of the window over which a sequence is pooled.
 fn window(sequence: u32) -> vec2<u32> {
     let end = min(offsets[sequence + 1u], params.tokens);
     @if(first) return vec2<u32>(offsets[sequence], min(offsets[sequence] + 1u, end));

@@ -1,4 +1,4 @@
-// Losses over pairs of completions and their gradients, one lane a pair. Sequences are chosen, rejected, chosen,
+// Losses over pairs of completions and their gradients, one lane per pair. Sequences are chosen, rejected, chosen,
 // rejected, …; every loss is a function of their summed log-probabilities under the policy and under a reference, and
 // of their numbers of tokens. The loss of a pair is written to its place, the gradients by the two sums to those of its
 // sequences. The sources of the losses are named in `kernels::preference`.
@@ -10,11 +10,11 @@ import package::shared::logistic::{sigmoid as sigmoids, softplus as softplusses}
 struct Params {
     /// Pairs of the micro-batch.
     pairs: u32,
-    /// What log-probability ratios are multiplied by.
+    /// Factor of the log-probability ratios.
     beta: f32,
-    /// Share of pairs that are thought to be the wrong way round.
+    /// Share of pairs assumed to be labeled the wrong way round.
     label_smoothing: f32,
-    /// The margin that simpo asks for.
+    /// Target margin of SimPO.
     gamma: f32,
     /// Weight of the token-mean negative log-likelihood of the chosen completion.
     sft_weight: f32,

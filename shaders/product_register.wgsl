@@ -1,6 +1,6 @@
 // Matrix product for software adapters. There a load costs more than arithmetic, because every lane loads for itself,
-// and workgroup memory is no cheaper. So one subgroup computes a tile of ROWS rows by four columns a lane in registers;
-// each value of A is loaded by one lane and handed to the others by a shuffle.
+// and workgroup memory is no cheaper. So one subgroup computes a tile of ROWS rows by four columns per lane in
+// registers; each value of A is loaded by one lane and handed to the others by a shuffle.
 
 import package::shared::product::{load_a, load_b, params, store_c};
 

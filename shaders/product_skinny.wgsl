@@ -1,7 +1,7 @@
-// Matrix product nt of few rows for software adapters: what decoding spends its time on. There the weights decide, which
-// are read once whatever the number of rows, so a lane computes four columns of every row and each of its values of B
-// serves all rows. A is loaded by one lane and handed to the others by a shuffle. Sums run over k in the order of
-// `product_register`, so that a row gets the same bits from both.
+// Matrix product nt of few rows for software adapters, which decoding spends most of its time on. The weights decide
+// there, and they are read once whatever the number of rows: a lane computes four columns of every row, so each of its
+// values of B serves all rows. A is loaded by one lane and handed to the others by a shuffle. Sums run over k in the
+// order of `product_register`, so that a row gets the same bits from both.
 
 import package::shared::product::{load_a, load_b, params, store_c};
 

@@ -1,6 +1,6 @@
 // Matrix product for ordinary GPUs: a workgroup of 16 x 16 lanes computes a tile of 64 x 64 through workgroup memory,
-// four rows by four columns a lane, 16 values of k at a time. With `few` rows the tile is 16 x 64, one row a lane; sums
-// keep their order.
+// four rows by four columns per lane, 16 values of k at a time. With `few` rows the tile is 16 x 64, one row per lane;
+// sums keep their order.
 
 import package::shared::product::{load_a, load_b, params, store_c};
 

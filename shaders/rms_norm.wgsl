@@ -25,14 +25,14 @@ struct Params {
 }
 
 /// Lanes that work on one row.
-/// requires: 64 % LANES == 0
+/// requires: WORKGROUP % LANES == 0
 override LANES: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 
 /// [rows, columns4]: the input.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-/// [columns4]: what normalized values are multiplied by.
+/// [columns4]: factor of each column.
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
 /// [rows, columns4]: the output.
 @group(0) @binding(3) var<storage, read_write> y: array<Packed>;
@@ -68,7 +68,7 @@ fn forward(invocation: Invocation) {
 @group(0) @binding(1) var<storage, read> d_y: array<vec4<f32>>;
 /// [rows, columns4]: the input of the forward pass.
 @group(0) @binding(2) var<storage, read> x_saved: array<vec4<f32>>;
-/// [columns4]: what normalized values were multiplied by.
+/// [columns4]: factor of each column.
 @group(0) @binding(3) var<storage, read> weight_saved: array<vec4<f32>>;
 /// [rows]: rstd of each row.
 @group(0) @binding(4) var<storage, read> rstd_saved: array<f32>;

@@ -14,7 +14,7 @@ struct Params {
 
 /// [count]: the gate.
 @group(0) @binding(1) var<storage, read> gate: array<Packed>;
-/// [count]: what the gate is multiplied with.
+/// [count]: the values that are gated.
 @group(0) @binding(2) var<storage, read> up: array<Packed>;
 /// [count]: the output.
 @group(0) @binding(3) var<storage, read_write> y: array<Packed>;
@@ -35,7 +35,7 @@ fn forward(invocation: Invocation) {
 @group(0) @binding(3) var<storage, read> d_y: array<vec4<f32>>;
 /// [count]: gradient of the gate.
 @group(0) @binding(4) var<storage, read_write> d_gate: array<vec4<f32>>;
-/// [count]: gradient of what the gate is multiplied with.
+/// [count]: gradient of the values that are gated.
 @group(0) @binding(5) var<storage, read_write> d_up: array<vec4<f32>>;
 
 /// d_gate = d_y * up * silu'(gate) and d_up = d_y * silu(gate).

@@ -42,7 +42,7 @@ struct Params {
     c_offset4: u32,
     /// 1: add to C, 0: overwrite it.
     accumulate: u32,
-    /// What the product alone is multiplied by.
+    /// Factor of the product, not of what it is added to.
     scale: f32,
 }
 
@@ -76,7 +76,7 @@ fn load_b(row: u32, column4: u32) -> vec4<f32> {
     }
 }
 
-/// Scales the product, adds what it adds to and stores four columns of one row of C; does nothing outside C.
+/// Scales the product, adds bias, residual and previous values, and stores four columns of a row; nothing outside C.
 fn store_c(row: u32, column4: u32, product: vec4<f32>) {
     if (row >= params.m || column4 >= params.n4) {
         return;

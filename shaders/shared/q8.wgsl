@@ -4,7 +4,7 @@ alias Packed = u32;
 
 const BLOCK4: u32 = 8u;
 
-/// Words of a row of so many groups of four values.
+/// Words of a row of `columns4` groups of four values.
 fn stride(columns4: u32) -> u32 {
     return (columns4 + (columns4 + BLOCK4 - 1u) / BLOCK4 + 1u) / 2u * 2u;
 }

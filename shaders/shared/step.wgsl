@@ -1,4 +1,4 @@
-// What the host writes before every optimizer step, and what the global norm decides about it.
+// The settings of an optimizer step, which the host writes, and the clipping that follows from the global norm.
 
 struct Step {
     /// Learning rate times weight decay.
