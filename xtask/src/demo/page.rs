@@ -56,3 +56,20 @@ fn lowest_and_highest(sorted: &[Scored]) -> Vec<&Scored> {
     let count = 3.min(english.len() / 2);
     [&english[..count], &english[english.len() - count..]].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_page_shows_english_rows_of_both_ends() {
+        let languages = ["Chinese", "English", "English", "Chinese", "English", "Chinese"];
+        let row = |(place, language)| Scored { row: json!({"language": language}), label: 1, score: f64::from(place) };
+        let scored: Vec<Scored> = (0..).zip(languages).map(row).collect();
+        let shown: Vec<f64> = lowest_and_highest(&scored).iter().map(|scored| scored.score).collect();
+        assert_eq!(shown, [1.0, 4.0]);
+        assert!(lowest_and_highest(&[]).is_empty());
+    }
+}
