@@ -1,8 +1,10 @@
 //! Arrow columns as JSON values, so that the same code reads parquet rows and JSONL rows.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_cast::cast;
+use arrow_schema::DataType;
 use serde_json::{Map, Number, Value};
 
 use super::json::unreadable;
@@ -148,11 +150,9 @@ fn maps(array: &ArrayRef) -> Result<Vec<Value>, String> {
 mod tests {
     use super::super::json::kind;
     use super::*;
-    use arrow::array::{
-        BinaryArray, Decimal128Array, DurationSecondArray, Float64Array, LargeStringArray, MapBuilder, StringBuilder,
-        StringDictionaryBuilder,
-    };
-    use arrow::datatypes::Int32Type;
+    use arrow_array::builder::{MapBuilder, StringBuilder, StringDictionaryBuilder};
+    use arrow_array::types::Int32Type;
+    use arrow_array::{BinaryArray, Decimal128Array, DurationSecondArray, Float64Array, LargeStringArray};
     use serde_json::json;
     use std::sync::Arc;
 

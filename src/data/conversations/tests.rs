@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::file::properties::WriterProperties;
-use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
-use arrow::json::ReaderBuilder;
+use arrow_json::ReaderBuilder;
+use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -239,7 +239,7 @@ fn parquet_messages_keep_their_calls_and_parts() {
         json!({"conversation": [{"role": "user", "content": [{"type": "image", "text": null}]}]}),
     ];
     let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
-    let schema = arrow::json::reader::infer_json_schema_from_seekable(Cursor::new(&text), None).unwrap().0;
+    let schema = arrow_json::reader::infer_json_schema_from_seekable(Cursor::new(&text), None).unwrap().0;
     let schema = Arc::new(schema);
     let batches = ReaderBuilder::new(schema.clone()).build(Cursor::new(&text)).unwrap();
     let path = folder.path().join("a.parquet");

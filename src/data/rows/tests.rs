@@ -1,11 +1,12 @@
 use super::super::message::Message;
 use super::super::role::Role;
 use super::*;
-use arrow::array::{
-    ArrayRef, BinaryArray, Decimal128Array, Float64Array, Int64Array, LargeBinaryArray, ListBuilder, RecordBatch,
-    StringArray, StringBuilder, StructArray, StructBuilder,
+use arrow_array::builder::{ListBuilder, StringBuilder, StructBuilder};
+use arrow_array::{
+    ArrayRef, BinaryArray, Decimal128Array, Float64Array, Int64Array, LargeBinaryArray, RecordBatch, StringArray,
+    StructArray,
 };
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow_schema::{DataType, Field, Fields};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

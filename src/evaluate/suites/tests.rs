@@ -3,8 +3,10 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, BooleanArray, Int64Array, ListArray, RecordBatch, StringArray};
-use arrow::datatypes::Int64Type;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array as _, ArrayRef, BooleanArray, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
@@ -340,9 +342,9 @@ fn arena_in_parquet() {
         json!({"id": id, "winner": "model_a", "conversation_a": conversation, "conversation_b": conversation, "num": 1})
     };
     let rows: String = [row("x", said("user", "q")), row("y", image)].iter().map(|row| format!("{row}\n")).collect();
-    let (schema, _) = arrow::json::reader::infer_json_schema(rows.as_bytes(), None).unwrap();
+    let (schema, _) = arrow_json::reader::infer_json_schema(rows.as_bytes(), None).unwrap();
     let schema = Arc::new(schema);
-    let batch = arrow::json::ReaderBuilder::new(Arc::clone(&schema)).build(rows.as_bytes()).unwrap().next().unwrap();
+    let batch = arrow_json::ReaderBuilder::new(Arc::clone(&schema)).build(rows.as_bytes()).unwrap().next().unwrap();
     let mut bytes = vec![];
     let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, schema, None).unwrap();
     writer.write(&batch.unwrap()).unwrap();
@@ -392,15 +394,15 @@ fn ppe_correctness_in_parquet() {
     let folder = Folder::new();
     let text = |values: [&str; 2]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
     let booleans = |rows: [[bool; 3]; 2]| {
-        let offsets = arrow::buffer::OffsetBuffer::new(vec![0, 3, 6].into());
-        let field = Arc::new(arrow::datatypes::Field::new("item", arrow::datatypes::DataType::Boolean, true));
+        let offsets = OffsetBuffer::new(vec![0, 3, 6].into());
+        let field = Arc::new(Field::new("item", DataType::Boolean, true));
         Arc::new(ListArray::new(field, offsets, Arc::new(BooleanArray::from(rows.concat())), None)) as ArrayRef
     };
     let places = ListArray::from_iter_primitive::<Int64Type, _, _>(
         [[0, 1], [2, 1], [0, 2]].map(|pair| Some(pair.map(Some).to_vec())),
     );
-    let field = Arc::new(arrow::datatypes::Field::new("item", places.data_type().clone(), true));
-    let pairs = ListArray::new(field, arrow::buffer::OffsetBuffer::new(vec![0, 2, 3].into()), Arc::new(places), None);
+    let field = Arc::new(Field::new("item", places.data_type().clone(), true));
+    let pairs = ListArray::new(field, OffsetBuffer::new(vec![0, 2, 3].into()), Arc::new(places), None);
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("question_id", Arc::new(Int64Array::from(vec![5, 5]))),
         ("model_name", text(["m", "n"])),

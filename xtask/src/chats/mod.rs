@@ -160,7 +160,9 @@ fn hex(rng: &mut ChaCha8Rng, words: usize) -> String {
 
 /// Seconds since 1970 in ISO 8601.
 fn instant(seconds: i64) -> String {
-    arrow::temporal_conversions::timestamp_s_to_datetime(seconds).map(|time| format!("{time:?}Z")).unwrap_or_default()
+    arrow_array::temporal_conversions::timestamp_s_to_datetime(seconds)
+        .map(|time| format!("{time:?}Z"))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
