@@ -10,7 +10,6 @@ use super::adapter::{self, AdapterChoice, Preset};
 use super::kernel::{Kernel, Source};
 use super::memory::{self, Ledger, Memory, Pooled, SharedPool};
 use super::poller::Poller;
-use super::tensor::Shard;
 use crate::{Error, Result};
 
 /// Whether shaders keep the driver-side bounds and loop checks.
@@ -61,9 +60,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// The first difference, with the kernel and the operand.
-    pub(super) fn check(&self, members: &[Member], words: &[u32], bindings: &[&Shard]) -> Result<()> {
-        let operands: Vec<Operand> = bindings.iter().map(|shard| shard.operand()).collect();
-        self.check.compare(members, words, &operands).map_err(|problem| Error::kernel(&self.name, problem))
+    pub(super) fn check(&self, members: &[Member], words: &[u32], operands: &[Operand]) -> Result<()> {
+        self.check.compare(members, words, operands).map_err(|problem| Error::kernel(&self.name, problem))
     }
 }
 

@@ -119,7 +119,8 @@ impl Recording {
         }
         let pipeline = gpu.pipeline(kernel)?;
         let words = params.words();
-        pipeline.check(P::MEMBERS, &words, bindings)?;
+        let operands: Vec<_> = bindings.iter().map(|shard| shard.operand()).collect();
+        pipeline.check(P::MEMBERS, &words, &operands)?;
         let (arena, offset) = self.store(gpu, bytemuck::cast_slice(&words))?;
         let bind_group = self.bind_group(gpu, &pipeline, arena, bindings);
         self.prepared += 1;

@@ -5,8 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use twox_hash::XxHash3_128;
 
-use super::files;
-use super::item::Item;
+use super::{Item, files};
 use crate::data::{Content, Record};
 use crate::{Error, Result};
 
