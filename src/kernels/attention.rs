@@ -133,10 +133,10 @@ impl Attention {
         [q, k, v, o]: [&Tensor; 4],
         stats: &Tensor,
         d_o: &Tensor,
-        [dq, dk, dv]: [&Tensor; 3],
+        [d_q, d_k, d_v]: [&Tensor; 3],
     ) -> Result<()> {
         let spans = spans.into();
-        self.guard(&[q, o, d_o, dq], &[k, v, dk, dv], spans)?;
+        self.guard(&[q, o, d_o, d_q], &[k, v, d_k, d_v], spans)?;
         let params = self.params(tokens);
         let dot = Kernel::new("attention/backward_dot")
             .feature_if(o.dtype() == Dtype::Bf16, "x_bf16")
@@ -148,12 +148,12 @@ impl Attention {
         let (kernel, lanes) = self.kernel(recorder, "attention/backward_query", q.dtype(), spans);
         let workgroups = [(tokens as u32).div_ceil(lanes), self.heads as u32, 1];
         let shared = [spans.list.whole(), q.whole(), k.whole(), v.whole(), stats.whole(), d_o.whole()];
-        let bindings = [&shared[..], &[dq.whole()]].concat();
+        let bindings = [&shared[..], &[d_q.whole()]].concat();
         recorder.dispatch(&kernel, &params, &bindings, workgroups, self.cost(tokens, 6.0))?;
 
         let (kernel, lanes) = self.kernel(recorder, "attention/backward_key_value", q.dtype(), spans);
         let workgroups = [(tokens as u32).div_ceil(lanes), self.key_value_heads as u32, 1];
-        let bindings = [&shared[..], &[dk.whole(), dv.whole()]].concat();
+        let bindings = [&shared[..], &[d_k.whole(), d_v.whole()]].concat();
         recorder.dispatch(&kernel, &params, &bindings, workgroups, self.cost(tokens, 8.0))
     }
 

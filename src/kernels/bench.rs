@@ -140,18 +140,18 @@ fn decoding_product(gpu: &Gpu, rows: usize, weights: Dtype) -> Result<Recording>
     recorded(gpu, |recorder| product::nt(recorder, rows, &x, &w, &y, Epilogue::default()))
 }
 
-/// `dx = dy w` of square matrices, weights in a storage type.
+/// `d_x = d_y w` of square matrices, weights in a storage type.
 fn input_gradient(gpu: &Gpu, size: usize, weights: Dtype) -> Result<Recording> {
     let square = || filled(gpu, size, Layout::plain(size), Dtype::F32);
-    let (dy, w, dx) = (square()?, weight(gpu, size, weights)?, square()?);
-    recorded(gpu, |recorder| product::nn(recorder, size, &dy, &w, &dx, false))
+    let (d_y, w, d_x) = (square()?, weight(gpu, size, weights)?, square()?);
+    recorded(gpu, |recorder| product::nn(recorder, size, &d_y, &w, &d_x, false))
 }
 
-/// `dw += dyᵀ x` of square matrices, activations in a storage type.
+/// `d_w += d_yᵀ x` of square matrices, activations in a storage type.
 fn weight_gradient(gpu: &Gpu, size: usize, activations: Dtype) -> Result<Recording> {
     let square = |dtype| filled(gpu, size, Layout::plain(size), dtype);
-    let (dy, x, dw) = (square(Dtype::F32)?, square(activations)?, weight(gpu, size, Dtype::F32)?);
-    recorded(gpu, |recorder| product::tn(recorder, size, &dy, &x, &dw))
+    let (d_y, x, d_w) = (square(Dtype::F32)?, square(activations)?, weight(gpu, size, Dtype::F32)?);
+    recorded(gpu, |recorder| product::tn(recorder, size, &d_y, &x, &d_w))
 }
 
 /// Causal attention over one sequence, 8 query and 4 key/value heads of 64 values.
@@ -163,11 +163,11 @@ fn attention(gpu: &Gpu, tokens: usize, backward: bool) -> Result<Recording> {
     let stats = Tensor::workspace(gpu, "bench stats", 2 * tokens * shape.heads, Dtype::F32)?;
     let tensor = |layout| filled(gpu, tokens, layout, Dtype::F32);
     let (q, k, v, o) = (tensor(query)?, tensor(keys)?, tensor(keys)?, tensor(query)?);
-    let (d_o, dq, dk, dv) = (tensor(query)?, tensor(query)?, tensor(keys)?, tensor(keys)?);
+    let (d_o, d_q, d_k, d_v) = (tensor(query)?, tensor(query)?, tensor(keys)?, tensor(keys)?);
     recorded(gpu, |recorder| {
         shape.forward(recorder, tokens, &spans, &q, &k, &v, &o, &stats)?;
         if backward {
-            shape.backward(recorder, tokens, &spans, [&q, &k, &v, &o], &stats, &d_o, [&dq, &dk, &dv])?;
+            shape.backward(recorder, tokens, &spans, [&q, &k, &v, &o], &stats, &d_o, [&d_q, &d_k, &d_v])?;
         }
         Ok(())
     })
@@ -177,26 +177,26 @@ fn attention(gpu: &Gpu, tokens: usize, backward: bool) -> Result<Recording> {
 fn norm(gpu: &Gpu, size: usize, backward: bool) -> Result<Recording> {
     let layout = Layout::plain(size);
     let square = || filled(gpu, size, layout, Dtype::F32);
-    let (x, y, dx) = (square()?, square()?, square()?);
-    let (weight, dweight) = (filled(gpu, 1, layout, Dtype::F32)?, filled(gpu, 1, layout, Dtype::F32)?);
+    let (x, y, d_x) = (square()?, square()?, square()?);
+    let (weight, d_weight) = (filled(gpu, 1, layout, Dtype::F32)?, filled(gpu, 1, layout, Dtype::F32)?);
     let rstd = filled(gpu, 1, layout, Dtype::F32)?;
     let chunks = Tensor::workspace(gpu, "bench chunks", size.div_ceil(rms_norm::CHUNK) * size, Dtype::F32)?;
     recorded(gpu, |recorder| {
         if !backward {
             return rms_norm::forward(recorder, size, &x, &weight, &y, &rstd, 1e-5);
         }
-        rms_norm::backward(recorder, size, &y, &x, &weight, &rstd, &dx, false)?;
-        rms_norm::backward_weight(recorder, size, &y, &x, &rstd, &dweight, &chunks)
+        rms_norm::backward(recorder, size, &y, &x, &weight, &rstd, &d_x, false)?;
+        rms_norm::backward_weight(recorder, size, &y, &x, &rstd, &d_weight, &chunks)
     })
 }
 
 /// SwiGLU of square matrices, or its gradients.
 fn gate(gpu: &Gpu, size: usize, backward: bool) -> Result<Recording> {
     let square = || filled(gpu, size, Layout::plain(size), Dtype::F32);
-    let (gate, up, y, dgate, dup) = (square()?, square()?, square()?, square()?, square()?);
+    let (gate, up, y, d_gate, d_up) = (square()?, square()?, square()?, square()?, square()?);
     recorded(gpu, |recorder| {
         if backward {
-            swiglu::backward(recorder, size, &y, &gate, &up, &dgate, &dup)
+            swiglu::backward(recorder, size, &y, &gate, &up, &d_gate, &d_up)
         } else {
             swiglu::forward(recorder, size, &gate, &up, &y)
         }

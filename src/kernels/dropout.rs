@@ -49,16 +49,16 @@ pub fn forward(
     record(recorder, &kernel, rows, dropout, [key, x, y])
 }
 
-/// `dx += dy · mask / (1 − probability)`; both are f32.
+/// `d_x += d_y · mask / (1 − probability)`; both are f32.
 pub fn backward(
     recorder: &mut Recorder,
     rows: usize,
     dropout: Dropout,
     key: &Tensor,
-    dy: &Tensor,
-    dx: &Tensor,
+    d_y: &Tensor,
+    d_x: &Tensor,
 ) -> Result<()> {
-    record(recorder, &Kernel::new("dropout/backward"), rows, dropout, [key, dy, dx])
+    record(recorder, &Kernel::new("dropout/backward"), rows, dropout, [key, d_y, d_x])
 }
 
 fn record(

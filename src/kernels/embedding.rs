@@ -86,7 +86,7 @@ pub fn forward(recorder: &mut Recorder, rows: usize, ids: &Tensor, table: &Tenso
     Ok(())
 }
 
-/// `dtable[id] += Σ dy[token]` over the tokens of each id, in the order of the tokens; both are f32.
+/// `d_table[id] += Σ d_y[token]` over the tokens of each id, in the order of the tokens; both are f32.
 ///
 /// `rows` counts tokens. `groups` may exceed the number of ids where the groups in excess are empty, so that one
 /// recording serves batches of different text.
@@ -95,15 +95,21 @@ pub fn backward(
     rows: usize,
     groups: usize,
     tokens: Groups,
-    dy: &Tensor,
-    dtable: &Tensor,
+    d_y: &Tensor,
+    d_table: &Tensor,
 ) -> Result<()> {
     let kernel = Kernel::new("embedding/backward");
-    check_columns(kernel.name(), &[dtable, dy])?;
-    let workgroups = grid((groups as u32 * dtable.columns4()).div_ceil(WORKGROUP));
-    for shard in dtable.shards() {
-        let bindings = [tokens.unique.whole(), tokens.starts.whole(), tokens.rows.whole(), dy.whole(), shard];
-        recorder.dispatch(&kernel, &params(rows, groups, dtable, shard), &bindings, workgroups, cost(rows, dtable))?;
+    check_columns(kernel.name(), &[d_table, d_y])?;
+    let workgroups = grid((groups as u32 * d_table.columns4()).div_ceil(WORKGROUP));
+    for shard in d_table.shards() {
+        let bindings = [tokens.unique.whole(), tokens.starts.whole(), tokens.rows.whole(), d_y.whole(), shard];
+        recorder.dispatch(
+            &kernel,
+            &params(rows, groups, d_table, shard),
+            &bindings,
+            workgroups,
+            cost(rows, d_table),
+        )?;
     }
     Ok(())
 }

@@ -45,22 +45,23 @@ pub fn forward(
     recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(2 * taken, x))
 }
 
-/// `dx[row] = Σ dy[place]` over the places that each of the `rows` was taken to, in order; rows not taken become zero.
+/// `d_x[row] = Σ d_y[place]` over the places that each of the `rows` was taken to, in order; rows not taken become
+/// zero.
 /// `starts` and `uses` are the lists of [`Uses`].
 pub fn backward(
     recorder: &mut Recorder,
     rows: usize,
     taken: usize,
     [starts, uses]: [&Tensor; 2],
-    dy: &Tensor,
-    dx: &Tensor,
+    d_y: &Tensor,
+    d_x: &Tensor,
 ) -> Result<()> {
     let kernel = Kernel::new("gather/backward");
-    check_columns(kernel.name(), &[dx, dy])?;
-    let params = params([rows, taken], dx);
+    check_columns(kernel.name(), &[d_x, d_y])?;
+    let params = params([rows, taken], d_x);
     let workgroups = grid((params.rows * params.columns4).div_ceil(WORKGROUP));
-    let bindings = [starts.whole(), uses.whole(), dy.whole(), dx.whole()];
-    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(rows + taken, dx))
+    let bindings = [starts.whole(), uses.whole(), d_y.whole(), d_x.whole()];
+    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(rows + taken, d_x))
 }
 
 fn params([rows, taken]: [usize; 2], x: &Tensor) -> Params {

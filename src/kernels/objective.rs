@@ -25,7 +25,7 @@ pub struct Rows<'a> {
     /// `[sequences]`, overwritten: the scaled loss of each; the sum over a step is the step's loss.
     pub losses: &'a Tensor,
     /// The shape of `logits`, overwritten: the gradient of the summed losses.
-    pub dlogits: &'a Tensor,
+    pub d_logits: &'a Tensor,
 }
 
 /// What CORAL needs beside the rows.
@@ -33,9 +33,9 @@ pub struct Biases<'a> {
     /// `[K − 1]`, one row.
     pub biases: &'a Tensor,
     /// The gradient of the biases, added to.
-    pub dbiases: &'a Tensor,
+    pub d_biases: &'a Tensor,
     /// `[sequences, K − 1]`: scratch for the gradient of every threshold.
-    pub dz: &'a Tensor,
+    pub d_z: &'a Tensor,
     /// Scratch: `sequences / column_sum::CHUNK` rows of the biases, rounded up.
     pub chunks: &'a Tensor,
 }
@@ -54,9 +54,9 @@ pub fn corn(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
 /// CORAL: one logit and K − 1 biases (Cao, Mirjalili & Raschka 2020, arXiv 1901.07884).
 pub fn coral(recorder: &mut Recorder, rows: &Rows, biases: &Biases) -> Result<()> {
     one_logit("objective/coral", rows)?;
-    check_columns("objective/coral", &[biases.dz, biases.biases])?;
+    check_columns("objective/coral", &[biases.d_z, biases.biases])?;
     record(recorder, "objective/coral", rows, biases.biases, Some(biases))?;
-    column_sum::forward(recorder, rows.sequences, biases.dz, biases.dbiases, biases.chunks)
+    column_sum::forward(recorder, rows.sequences, biases.d_z, biases.d_biases, biases.chunks)
 }
 
 /// Bradley–Terry over sequences chosen, rejected, chosen, …: `−log σ(s_w − s_l − margin)`, written to the row of the
@@ -90,15 +90,15 @@ fn record(
     thresholds: &Tensor,
     biases: Option<&Biases>,
 ) -> Result<()> {
-    let Rows { sequences, labels, scale, logits, losses, dlogits } = *rows;
-    check_columns(name, &[logits, dlogits])?;
+    let Rows { sequences, labels, scale, logits, losses, d_logits } = *rows;
+    check_columns(name, &[logits, d_logits])?;
     let params = Params {
         sequences: sequences as u32,
         thresholds: thresholds.columns().len() as u32,
         thresholds4: thresholds.columns4(),
     };
-    let mut bindings = vec![labels.whole(), scale.whole(), logits.whole(), losses.whole(), dlogits.whole()];
-    bindings.extend(biases.iter().flat_map(|extra| [extra.biases.whole(), extra.dz.whole()]));
+    let mut bindings = vec![labels.whole(), scale.whole(), logits.whole(), losses.whole(), d_logits.whole()];
+    bindings.extend(biases.iter().flat_map(|extra| [extra.biases.whole(), extra.d_z.whole()]));
     let workgroups = grid(params.sequences.div_ceil(WORKGROUP));
     let values = sequences as f64 * thresholds.columns().len() as f64;
     recorder.dispatch(

@@ -54,22 +54,22 @@ pub fn forward(
     recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(read + sequences, x))
 }
 
-/// The backward pass of [`Pooling::Last`]: overwrites the rows of every sequence in `dx[rows, columns]` with that of `dy`
+/// The backward pass of [`Pooling::Last`]: overwrites the rows of every sequence in `d_x[rows, columns]` with that of `d_y`
 /// for its last token and zeros for the others. The other poolings have none: encoders are not trained.
 pub fn backward(
     recorder: &mut Recorder,
     rows: usize,
     sequences: usize,
     offsets: &Tensor,
-    dy: &Tensor,
-    dx: &Tensor,
+    d_y: &Tensor,
+    d_x: &Tensor,
 ) -> Result<()> {
     let kernel = Kernel::new("pooling/backward");
-    check_columns(kernel.name(), &[dx, dy])?;
-    let params = params(rows, sequences, dx);
+    check_columns(kernel.name(), &[d_x, d_y])?;
+    let params = params(rows, sequences, d_x);
     let workgroups = grid((params.sequences * params.columns4).div_ceil(WORKGROUP));
-    let bindings = [offsets.whole(), dy.whole(), dx.whole()];
-    let cost = cost(rows + sequences, dx);
+    let bindings = [offsets.whole(), d_y.whole(), d_x.whole()];
+    let cost = cost(rows + sequences, d_x);
     recorder.dispatch(&kernel, &params, &bindings, workgroups, cost)
 }
 

@@ -105,66 +105,73 @@ pub fn nt(recorder: &mut Recorder, rows: usize, x: &Tensor, w: &Tensor, y: &Tens
     Ok(())
 }
 
-/// `dx[rows, in] (+)= dy[rows, out] · w[out, in]`: the gradient of the input of a linear layer.
-pub fn nn(recorder: &mut Recorder, rows: usize, dy: &Tensor, w: &Tensor, dx: &Tensor, accumulate: bool) -> Result<()> {
-    nn_scaled(recorder, rows, dy, w, dx, 1.0, accumulate)
+/// `d_x[rows, in] (+)= d_y[rows, out] · w[out, in]`: the gradient of the input of a linear layer.
+pub fn nn(
+    recorder: &mut Recorder,
+    rows: usize,
+    d_y: &Tensor,
+    w: &Tensor,
+    d_x: &Tensor,
+    accumulate: bool,
+) -> Result<()> {
+    nn_scaled(recorder, rows, d_y, w, d_x, 1.0, accumulate)
 }
 
 /// [`nn`] with the product, not what it is added to, multiplied by `scale`.
 pub fn nn_scaled(
     recorder: &mut Recorder,
     rows: usize,
-    dy: &Tensor,
+    d_y: &Tensor,
     w: &Tensor,
-    dx: &Tensor,
+    d_x: &Tensor,
     scale: f32,
     accumulate: bool,
 ) -> Result<()> {
-    if dy.columns().padded() != w.rows().padded() || w.columns().padded() != dx.columns().padded() {
-        return Err(Error::kernel("product nn", mismatch(dy, w, dx)));
+    if d_y.columns().padded() != w.rows().padded() || w.columns().padded() != d_x.columns().padded() {
+        return Err(Error::kernel("product nn", mismatch(d_y, w, d_x)));
     }
     for shard in w.shards() {
         let params = Params {
             m: rows as u32,
             n4: w.columns4(),
             k: shard.rows as u32,
-            a_stride4: dy.columns4(),
+            a_stride4: d_y.columns4(),
             a_offset4: (shard.first_row / 4) as u32,
             b_stride4: w.columns4(),
-            c_stride4: dx.columns4(),
+            c_stride4: d_x.columns4(),
             c_offset4: 0,
             accumulate: u32::from(accumulate || shard.first_row > 0),
             scale,
         };
-        let dtypes = [dy.dtype(), w.dtype(), dx.dtype()];
-        record(recorder, "nn", dtypes, Epilogue::default(), params, [dy.whole(), shard, dx.whole()])?;
+        let dtypes = [d_y.dtype(), w.dtype(), d_x.dtype()];
+        record(recorder, "nn", dtypes, Epilogue::default(), params, [d_y.whole(), shard, d_x.whole()])?;
     }
     Ok(())
 }
 
-/// `dw[out, in] += dy[rows, out]ᵀ · x[rows, in]`: the gradient of the weight of a linear layer.
-pub fn tn(recorder: &mut Recorder, rows: usize, dy: &Tensor, x: &Tensor, dw: &Tensor) -> Result<()> {
-    if dy.columns().padded() != dw.rows().padded() || x.columns().padded() != dw.columns().padded() {
-        return Err(Error::kernel("product tn", mismatch(dy, x, dw)));
+/// `d_w[out, in] += d_y[rows, out]ᵀ · x[rows, in]`: the gradient of the weight of a linear layer.
+pub fn tn(recorder: &mut Recorder, rows: usize, d_y: &Tensor, x: &Tensor, d_w: &Tensor) -> Result<()> {
+    if d_y.columns().padded() != d_w.rows().padded() || x.columns().padded() != d_w.columns().padded() {
+        return Err(Error::kernel("product tn", mismatch(d_y, x, d_w)));
     }
     if rows == 0 {
         return Ok(());
     }
-    for shard in dw.shards() {
+    for shard in d_w.shards() {
         let params = Params {
             m: shard.rows as u32,
-            n4: dw.columns4(),
+            n4: d_w.columns4(),
             k: rows as u32,
-            a_stride4: dy.columns4(),
+            a_stride4: d_y.columns4(),
             a_offset4: (shard.first_row / 4) as u32,
             b_stride4: x.columns4(),
-            c_stride4: dw.columns4(),
+            c_stride4: d_w.columns4(),
             c_offset4: 0,
             accumulate: 1,
             scale: 1.0,
         };
-        let dtypes = [dy.dtype(), x.dtype(), dw.dtype()];
-        record(recorder, "tn", dtypes, Epilogue::default(), params, [dy.whole(), x.whole(), shard])?;
+        let dtypes = [d_y.dtype(), x.dtype(), d_w.dtype()];
+        record(recorder, "tn", dtypes, Epilogue::default(), params, [d_y.whole(), x.whole(), shard])?;
     }
     Ok(())
 }

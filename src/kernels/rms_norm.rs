@@ -51,50 +51,50 @@ pub fn forward(
     recorder.dispatch(&kernel, &params(rows, weight, eps), &bindings, workgroups, cost(rows, weight, 4.0, 2.0))
 }
 
-/// `dx (+)= ∂y/∂x · dy`.
+/// `d_x (+)= ∂y/∂x · d_y`.
 #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
 pub fn backward(
     recorder: &mut Recorder,
     rows: usize,
-    dy: &Tensor,
+    d_y: &Tensor,
     x: &Tensor,
     weight: &Tensor,
     rstd: &Tensor,
-    dx: &Tensor,
+    d_x: &Tensor,
     accumulate: bool,
 ) -> Result<()> {
-    let rows = guard("rms_norm/backward", rows, weight, &[dy, x, dx])?;
+    let rows = guard("rms_norm/backward", rows, weight, &[d_y, x, d_x])?;
     let lanes = lanes(recorder.gpu, weight.columns4());
     let kernel = Kernel::new("rms_norm/backward").constant("LANES", lanes);
     let workgroups = grid((rows as u32).div_ceil(WORKGROUP / lanes));
-    let bindings = [dy.whole(), x.whole(), weight.whole(), rstd.whole(), dx.whole()];
+    let bindings = [d_y.whole(), x.whole(), weight.whole(), rstd.whole(), d_x.whole()];
     let params = Params { accumulate: u32::from(accumulate), ..params(rows, weight, 0.0) };
     recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(rows, weight, 10.0, 4.0))
 }
 
-/// `dweight += Σ_rows dy · x · rstd`; `chunks` is scratch of at least `rows / CHUNK` rows of the weight, rounded up.
+/// `d_weight += Σ_rows d_y · x · rstd`; `chunks` is scratch of at least `rows / CHUNK` rows of the weight, rounded up.
 pub fn backward_weight(
     recorder: &mut Recorder,
     rows: usize,
-    dy: &Tensor,
+    d_y: &Tensor,
     x: &Tensor,
     rstd: &Tensor,
-    dweight: &Tensor,
+    d_weight: &Tensor,
     chunks: &Tensor,
 ) -> Result<()> {
-    let rows = guard("rms_norm/backward_weight", rows, dweight, &[dy, x])?;
+    let rows = guard("rms_norm/backward_weight", rows, d_weight, &[d_y, x])?;
     let count = rows.div_ceil(CHUNK);
-    let params = params(rows, dweight, 0.0);
+    let params = params(rows, d_weight, 0.0);
     let workgroups = grid((count as u32 * params.columns4).div_ceil(WORKGROUP));
-    let bindings = [dy.whole(), x.whole(), chunks.whole(), rstd.whole()];
+    let bindings = [d_y.whole(), x.whole(), chunks.whole(), rstd.whole()];
     recorder.dispatch(
         &Kernel::new("rms_norm/backward_weight"),
         &params,
         &bindings,
         workgroups,
-        cost(rows, dweight, 3.0, 2.0),
+        cost(rows, d_weight, 3.0, 2.0),
     )?;
-    column_sum::of_chunks(recorder, count, chunks, dweight)
+    column_sum::of_chunks(recorder, count, chunks, d_weight)
 }
 
 fn cost(rows: usize, weight: &Tensor, flops: f64, tensors: f64) -> Cost {

@@ -35,8 +35,8 @@ pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, table: &Tensor,
 }
 
 /// Turns the gradient of rotated heads into that of the heads before, in place: the rotation by the negative angles.
-pub fn backward(recorder: &mut Recorder, rows: usize, dx: &Tensor, table: &Tensor, spans: &Tensor) -> Result<()> {
-    rotate(recorder, rows, dx, table, spans, -1.0)
+pub fn backward(recorder: &mut Recorder, rows: usize, d_x: &Tensor, table: &Tensor, spans: &Tensor) -> Result<()> {
+    rotate(recorder, rows, d_x, table, spans, -1.0)
 }
 
 fn rotate(recorder: &mut Recorder, rows: usize, x: &Tensor, table: &Tensor, spans: &Tensor, sign: f32) -> Result<()> {

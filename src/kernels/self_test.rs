@@ -65,15 +65,15 @@ async fn products(gpu: &Gpu, passes: Passes) -> Result<()> {
     const OUT: usize = 70;
     const FEW: usize = 3;
     let (inner, out) = (Layout::plain(INNER), Layout::plain(OUT));
-    let [x, w, dy] = [(ROWS * INNER, 1), (OUT * INNER, 2), (ROWS * OUT, 3)].map(|(len, seed)| sample(len, seed));
+    let [x, w, d_y] = [(ROWS * INNER, 1), (OUT * INNER, 2), (ROWS * OUT, 3)].map(|(len, seed)| sample(len, seed));
     let matrix = |rows, columns, values: &[f32]| filled(gpu, rows, columns, values);
-    let (x_tensor, dy_tensor) = (matrix(ROWS, inner, &x)?, matrix(ROWS, out, &dy)?);
+    let (x_tensor, d_y_tensor) = (matrix(ROWS, inner, &x)?, matrix(ROWS, out, &d_y)?);
     let parameter = |memory| Tensor::new(gpu, memory, "self-test", out, inner, Dtype::F32);
-    let (w_tensor, dw) = (parameter(Memory::Weights)?, parameter(Memory::Gradients)?);
+    let (w_tensor, d_w) = (parameter(Memory::Weights)?, parameter(Memory::Gradients)?);
     w_tensor.write(gpu, &w)?;
-    let [y, dx] = [matrix(ROWS, out, &dy)?, matrix(ROWS, inner, &x)?];
-    let few = matrix(FEW, out, &dy[..FEW * OUT])?;
-    let (x, w, dy) = (wide(&x), wide(&w), wide(&dy));
+    let [y, d_x] = [matrix(ROWS, out, &d_y)?, matrix(ROWS, inner, &x)?];
+    let few = matrix(FEW, out, &d_y[..FEW * OUT])?;
+    let (x, w, d_y) = (wide(&x), wide(&w), wide(&d_y));
 
     let nt = |recorder: &mut Recorder| product::nt(recorder, ROWS, &x_tensor, &w_tensor, &y, Epilogue::default());
     check(gpu, "product nt", nt, &[(&y, reference::product::nt(ROWS, INNER, OUT, &x, &w))]).await?;
@@ -83,10 +83,10 @@ async fn products(gpu: &Gpu, passes: Passes) -> Result<()> {
     if passes != Passes::ForwardAndBackward {
         return Ok(());
     }
-    let nn = |recorder: &mut Recorder| product::nn(recorder, ROWS, &dy_tensor, &w_tensor, &dx, false);
-    check(gpu, "product nn", nn, &[(&dx, reference::product::nn(ROWS, OUT, INNER, &dy, &w))]).await?;
-    let tn = |recorder: &mut Recorder| product::tn(recorder, ROWS, &dy_tensor, &x_tensor, &dw);
-    check(gpu, "product tn", tn, &[(&dw, reference::product::tn(ROWS, OUT, INNER, &dy, &x))]).await
+    let nn = |recorder: &mut Recorder| product::nn(recorder, ROWS, &d_y_tensor, &w_tensor, &d_x, false);
+    check(gpu, "product nn", nn, &[(&d_x, reference::product::nn(ROWS, OUT, INNER, &d_y, &w))]).await?;
+    let tn = |recorder: &mut Recorder| product::tn(recorder, ROWS, &d_y_tensor, &x_tensor, &d_w);
+    check(gpu, "product tn", tn, &[(&d_w, reference::product::tn(ROWS, OUT, INNER, &d_y, &x))]).await
 }
 
 /// Attention over two packed sequences, the second of which starts within a block.
@@ -106,7 +106,7 @@ async fn attention(gpu: &Gpu, passes: Passes) -> Result<()> {
         .collect::<Result<_>>()?;
     let [q, k, v, d_o] = [0, 1, 2, 3].map(|i| &tensors[i]);
     let empty = |layout: Layout| Tensor::activation(gpu, "self-test", TOKENS, layout, Dtype::F32);
-    let (o, dq, dk, dv) = (empty(query)?, empty(query)?, empty(key_value)?, empty(key_value)?);
+    let (o, d_q, d_k, d_v) = (empty(query)?, empty(query)?, empty(key_value)?, empty(key_value)?);
     let spans = Tensor::workspace(gpu, "self-test spans", TOKENS * 2, Dtype::U32)?;
     let span = |token| if token < SPLIT { [0, SPLIT as u32] } else { [SPLIT as u32, TOKENS as u32] };
     spans.write_u32(gpu, &(0..TOKENS).flat_map(span).collect::<Vec<_>>());
@@ -123,10 +123,11 @@ async fn attention(gpu: &Gpu, passes: Passes) -> Result<()> {
     if passes == Passes::Forward {
         return Ok(());
     }
-    let backward =
-        |recorder: &mut Recorder| shape.backward(recorder, TOKENS, &spans, [q, k, v, &o], &stats, d_o, [&dq, &dk, &dv]);
+    let backward = |recorder: &mut Recorder| {
+        shape.backward(recorder, TOKENS, &spans, [q, k, v, &o], &stats, d_o, [&d_q, &d_k, &d_v])
+    };
     let gradients = twin.backward(&inputs[0], &inputs[1], &inputs[2], &inputs[3]);
-    let expected: Vec<(&Tensor, Vec<f64>)> = [&dq, &dk, &dv].into_iter().zip(gradients).collect();
+    let expected: Vec<(&Tensor, Vec<f64>)> = [&d_q, &d_k, &d_v].into_iter().zip(gradients).collect();
     check(gpu, "attention backward", backward, &expected).await
 }
 

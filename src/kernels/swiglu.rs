@@ -10,16 +10,16 @@ pub fn forward(recorder: &mut Recorder, rows: usize, gate: &Tensor, up: &Tensor,
     elementwise::record(recorder, &kernel, rows, &[gate, up, y], 6.0)
 }
 
-/// Overwrites `dgate` and `dup` (f32) with `∂y/∂gate · dy` and `∂y/∂up · dy`.
+/// Overwrites `d_gate` and `d_up` (f32) with `∂y/∂gate · d_y` and `∂y/∂up · d_y`.
 pub fn backward(
     recorder: &mut Recorder,
     rows: usize,
-    dy: &Tensor,
+    d_y: &Tensor,
     gate: &Tensor,
     up: &Tensor,
-    dgate: &Tensor,
-    dup: &Tensor,
+    d_gate: &Tensor,
+    d_up: &Tensor,
 ) -> Result<()> {
     let kernel = Kernel::new("swiglu/backward").feature_if(gate.dtype() == Dtype::Bf16, "x_bf16");
-    elementwise::record(recorder, &kernel, rows, &[gate, up, dy, dgate, dup], 12.0)
+    elementwise::record(recorder, &kernel, rows, &[gate, up, d_y, d_gate, d_up], 12.0)
 }

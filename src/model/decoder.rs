@@ -390,16 +390,16 @@ impl Layer {
 pub(super) fn norm_backward(
     recorder: &mut Recorder,
     rows: usize,
-    dy: &Tensor,
+    d_y: &Tensor,
     x: &Tensor,
     norm: &Parameter,
     rstd: &Tensor,
-    dx: &Tensor,
+    d_x: &Tensor,
     accumulate: bool,
     chunks: &Tensor,
 ) -> Result<()> {
     if !norm.frozen {
-        rms_norm::backward_weight(recorder, rows, dy, x, rstd, gradient(norm)?, chunks)?;
+        rms_norm::backward_weight(recorder, rows, d_y, x, rstd, gradient(norm)?, chunks)?;
     }
-    rms_norm::backward(recorder, rows, dy, x, norm.used(), rstd, dx, accumulate)
+    rms_norm::backward(recorder, rows, d_y, x, norm.used(), rstd, d_x, accumulate)
 }

@@ -81,29 +81,29 @@ impl Linear {
         }
     }
 
-    /// Gradients: of the input into `dx`, of weight, bias and adapter onto their own, except for frozen ones. `chunks`
+    /// Gradients: of the input into `d_x`, of weight, bias and adapter onto their own, except for frozen ones. `chunks`
     /// is scratch for the bias, `activations` has the room that adapters share.
     #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
     pub fn backward(
         &self,
         recorder: &mut Recorder,
         rows: usize,
-        dy: &Tensor,
+        d_y: &Tensor,
         x: &Tensor,
-        dx: &Tensor,
+        d_x: &Tensor,
         accumulate: bool,
         chunks: &Tensor,
         activations: &Activations,
     ) -> Result<()> {
-        product::nn(recorder, rows, dy, self.weight.used(), dx, accumulate)?;
+        product::nn(recorder, rows, d_y, self.weight.used(), d_x, accumulate)?;
         if !self.weight.frozen {
-            product::tn(recorder, rows, dy, x, gradient(&self.weight)?)?;
+            product::tn(recorder, rows, d_y, x, gradient(&self.weight)?)?;
         }
         if let Some(bias) = self.bias.as_ref().filter(|bias| !bias.frozen) {
-            column_sum::forward(recorder, rows, dy, gradient(bias)?, chunks)?;
+            column_sum::forward(recorder, rows, d_y, gradient(bias)?, chunks)?;
         }
         match &self.adapter {
-            Some(adapter) => adapter.backward(recorder, rows, dy, x, dx, activations),
+            Some(adapter) => adapter.backward(recorder, rows, d_y, x, d_x, activations),
             None => Ok(()),
         }
     }

@@ -24,7 +24,7 @@ pub struct Outcome {
 
 /// Scratch of the CORAL loss.
 struct CoralScratch {
-    dz: Tensor,
+    d_z: Tensor,
     chunks: Tensor,
 }
 
@@ -65,7 +65,7 @@ impl Stepper {
             let thresholds = Layout::plain(levels as usize - 1);
             let chunks = sequences.div_ceil(column_sum::CHUNK) * thresholds.padded();
             Ok::<_, crate::Error>(CoralScratch {
-                dz: Tensor::activation(gpu, "threshold gradients", sequences, thresholds, Dtype::F32)?,
+                d_z: Tensor::activation(gpu, "threshold gradients", sequences, thresholds, Dtype::F32)?,
                 chunks: Tensor::workspace(gpu, "threshold sums", chunks, Dtype::F32)?,
             })
         });
@@ -127,13 +127,13 @@ impl Stepper {
                 scale: &self.scale,
                 logits: self.classifier.logits(),
                 losses: &self.losses[index],
-                dlogits: self.classifier.d_logits(),
+                d_logits: self.classifier.d_logits(),
             };
             let biases = match (&self.coral, self.classifier.biases()) {
                 (Some(scratch), Some(biases)) => Some(Biases {
                     biases: &biases.weight,
-                    dbiases: crate::model::parameter::gradient(biases)?,
-                    dz: &scratch.dz,
+                    d_biases: crate::model::parameter::gradient(biases)?,
+                    d_z: &scratch.d_z,
                     chunks: &scratch.chunks,
                 }),
                 _ => None,

@@ -54,7 +54,7 @@ fn check(gpu: &Gpu, case: &Case) {
     let d_o = random(tokens * query.len(), 4);
     let o = activation(gpu, query, &vec![0.0; d_o.len()], *dtype);
     let empty = |layout: Layout| activation(gpu, layout, &vec![9.0; tokens * layout.len()], Dtype::F32);
-    let (dq, dk, dv) = (empty(query), empty(key_value), empty(key_value));
+    let (d_q, d_k, d_v) = (empty(query), empty(key_value), empty(key_value));
     run(gpu, |recorder| {
         let span_tensor = Tensor::workspace(gpu, "spans", tokens * 4, Dtype::U32)?;
         let places = case.places();
@@ -70,7 +70,7 @@ fn check(gpu: &Gpu, case: &Case) {
         );
         let d_o = activation(gpu, query, &d_o, Dtype::F32);
         shape.forward(recorder, tokens, spans, &q, &k, &v, &o, &stats)?;
-        shape.backward(recorder, tokens, spans, [&q, &k, &v, &o], &stats, &d_o, [&dq, &dk, &dv])
+        shape.backward(recorder, tokens, spans, [&q, &k, &v, &o], &stats, &d_o, [&d_q, &d_k, &d_v])
     });
     let twin = reference::attention::Attention {
         heads: shape.heads,
@@ -85,7 +85,7 @@ fn check(gpu: &Gpu, case: &Case) {
     let tolerance = if *dtype == Dtype::Bf16 { BF16 } else { F32 };
     assert_close("attention o", &read(gpu, &o), &twin.forward(&q, &k, &v), tolerance);
     let gradients = twin.backward(&q, &k, &v, &d_o);
-    for (name, (actual, expected)) in ["dq", "dk", "dv"].iter().zip([&dq, &dk, &dv].iter().zip(&gradients)) {
+    for (name, (actual, expected)) in ["d_q", "d_k", "d_v"].iter().zip([&d_q, &d_k, &d_v].iter().zip(&gradients)) {
         assert_close(&format!("attention {name} {shape:?}"), &read(gpu, actual), expected, tolerance);
     }
 }

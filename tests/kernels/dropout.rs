@@ -25,13 +25,13 @@ fn dropout_agrees_and_its_gradient_has_the_same_mask() {
                 });
                 assert_close(&format!("dropout {dtype:?}"), &read(gpu, &y), &twin(&wide(&stored(&x, dtype))), F32);
             }
-            let dx = activation(gpu, columns, &before, Dtype::F32);
+            let d_x = activation(gpu, columns, &before, Dtype::F32);
             run(gpu, |recorder| {
-                let dy = activation(gpu, columns, &x, Dtype::F32);
-                dropout::backward(recorder, rows, DROPOUT, &key, &dy, &dx)
+                let d_y = activation(gpu, columns, &x, Dtype::F32);
+                dropout::backward(recorder, rows, DROPOUT, &key, &d_y, &d_x)
             });
             let expected: Vec<f64> = twin(&wide(&x)).iter().zip(&before).map(|(d, b)| d + f64::from(*b)).collect();
-            assert_close("dropout dx", &read(gpu, &dx), &expected, F32);
+            assert_close("dropout d_x", &read(gpu, &d_x), &expected, F32);
         }
     });
 }

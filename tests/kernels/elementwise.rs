@@ -20,20 +20,20 @@ fn swiglu_agrees_forward_and_backward() {
             for (dtype, tolerance) in STORAGE {
                 let layout = Layout::plain(columns);
                 let gate = stored(&bent(rows * columns, 1), dtype);
-                let (up, dy) = (stored(&random(rows * columns, 2), dtype), random(rows * columns, 3));
+                let (up, d_y) = (stored(&random(rows * columns, 2), dtype), random(rows * columns, 3));
                 let y = activation(gpu, layout, &vec![0.5; rows * columns], dtype);
-                let [dgate, dup] = [(); 2].map(|()| activation(gpu, layout, &vec![0.5; rows * columns], Dtype::F32));
+                let [d_gate, d_up] = [(); 2].map(|()| activation(gpu, layout, &vec![0.5; rows * columns], Dtype::F32));
                 run(gpu, |recorder| {
                     let (gate, up) = (activation(gpu, layout, &gate, dtype), activation(gpu, layout, &up, dtype));
-                    let dy = activation(gpu, layout, &dy, Dtype::F32);
+                    let d_y = activation(gpu, layout, &d_y, Dtype::F32);
                     swiglu::forward(recorder, rows, &gate, &up, &y)?;
-                    swiglu::backward(recorder, rows, &dy, &gate, &up, &dgate, &dup)
+                    swiglu::backward(recorder, rows, &d_y, &gate, &up, &d_gate, &d_up)
                 });
-                let (gate, up, dy) = (wide(&gate), wide(&up), wide(&dy));
+                let (gate, up, d_y) = (wide(&gate), wide(&up), wide(&d_y));
                 assert_close("swiglu y", &read(gpu, &y), &reference::swiglu::forward(&gate, &up), tolerance);
-                let (expected_dgate, expected_dup) = reference::swiglu::backward(&dy, &gate, &up);
-                assert_close("swiglu dgate", &read(gpu, &dgate), &expected_dgate, F32);
-                assert_close("swiglu dup", &read(gpu, &dup), &expected_dup, F32);
+                let (expected_d_gate, expected_d_up) = reference::swiglu::backward(&d_y, &gate, &up);
+                assert_close("swiglu d_gate", &read(gpu, &d_gate), &expected_d_gate, F32);
+                assert_close("swiglu d_up", &read(gpu, &d_up), &expected_d_up, F32);
             }
         }
     });

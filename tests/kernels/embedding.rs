@@ -42,22 +42,22 @@ fn embedding_agrees_in_every_storage_type() {
 fn embedding_gradients_agree_and_accumulate() {
     everywhere(|gpu| {
         for tokens in [2, 61] {
-            let (ids, dy, before) = (ids(tokens), random(tokens * COLUMNS, 1), random(VOCABULARY * COLUMNS, 2));
+            let (ids, d_y, before) = (ids(tokens), random(tokens * COLUMNS, 1), random(VOCABULARY * COLUMNS, 2));
             let mut groups = TokenGroups::of(&ids, None);
             // Empty groups in excess, with an id that another group owns.
             groups.unique.extend([0, 0]);
             groups.starts.extend([tokens as u32; 2]);
-            let dtable = parameter(gpu, Layout::plain(VOCABULARY), Layout::plain(COLUMNS), &before, Dtype::F32);
+            let d_table = parameter(gpu, Layout::plain(VOCABULARY), Layout::plain(COLUMNS), &before, Dtype::F32);
             run(gpu, |recorder| {
                 let (unique, starts, rows) =
                     (list(gpu, &groups.unique), list(gpu, &groups.starts), list(gpu, &groups.rows));
                 let tokens_by_id = Groups { unique: &unique, starts: &starts, rows: &rows };
-                let dy = activation(gpu, Layout::plain(COLUMNS), &dy, Dtype::F32);
-                embedding::backward(recorder, tokens, groups.unique.len(), tokens_by_id, &dy, &dtable)
+                let d_y = activation(gpu, Layout::plain(COLUMNS), &d_y, Dtype::F32);
+                embedding::backward(recorder, tokens, groups.unique.len(), tokens_by_id, &d_y, &d_table)
             });
-            let mut expected = reference::embedding::backward(VOCABULARY, COLUMNS, &ids, &wide(&dy));
+            let mut expected = reference::embedding::backward(VOCABULARY, COLUMNS, &ids, &wide(&d_y));
             expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
-            assert_close("embedding dtable", &read(gpu, &dtable), &expected, F32);
+            assert_close("embedding d_table", &read(gpu, &d_table), &expected, F32);
         }
     });
 }

@@ -44,7 +44,7 @@ fn check(gpu: &Gpu, case: &Case) {
     let matrix = parameter(gpu, out, inner, &weight, dtype);
     let gradient = parameter(gpu, out, inner, &before, Dtype::F32);
     let x = activation(gpu, inner, &hidden, Dtype::F32);
-    let dx = activation(gpu, inner, &vec![9.0; rows * HIDDEN], Dtype::F32);
+    let d_x = activation(gpu, inner, &vec![9.0; rows * HIDDEN], Dtype::F32);
     let sums = vector(gpu, Layout::plain(2 * sequences), &vec![9.0; 2 * sequences]);
     let pairs: Vec<u32> =
         targets.iter().enumerate().flat_map(|(row, id)| [*id as u32, sequence_of(row) as u32]).collect();
@@ -63,7 +63,7 @@ fn check(gpu: &Gpu, case: &Case) {
                 product::nt(recorder, rows, &x, &weight, &logits, Epilogue::default())?;
                 if backward {
                     log_prob::backward(recorder, &of, first, &coefficients, &logits)?;
-                    product::nn(recorder, rows, &logits, &weight, &dx, first > 0)?;
+                    product::nn(recorder, rows, &logits, &weight, &d_x, first > 0)?;
                     product::tn(recorder, rows, &logits, &x, &gradient.rows_view(first, end)?)?;
                 } else {
                     log_prob::forward(recorder, &of, first, &logits)?;
@@ -85,7 +85,7 @@ fn check(gpu: &Gpu, case: &Case) {
     let of_row: Vec<f64> = (0..rows).map(|row| f64::from(coefficients[sequence_of(row)])).collect();
     let d_logits = reference::log_prob::backward(vocabulary, &targets, scale, &of_row, &logits);
     let d_hidden = reference::product::nn(rows, vocabulary, HIDDEN, &d_logits, &w);
-    assert_close(&what("d_hidden"), &read(gpu, &dx), &d_hidden, F32);
+    assert_close(&what("d_hidden"), &read(gpu, &d_x), &d_hidden, F32);
     let d_weight = reference::product::tn(rows, vocabulary, HIDDEN, &d_logits, &x);
     let d_weight: Vec<f64> = d_weight.iter().zip(&before).map(|(d, b)| d + f64::from(*b)).collect();
     assert_close(&what("d_weight"), &read(gpu, &gradient), &d_weight, F32);
@@ -145,20 +145,20 @@ fn gathering_agrees_forward_and_backward() {
             // Out of order, twice, three times, and rows that are not taken.
             let sources = [4, 4, 0, 9, 2, 4, 9];
             let (rows, taken, layout) = (11, sources.len(), Layout::plain(columns));
-            let (x, dy) = (random(rows * columns, 1), random(taken * columns, 2));
+            let (x, d_y) = (random(rows * columns, 1), random(taken * columns, 2));
             let y = activation(gpu, layout, &vec![9.0; taken * columns], Dtype::F32);
-            let dx = activation(gpu, layout, &vec![9.0; rows * columns], Dtype::F32);
+            let d_x = activation(gpu, layout, &vec![9.0; rows * columns], Dtype::F32);
             run(gpu, |recorder| {
                 let uses = Uses::of(&sources, rows);
                 let (starts, uses) = (list(gpu, &uses.starts), list(gpu, &uses.uses));
-                let (x, dy) = (activation(gpu, layout, &x, Dtype::F32), activation(gpu, layout, &dy, Dtype::F32));
+                let (x, d_y) = (activation(gpu, layout, &x, Dtype::F32), activation(gpu, layout, &d_y, Dtype::F32));
                 gather::forward(recorder, rows, taken, &list(gpu, &sources), &x, &y)?;
-                gather::backward(recorder, rows, taken, [&starts, &uses], &dy, &dx)
+                gather::backward(recorder, rows, taken, [&starts, &uses], &d_y, &d_x)
             });
             let sources = sources.map(|row| row as usize);
             assert_close("gather y", &read(gpu, &y), &reference::gather::forward(columns, &sources, &wide(&x)), F32);
-            let expected = reference::gather::backward(columns, rows, &sources, &wide(&dy));
-            assert_close("gather dx", &read(gpu, &dx), &expected, F32);
+            let expected = reference::gather::backward(columns, rows, &sources, &wide(&d_y));
+            assert_close("gather d_x", &read(gpu, &d_x), &expected, F32);
         }
     });
 }

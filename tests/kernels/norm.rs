@@ -38,26 +38,26 @@ fn rms_norm_gradients_agree_and_accumulate() {
             let columns = layout.len();
             let all = if heads == 1 { layout } else { Layout::heads(heads, columns) };
             let values = rows * heads * columns;
-            let (x, w, dy, before) = (random(values, 1), random(columns, 2), random(values, 3), random(values, 4));
+            let (x, w, d_y, before) = (random(values, 1), random(columns, 2), random(values, 3), random(values, 4));
             let before_w = random(columns, 5);
             let (_, rstd) = reference::rms_norm::forward(columns, &wide(&x), &wide(&w), EPS.into());
-            let dx = activation(gpu, all, &before, Dtype::F32);
-            let dw = vector(gpu, layout, &before_w);
+            let d_x = activation(gpu, all, &before, Dtype::F32);
+            let d_w = vector(gpu, layout, &before_w);
             run(gpu, |recorder| {
-                let (x, dy) = (activation(gpu, all, &x, Dtype::F32), activation(gpu, all, &dy, Dtype::F32));
+                let (x, d_y) = (activation(gpu, all, &x, Dtype::F32), activation(gpu, all, &d_y, Dtype::F32));
                 let narrow: Vec<f32> = rstd.iter().map(|v| *v as f32).collect();
                 let rstd = Tensor::workspace(gpu, "rstd", narrow.len(), Dtype::F32)?;
                 rstd.write_f32(gpu, &narrow);
                 let chunks = Tensor::workspace(gpu, "chunks", 3 * layout.padded(), Dtype::F32)?;
-                rms_norm::backward(recorder, rows, &dy, &x, &vector(gpu, layout, &w), &rstd, &dx, true)?;
-                rms_norm::backward_weight(recorder, rows, &dy, &x, &rstd, &dw, &chunks)
+                rms_norm::backward(recorder, rows, &d_y, &x, &vector(gpu, layout, &w), &rstd, &d_x, true)?;
+                rms_norm::backward_weight(recorder, rows, &d_y, &x, &rstd, &d_w, &chunks)
             });
-            let mut expected = reference::rms_norm::backward(columns, &wide(&dy), &wide(&x), &wide(&w), &rstd);
+            let mut expected = reference::rms_norm::backward(columns, &wide(&d_y), &wide(&x), &wide(&w), &rstd);
             expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
-            assert_close("rms_norm dx", &read(gpu, &dx), &expected, F32);
-            let mut expected = reference::rms_norm::backward_weight(columns, &wide(&dy), &wide(&x), &rstd);
+            assert_close("rms_norm d_x", &read(gpu, &d_x), &expected, F32);
+            let mut expected = reference::rms_norm::backward_weight(columns, &wide(&d_y), &wide(&x), &rstd);
             expected.iter_mut().zip(&before_w).for_each(|(e, b)| *e += f64::from(*b));
-            assert_close("rms_norm dweight", &read(gpu, &dw), &expected, F32);
+            assert_close("rms_norm d_weight", &read(gpu, &d_w), &expected, F32);
         }
     });
 }

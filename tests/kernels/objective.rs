@@ -14,8 +14,8 @@ const LEVELS: [usize; 5] = [2, 4, 5, 6, 9];
 struct Results {
     losses: Vec<f32>,
     /// With padding.
-    dlogits: Vec<f32>,
-    dbiases: Vec<f32>,
+    d_logits: Vec<f32>,
+    d_biases: Vec<f32>,
 }
 
 /// What an objective computes on the device; the gradient of the biases starts at their values.
@@ -25,9 +25,9 @@ fn device(gpu: &Gpu, objective: Objective, logits: &[f32], labels: &[f32], biase
     let list = |values: &[f32]| vector(gpu, Layout::plain(values.len()), values);
     let losses = list(&vec![9.0; sequences]);
     // Declared with its padding, so that reading it back shows what was written there.
-    let dlogits =
+    let d_logits =
         activation(gpu, Layout::plain(columns.padded()), &vec![9.0; sequences * columns.padded()], Dtype::F32);
-    let dbiases = list(biases);
+    let d_biases = list(biases);
     run(gpu, |recorder| {
         let rows = Rows {
             sequences,
@@ -35,34 +35,34 @@ fn device(gpu: &Gpu, objective: Objective, logits: &[f32], labels: &[f32], biase
             scale: &list(&[SCALE]),
             logits: &activation(gpu, columns, logits, Dtype::F32),
             losses: &losses,
-            dlogits: &dlogits,
+            d_logits: &d_logits,
         };
         let biases = Biases {
             biases: &list(biases),
-            dbiases: &dbiases,
-            dz: &activation(gpu, thresholds, &vec![9.0; sequences * biases.len()], Dtype::F32),
+            d_biases: &d_biases,
+            d_z: &activation(gpu, thresholds, &vec![9.0; sequences * biases.len()], Dtype::F32),
             chunks: &Tensor::workspace(gpu, "chunks", 3 * thresholds.padded(), Dtype::F32)?,
         };
         objective.record(recorder, &rows, Some(&biases))
     });
-    Results { losses: read(gpu, &losses), dlogits: read(gpu, &dlogits), dbiases: read(gpu, &dbiases) }
+    Results { losses: read(gpu, &losses), d_logits: read(gpu, &d_logits), d_biases: read(gpu, &d_biases) }
 }
 
 fn twin(objective: Objective, logits: &[f64], labels: &[f64], biases: &[f64]) -> [Vec<f64>; 3] {
     let scale = f64::from(SCALE);
-    let (losses, dlogits, dbiases) = match objective {
+    let (losses, d_logits, d_biases) = match objective {
         Objective::Coral => reference::coral(logits, biases, labels, scale),
         other => {
-            let (losses, dlogits) = match other {
+            let (losses, d_logits) = match other {
                 Objective::Ordinal => reference::ordinal(biases.len(), logits, labels, scale),
                 Objective::Corn => reference::corn(biases.len(), logits, labels, scale),
                 Objective::Pairwise => reference::pairwise(logits, labels, scale),
                 _ => reference::regression(logits, labels, scale),
             };
-            (losses, dlogits, vec![0.0; biases.len()])
+            (losses, d_logits, vec![0.0; biases.len()])
         }
     };
-    [losses, dlogits, dbiases.iter().zip(biases).map(|(gradient, before)| gradient + before).collect()]
+    [losses, d_logits, d_biases.iter().zip(biases).map(|(gradient, before)| gradient + before).collect()]
 }
 
 fn padded(values: &[f64], columns: usize) -> Vec<f64> {
@@ -82,11 +82,11 @@ fn objectives_agree_in_loss_and_gradient() {
                 let labels: Vec<f32> = (0..sequences).map(|row| (1 + row * 7 % levels) as f32).collect();
                 let biases = initial_biases(levels);
                 let actual = device(gpu, objective, &logits, &labels, &biases);
-                let [losses, dlogits, dbiases] = twin(objective, &wide(&logits), &wide(&labels), &wide(&biases));
+                let [losses, d_logits, d_biases] = twin(objective, &wide(&logits), &wide(&labels), &wide(&biases));
                 let what = |part| format!("{objective} {part}, {levels} levels, {sequences} sequences");
                 assert_close(&what("losses"), &actual.losses, &losses, F32);
-                assert_close(&what("dlogits"), &actual.dlogits, &padded(&dlogits, columns), F32);
-                assert_close(&what("dbiases"), &actual.dbiases, &dbiases, F32);
+                assert_close(&what("d_logits"), &actual.d_logits, &padded(&d_logits, columns), F32);
+                assert_close(&what("d_biases"), &actual.d_biases, &d_biases, F32);
             }
         }
     });
@@ -103,15 +103,15 @@ fn extreme_logits_give_finite_losses_and_gradients() {
                 let logits: Vec<f32> = (0..4 * columns).map(|i| if i % 3 == 0 { size } else { -size }).collect();
                 let biases = initial_biases(3);
                 let actual = device(gpu, objective, &logits, &labels, &biases);
-                let [losses, dlogits, dbiases] = twin(objective, &wide(&logits), &wide(&labels), &wide(&biases));
+                let [losses, d_logits, d_biases] = twin(objective, &wide(&logits), &wide(&labels), &wide(&biases));
                 assert_close(&format!("{objective} losses at {size}"), &actual.losses, &losses, F32);
                 assert_close(
-                    &format!("{objective} dlogits at {size}"),
-                    &actual.dlogits,
-                    &padded(&dlogits, columns),
+                    &format!("{objective} d_logits at {size}"),
+                    &actual.d_logits,
+                    &padded(&d_logits, columns),
                     F32,
                 );
-                assert_close(&format!("{objective} dbiases at {size}"), &actual.dbiases, &dbiases, F32);
+                assert_close(&format!("{objective} d_biases at {size}"), &actual.d_biases, &d_biases, F32);
             }
         }
     });
@@ -122,7 +122,7 @@ fn half_a_pair_and_missing_biases_are_refused() {
     let gpu = open(wgr::gpu::Mode::Trusted, None);
     let three = vector(&gpu, Layout::plain(3), &[1.0; 3]);
     let column = activation(&gpu, Layout::plain(1), &[0.0; 3], Dtype::F32);
-    let rows = Rows { sequences: 3, labels: &three, scale: &three, logits: &column, losses: &three, dlogits: &column };
+    let rows = Rows { sequences: 3, labels: &three, scale: &three, logits: &column, losses: &three, d_logits: &column };
     let mut recording = wgr::gpu::Recording::new();
     for objective in [Objective::Pairwise, Objective::Coral] {
         assert!(objective.record(&mut recording.recorder(&gpu), &rows, None).is_err(), "{objective}");

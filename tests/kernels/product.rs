@@ -135,16 +135,16 @@ fn nt_scales_the_product_and_adds_to_what_was_there() {
 fn nn_scales_the_product_alone() {
     everywhere(|gpu| {
         for (rows, out, inner) in SHAPES {
-            let (dy, w, before) = (random(rows * out, 1), random(out * inner, 2), random(rows * inner, 3));
-            let dx = activation(gpu, Layout::plain(inner), &before, Dtype::F32);
+            let (d_y, w, before) = (random(rows * out, 1), random(out * inner, 2), random(rows * inner, 3));
+            let d_x = activation(gpu, Layout::plain(inner), &before, Dtype::F32);
             run(gpu, |recorder| {
-                let dy = activation(gpu, Layout::plain(out), &dy, Dtype::F32);
+                let d_y = activation(gpu, Layout::plain(out), &d_y, Dtype::F32);
                 let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, Dtype::F32);
-                product::nn_scaled(recorder, rows, &dy, &w, &dx, 2.5, true)
+                product::nn_scaled(recorder, rows, &d_y, &w, &d_x, 2.5, true)
             });
-            let mut expected = reference::product::nn(rows, out, inner, &wide(&dy), &wide(&w));
+            let mut expected = reference::product::nn(rows, out, inner, &wide(&d_y), &wide(&w));
             expected.iter_mut().zip(&before).for_each(|(e, b)| *e = 2.5 * *e + f64::from(*b));
-            assert_close(&format!("nn scaled {rows}x{out}x{inner}"), &read(gpu, &dx), &expected, F32);
+            assert_close(&format!("nn scaled {rows}x{out}x{inner}"), &read(gpu, &d_x), &expected, F32);
         }
     });
 }
@@ -154,17 +154,17 @@ fn nn_agrees_and_accumulates() {
     everywhere(|gpu| {
         for (rows, out, inner) in SHAPES {
             for b in [Dtype::F32, Dtype::Bf16, Dtype::F16, Dtype::Q8] {
-                let (dy, w, before) = (random(rows * out, 1), random(out * inner, 2), random(rows * inner, 3));
-                let dx = activation(gpu, Layout::plain(inner), &before, Dtype::F32);
+                let (d_y, w, before) = (random(rows * out, 1), random(out * inner, 2), random(rows * inner, 3));
+                let d_x = activation(gpu, Layout::plain(inner), &before, Dtype::F32);
                 run(gpu, |recorder| {
-                    let dy = activation(gpu, Layout::plain(out), &dy, Dtype::F32);
+                    let d_y = activation(gpu, Layout::plain(out), &d_y, Dtype::F32);
                     let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, b);
-                    product::nn(recorder, rows, &dy, &w, &dx, true)
+                    product::nn(recorder, rows, &d_y, &w, &d_x, true)
                 });
                 let mut expected =
-                    reference::product::nn(rows, out, inner, &wide(&dy), &wide(&stored_rows(inner, &w, b)));
+                    reference::product::nn(rows, out, inner, &wide(&d_y), &wide(&stored_rows(inner, &w, b)));
                 expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
-                assert_close(&format!("nn {b:?} {rows}x{out}x{inner}"), &read(gpu, &dx), &expected, F32);
+                assert_close(&format!("nn {b:?} {rows}x{out}x{inner}"), &read(gpu, &d_x), &expected, F32);
             }
         }
     });
@@ -175,16 +175,16 @@ fn tn_agrees_and_accumulates() {
     everywhere(|gpu| {
         for (rows, out, inner) in SHAPES {
             for b in [Dtype::F32, Dtype::Bf16] {
-                let (dy, x, before) = (random(rows * out, 1), random(rows * inner, 2), random(out * inner, 3));
-                let dw = parameter(gpu, Layout::plain(out), Layout::plain(inner), &before, Dtype::F32);
+                let (d_y, x, before) = (random(rows * out, 1), random(rows * inner, 2), random(out * inner, 3));
+                let d_w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &before, Dtype::F32);
                 run(gpu, |recorder| {
-                    let dy = activation(gpu, Layout::plain(out), &dy, Dtype::F32);
+                    let d_y = activation(gpu, Layout::plain(out), &d_y, Dtype::F32);
                     let x = activation(gpu, Layout::plain(inner), &x, b);
-                    product::tn(recorder, rows, &dy, &x, &dw)
+                    product::tn(recorder, rows, &d_y, &x, &d_w)
                 });
-                let mut expected = reference::product::tn(rows, out, inner, &wide(&dy), &wide(&stored(&x, b)));
+                let mut expected = reference::product::tn(rows, out, inner, &wide(&d_y), &wide(&stored(&x, b)));
                 expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
-                assert_close(&format!("tn {b:?} {rows}x{out}x{inner}"), &read(gpu, &dw), &expected, F32);
+                assert_close(&format!("tn {b:?} {rows}x{out}x{inner}"), &read(gpu, &d_w), &expected, F32);
             }
         }
     });

@@ -20,18 +20,18 @@ fn rope_agrees_forward_and_backward() {
                 let frequencies: Vec<f64> = (0..head_dim / 2).map(|i| 0.7f64.powi(i)).collect();
                 let layout = Layout::heads(heads, head_dim as usize);
                 let before = stored(&random(tokens * layout.len(), 1), dtype);
-                let [x, dx] = [(); 2].map(|()| activation(gpu, layout, &before, dtype));
+                let [x, d_x] = [(); 2].map(|()| activation(gpu, layout, &before, dtype));
                 run(gpu, |recorder| {
                     let table = rope::table(gpu, 11, &frequencies, FACTOR)?;
                     let span_list = Tensor::workspace(gpu, "spans", spans.len(), Dtype::U32)?;
                     span_list.write_u32(gpu, &spans);
                     rope::forward(recorder, tokens, &x, &table, &span_list)?;
-                    rope::backward(recorder, tokens, &dx, &table, &span_list)
+                    rope::backward(recorder, tokens, &d_x, &table, &span_list)
                 });
                 let expected = reference::rope::forward(&positions, &frequencies, FACTOR, &wide(&before));
                 assert_close("rope x", &read(gpu, &x), &expected, tolerance);
                 let expected = reference::rope::backward(&positions, &frequencies, FACTOR, &wide(&before));
-                assert_close("rope dx", &read(gpu, &dx), &expected, tolerance);
+                assert_close("rope d_x", &read(gpu, &d_x), &expected, tolerance);
             }
         }
     });

@@ -91,14 +91,14 @@ fn the_gradient_of_the_last_token_agrees() {
     everywhere(|gpu| {
         for columns in [5, 50] {
             let layout = Layout::plain(columns);
-            let dy = random(SEQUENCES * columns, 2);
-            let dx = activation(gpu, layout, &vec![0.5; TOKENS * columns], Dtype::F32);
+            let d_y = random(SEQUENCES * columns, 2);
+            let d_x = activation(gpu, layout, &vec![0.5; TOKENS * columns], Dtype::F32);
             run(gpu, |recorder| {
-                let dy = activation(gpu, layout, &dy, Dtype::F32);
-                pooling::backward(recorder, TOKENS, SEQUENCES, &offsets(gpu), &dy, &dx)
+                let d_y = activation(gpu, layout, &d_y, Dtype::F32);
+                pooling::backward(recorder, TOKENS, SEQUENCES, &offsets(gpu), &d_y, &d_x)
             });
-            let expected = reference::pooling::backward_last(columns, &OFFSETS, &wide(&dy));
-            assert_close("pooling dx", &read(gpu, &dx), &expected, F32);
+            let expected = reference::pooling::backward_last(columns, &OFFSETS, &wide(&d_y));
+            assert_close("pooling d_x", &read(gpu, &d_x), &expected, F32);
         }
     });
 }

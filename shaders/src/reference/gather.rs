@@ -8,14 +8,14 @@ pub fn forward<T: Real>(columns: usize, sources: &[usize], x: &[T]) -> Vec<T> {
 }
 
 /// The gradient of `x[rows, columns]`.
-pub fn backward<T: Real>(columns: usize, rows: usize, sources: &[usize], dy: &[T]) -> Vec<T> {
-    let mut dx = vec![T::default(); rows * columns];
-    for (row, dy) in sources.iter().zip(dy.chunks_exact(columns)) {
-        for (sum, value) in dx[row * columns..].iter_mut().zip(dy) {
+pub fn backward<T: Real>(columns: usize, rows: usize, sources: &[usize], d_y: &[T]) -> Vec<T> {
+    let mut d_x = vec![T::default(); rows * columns];
+    for (row, d_y) in sources.iter().zip(d_y.chunks_exact(columns)) {
+        for (sum, value) in d_x[row * columns..].iter_mut().zip(d_y) {
             *sum += *value;
         }
     }
-    dx
+    d_x
 }
 
 #[cfg(test)]
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn the_gradient_is_that_of_the_function() {
-        let (sources, x, dy) = ([2, 0, 2], values(8, 1), values(6, 2));
-        assert_gradient(|x| forward(2, &sources, x), &x, &dy, &backward(2, 4, &sources, &dy));
+        let (sources, x, d_y) = ([2, 0, 2], values(8, 1), values(6, 2));
+        assert_gradient(|x| forward(2, &sources, x), &x, &d_y, &backward(2, 4, &sources, &d_y));
     }
 }

@@ -5,7 +5,7 @@
 pub fn assert_gradient(f: impl Fn(&[f64]) -> Vec<f64>, x: &[f64], cotangent: &[f64], gradient: &[f64]) {
     const STEP: f64 = 1e-5;
     assert_eq!(x.len(), gradient.len());
-    let loss = |x: &[f64]| f(x).iter().zip(cotangent).map(|(y, dy)| y * dy).sum::<f64>();
+    let loss = |x: &[f64]| f(x).iter().zip(cotangent).map(|(y, d_y)| y * d_y).sum::<f64>();
     for (i, actual) in gradient.iter().enumerate() {
         let at = |step: f64| {
             let mut moved = x.to_vec();

@@ -32,7 +32,7 @@ fn independent<T: Real>(
     conditional: bool,
 ) -> LossAndGradient<T> {
     let mut losses = vec![T::default(); labels.len()];
-    let mut dlogits = vec![T::default(); logits.len()];
+    let mut d_logits = vec![T::default(); logits.len()];
     for (row, label) in labels.iter().enumerate() {
         for k in 1..=thresholds {
             if conditional && *label < T::of(k as f64) {
@@ -41,10 +41,10 @@ fn independent<T: Real>(
             let at = row * thresholds + k - 1;
             let (loss, slope) = cross_entropy(logits[at], k, *label);
             losses[row] += scale * loss;
-            dlogits[at] = scale * slope;
+            d_logits[at] = scale * slope;
         }
     }
-    (losses, dlogits)
+    (losses, d_logits)
 }
 
 /// Independent thresholds: every threshold learns from every row.
@@ -60,9 +60,9 @@ pub fn corn<T: Real>(thresholds: usize, logits: &[T], labels: &[T], scale: T) ->
 /// CORAL, `z_k = s + bias_k`: losses, `∂/∂s` and `∂/∂bias`.
 pub fn coral<T: Real>(logits: &[T], biases: &[T], labels: &[T], scale: T) -> (Vec<T>, Vec<T>, Vec<T>) {
     let z: Vec<T> = logits.iter().flat_map(|s| biases.iter().map(|bias| *s + *bias)).collect();
-    let (losses, dz) = ordinal(biases.len(), &z, labels, scale);
-    let dlogits = dz.chunks_exact(biases.len()).map(|row| row.iter().copied().sum()).collect();
-    (losses, dlogits, super::column_sum::forward(labels.len(), biases.len(), &dz))
+    let (losses, d_z) = ordinal(biases.len(), &z, labels, scale);
+    let d_logits = d_z.chunks_exact(biases.len()).map(|row| row.iter().copied().sum()).collect();
+    (losses, d_logits, super::column_sum::forward(labels.len(), biases.len(), &d_z))
 }
 
 /// Bradley–Terry over rows chosen, rejected, …; the label of the chosen row is the margin.
@@ -127,10 +127,10 @@ mod tests {
         assert_near(&gradient[..4], &[-0.012_121_869_022, -0.015_761_229_433, 0.012_121_869_022, 0.0]);
         assert_near(&gradient[4..8], &[-0.014_456_497_151, 0.029_882_380_152, 0.0, 0.0]);
 
-        let (losses, ds, dbias) = coral(&[0.3, -1.2, 2.5], &[1.0, 0.75, 0.5, 0.25], &LABELS, 1.0 / 3.0);
+        let (losses, d_s, d_bias) = coral(&[0.3, -1.2, 2.5], &[1.0, 0.75, 0.5, 0.25], &LABELS, 1.0 / 3.0);
         assert_near(&[losses.iter().sum()], &[1.639_179_027_505]);
-        assert_near(&ds, &[0.283_573_318_121, 0.150_074_606_182, -0.058_050_547_149]);
-        assert_near(&dbias, &[-0.264_437_081_674, 0.030_936_259_296, 0.324_786_945_261, 0.284_311_254_271]);
+        assert_near(&d_s, &[0.283_573_318_121, 0.150_074_606_182, -0.058_050_547_149]);
+        assert_near(&d_bias, &[-0.264_437_081_674, 0.030_936_259_296, 0.324_786_945_261, 0.284_311_254_271]);
 
         let (losses, gradient) = pairwise(&[0.3, -1.2, 2.5, 2.9], &[0.5, 0.0, 0.0, 0.0], 0.5);
         assert_near(&[losses.iter().sum()], &[0.613_138_469_959]);
@@ -147,9 +147,9 @@ mod tests {
         assert_near(&ordinal(4, &LOGITS, &LABELS, scale).1, &numeric(&LOGITS, |z| ordinal(4, z, &LABELS, scale).0));
         assert_near(&corn(4, &LOGITS, &LABELS, scale).1, &numeric(&LOGITS, |z| corn(4, z, &LABELS, scale).0));
         let (s, b) = ([0.3, -1.2, 2.5], [0.9, 0.1, -0.4]);
-        let (_, ds, dbias) = coral(&s, &b, &LABELS, scale);
-        assert_near(&ds, &numeric(&s, |s| coral(s, &b, &LABELS, scale).0));
-        assert_near(&dbias, &numeric(&b, |b| coral(&s, b, &LABELS, scale).0));
+        let (_, d_s, d_bias) = coral(&s, &b, &LABELS, scale);
+        assert_near(&d_s, &numeric(&s, |s| coral(s, &b, &LABELS, scale).0));
+        assert_near(&d_bias, &numeric(&b, |b| coral(&s, b, &LABELS, scale).0));
         let margins = [0.2, 0.0, -0.5, 0.0];
         assert_near(
             &pairwise(&LOGITS[..4], &margins, scale).1,

@@ -13,13 +13,13 @@ pub fn forward_last<T: Real>(columns: usize, offsets: &[usize], x: &[T]) -> Vec<
     offsets[1..].iter().flat_map(|end| x[(end - 1) * columns..end * columns].iter().copied()).collect()
 }
 
-/// `dy` at the last row of each sequence, zero elsewhere.
-pub fn backward_last<T: Real>(columns: usize, offsets: &[usize], dy: &[T]) -> Vec<T> {
-    let mut dx = vec![T::default(); offsets.last().map_or(0, |end| end * columns)];
-    for (end, dy) in offsets[1..].iter().zip(dy.chunks_exact(columns)) {
-        dx[(end - 1) * columns..end * columns].copy_from_slice(dy);
+/// `d_y` at the last row of each sequence, zero elsewhere.
+pub fn backward_last<T: Real>(columns: usize, offsets: &[usize], d_y: &[T]) -> Vec<T> {
+    let mut d_x = vec![T::default(); offsets.last().map_or(0, |end| end * columns)];
+    for (end, d_y) in offsets[1..].iter().zip(d_y.chunks_exact(columns)) {
+        d_x[(end - 1) * columns..end * columns].copy_from_slice(d_y);
     }
-    dx
+    d_x
 }
 
 /// The mean of the rows of each sequence.
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn the_gradient_is_that_of_the_function() {
         let offsets = [0, 3, 4, 6];
-        let (x, dy) = (values(12, 1), values(6, 2));
-        assert_gradient(|x| forward_last(2, &offsets, x), &x, &dy, &backward_last(2, &offsets, &dy));
+        let (x, d_y) = (values(12, 1), values(6, 2));
+        assert_gradient(|x| forward_last(2, &offsets, x), &x, &d_y, &backward_last(2, &offsets, &d_y));
     }
 }

@@ -13,24 +13,24 @@ pub fn nt<T: Real>(rows: usize, inner: usize, out: usize, x: &[T], w: &[T]) -> V
     y
 }
 
-/// `dx[rows, inner] = dy[rows, out] · w[out, inner]`.
-pub fn nn<T: Real>(rows: usize, out: usize, inner: usize, dy: &[T], w: &[T]) -> Vec<T> {
-    let mut dx = vec![T::default(); rows * inner];
+/// `d_x[rows, inner] = d_y[rows, out] · w[out, inner]`.
+pub fn nn<T: Real>(rows: usize, out: usize, inner: usize, d_y: &[T], w: &[T]) -> Vec<T> {
+    let mut d_x = vec![T::default(); rows * inner];
     for r in 0..rows {
         for i in 0..inner {
-            dx[r * inner + i] = (0..out).map(|k| dy[r * out + k] * w[k * inner + i]).sum();
+            d_x[r * inner + i] = (0..out).map(|k| d_y[r * out + k] * w[k * inner + i]).sum();
         }
     }
-    dx
+    d_x
 }
 
-/// `dw[out, inner] = dy[rows, out]ᵀ · x[rows, inner]`.
-pub fn tn<T: Real>(rows: usize, out: usize, inner: usize, dy: &[T], x: &[T]) -> Vec<T> {
-    let mut dw = vec![T::default(); out * inner];
+/// `d_w[out, inner] = d_y[rows, out]ᵀ · x[rows, inner]`.
+pub fn tn<T: Real>(rows: usize, out: usize, inner: usize, d_y: &[T], x: &[T]) -> Vec<T> {
+    let mut d_w = vec![T::default(); out * inner];
     for o in 0..out {
         for i in 0..inner {
-            dw[o * inner + i] = (0..rows).map(|k| dy[k * out + o] * x[k * inner + i]).sum();
+            d_w[o * inner + i] = (0..rows).map(|k| d_y[k * out + o] * x[k * inner + i]).sum();
         }
     }
-    dw
+    d_w
 }

@@ -15,22 +15,22 @@ pub fn forward<T: Real>(columns: usize, x: &[T], weight: &[T], eps: f64) -> (Vec
     (y, rstd)
 }
 
-/// `∂y/∂x · dy`.
-pub fn backward<T: Real>(columns: usize, dy: &[T], x: &[T], weight: &[T], rstd: &[T]) -> Vec<T> {
-    let mut dx = vec![T::default(); x.len()];
+/// `∂y/∂x · d_y`.
+pub fn backward<T: Real>(columns: usize, d_y: &[T], x: &[T], weight: &[T], rstd: &[T]) -> Vec<T> {
+    let mut d_x = vec![T::default(); x.len()];
     for (r, scale) in rstd.iter().enumerate() {
         let at = r * columns;
-        let projection: T = (0..columns).map(|c| dy[at + c] * weight[c] * x[at + c]).sum();
+        let projection: T = (0..columns).map(|c| d_y[at + c] * weight[c] * x[at + c]).sum();
         let mean = projection * *scale / T::of(columns as f64);
         for c in 0..columns {
-            dx[at + c] = *scale * (dy[at + c] * weight[c] - x[at + c] * *scale * mean);
+            d_x[at + c] = *scale * (d_y[at + c] * weight[c] - x[at + c] * *scale * mean);
         }
     }
-    dx
+    d_x
 }
 
-/// `Σ_rows dy · x · rstd`.
-pub fn backward_weight<T: Real>(columns: usize, dy: &[T], x: &[T], rstd: &[T]) -> Vec<T> {
+/// `Σ_rows d_y · x · rstd`.
+pub fn backward_weight<T: Real>(columns: usize, d_y: &[T], x: &[T], rstd: &[T]) -> Vec<T> {
     let rows = rstd.len();
-    (0..columns).map(|c| (0..rows).map(|r| dy[r * columns + c] * x[r * columns + c] * rstd[r]).sum()).collect()
+    (0..columns).map(|c| (0..rows).map(|r| d_y[r * columns + c] * x[r * columns + c] * rstd[r]).sum()).collect()
 }

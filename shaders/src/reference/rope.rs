@@ -9,8 +9,8 @@ pub fn forward<T: Real>(positions: &[usize], frequencies: &[f64], factor: f64, x
 }
 
 /// The gradient of the input: turned back, multiplied by the same factor.
-pub fn backward<T: Real>(positions: &[usize], frequencies: &[f64], factor: f64, dy: &[T]) -> Vec<T> {
-    rotate(positions, frequencies, factor, -1.0, dy)
+pub fn backward<T: Real>(positions: &[usize], frequencies: &[f64], factor: f64, d_y: &[T]) -> Vec<T> {
+    rotate(positions, frequencies, factor, -1.0, d_y)
 }
 
 fn rotate<T: Real>(positions: &[usize], frequencies: &[f64], factor: f64, sign: f64, x: &[T]) -> Vec<T> {
@@ -38,9 +38,9 @@ mod tests {
     #[test]
     fn the_gradient_is_that_of_the_function() {
         let (positions, frequencies) = ([0, 5, 1], [1.0, 0.3, 0.01]);
-        let (x, dy) = (values(36, 1), values(36, 2));
-        let gradient = backward(&positions, &frequencies, 1.2, &dy);
-        assert_gradient(|x| forward(&positions, &frequencies, 1.2, x), &x, &dy, &gradient);
+        let (x, d_y) = (values(36, 1), values(36, 2));
+        let gradient = backward(&positions, &frequencies, 1.2, &d_y);
+        assert_gradient(|x| forward(&positions, &frequencies, 1.2, x), &x, &d_y, &gradient);
     }
 
     #[test]

@@ -12,11 +12,11 @@ pub fn forward<T: Real>(gate: &[T], up: &[T]) -> Vec<T> {
 }
 
 /// The gradients of gate and up.
-pub fn backward<T: Real>(dy: &[T], gate: &[T], up: &[T]) -> (Vec<T>, Vec<T>) {
+pub fn backward<T: Real>(d_y: &[T], gate: &[T], up: &[T]) -> (Vec<T>, Vec<T>) {
     let slope = |g: T| sigmoid(g) * (T::of(1.0) + g * (T::of(1.0) - sigmoid(g)));
-    let dgate = (0..dy.len()).map(|i| dy[i] * up[i] * slope(gate[i])).collect();
-    let dup = (0..dy.len()).map(|i| dy[i] * gate[i] * sigmoid(gate[i])).collect();
-    (dgate, dup)
+    let d_gate = (0..d_y.len()).map(|i| d_y[i] * up[i] * slope(gate[i])).collect();
+    let d_up = (0..d_y.len()).map(|i| d_y[i] * gate[i] * sigmoid(gate[i])).collect();
+    (d_gate, d_up)
 }
 
 #[cfg(test)]
@@ -26,9 +26,9 @@ mod tests {
 
     #[test]
     fn the_gradients_are_those_of_the_function() {
-        let (gate, up, dy) = (values(9, 1), values(9, 2), values(9, 3));
-        let (dgate, dup) = backward(&dy, &gate, &up);
-        assert_gradient(|gate| forward(gate, &up), &gate, &dy, &dgate);
-        assert_gradient(|up| forward(&gate, up), &up, &dy, &dup);
+        let (gate, up, d_y) = (values(9, 1), values(9, 2), values(9, 3));
+        let (d_gate, d_up) = backward(&d_y, &gate, &up);
+        assert_gradient(|gate| forward(gate, &up), &gate, &d_y, &d_gate);
+        assert_gradient(|up| forward(&gate, up), &up, &d_y, &d_up);
     }
 }

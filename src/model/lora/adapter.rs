@@ -75,30 +75,30 @@ impl Adapter {
         product::nt(recorder, rows, u, self.b.used(), y, Epilogue { accumulate: true, ..Epilogue::default() })
     }
 
-    /// Adds the gradients of A and B to their own, and that of the input to `dx`.
+    /// Adds the gradients of A and B to their own, and that of the input to `d_x`.
     pub fn backward(
         &self,
         recorder: &mut Recorder,
         rows: usize,
-        dy: &Tensor,
+        d_y: &Tensor,
         x: &Tensor,
-        dx: &Tensor,
+        d_x: &Tensor,
         activations: &Activations,
     ) -> Result<()> {
-        let (u, du) = (activations.get("adapter"), activations.get("d_adapter"));
+        let (u, d_u) = (activations.get("adapter"), activations.get("d_adapter"));
         let kept = self.dropped(recorder, rows, x, activations)?;
         let input = kept.as_ref().unwrap_or(x);
         self.down(recorder, rows, input, u)?;
-        product::tn(recorder, rows, dy, u, gradient(&self.b)?)?;
-        product::nn_scaled(recorder, rows, dy, self.b.used(), du, self.scale, false)?;
-        product::tn(recorder, rows, du, input, gradient(&self.a)?)?;
+        product::tn(recorder, rows, d_y, u, gradient(&self.b)?)?;
+        product::nn_scaled(recorder, rows, d_y, self.b.used(), d_u, self.scale, false)?;
+        product::tn(recorder, rows, d_u, input, gradient(&self.a)?)?;
         match (&kept, &self.dropout) {
             (Some(room), Some((dropout, key))) => {
                 // The kept input is no longer needed; its buffer takes the gradient behind the mask.
-                product::nn(recorder, rows, du, self.a.used(), room, false)?;
-                dropout::backward(recorder, rows, *dropout, key.tensor(), room, dx)
+                product::nn(recorder, rows, d_u, self.a.used(), room, false)?;
+                dropout::backward(recorder, rows, *dropout, key.tensor(), room, d_x)
             }
-            _ => product::nn(recorder, rows, du, self.a.used(), dx, true),
+            _ => product::nn(recorder, rows, d_u, self.a.used(), d_x, true),
         }
     }
 
