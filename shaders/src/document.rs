@@ -46,6 +46,8 @@ pub struct Entry {
     pub name: String,
     /// The comment, in one line.
     pub words: String,
+    /// Its lists of features, as `permutations:` gives them.
+    pub axes: Vec<String>,
     /// The features of each of its permutations, sorted.
     pub permutations: Vec<Vec<String>>,
 }
@@ -174,12 +176,13 @@ impl Document {
 /// An entry point may have several such lines, and without any it has one permutation.
 fn entry_of(name: String, comments: &[&str]) -> Entry {
     let axes = comments.iter().filter_map(|line| line.strip_prefix("permutations:"));
-    let mut permutations: Vec<Vec<String>> = axes.flat_map(picked).collect();
+    let axes: Vec<String> = axes.map(|axes| axes.trim().to_owned()).collect();
+    let mut permutations: Vec<Vec<String>> = axes.iter().flat_map(|axes| picked(axes)).collect();
     if permutations.is_empty() {
         permutations.push(vec![]);
     }
     let words: Vec<&str> = comments.iter().filter(|line| !line.starts_with("permutations:")).copied().collect();
-    Entry { name, words: words.join(" "), permutations }
+    Entry { name, words: words.join(" "), axes, permutations }
 }
 
 /// Every way to pick one feature from each axis.
@@ -336,6 +339,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>) {
         assert!(document.shape("z", &[]).unwrap().is_none());
         let entry = &document.entries[0];
         assert_eq!((&*entry.name, &*entry.words), ("main", "One lane per row."));
+        assert_eq!(entry.axes, ["q8; - wide", "bias"]);
         assert_eq!(entry.permutations, [&["q8"][..], &["q8", "wide"], &["bias"]]);
     }
 

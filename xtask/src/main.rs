@@ -7,6 +7,7 @@ mod coverage;
 mod demo;
 mod examples;
 mod imports;
+mod index;
 mod logs;
 mod shaders;
 mod tally;
@@ -49,7 +50,7 @@ enum Task {
         #[arg(long)]
         no_install: bool,
     },
-    /// Write every shader permutation as plain WGSL, and run tint over them where it is installed
+    /// Write docs/shaders.md and every shader permutation as plain WGSL, and run tint over them where it is installed
     Shaders {
         /// Folder to write to
         #[arg(default_value = "target/shaders")]
@@ -100,7 +101,10 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Test { no_device: true, .. } => return test::run_without_device(),
         Task::Test { no_install, .. } => return test::run(&adapter::ensure(no_install)?),
-        Task::Shaders { directory } => shaders::run(&directory)?,
+        Task::Shaders { directory } => {
+            shaders::run(&directory)?;
+            index::write()?;
+        }
         Task::Logs { conversations, output, seed, shards, format } => {
             logs::run(conversations, &output, seed, shards, format)?;
         }

@@ -10,7 +10,7 @@ use wgr::gpu::{AdapterSummary, Preset};
 
 use crate::cargo::{cargo, exit_code, root};
 use crate::tally::Tally;
-use crate::{coverage, demo, examples, imports, shaders};
+use crate::{coverage, demo, examples, imports, index, shaders};
 
 /// Variables of the environment and their values.
 type Environment = &'static [(&'static str, &'static str)];
@@ -31,6 +31,7 @@ const STAGES: &[(&str, Work)] = &[
     ("clippy", Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
     ("documentation", Work::Cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("shaders", Work::Task(|_| shaders::run(Path::new("target/shaders")))),
+    ("docs/shaders.md", Work::Task(|_| index::check())),
     // All targets, and the examples in the documentation.
     ("tests", Work::Tests(&["--workspace"], &[], &[])),
     ("examples", Work::Task(|_| examples::run())),
