@@ -103,6 +103,9 @@ impl Stepper {
     }
 
     /// Takes step number `step` (counted from 0) on some micro-batches. The loss is the mean over all their pairs.
+    ///
+    /// # Errors
+    /// A batch exceeds the capacity that the policy was loaded for, or the device fails.
     pub async fn step(&mut self, gpu: &Gpu, batches: &[MicroBatch], step: u64, learning_rate: f64) -> Result<Outcome> {
         let pairs: usize = batches.iter().map(|batch| batch.references.len() / 2).sum();
         self.scale.write_f32(gpu, &[(1.0 / pairs.max(1) as f64) as f32]);
@@ -172,6 +175,9 @@ impl Stepper {
     }
 
     /// Device time of the micro-batch recorded last and of an update, by kernel.
+    ///
+    /// # Errors
+    /// As [`Recording::profile`].
     pub async fn profile(&mut self, gpu: &Gpu) -> Result<[crate::gpu::Profile; 2]> {
         Ok([self.micro_batch.profile(gpu).await?, self.update.profile(gpu).await?])
     }

@@ -102,6 +102,9 @@ impl GenerateConfig {
     }
 
     /// Refuses what cannot be run; the error names the flag.
+    ///
+    /// # Errors
+    /// A setting is missing, means nothing, or contradicts another.
     pub fn validate(&self) -> Result<()> {
         let need = |flag: &str, problem: &str, hint: &str| Err(Error::input(flag, problem, hint));
         if self.model.is_empty() {

@@ -126,6 +126,9 @@ impl Engine {
     }
 
     /// As [`super::Generator::profile`]; the cache is left as it is, since the step writes what it wrote before.
+    ///
+    /// # Errors
+    /// As [`Recording::profile`].
     pub async fn profile(&mut self, gpu: &Gpu) -> Result<Profile> {
         self.recording.profile(gpu).await
     }

@@ -68,6 +68,9 @@ impl Output {
     }
 
     /// The row that answers this already.
+    ///
+    /// # Errors
+    /// The file of kept rows cannot be read.
     pub fn get(&mut self, key: Key) -> Result<Option<Row>> {
         self.partial.get(key)
     }

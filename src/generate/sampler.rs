@@ -39,6 +39,9 @@ impl Sampling {
     }
 
     /// Refuses values that mean nothing; the error names the flag.
+    ///
+    /// # Errors
+    /// The first value that means nothing, by the name of its setting.
     pub fn validate(&self) -> Result<()> {
         let Self { temperature, top_p, min_p, repetition_penalty, .. } = *self;
         for (flag, value, allowed, hint) in [

@@ -198,6 +198,9 @@ pub struct Activations {
 
 impl Activations {
     /// Allocates every line of the table for the largest batch.
+    ///
+    /// # Errors
+    /// The device has no room for a buffer, or a buffer is larger than the adapter binds.
     pub fn allocate(gpu: &Gpu, slots: &[Slot], counts: RowCounts) -> Result<Self> {
         let mut buffers = HashMap::new();
         for slot in slots {

@@ -57,6 +57,9 @@ pub struct Batch {
 
 impl Batch {
     /// Room for batches of up to `tokens` tokens and `sequences` sequences, none longer than `max_length`.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn new(
         gpu: &Gpu,
         config: &ModelConfig,

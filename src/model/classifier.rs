@@ -140,6 +140,9 @@ pub fn plan(config: &ModelConfig, checkpoint: &Checkpoint, loading: &Loading) ->
 impl Classifier {
     /// Loads a checkpoint, or draws new weights where it has none. A head of the right shape is kept unless a new one is
     /// wanted, any other is replaced by a new one.
+    ///
+    /// # Errors
+    /// A tensor is missing, of another shape than the configuration says, or not finite; the device has no room.
     pub fn load(gpu: &Gpu, checkpoint: &Checkpoint, loading: &Loading) -> Result<Self> {
         let config = checkpoint.config();
         let Loading { logits, seed, .. } = *loading;
@@ -215,11 +218,17 @@ impl Classifier {
     }
 
     /// Token ids to logits.
+    ///
+    /// # Errors
+    /// The batch exceeds the capacity that the model was loaded for.
     pub fn forward(&self, recorder: &mut Recorder) -> Result<()> {
         self.forward_through(recorder, &self.decoder)
     }
 
     /// As [`Self::forward`], before a backward pass: with dropout, if there is any.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
     pub fn training_forward(&self, recorder: &mut Recorder) -> Result<()> {
         self.forward_through(recorder, &self.trained)
     }
@@ -251,6 +260,9 @@ impl Classifier {
 
     /// From the gradient of the logits, after [`Self::training_forward`], to the gradients of all parameters that are
     /// trained, which are added to.
+    ///
+    /// # Errors
+    /// As [`Self::forward`]; the model was loaded for inference.
     pub fn backward(&self, recorder: &mut Recorder) -> Result<()> {
         let get = |name| self.workspace.get(name);
         let Batch { tokens, sequences, offsets, .. } = &self.workspace.batch;
@@ -290,6 +302,9 @@ impl Classifier {
 }
 
 /// Logits of each sequence of a batch.
+///
+/// # Errors
+/// The batch exceeds the capacity that the model was loaded for, or the device fails.
 pub async fn logits(
     gpu: &Gpu,
     classifier: &mut Classifier,

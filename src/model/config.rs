@@ -149,6 +149,9 @@ impl ModelConfig {
     }
 
     /// Reads a `config.json` found at `at`, which errors name with the field at fault.
+    ///
+    /// # Errors
+    /// A field is missing, of the wrong type or out of range, or asks for what wgr does not compute.
     pub fn from_json(value: &Value, at: &str) -> Result<Self> {
         let fields = Fields::new(value, at)?;
         let family = family(&fields)?;

@@ -58,6 +58,9 @@ pub struct Pass<'a> {
 impl Decoder {
     /// Parameters for a configuration, zeroed; `stored` names the storage of a matrix in the checkpoint, which is kept
     /// for inference.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn new(gpu: &Gpu, config: &ModelConfig, holding: Holding, stored: &dyn Fn(&str) -> Dtype) -> Result<Self> {
         let hidden = Layout::plain(config.hidden_size);
         let inner = Layout::plain(config.intermediate_size);
@@ -105,6 +108,9 @@ impl Decoder {
     }
 
     /// Gives the linear layers that `config` names an adapter each.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn adapt(&mut self, gpu: &Gpu, config: &LoraConfig, holding: Holding) -> Result<()> {
         self.layers.iter_mut().flat_map(Layer::linears_mut).try_for_each(|linear| linear.adapt(gpu, config, holding))
     }
@@ -149,6 +155,9 @@ impl Decoder {
     }
 
     /// Token ids to the residual stream after the last layer.
+    ///
+    /// # Errors
+    /// The batch exceeds the buffers of the pass.
     pub fn forward(&self, recorder: &mut Recorder, pass: Pass) -> Result<()> {
         self.forward_with(recorder, pass, |recorder, layer, index| {
             layer.attention_forward(recorder, pass, index, self.eps)
@@ -157,6 +166,9 @@ impl Decoder {
 
     /// As [`Self::forward`], for tokens that continue sequences: their keys and values are added to the cache, and they
     /// see those of all earlier tokens of their sequences there. There is no backward pass.
+    ///
+    /// # Errors
+    /// As [`Self::forward`]; the cache or the places in it do not fit the batch.
     pub fn forward_cached(
         &self,
         recorder: &mut Recorder,
@@ -201,6 +213,9 @@ impl Decoder {
 
     /// From the gradient of the residual stream after the last layer, in `d_residual`, to the gradients of all
     /// parameters.
+    ///
+    /// # Errors
+    /// As [`Self::forward`]; a parameter that is trained was loaded without room for a gradient.
     pub fn backward(&self, recorder: &mut Recorder, pass: Pass, checkpointing: Checkpointing) -> Result<()> {
         let Pass { batch, activations, .. } = pass;
         for (index, layer) in self.layers.iter().enumerate().rev() {

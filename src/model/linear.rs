@@ -21,6 +21,9 @@ pub struct Linear {
 
 impl Linear {
     /// The layer called `name`, with or without bias.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn new(
         gpu: &Gpu,
         name: &str,
@@ -42,6 +45,9 @@ impl Linear {
     }
 
     /// Gives the layer an adapter if `config` has one for it.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn adapt(&mut self, gpu: &Gpu, config: &LoraConfig, holding: Holding) -> Result<()> {
         let name = self.weight.name.trim_end_matches(".weight");
         if config.adapts(name) {
@@ -64,6 +70,9 @@ impl Linear {
 
     /// `y = x Wᵀ + b`, plus a residual where one is given, plus what the adapter adds. `activations` has the room that
     /// adapters share.
+    ///
+    /// # Errors
+    /// A tensor does not fit the layer.
     pub fn forward(
         &self,
         recorder: &mut Recorder,
@@ -83,6 +92,9 @@ impl Linear {
 
     /// Gradients: of the input into `d_x`, of weight, bias and adapter onto their own, except for frozen ones. `chunks`
     /// is scratch for the bias, `activations` has the room that adapters share.
+    ///
+    /// # Errors
+    /// A tensor does not fit the layer, or a parameter that is trained was loaded without room for a gradient.
     #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
     pub fn backward(
         &self,

@@ -58,6 +58,9 @@ impl Holding {
 
 impl Parameter {
     /// A matrix `[rows, columns]`.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn matrix(
         gpu: &Gpu,
         name: String,
@@ -79,6 +82,9 @@ impl Parameter {
     }
 
     /// A norm weight or a bias: one row, always f32.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn vector(gpu: &Gpu, name: String, columns: Layout, holding: Holding) -> Result<Self> {
         let tensor = |memory| Tensor::vector(gpu, memory, &name, columns);
         Ok(Self {
@@ -102,6 +108,9 @@ impl Parameter {
     }
 
     /// Sets the values, copies included.
+    ///
+    /// # Errors
+    /// There is not one value for each place of the parameter.
     pub fn write(&self, gpu: &Gpu, values: &[f32]) -> Result<()> {
         if let Some(compute) = &self.compute {
             compute.write(gpu, values)?;

@@ -63,6 +63,9 @@ impl MemoryPlan {
     }
 
     /// Refuses a plan that exceeds the memory of the adapter, where that is known.
+    ///
+    /// # Errors
+    /// The plan needs more memory than the adapter has.
     pub fn check(&self, gpu: &Gpu) -> Result<()> {
         let hint = if self.gradients == 0 {
             "use a smaller --batch-size or --max-length"
@@ -73,6 +76,9 @@ impl MemoryPlan {
     }
 
     /// As [`Self::check`], with a hint of one's own.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
     pub fn check_or(&self, gpu: &Gpu, hint: &str) -> Result<()> {
         let Some(available) = gpu.available_memory() else { return Ok(()) };
         if self.total() <= available {

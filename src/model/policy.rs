@@ -174,6 +174,9 @@ impl Policy {
 
     /// Token ids to `sums[sequences, 2]`: the summed log-probabilities of the tokens of each completion, and the summed
     /// entropies of the distributions that they were drawn from.
+    ///
+    /// # Errors
+    /// The batch exceeds the capacity that the policy was loaded for, or `sums` has no room for its sequences.
     pub fn forward(&self, recorder: &mut Recorder, sums: &Tensor) -> Result<()> {
         let get = |name| self.workspace.get(name);
         let (tokens, count) = (self.workspace.batch.tokens, self.predictions.count);
@@ -192,6 +195,9 @@ impl Policy {
 
     /// From `coefficients[sequences]`, the gradient of a loss by the summed log-probability of each completion, to the
     /// gradients of all parameters, which are added to. Follows [`Self::forward`] on the same batch.
+    ///
+    /// # Errors
+    /// As [`Self::forward`]; the policy was loaded for inference.
     pub fn backward(&self, recorder: &mut Recorder, coefficients: &Tensor) -> Result<()> {
         let get = |name| self.workspace.get(name);
         let (tokens, count) = (self.workspace.batch.tokens, self.predictions.count);
@@ -224,6 +230,9 @@ impl Policy {
     }
 
     /// The current policy's log-probability of every completion of a batch.
+    ///
+    /// # Errors
+    /// The batch exceeds the capacity that the policy was loaded for, or the device fails.
     pub async fn log_probs(&mut self, gpu: &Gpu, batch: &PackedCompletions) -> Result<Vec<LogProb>> {
         let shape = self.write(gpu, batch);
         if self.evaluated != Some(shape) {
@@ -268,6 +277,9 @@ impl Policy {
 }
 
 /// Reads what [`Policy::forward`] has left in `sums` for a batch.
+///
+/// # Errors
+/// The device fails.
 pub async fn log_probs(gpu: &Gpu, sums: &Tensor, batch: &PackedCompletions) -> Result<Vec<LogProb>> {
     let values = sums.read(gpu).await?;
     let rows = values.chunks_exact(2).zip(&batch.sequences);

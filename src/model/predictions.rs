@@ -23,6 +23,9 @@ pub struct Predictions {
 
 impl Predictions {
     /// Room for batches of up to this many tokens, sequences and predicted tokens.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn new(gpu: &Gpu, tokens: usize, sequences: usize, predictions: usize) -> Result<Self> {
         let list = |label, len| Tensor::workspace(gpu, label, len, Dtype::U32);
         Ok(Self {

@@ -21,6 +21,9 @@ pub struct Workspace {
 
 impl Workspace {
     /// Room for a decoder and for the lines that its head adds to the table of activations.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn new(gpu: &Gpu, config: &ModelConfig, keeping: Keeping, head: Vec<Slot>, room: Room) -> Result<Self> {
         let Capacity { tokens, sequences, length } = room.capacity;
         let table = [activations::table(config, keeping), head].concat();
@@ -62,11 +65,17 @@ impl Workspace {
     }
 
     /// Token ids to the residual stream after the last layer.
+    ///
+    /// # Errors
+    /// The batch exceeds the room that was made.
     pub fn forward(&self, recorder: &mut Recorder, decoder: &Decoder) -> Result<()> {
         decoder.forward(recorder, self.pass())
     }
 
     /// From the gradient of that stream, in `d_residual`, to the gradients of all parameters of the decoder but its norm.
+    ///
+    /// # Errors
+    /// As [`Self::forward`]; a parameter that is trained was loaded without room for a gradient.
     pub fn backward(&self, recorder: &mut Recorder, decoder: &Decoder) -> Result<()> {
         decoder.backward(recorder, self.pass(), self.checkpointing)
     }

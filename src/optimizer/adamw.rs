@@ -91,6 +91,9 @@ impl AdamW {
     }
 
     /// Records norm, clipping and update. Replay it after [`AdamW::begin_step`] and the last backward pass of a step.
+    ///
+    /// # Errors
+    /// A gradient, its moments or its copy has another shape than the parameter.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         self.clipping.record(recorder, self.parameters.iter().map(|parameter| &parameter.gradient), &self.step)?;
         for (parameter, moments) in self.parameters.iter().zip(&self.moments) {
@@ -116,6 +119,9 @@ impl AdamW {
     }
 
     /// The gradient norm of the last step, before clipping. Waits for the step.
+    ///
+    /// # Errors
+    /// The device fails.
     pub async fn grad_norm(&self, gpu: &Gpu) -> Result<GradNorm> {
         self.clipping.read(gpu, |place| self.parameters[place].name.clone()).await
     }

@@ -26,6 +26,9 @@ pub struct Clipping {
 
 impl Clipping {
     /// Room for the sums of these gradients, in this order.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn new<'a>(gpu: &Gpu, gradients: impl Iterator<Item = &'a Tensor>) -> Result<Self> {
         let mut first_slots = vec![0];
         let mut total = 0;
@@ -45,6 +48,9 @@ impl Clipping {
     }
 
     /// Records the norm of the gradients, the same as given to [`Clipping::new`], clipped as the step tensor says.
+    ///
+    /// # Errors
+    /// The gradients are other ones than those given to [`Clipping::new`].
     pub fn record<'a>(
         &self,
         recorder: &mut Recorder,
@@ -65,6 +71,9 @@ impl Clipping {
     }
 
     /// Reads the norm of the last step back; `name` gives the name of a gradient by its place.
+    ///
+    /// # Errors
+    /// The device fails.
     pub async fn read(&self, gpu: &Gpu, name: impl Fn(usize) -> String) -> Result<GradNorm> {
         let clip = self.clip.read(gpu).await?;
         let (finite, norm) = (clip[1] == 1.0, clip[2]);

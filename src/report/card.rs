@@ -88,6 +88,9 @@ impl ModelCard {
     }
 
     /// Writes `README.md` into a model directory, under a temporary name that is moved into place.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
         crate::files::replace_file(&directory.join("README.md"), self.render().as_bytes())
     }

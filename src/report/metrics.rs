@@ -55,6 +55,9 @@ pub struct MetricsWriter {
 
 impl MetricsWriter {
     /// Starts an empty file in `directory`, which must exist; an old one is replaced.
+    ///
+    /// # Errors
+    /// The file cannot be made.
     pub fn create(directory: &Path) -> Result<Self> {
         let path = directory.join(FILE_NAME);
         let file = File::create(&path).map_err(|e| Error::io(&path, e))?;
@@ -80,6 +83,9 @@ impl MetricsWriter {
     }
 
     /// Appends one row.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn write(&mut self, row: &Map<String, Value>) -> Result<()> {
         let mut line = Value::Object(row.clone()).to_string();
         line.push('\n');

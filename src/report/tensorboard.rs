@@ -24,6 +24,9 @@ pub struct TensorBoardWriter {
 impl TensorBoardWriter {
     /// Starts a new event file in `directory`, which is made if missing. A resumed run starts another one: TensorBoard
     /// reads all the files of a directory, in the order of their names, and lets later events win.
+    ///
+    /// # Errors
+    /// The directory cannot be made or written to.
     pub fn create(directory: &Path) -> Result<Self> {
         std::fs::create_dir_all(directory).map_err(|e| Error::io(directory, e))?;
         let now = wall_time();
@@ -37,6 +40,9 @@ impl TensorBoardWriter {
     }
 
     /// Adds one value a tag at `step`, and flushes. Tags with a slash are grouped by TensorBoard: `train/loss`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn scalars<'a>(&mut self, step: u64, values: impl IntoIterator<Item = (&'a str, f64)>) -> Result<()> {
         self.append(&scalar_event(wall_time(), step, values))
     }

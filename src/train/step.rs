@@ -48,6 +48,9 @@ pub struct Stepper {
 
 impl Stepper {
     /// Loads a model for training in steps of at most `micro_batches`.
+    ///
+    /// # Errors
+    /// As [`Classifier::load`]; the device has no room for moments, labels or losses.
     pub fn new(
         gpu: &Gpu,
         checkpoint: &Checkpoint,
@@ -85,6 +88,9 @@ impl Stepper {
     }
 
     /// Takes step number `step` (counted from 0) on some micro-batches.
+    ///
+    /// # Errors
+    /// A batch exceeds the capacity that the model was loaded for, or the device fails.
     pub async fn step(&mut self, gpu: &Gpu, batches: &[Packed], step: u64, learning_rate: f64) -> Result<Outcome> {
         let labels = batches.iter().flat_map(|batch| self.labels_of(batch));
         let denominator = denominator(self.objective, labels, self.levels as usize);
@@ -146,12 +152,18 @@ impl Stepper {
     }
 
     /// Logits of each sequence of a batch, with the weights as they are.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
     pub async fn logits(&mut self, gpu: &Gpu, batch: &Packed) -> Result<Vec<Vec<f32>>> {
         self.recorded = None;
         logits(gpu, &mut self.classifier, &mut self.evaluation, batch).await
     }
 
     /// CORAL's biases as they are; empty for other objectives.
+    ///
+    /// # Errors
+    /// The device fails.
     pub async fn biases(&self, gpu: &Gpu) -> Result<Vec<f32>> {
         match self.classifier.biases() {
             Some(biases) => biases.weight.read(gpu).await,
@@ -165,6 +177,9 @@ impl Stepper {
     }
 
     /// Device time of the micro-batch recorded last, by kernel.
+    ///
+    /// # Errors
+    /// As [`Recording::profile`].
     pub async fn profile(&mut self, gpu: &Gpu) -> Result<[crate::gpu::Profile; 2]> {
         Ok([self.micro_batch.profile(gpu).await?, self.update.profile(gpu).await?])
     }

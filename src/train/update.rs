@@ -38,6 +38,9 @@ impl Update {
 
     /// Updates the parameters with the gradients as they are, as step number `step` (counted from 0). Where they are not
     /// finite nothing changes. Waits for the step.
+    ///
+    /// # Errors
+    /// The device fails.
     pub async fn apply(&mut self, gpu: &Gpu, step: u64, learning_rate: f64) -> Result<GradNorm> {
         self.optimizer.begin_step(gpu, step as usize, learning_rate);
         self.recording.replay(gpu)?;
@@ -45,6 +48,9 @@ impl Update {
     }
 
     /// Device time of an update, by kernel.
+    ///
+    /// # Errors
+    /// As [`Recording::profile`].
     pub async fn profile(&mut self, gpu: &Gpu) -> Result<crate::gpu::Profile> {
         self.recording.profile(gpu).await
     }

@@ -212,6 +212,9 @@ pub struct Fault {
 
 impl Row {
     /// The conversation of this row, called `unnamed` where it has no id.
+    ///
+    /// # Errors
+    /// The row holds no conversation that can be used; the fault says why.
     pub fn conversation(
         self,
         unnamed: impl FnOnce() -> String,

@@ -61,6 +61,9 @@ pub async fn train_with(
 }
 
 /// Reads and loads everything, and makes the output ready; nothing is sampled yet.
+///
+/// # Errors
+/// Bad settings or prompts; an output that exists; models that do not fit each other or the adapter.
 pub fn open<'a, R: Rewards>(
     gpu: &'a Gpu,
     config: &'a OnlineConfig,

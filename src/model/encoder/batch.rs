@@ -23,6 +23,9 @@ pub struct Batch {
 
 impl Batch {
     /// Room for batches of up to this many tokens and sequences.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn new(gpu: &Gpu, config: &EncoderConfig, capacity: Capacity) -> Result<Self> {
         let list = |label, len| Tensor::workspace(gpu, label, len, Dtype::U32);
         Ok(Self {

@@ -24,6 +24,9 @@ pub struct Adapter {
 impl Adapter {
     /// The adapter of the linear layer called `name`, without dropout. It is held in f32 whatever the precision of the
     /// rest, as it is small.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn new(
         gpu: &Gpu,
         name: &str,
@@ -59,6 +62,9 @@ impl Adapter {
 
     /// `y += s · dropout(x) Aᵀ Bᵀ`. The rank-wide value between the two is computed again in the backward pass, so all
     /// adapters share the room for it.
+    ///
+    /// # Errors
+    /// A tensor does not fit the layer.
     pub fn forward(
         &self,
         recorder: &mut Recorder,
@@ -76,6 +82,9 @@ impl Adapter {
     }
 
     /// Adds the gradients of A and B to their own, and that of the input to `d_x`.
+    ///
+    /// # Errors
+    /// A tensor does not fit the layer, or the adapter was loaded for inference.
     pub fn backward(
         &self,
         recorder: &mut Recorder,

@@ -15,6 +15,9 @@ pub struct DropoutKey {
 
 impl DropoutKey {
     /// A key of a run with this seed.
+    ///
+    /// # Errors
+    /// The device has no room.
     pub fn new(gpu: &Gpu, seed: u64) -> Result<Self> {
         Ok(Self { key: Tensor::workspace(gpu, "dropout key", KEY, Dtype::U32)?, seed })
     }

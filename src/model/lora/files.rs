@@ -107,6 +107,9 @@ impl AdapterFiles {
     }
 
     /// A file of the directory, if there is one.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
     pub fn file(&self, name: &str) -> Result<Option<Vec<u8>>> {
         read_if_there(&self.path.join(name))
     }

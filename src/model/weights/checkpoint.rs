@@ -267,6 +267,9 @@ impl Checkpoint {
     }
 
     /// The values of a tensor with what its adapter adds, summed in f32.
+    ///
+    /// # Errors
+    /// The tensor is missing; a value of its adapter is missing or not finite.
     pub fn read_merged(&self, name: &str) -> Result<Vec<f32>> {
         let mut values = self.read_f32(name)?;
         let layer = name.trim_end_matches(".weight");
@@ -321,6 +324,9 @@ impl Checkpoint {
     }
 
     /// The values of a tensor, row by row, widened or dequantised.
+    ///
+    /// # Errors
+    /// There is no such tensor.
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
         self.tensors.read_f32(name)
     }
@@ -334,6 +340,9 @@ impl Checkpoint {
     }
 
     /// The bits of a tensor stored as F16 or BF16; any other is an error.
+    ///
+    /// # Errors
+    /// There is no such tensor, or it is stored otherwise.
     pub fn read_16(&self, name: &str) -> Result<Vec<u16>> {
         self.tensors.read_16(name)
     }

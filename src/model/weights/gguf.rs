@@ -63,16 +63,25 @@ impl Metadata {
     }
 
     /// A string.
+    ///
+    /// # Errors
+    /// The key holds something else.
     pub fn text(&self, key: &str) -> Result<Option<&str>> {
         self.typed(key, "a string", |value| if let Value::Text(text) = value { Some(text.as_str()) } else { None })
     }
 
     /// A number.
+    ///
+    /// # Errors
+    /// The key holds something else.
     pub fn number(&self, key: &str) -> Result<Option<f64>> {
         self.typed(key, "a number", |value| if let Value::Number(n) = value { Some(*n) } else { None })
     }
 
     /// A whole number from 0 to 2³²−1; an array of equal ones, as some files write for every layer, counts as one.
+    ///
+    /// # Errors
+    /// The key holds something else.
     pub fn whole(&self, key: &str) -> Result<Option<u32>> {
         self.typed(key, "a whole number, the same for every layer", |value| {
             let number = match value {
@@ -88,11 +97,17 @@ impl Metadata {
     }
 
     /// A boolean.
+    ///
+    /// # Errors
+    /// The key holds something else.
     pub fn flag(&self, key: &str) -> Result<Option<bool>> {
         self.typed(key, "a boolean", |value| if let Value::Flag(flag) = value { Some(*flag) } else { None })
     }
 
     /// An array of numbers.
+    ///
+    /// # Errors
+    /// The key holds something else.
     pub fn numbers(&self, key: &str) -> Result<Option<&[f64]>> {
         self.typed(key, "an array of numbers", |value| match value {
             Value::Numbers(numbers) => Some(numbers.as_slice()),
@@ -101,6 +116,9 @@ impl Metadata {
     }
 
     /// An array of strings.
+    ///
+    /// # Errors
+    /// The key holds something else.
     pub fn texts(&self, key: &str) -> Result<Option<&[String]>> {
         self.typed(key, "an array of strings", |value| match value {
             Value::Texts(texts) => Some(texts.as_slice()),

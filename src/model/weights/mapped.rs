@@ -18,6 +18,9 @@ pub(super) struct Mapped {
 
 impl Mapped {
     /// Maps a file read-only.
+    ///
+    /// # Errors
+    /// The file cannot be opened or mapped.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|source| Error::io(path, source))?;
         // SAFETY: the bytes are only read, as plain integers and floats without invalid values. Another process that

@@ -14,6 +14,9 @@ pub(super) struct Staging {
 
 impl Staging {
     /// A staging place beside `destination`, whose parent directories are made.
+    ///
+    /// # Errors
+    /// The folder of the destination cannot be written to.
     pub fn beside(destination: &Path) -> Result<Self> {
         let parent = match destination.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -30,12 +33,18 @@ impl Staging {
     }
 
     /// Moves a staged file over `destination`.
+    ///
+    /// # Errors
+    /// The file cannot be moved.
     pub fn replace_file(&self, staged: &Path, destination: &Path) -> Result<()> {
         fs::rename(staged, destination).map_err(|source| Error::io(destination, source))
     }
 
     /// Moves a staged directory to `destination`. Where that exists, its files are replaced one by one,
     /// that called `last` last, and those that `stale` knows by name and are not replaced go.
+    ///
+    /// # Errors
+    /// A file cannot be moved or removed.
     pub fn replace_directory(
         &self,
         staged: &Path,

@@ -180,6 +180,9 @@ impl Tensors {
     }
 
     /// The values of a tensor, row by row, widened or dequantised.
+    ///
+    /// # Errors
+    /// There is no such tensor.
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
         let (stored, bytes) = self.stored(name)?;
         let values = stored.entry.info.dtype.decode(bytes);
@@ -205,6 +208,9 @@ impl Tensors {
     }
 
     /// Whether two tensors have the same values.
+    ///
+    /// # Errors
+    /// One of them is missing.
     pub fn are_equal(&self, first: &str, second: &str) -> Result<bool> {
         let ((a, a_bytes), (b, b_bytes)) = (self.stored(first)?, self.stored(second)?);
         if a.entry.info.dtype == b.entry.info.dtype {
@@ -214,6 +220,9 @@ impl Tensors {
     }
 
     /// The bits of a tensor stored as F16 or BF16; any other is an error.
+    ///
+    /// # Errors
+    /// There is no such tensor, or it is stored otherwise.
     pub fn read_16(&self, name: &str) -> Result<Vec<u16>> {
         let (stored, bytes) = self.stored(name)?;
         let dtype = stored.entry.info.dtype;

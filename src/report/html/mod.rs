@@ -115,6 +115,9 @@ impl Page {
     }
 
     /// Writes the page under a temporary name and moves it into place.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         crate::files::replace_file(path, self.render().as_bytes())
     }

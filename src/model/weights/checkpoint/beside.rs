@@ -171,6 +171,9 @@ impl Checkpoint {
     }
 
     /// All companions that the model has, with their names.
+    ///
+    /// # Errors
+    /// One of them cannot be read, or is no text in the metadata of a GGUF file.
     pub fn companions(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let mut found = vec![];
         for (name, _) in companions::KEYS {
