@@ -4,7 +4,8 @@
 //! cargo run --example generate -- Qwen/Qwen3-0.6B "What is the capital of France?"
 //! ```
 
-use wgr::generate::{GenerateConfig, Silent, generate};
+use wgr::Silent;
+use wgr::generate::{GenerateConfig, Sampling, generate};
 use wgr::gpu::AdapterChoice;
 use wgr::kernels::{self, Passes};
 
@@ -24,7 +25,7 @@ async fn run(model: &str, prompt: &str) -> wgr::Result<()> {
         prompt: Some(prompt.into()),
         n: 2,
         max_new_tokens: 32,
-        temperature: 0.8,
+        sampling: Sampling { temperature: 0.8, ..Sampling::default() },
         ..GenerateConfig::default()
     };
     let summary = generate(&gpu, &config, &mut Silent).await?;

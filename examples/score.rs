@@ -4,10 +4,11 @@
 //! cargo run --example score -- my-reward-model
 //! ```
 
+use wgr::Silent;
 use wgr::data::Exchange;
 use wgr::gpu::AdapterChoice;
 use wgr::kernels::{self, Passes};
-use wgr::train::{RewardModel, Silent};
+use wgr::train::RewardModel;
 
 fn main() -> wgr::Result<()> {
     let Some(model) = std::env::args().nth(1) else {

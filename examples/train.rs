@@ -4,10 +4,11 @@
 //! cargo run --example train -- examples/tiny-llama my-reward-model
 //! ```
 
+use wgr::Silent;
 use wgr::data::{Exchange, Row};
 use wgr::gpu::AdapterChoice;
 use wgr::kernels::{self, Passes};
-use wgr::train::{Silent, TrainConfig, TrainerConfig, train_on};
+use wgr::train::{TrainConfig, TrainerConfig, train_on};
 
 fn main() -> wgr::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -3,10 +3,11 @@
 //! Train on rows held in memory, then score a text with the model:
 //!
 //! ```
+//! use wgr::Silent;
 //! use wgr::data::Row;
 //! use wgr::gpu::AdapterChoice;
 //! use wgr::kernels::{self, Passes};
-//! use wgr::train::{RewardModel, Silent, TrainConfig, TrainerConfig, train_on};
+//! use wgr::train::{RewardModel, TrainConfig, TrainerConfig, train_on};
 //!
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let output = folder.path().join("reward-model");

@@ -1,8 +1,9 @@
 //! Rows and texts in memory come to what files come to.
 
+use wgr::Silent;
 use wgr::data::{Content, Row};
 use wgr::objective::Objective;
-use wgr::train::{RewardModel, Silent, TrainConfig, train_on};
+use wgr::train::{RewardModel, TrainConfig, train_on};
 
 use crate::harness::*;
 
