@@ -39,7 +39,7 @@ impl Kernel {
     }
 
     /// A shader of one's own: plain WGSL with parameters at binding 0 of group 0, tensors at 1, 2, 3 …, and the shape of
-    /// each in a comment above it, in the grammar of `docs/shaders.md`. It runs with the driver's checks of bounds and
+    /// each in a comment above it, in the grammar that `CONTRIBUTING.md` describes. It runs with the driver's checks of bounds and
     /// loops in either [`Mode`](super::Mode).
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! One file per operation, each in the same order: parameters, guards, forward, backward, cost.
 //!
 //! A kernel records dispatches and computes nothing itself. Its shader has the same name, and so has its CPU twin in
-//! [`crate::reference`]; the shader's permutations are one line in `shaders/registry.rs`. An operation without a
-//! backward pass has no `backward` function, so asking for its gradient does not compile.
+//! [`crate::reference`]; the shader's comments list its permutations. An operation without a backward pass has no
+//! `backward` function, so asking for its gradient does not compile.
 
 pub mod adamw;
 pub mod add;
