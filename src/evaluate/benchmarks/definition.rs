@@ -22,10 +22,13 @@ pub(in crate::evaluate) struct Definition {
     /// The item of a row of a file.
     pub item: ReadItem,
     /// The benchmark's own results, given a list of scores for each item; `None` for one's own data.
-    pub measure: Option<fn(&[Item], &[Vec<f64>], &Bootstrap) -> Part>,
+    pub measure: Option<Measure>,
     /// What others published for it.
     pub published: Table,
 }
+
+/// Measures the scores of a suite's items as the benchmark does.
+pub(super) type Measure = fn(&[Item], &[Vec<f64>], &Bootstrap) -> Part;
 
 /// Makes the item of a row of a file.
 pub(super) type ReadItem = fn(&Path, Record, &mut ReadReport) -> Result<Row>;
