@@ -127,7 +127,9 @@ fn a_prompt_near_the_longest_sequence_gets_what_room_is_left() {
     let prompt = |length: usize| vec![vec![5; length]];
     let drawn = pollster::block_on(generator.sample(&gpu, &prompt(61), 1, 0, &greedy, &mut Silent)).unwrap();
     assert!(drawn[0].tokens.len() == 3 || drawn[0].finish == Finish::Stop);
-    for (bad, named) in [(prompt(64), "64 tokens of 64"), (vec![vec![]], "no tokens"), (vec![vec![999]], "999")] {
+    for (bad, named) in
+        [(prompt(64), "has 64 tokens; a sequence may have 64"), (vec![vec![]], "no tokens"), (vec![vec![999]], "999")]
+    {
         let error = pollster::block_on(generator.sample(&gpu, &bad, 1, 0, &greedy, &mut Silent)).unwrap_err();
         assert!(error.to_string().contains(named) && error.exit_code() == 2, "{error}");
     }

@@ -289,7 +289,10 @@ mod tests {
     #[test]
     fn a_policy_is_loaded_as_a_causal_model_or_as_an_adapter_of_one() {
         let whole = policy_card(false).render();
-        assert!(whole.contains("pipeline_tag: text-generation") && whole.contains("| Loss | sigmoid |"), "{whole}");
+        assert!(
+            whole.contains("pipeline_tag: text-generation") && whole.contains("| Loss function | sigmoid |"),
+            "{whole}"
+        );
         assert!(whole.contains("AutoModelForCausalLM.from_pretrained(path)") && !whole.contains("reward"), "{whole}");
         let adapter = policy_card(true).render();
         assert!(adapter.contains("library_name: peft") && adapter.contains("AutoPeftModelForCausalLM"), "{adapter}");

@@ -134,7 +134,7 @@ fn a_missing_binding_and_a_broken_requirement_are_refused() {
     let broken = refused(&gpu, |recorder| {
         recorder.dispatch(&kernel, &params, &[x.whole(), list(&gpu, 64).whole()], [1, 1, 1], Cost::default())
     });
-    assert!(broken.contains("it requires 64 % LANES == 0, and these are 1 and 0"), "{broken}");
+    assert!(broken.contains("it requires WORKGROUP % LANES == 0, and these are 1 and 0"), "{broken}");
     let kernel = Kernel::new("l2_norm/forward").constant("LANE", 1);
     let unknown = refused(&gpu, |recorder| {
         recorder.dispatch(&kernel, &params, &[x.whole(), list(&gpu, 64).whole()], [1, 1, 1], Cost::default())

@@ -177,7 +177,7 @@ fn rows_as_python_writes_them_are_read_and_what_was_mended_is_counted() {
         assert_eq!(report.unused_columns.values().next().unwrap().iter().collect::<Vec<_>>(), ["rating"]);
     }
     let error = refusal(r#"{"id": "x", "text": "t", "label": NaN}"#, Purpose::Levels(4));
-    assert!(error.contains("row \"x\": the label is NaN (`label` is a number"), "{error}");
+    assert!(error.contains("row \"x\": the label is NaN (`label` must be a number"), "{error}");
 }
 
 #[test]

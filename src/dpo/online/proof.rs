@@ -239,7 +239,7 @@ fn what_cannot_be_run_is_refused_before_anything_is_written() {
     std::fs::write(place.path("chat.jsonl"), json!({"messages": [{"role": "user", "content": "tea"}]}).to_string())
         .unwrap();
     let cases: [(OnlineConfig, &str); 5] = [
-        (OnlineConfig { reference: Some(other.source()), ..good.clone() }, "another vocabulary"),
+        (OnlineConfig { reference: Some(other.source()), ..good.clone() }, "a different vocabulary"),
         (OnlineConfig { reference: Some(good.policy.clone()), ..good.clone() }, "has no weights"),
         (OnlineConfig { prompts: vec![place.path("long.jsonl")], ..good.clone() }, "leaves no room for a completion"),
         (OnlineConfig { prompts: vec![place.path("chat.jsonl")], ..good.clone() }, "chat template"),

@@ -233,8 +233,8 @@ fn a_reward_that_cannot_be_had_stops_the_step_and_nothing_is_invented() {
     type Then = fn(usize) -> Result<Vec<f64>>;
     let cases: [(&str, Then); 5] = [
         ("is NaN", |count| Ok(vec![f64::NAN; count])),
-        ("23 rewards came for 24 completions", |count| Ok(vec![1.0; count - 1])),
-        ("25 rewards came for 24 completions", |count| Ok(vec![1.0; count + 1])),
+        ("23 rewards for 24 completions", |count| Ok(vec![1.0; count - 1])),
+        ("25 rewards for 24 completions", |count| Ok(vec![1.0; count + 1])),
         ("the judge is asleep", |_| Err(Error::run("the judge is asleep", "wake it"))),
         ("too long to read", |_| Err(Error::input("row 7", "is too long to read", ""))),
     ];

@@ -110,8 +110,10 @@ fn outcome(fields: &mut Fields) -> Result<Option<usize>> {
         [true, false, false] => Ok(Some(0)),
         [false, true, false] => Ok(Some(1)),
         [false, false, true] => Ok(None),
-        _ => Err(fields
-            .wrong(format!("none of `{}` is 1", OUTCOMES.join("`, `")), "one of them must be 1, and the others 0")),
+        _ => Err(fields.wrong(
+            format!("not exactly one of `{}` is 1", OUTCOMES.join("`, `")),
+            "one of them must be 1, and the others 0",
+        )),
     }
 }
 

@@ -221,7 +221,10 @@ fn pairs_are_shown_in_every_respect() {
     // Coverage, and at fixed margins two; a reliability diagram and margins for each model.
     assert_eq!(own.matches("<svg ").count(), 3 + 2 + 2);
     has(own, &["60 pairs", "before Platt scaling", "ECE of σ(Δ)", "prefers the longer response", "Accuracy by source"]);
-    has(own, &["<summary>small: ", "the wrong way</h3>", ">law <small>30</small></th>", ">90.0 %</th>", "baseline"]);
+    has(
+        own,
+        &["<summary>small: ", "in the wrong direction</h3>", ">law <small>30</small></th>", ">90.0 %</th>", "baseline"],
+    );
     assert!(!own.contains("published"), "nobody published anything about pairs of one's own");
 }
 

@@ -150,7 +150,7 @@ mod tests {
         assert!(said(&config(StudyName::Refusals), &plain).contains("--study refusals: no row"));
         let mut many = config(StudyName::Users);
         many.grid.users = vec![2, 6];
-        assert!(said(&many, &rows()).contains("--users: 6 users are asked for, but the rows of --data name 5"));
+        assert!(said(&many, &rows()).contains("--users: 6 users are requested, but the rows of --data have 5"));
         let mut large = config(StudyName::Users);
         large.grid.size = Some(11);
         assert!(said(&large, &rows()).contains("--size: 11 rows are more than the 10 that users: 5 users has"));

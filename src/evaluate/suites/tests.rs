@@ -110,7 +110,7 @@ fn rmbench_in_parts_or_as_one_file() {
     assert_eq!((value("chat"), value("safety")), (Some(1.0 / 9.0), Some(1.0)));
 
     let error = Suite::read(SuiteName::Rmbench, &[folder.0.path().join("total_dataset.json")]).unwrap_err();
-    assert!(error.to_string().contains("total_dataset.json: row 1: it is not clear which part"), "{error}");
+    assert!(error.to_string().contains("total_dataset.json: row 1: it is unclear which part"), "{error}");
     let mut named = row(1);
     named["domain"] = json!("math");
     let one = Folder::new();
@@ -325,7 +325,9 @@ fn arena_with_parts_of_messages() {
         assert!(error.contains("train.jsonl:1: ") && error.contains(problem), "{error}");
     }
     folder.rows("train.jsonl", &[row("x", json!("[{"))]);
-    assert!(folder.read(SuiteName::Arena).unwrap_err().to_string().contains("`conversation_a` is a text, but no list"));
+    assert!(
+        folder.read(SuiteName::Arena).unwrap_err().to_string().contains("`conversation_a` is a text, but not a list")
+    );
     folder.rows("train.jsonl", &[row("x", json!([{"role": "user", "content": "q"}]))]);
     assert!(folder.read(SuiteName::Arena).unwrap_err().to_string().contains("has role `user`, not `assistant`"));
 }
@@ -375,12 +377,12 @@ fn arena_with_a_column_for_each_outcome() {
     assert_eq!(chat_of(&suite.items[1].responses[1]), ("q", "half \u{fffd}"));
     assert_eq!(suite.items[1].pairs, [[1, 0]]);
     for (row, problem) in [
-        (row(1, [1, 0, 1], good), "not one of `winner_model_a`, `winner_model_b`, `winner_tie` is 1"),
-        (row(1, [0, 0, 0], good), "not one of `winner_model_a`"),
+        (row(1, [1, 0, 1], good), "not exactly one of `winner_model_a`, `winner_model_b`, `winner_tie` is 1"),
+        (row(1, [0, 0, 0], good), "not exactly one of `winner_model_a`"),
         (row(1, [2, 0, 0], good), "`winner_model_a` is 2, not a boolean"),
         (row(1, [1, 0, 0], "[\"j\"]"), "`prompt` holds 2 texts, and `response_b` 1"),
         (row(1, [1, 0, 0], "{}"), "`response_b` is {}, not a list of texts"),
-        (row(1, [1, 0, 0], "b"), "`response_b` is a text, but no list in JSON"),
+        (row(1, [1, 0, 0], "b"), "`response_b` is a text, but not a list in JSON"),
     ] {
         folder.rows("train.jsonl", &[row]);
         let error = folder.read(SuiteName::Arena).unwrap_err().to_string();

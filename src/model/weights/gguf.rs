@@ -338,7 +338,7 @@ const TYPES: [(u32, Dtype); 16] = [
     (39, Dtype::Quantized(GgmlType::MXFP4)),
 ];
 
-/// The quantised types of the same list that can only be named.
+/// The quantized types of the same list that can only be named.
 const OTHER_BLOCKS: [(u32, &str); 21] = [
     (4, "Q4_2"),
     (5, "Q4_3"),
@@ -470,8 +470,8 @@ mod tests {
             (patched(&good, &shape, &[number(1 << 40), number(1 << 40)].concat()), "cannot have the dimensions"),
             (patched(&good, &shape, &[number(0), number(2)].concat()), "cannot have the dimensions"),
             (patched(&good, &number(1), &number(u64::MAX)), "claims"),
-            (typed(28), "stored as F64, which is no type for weights (wgr reads F32, "),
-            (typed(22), "stored as IQ2_S, which wgr does not read (quantise the unquantised model anew"),
+            (typed(28), "stored as F64, which is not a type for weights (wgr reads F32, "),
+            (typed(22), "stored as IQ2_S, which wgr does not read (quantize the unquantized model anew"),
             (typed(9), "stored as Q8_1"),
             (typed(137), "stored as ggml type 137"),
             (typed(20), "cannot have the dimensions [3, 2] as IQ4_NL (rows of IQ4_NL hold a multiple of 32 values)"),

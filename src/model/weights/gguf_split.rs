@@ -357,7 +357,10 @@ mod tests {
         set(&tiny, NAMES[1], "split.count", 4);
         assert!(refused(&tiny, NAMES[0]).contains("m-00002-of-00003.gguf: is not part 2 of 3"));
         let message = refused(&tiny, NAMES[1]);
-        assert!(message.contains("is part 2 of 4 by its metadata, and part 2 of 00003 by its name"), "{message}");
+        assert!(
+            message.contains("is part 2 of 4 according to its metadata, but part 2 of 00003 according to its name"),
+            "{message}"
+        );
         set(&tiny, NAMES[1], "split.count", 3);
         set(&tiny, NAMES[1], "split.no", 0);
         assert!(refused(&tiny, NAMES[2]).contains("m-00002-of-00003.gguf: is not part 2 of 3"));
