@@ -17,8 +17,9 @@ const MAX_LOADS: u32 = 8u;
 // over the whole array. So every loop over `sums` below is written that way; other shapes were ten times slower.
 /// One workgroup per LANES groups of columns (x) and ROWS rows (y) of C.
 /// permutations: - wide; nt; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
-/// permutations: - wide; nt; a_bf16; b_bf16; c_f32; - bias; - residual
-/// permutations: - wide; nt; a_bf16; b_bf16; c_bf16; - bias
+/// permutations: - wide; nt; a_bf16; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
+/// permutations: - wide; nt; a_bf16; b_f32 b_bf16 b_f16 b_q8; c_bf16; - bias
+/// permutations: - wide; nt; a_f32; b_f32 b_bf16; c_bf16
 /// permutations: - wide; nn; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32
 /// permutations: - wide; tn; a_f32; b_f32 b_bf16; c_f32
 @compute @workgroup_size(LANES)

@@ -20,8 +20,9 @@ var<workgroup> tile_b: array<vec4<f32>, TILE * STRIDE>;
 
 /// One workgroup per 16 groups of columns (x) and SIDE * ROWS rows (y) of C.
 /// permutations: nt; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
-/// permutations: nt; a_bf16; b_bf16; c_f32; - bias; - residual
-/// permutations: nt; a_bf16; b_bf16; c_bf16; - bias
+/// permutations: nt; a_bf16; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
+/// permutations: nt; a_bf16; b_f32 b_bf16 b_f16 b_q8; c_bf16; - bias
+/// permutations: nt; a_f32; b_f32 b_bf16; c_bf16
 /// permutations: nt; few; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
 /// permutations: nn; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32
 /// permutations: tn; a_f32; b_f32 b_bf16; c_f32

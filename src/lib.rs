@@ -21,7 +21,7 @@
 //! let model = RewardModel::open(output.to_str().unwrap())?;
 //! let scores = model.load(&gpu, &mut Silent)?.score(["2 + 2 = 4"]).await?;
 //! assert!((1.0..=4.0).contains(&scores[0].score));
-//! # wgr::Result::Ok(())
+//! # Ok::<(), wgr::Error>(())
 //! # }).unwrap();
 //! ```
 //!

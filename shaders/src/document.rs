@@ -102,7 +102,7 @@ impl Document {
             let (condition, rest) = condition_of(line)?;
             entry |= rest.starts_with("@compute");
             if rest.starts_with("struct Params") {
-                in_params = true;
+                in_params = !rest.contains('}');
             } else if in_params && rest.starts_with('}') {
                 in_params = false;
             } else if let (true, Some((name, kind))) = (in_params, rest.split_once(':')) {

@@ -155,7 +155,11 @@ fn companions_travel_and_no_row_ends_with_the_pad_token() {
     let saved = |name: &str| config.trainer.output.join(name);
     assert_eq!(read(&saved("config.json"))["pad_token_id"], 0);
     assert_eq!(read(&saved("tokenizer_config.json"))["pad_token"], "<unk>");
-    assert!(watch.notes.iter().any(|note| note.contains("the pad token is saved as <unk> (0)")), "{:?}", watch.notes);
+    assert!(
+        watch.notes.iter().any(|note| note.contains("the padding token is saved as <unk> (0)")),
+        "{:?}",
+        watch.notes
+    );
     assert_eq!(read(&saved("generation_config.json"))["eos_token_id"], json!([2, 4]));
     assert_eq!(std::fs::read_to_string(saved("additional_chat_templates/rag.jinja")).unwrap(), "r");
     // An adapter keeps the pad token in its tokenizer, for the model that it is merged into.
