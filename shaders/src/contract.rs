@@ -51,7 +51,7 @@ pub struct Binding {
     pub bytes: u32,
     /// Whether the shader writes it.
     pub writable: bool,
-    /// Its dimensions in elements, as the comment above it gives them; see [`Shape`].
+    /// Its dimensions in elements, as the comment above it gives them: expressions in brackets.
     pub shape: Cow<'static, str>,
 }
 
@@ -67,7 +67,7 @@ pub struct Contract {
     pub bindings: Cow<'static, [Binding]>,
     /// Constants that expressions may name.
     pub constants: Cow<'static, [Constant]>,
-    /// What parameters and constants must satisfy; see [`Requirement`].
+    /// What parameters and constants must satisfy; a comparison of two expressions.
     pub requirements: Cow<'static, [Cow<'static, str>]>,
 }
 

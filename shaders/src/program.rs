@@ -42,7 +42,7 @@ impl Program {
     /// A shader of one's own: plain WGSL whose bindings have their shapes in comments, as those of this crate do.
     ///
     /// # Errors
-    /// If it does not parse or validate, has no such entry point, or breaks a rule of [`reflect::contract`].
+    /// If it does not parse or validate, has no such entry point, or a binding or parameter is not as the rules in `CONTRIBUTING.md` say.
     pub fn from_wgsl(name: &str, source: &str, entry: &str) -> Result<Self, String> {
         let module = reflect::module(source)?;
         if module.entry_points.iter().all(|point| point.name != entry) {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use wgr::gpu::{AdapterChoice, Gpu, Limits, Options};
+use wgr::gpu::{AdapterChoice, Gpu, Limits, Mode, Options};
 use wgr::model::plan::MemoryPlan;
 use wgr::objective::Objective;
 use wgr::optimizer::Schedule;
@@ -17,7 +17,11 @@ use wgr::{Event, Observer};
 pub static GPU: LazyLock<Gpu> = LazyLock::new(|| open(None));
 
 pub fn open(limits: Option<Limits>) -> Gpu {
-    let options = Options { limits, ..Options::default() };
+    open_in(Mode::Trusted, limits)
+}
+
+pub fn open_in(mode: Mode, limits: Option<Limits>) -> Gpu {
+    let options = Options { mode, limits, ..Options::default() };
     pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).expect("the tests need an adapter")
 }
 

@@ -1,5 +1,5 @@
 use wgr::data::Packed;
-use wgr::gpu::Limits;
+use wgr::gpu::{Limits, Mode};
 use wgr::model::Checkpoint;
 use wgr::model::activations::Checkpointing;
 use wgr::model::batch::Capacity;
@@ -91,14 +91,14 @@ fn mixed_precision_follows_f32() {
 }
 
 #[test]
-fn mixed_precision_is_the_same_with_sharded_matrices() {
+fn mixed_precision_is_the_same_with_sharded_matrices_and_with_checks() {
     let place = Place::new();
     let checkpoint = Checkpoint::open(&place.model("qwen3").display().to_string()).unwrap();
     let batch = Packed { tokens: (3..27).collect(), offsets: vec![0, 5, 14, 24], labels: vec![1.0, 4.0, 2.0] };
     let capacity = Capacity { tokens: 24, sequences: 3, length: 10 };
     let checkpointing = Checkpointing::None;
-    let losses = |holding, limits| {
-        let gpu = open(limits);
+    let losses = |holding, mode, limits| {
+        let gpu = open_in(mode, limits);
         let loading = Loading {
             holding,
             checkpointing,
@@ -116,10 +116,12 @@ fn mixed_precision_is_the_same_with_sharded_matrices() {
         (0..4).map(step).collect::<Vec<_>>()
     };
     let small = Some(Limits { binding_bytes: 5 << 10 });
-    let mixed = losses(Holding::MixedTraining, small);
-    assert_ne!(mixed, losses(Holding::Training, small), "bf16 rounds");
-    for (small, whole) in mixed.iter().zip(losses(Holding::MixedTraining, None)) {
-        assert!((small - whole).abs() < 1e-5 * whole, "{small} in shards, {whole} whole");
+    let mixed = losses(Holding::MixedTraining, Mode::Trusted, small);
+    assert_ne!(mixed, losses(Holding::Training, Mode::Trusted, small), "bf16 rounds");
+    for mode in [Mode::Trusted, Mode::Checked] {
+        for (small, whole) in mixed.iter().zip(losses(Holding::MixedTraining, mode, None)) {
+            assert!((small - whole).abs() < 1e-5 * whole, "{mode:?}: {small} in shards, {whole} whole");
+        }
     }
 }
 
