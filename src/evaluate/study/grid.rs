@@ -155,6 +155,6 @@ mod tests {
         large.grid.size = Some(11);
         assert!(said(&large, &rows()).contains("--size: 11 rows are more than the 10 that users: 5 users has"));
         large.grid.size = Some(4);
-        assert!(said(&large, &rows()).contains("--users: 5 users cannot share 4 rows"));
+        assert!(said(&large, &rows()).contains("--users: 5 users cannot share the 4 rows"));
     }
 }
