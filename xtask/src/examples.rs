@@ -1,5 +1,7 @@
 //! Runs the programs in `examples/` as readers would, on a tiny model.
 
+use std::process::Stdio;
+
 use anyhow::{Context, Result, ensure};
 
 use crate::cargo::cargo;
@@ -22,10 +24,17 @@ pub fn run() -> Result<()> {
             _ => &[],
         };
         println!("\n{name} {}", arguments.join(" "));
-        let status = cargo(&["run", "--quiet", "--example", name, "--"]).args(arguments).status();
-        ensure!(status.context("cargo could not be started")?.success(), "the example {name} failed");
+        let mut program = cargo(&["run", "--quiet", "--example", name, "--"]);
+        let output = program.args(arguments).stderr(Stdio::inherit()).output().context("cargo could not be started")?;
+        println!("{}", printable(&String::from_utf8_lossy(&output.stdout)));
+        ensure!(output.status.success(), "the example {name} failed");
     }
     Ok(())
+}
+
+/// A random model draws control characters too, which do not belong in a log.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// The names of all examples.
