@@ -383,6 +383,7 @@ impl Gpu {
         answer.map_err(|_| Error::device(doing, "the driver dropped the request", ""))
     }
 
+    #[doc(hidden)]
     /// Loses the device on purpose, so that tests can see what a run says then.
     pub fn lose(&self) {
         self.fault.record(
