@@ -151,11 +151,6 @@ impl Contract {
 }
 
 impl Check {
-    /// The contract.
-    pub fn contract(&self) -> &Contract {
-        &self.contract
-    }
-
     /// Compares parameters, `words` of the `members`, and what is bound with the contract.
     ///
     /// # Errors

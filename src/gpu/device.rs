@@ -7,7 +7,7 @@ use futures_channel::oneshot;
 use wgr_shaders::{Check, Member, Operand, Program};
 
 use super::adapter::{self, AdapterChoice, Preset};
-use super::kernel::{Kernel, Source};
+use super::kernel::{Identity, Kernel, Source};
 use super::memory::{self, Ledger, Memory, Pooled, SharedPool};
 use super::poller::Poller;
 use crate::{Error, Result};
@@ -65,8 +65,8 @@ impl Pipeline {
     }
 }
 
-/// The address of the program, and its constants.
-type PipelineKey = (usize, Vec<(&'static str, u32)>);
+/// A shader, its features and its constants.
+type PipelineKey = (Identity, Vec<&'static str>, Vec<(&'static str, u32)>);
 
 /// First fault the driver reported outside a call that could return it.
 #[derive(Debug, Default)]
@@ -243,13 +243,12 @@ impl Gpu {
     /// # Errors
     /// If there is no such permutation or constant, a constant is not set, or the driver refuses the shader.
     pub(super) fn pipeline(&self, kernel: &Kernel) -> Result<Arc<Pipeline>> {
-        let program = kernel.program()?;
-        let key = (std::ptr::from_ref(program).addr(), kernel.constants.clone());
+        let key = (kernel.identity(), kernel.features.clone(), kernel.constants.clone());
         let mut pipelines = self.pipelines.lock().expect("a panic under this lock is a bug that already ended the run");
         if let Some(pipeline) = pipelines.get(&key) {
             return Ok(pipeline.clone());
         }
-        let pipeline = Arc::new(self.compile(program, kernel)?);
+        let pipeline = Arc::new(self.compile(kernel.program()?, kernel)?);
         pipelines.insert(key, pipeline.clone());
         Ok(pipeline)
     }

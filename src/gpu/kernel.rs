@@ -32,6 +32,13 @@ pub(super) enum Source {
     Own(Arc<Program>),
 }
 
+/// A shader as the key of its pipelines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Identity {
+    Engine(&'static str),
+    Own(usize),
+}
+
 impl Kernel {
     /// A shader of the engine by its name, `file/entry`, without features or constants.
     pub fn new(name: &'static str) -> Self {
@@ -39,8 +46,8 @@ impl Kernel {
     }
 
     /// A shader of one's own: plain WGSL with parameters at binding 0 of group 0, tensors at 1, 2, 3 …, and the shape of
-    /// each in a comment above it, in the grammar that `CONTRIBUTING.md` describes. It runs with the driver's checks of bounds and
-    /// loops in either [`Mode`](super::Mode).
+    /// each in a comment above it, in the grammar that `CONTRIBUTING.md` describes. It runs with the driver's checks of
+    /// bounds and loops in either [`Mode`](super::Mode).
     ///
     /// # Errors
     /// If the source does not validate, has no such entry point, or does not say what it expects; the error shows where.
@@ -57,7 +64,15 @@ impl Kernel {
         }
     }
 
-    /// The permutation that it names.
+    /// What tells its shader from others while that is alive: the name, or the place of the caller's.
+    pub(super) fn identity(&self) -> Identity {
+        match &self.source {
+            Source::Engine(name) => Identity::Engine(name),
+            Source::Own(program) => Identity::Own(Arc::as_ptr(program).addr()),
+        }
+    }
+
+    /// The permutation that it names; a search, so done once for each pipeline.
     pub(super) fn program(&self) -> Result<&Program> {
         match &self.source {
             Source::Engine(name) => program(name, &self.features)

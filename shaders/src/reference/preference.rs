@@ -131,9 +131,6 @@ pub fn nca_pair<T: Real>(pair: &Pair<T>, weights: &Weights<T>) -> Term<T> {
     (loss, [beta * (half * logistic(c) - logistic(-c)), beta * half * logistic(r)])
 }
 
-/// The names of the losses, which are those of the shader's entry points.
-pub const LOSSES: [&str; 9] = ["sigmoid", "cdpo", "robust", "hinge", "ipo", "simpo", "orpo", "apo_zero", "nca_pair"];
-
 /// A loss by its name.
 ///
 /// # Panics
@@ -165,6 +162,8 @@ mod tests {
     use super::super::gradient::assert_gradient;
     use super::*;
 
+    /// Those of the shader's entry points.
+    const LOSSES: [&str; 9] = ["sigmoid", "cdpo", "robust", "hinge", "ipo", "simpo", "orpo", "apo_zero", "nca_pair"];
     const WEIGHTS: Weights<f64> = Weights { beta: 0.3, label_smoothing: 0.2, gamma: 0.5, sft_weight: 0.6 };
 
     #[test]
