@@ -9,6 +9,7 @@ use wgr::dpo::{DpoConfig, dpo};
 use wgr::kernels::Passes;
 use wgr::{Error, Result};
 
+use crate::flags;
 use crate::lora::LoraArgs;
 use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
@@ -186,10 +187,12 @@ async fn run_online(args: &Args) -> Result<()> {
     let settings = Settings::<OnlineConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
-    let summary = {
+    let mut summary = {
         let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, &args.show).await?;
         online::train(&gpu, &settings.config, &mut progress).await?
     };
+    flags::in_readings(summary.reading.iter_mut().chain(&mut summary.reward_reading));
+    flags::in_texts(&mut summary.warnings);
     let output = &settings.config.trainer.output;
     trainer::conclude(&settings, output, &args.show, &summary, &describe(&summary, output), summary.interrupted)
 }
@@ -223,10 +226,12 @@ async fn run_offline(args: &Args) -> Result<()> {
     let settings = Settings::<DpoConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
-    let summary = {
+    let mut summary = {
         let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, &args.show).await?;
         dpo(&gpu, &settings.config, &mut progress).await?
     };
+    flags::in_readings(&mut summary.training.reading);
+    flags::in_texts(&mut summary.warnings);
     let output = &settings.config.trainer.output;
     trainer::conclude(
         &settings,

@@ -8,6 +8,7 @@ use wgr::Result;
 use wgr::evaluate::report;
 use wgr::evaluate::{EvalConfig, SuitePath, evaluate};
 
+use crate::flags;
 use crate::print;
 use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
@@ -104,11 +105,14 @@ pub async fn run(args: &Args) -> Result<()> {
     }
     let settings = Settings::<EvalConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
-    let evaluation = {
+    let mut evaluation = {
         let (gpu, mut progress) =
             session::open_if(settings.config.needs_adapter(), &settings.adapter, &args.show).await?;
         evaluate(gpu.as_ref(), &settings.config, &mut progress).await?
     };
+    let report = &mut evaluation.report;
+    flags::in_readings(report.models.iter_mut().filter_map(|model| model.reading.as_mut()));
+    flags::in_texts(report.failures.iter_mut().map(|failure| &mut failure.problem));
     let output = &settings.config.output;
     session::conclude(&settings, &output.join("wgr.toml"), &args.show, &evaluation.report, || {
         print::columns(&report::table(&evaluation.report))?;

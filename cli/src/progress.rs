@@ -12,7 +12,7 @@ use wgr::model::plan::MemoryPlan;
 use wgr::report::metrics::StepMetrics;
 use wgr::{Event, Observer};
 
-use crate::print;
+use crate::{flags, print};
 
 enum Display {
     Quiet,
@@ -78,6 +78,7 @@ impl Progress {
     }
 
     fn say(&self, line: &str) {
+        let line = &flags::in_text(line);
         match &self.display {
             Display::Quiet => {}
             Display::Lines => print::note(line),

@@ -8,6 +8,7 @@ use wgr::Result;
 use wgr::kernels::Passes;
 use wgr::train::{ScoreConfig, score};
 
+use crate::flags;
 use crate::print;
 use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
@@ -69,11 +70,12 @@ pub struct Args {
 pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<ScoreConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
-    let summary = {
+    let mut summary = {
         let (gpu, mut progress) = session::open(&settings.adapter, Passes::Forward, &args.show).await?;
         score(&gpu, &settings.config, &mut progress).await?
     };
     let output = &settings.config.output;
+    flags::in_readings(&mut summary.reading);
     session::conclude(&settings, &beside(output), &args.show, &summary, || {
         print::line(&format!(
             "{}: {} rows, mean score {:.4}, {} tokens, {:.0} tokens/s",

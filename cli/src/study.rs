@@ -8,6 +8,7 @@ use wgr::evaluate::SuitePath;
 use wgr::evaluate::study::{StudyConfig, StudyName, study, table};
 use wgr::kernels::Passes;
 
+use crate::flags;
 use crate::print;
 use crate::session;
 use crate::settings::Settings;
@@ -63,10 +64,11 @@ pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<StudyConfig>::resolve(args.train.config.as_deref(), args)?;
     settings.config.validate()?;
     let show = &args.train.show;
-    let found = {
+    let mut found = {
         let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, show).await?;
         study(&gpu, &settings.config, &mut progress).await?
     };
+    flags::in_texts(found.report.failures.iter_mut().map(|failure| &mut failure.problem));
     let output = &settings.config.train.trainer.output;
     session::conclude(&settings, &output.join("wgr.toml"), show, &found.report, || {
         for block in table(&found.report) {

@@ -8,6 +8,7 @@ use wgr::Result;
 use wgr::kernels::Passes;
 use wgr::train::{TrainConfig, train};
 
+use crate::flags;
 use crate::lora::LoraArgs;
 use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
@@ -70,10 +71,11 @@ pub async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<TrainConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
-    let summary = {
+    let mut summary = {
         let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, &args.show).await?;
         train(&gpu, &settings.config, &mut progress).await?
     };
+    flags::in_readings(&mut summary.reading);
     let output = &settings.config.trainer.output;
     trainer::conclude(
         &settings,

@@ -95,7 +95,7 @@ impl Cache {
         let header: Header = serde_json::from_slice(&bytes[..end]).map_err(|e| damaged(format!("header: {e}")))?;
         if let Some(other) = difference(&header.key, key) {
             let problem = format!("holds reference log-probabilities for {other}");
-            let hint = "remove the file to compute them again, or choose another with --reference-cache";
+            let hint = "remove the file to compute them again, or choose another with `.reference_cache`";
             return Err(Error::input(self.path.display().to_string(), problem, hint));
         }
         let rows = &bytes[end + 1..];
@@ -194,11 +194,11 @@ impl Unfinished {
 fn difference(cached: &Key, asked: &Key) -> Option<String> {
     let parts = [
         (cached.model != asked.model, "another reference model".to_owned()),
-        (cached.precision != asked.precision, format!("--precision {}", cached.precision)),
+        (cached.precision != asked.precision, format!("`.precision` {}", cached.precision)),
         (cached.data != asked.data, "other rows".to_owned()),
         (cached.tokenizer != asked.tokenizer, "another tokenizer".to_owned()),
         (cached.template != asked.template, "another chat template".to_owned()),
-        (cached.max_length != asked.max_length, format!("--max-length {}", cached.max_length)),
+        (cached.max_length != asked.max_length, format!("`.max_length` {}", cached.max_length)),
         (cached.tokens != asked.tokens, "other tokens".to_owned()),
     ];
     parts.into_iter().find_map(|(differs, what)| differs.then_some(what))
@@ -269,11 +269,11 @@ mod tests {
         type Change = fn(&mut Key);
         let cases: [(&str, Change); 7] = [
             ("another reference model", |k| k.model.push('0')),
-            ("--precision f32", |k| k.precision = "mixed".into()),
+            ("`.precision` f32", |k| k.precision = "mixed".into()),
             ("other rows", |k| k.data.push('0')),
             ("another tokenizer", |k| k.tokenizer.push('0')),
             ("another chat template", |k| k.template.push('0')),
-            ("--max-length 64", |k| k.max_length = 32),
+            ("`.max_length` 64", |k| k.max_length = 32),
             ("other tokens", |k| k.tokens.push('0')),
         ];
         for (expected, change) in cases {

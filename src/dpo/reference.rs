@@ -100,7 +100,7 @@ impl<'a> Reference<'a> {
             && let Some(missing) = found.iter().position(Option::is_none)
         {
             let at = caches[missing].path().display().to_string();
-            let hint = "put the file back, or start over with --force";
+            let hint = "put the file back, or start over with `.force`";
             return Err(Error::input(at, "does not exist, and the policy has changed since the run began", hint));
         }
         Ok(Self { sets, keys, caches, cached: found.iter().map(Option::is_some).collect(), found, model })
@@ -241,14 +241,14 @@ fn check_pairs(name: &str, model: &Checkpoint, sets: &[Set]) -> Result<()> {
     }
 }
 
-/// Opens the model that `--reference` names, for a policy whose texts `encoder` reads.
+/// Opens the model that `reference` names, for a policy whose texts `encoder` reads.
 ///
 /// # Errors
 /// It cannot be read, has no weights, or spells a token differently from the policy.
 pub(super) fn open_reference(name: &str, encoder: &PairEncoder) -> Result<Checkpoint> {
     let model = Checkpoint::open(name)?;
     if model.is_new() {
-        return Err(Error::input(format!("--reference {name}"), "has no weights", "use a trained model"));
+        return Err(Error::input(format!("`.reference` {name}"), "has no weights", "use a trained model"));
     }
     match encoder.difference(&model.tokenizer()?) {
         Some(token) => {
@@ -261,7 +261,7 @@ pub(super) fn open_reference(name: &str, encoder: &PairEncoder) -> Result<Checkp
 /// The error of a reference whose tokens are not those of the policy.
 pub(super) fn other_vocabulary(name: &str, problem: String) -> Error {
     let hint = "policy and reference model must have the same vocabulary, token by token";
-    Error::input(format!("--reference {name}"), problem, hint)
+    Error::input(format!("`.reference` {name}"), problem, hint)
 }
 
 /// A hash of what decides what a model says; a model without weights is drawn from a seed.

@@ -76,7 +76,7 @@ impl Aim {
     /// Checks that a checkpoint is after the same.
     ///
     /// # Errors
-    /// The setting that differs, as its flag; the file is missing or damaged.
+    /// The setting that differs, by its name; the file is missing or damaged.
     pub fn check(&self, checkpoint: &Path) -> Result<()> {
         let path = checkpoint.join(AIM);
         let at = path.display().to_string();
@@ -84,22 +84,22 @@ impl Aim {
             .ok_or_else(|| Error::input(&at, "is missing: the checkpoint is not one of `wgr dpo`", ""))?;
         let had: Self = serde_json::from_slice(&bytes)
             .map_err(|e| Error::input(&at, e.to_string(), "remove this checkpoint to resume from an earlier one"))?;
-        let refuse = |flag: &str, now: String, had: String| match now == had {
+        let refuse = |setting: &str, now: String, had: String| match now == had {
             true => Ok(()),
             false => {
                 let problem = format!("the checkpoint {} was trained with {had}", checkpoint.display());
-                let hint = "resume with the same, or start a new run in another --output";
-                Err(Error::input(format!("{flag} {now}"), problem, hint))
+                let hint = "resume with the same, or start a new run in another `.output`";
+                Err(Error::input(format!("{setting} {now}"), problem, hint))
             }
         };
-        refuse("--loss", self.loss.to_string(), had.loss.to_string())?;
-        for (flag, now, had) in [
-            ("--beta", self.beta, had.beta),
-            ("--label-smoothing", self.label_smoothing, had.label_smoothing),
-            ("--sft-weight", self.sft_weight, had.sft_weight),
-            ("--simpo-gamma", self.simpo_gamma, had.simpo_gamma),
+        refuse("`.loss`", self.loss.to_string(), had.loss.to_string())?;
+        for (setting, now, had) in [
+            ("`.beta`", self.beta, had.beta),
+            ("`.label_smoothing`", self.label_smoothing, had.label_smoothing),
+            ("`.sft_weight`", self.sft_weight, had.sft_weight),
+            ("`.simpo_gamma`", self.simpo_gamma, had.simpo_gamma),
         ] {
-            refuse(flag, now.to_string(), had.to_string())?;
+            refuse(setting, now.to_string(), had.to_string())?;
         }
         Ok(())
     }
@@ -117,13 +117,13 @@ mod tests {
         let (name, bytes) = Aim::of(&config).file();
         std::fs::write(folder.path().join(name), bytes).unwrap();
         Aim::of(&config).check(folder.path()).unwrap();
-        for (flag, other) in [
-            ("--beta 0.1", LossConfig::default()),
-            ("--loss ipo", LossConfig { kind: PreferenceLoss::Ipo, ..config }),
-            ("--sft-weight 1", LossConfig { sft_weight: 1.0, ..config }),
+        for (setting, other) in [
+            ("`.beta` 0.1", LossConfig::default()),
+            ("`.loss` ipo", LossConfig { kind: PreferenceLoss::Ipo, ..config }),
+            ("`.sft_weight` 1", LossConfig { sft_weight: 1.0, ..config }),
         ] {
             let error = Aim::of(&other).check(folder.path()).unwrap_err();
-            assert!(error.to_string().starts_with(flag) && error.exit_code() == 2, "{error}");
+            assert!(error.to_string().starts_with(setting) && error.exit_code() == 2, "{error}");
         }
     }
 }

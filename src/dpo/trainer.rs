@@ -140,7 +140,7 @@ pub(super) fn open_policy(
     source.config().check_trainable()?;
     if source.config().num_labels.is_some() {
         let problem = "is a classifier, which does not give tokens a probability";
-        return Err(Error::input(format!("--policy {policy}"), problem, "give a causal model"));
+        return Err(Error::input(format!("`.policy` {policy}"), problem, "give a causal model"));
     }
     Ok(source)
 }

@@ -64,7 +64,7 @@ impl Warnings {
             self.is_stuck = true;
             told.push(format!(
                 "warning: the loss has stayed at {start:.4}{} for {WINDOW} steps, where policy and reference model \
-                 agree: nothing is learned; a higher --lr or --beta may help",
+                 agree: nothing is learned; a higher `.lr` or `.beta` may help",
                 if start == 2f64.ln() { " (ln 2)" } else { "" }
             ));
         }
@@ -77,7 +77,7 @@ impl Warnings {
             self.is_falling = true;
             told.push(format!(
                 "warning: chosen completions have become less likely, by {fall:.1} nats over the last {WINDOW} steps: margins \
-                 grow because rejected ones fall faster; --sft-weight or a lower --lr counters this"
+                 grow because rejected ones fall faster; `.sft_weight` or a lower `.lr` counters this"
             ));
         }
         told
@@ -110,7 +110,7 @@ mod tests {
         let stuck = |steps: usize| std::iter::repeat_n((ln2 + 5e-5, Measures::default()), steps);
         assert!(told(LossConfig::default(), stuck(WINDOW - 1)).is_empty());
         let said = told(LossConfig::default(), stuck(100));
-        assert!(said.len() == 1 && said[0].contains("ln 2") && said[0].contains("--lr"), "{said:?}");
+        assert!(said.len() == 1 && said[0].contains("ln 2") && said[0].contains("`.lr`"), "{said:?}");
         let moves = (0..100).map(|step| (ln2 - 0.001 * f64::from(step % 2), Measures::default()));
         assert!(told(LossConfig::default(), moves).is_empty());
         let without_reference = LossConfig { kind: PreferenceLoss::Simpo, ..LossConfig::default() };

@@ -18,7 +18,7 @@ const REPORTS: [&str; 3] = ["report.json", "report.md", "report.html"];
 /// It holds a run, and the settings say neither `resume` nor `force`.
 pub fn check(config: &EvalConfig) -> Result<()> {
     let output = &config.output;
-    let at = format!("--output {}", output.display());
+    let at = format!("`.output` {}", output.display());
     if output.exists() && !output.is_dir() {
         return Err(Error::input(at, "is a file", "give a directory"));
     }
@@ -27,7 +27,7 @@ pub fn check(config: &EvalConfig) -> Result<()> {
         return Err(Error::input(
             at,
             "already holds a run",
-            "use --resume to continue or --force to replace it; both use the scores in it",
+            "use `.resume` to continue or `.force` to replace it; both use the scores in it",
         ));
     }
     Ok(())

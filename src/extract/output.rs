@@ -36,7 +36,7 @@ const BATCH: usize = 1024;
 /// It holds a run, and the settings say neither `resume` nor `force`; or it holds a file that is read.
 pub fn check(config: &ExtractConfig) -> Result<()> {
     let output = &config.output;
-    let at = format!("--output {}", output.display());
+    let at = format!("`.output` {}", output.display());
     if output.exists() && !output.is_dir() {
         return Err(Error::input(at, "is a file", "give a directory"));
     }
@@ -45,7 +45,7 @@ pub fn check(config: &ExtractConfig) -> Result<()> {
         return Err(Error::input(
             at,
             "already holds a run",
-            "use --resume to continue or --force to replace it; both use the answers in it",
+            "use `.resume` to continue or `.force` to replace it; both use the answers in it",
         ));
     }
     // A path that does not exist yet has no canonical form.

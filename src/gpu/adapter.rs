@@ -63,7 +63,7 @@ pub(super) fn backends(choice: &AdapterChoice) -> Result<wgpu::Backends> {
         Some("dx12") => wgpu::Backends::DX12,
         Some(other) => {
             return Err(Error::input(
-                "--backend",
+                "`.backend`",
                 format!("no backend is called {other:?}"),
                 "use vulkan, metal or dx12",
             ));
@@ -114,7 +114,7 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
         None => (0..all.len()).find(|i| usable(*i).is_ok()).unwrap_or(0),
         Some(wanted) => named(wanted, &names).ok_or_else(|| {
             Error::input(
-                "--adapter",
+                "`.adapter`",
                 format!("no adapter matches {wanted:?}"),
                 format!("there are: {}", names.join(", ")),
             )

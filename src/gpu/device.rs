@@ -139,14 +139,14 @@ impl Gpu {
             .await;
         let (device, queue) = opened.map_err(|e| Error::NoAdapter {
             reason: format!("{} refused to open: {e}", info.name),
-            hint: "name another one with --adapter; `wgr devices` lists them".into(),
+            hint: "name another one with `.adapter`; `wgr devices` lists them".into(),
         })?;
         let fault = Arc::new(Fault::default());
         let (errors, losses) = (fault.clone(), fault.clone());
         device.on_uncaptured_error(Arc::new(move |error| match error {
             wgpu::Error::OutOfMemory { .. } => errors.record(
                 "out of device memory".into(),
-                "use a smaller --batch-size or --max-length, or --checkpointing layer",
+                "use a smaller `.batch_size` or `.max_length`, or `.checkpointing` layer",
             ),
             other => errors.record(other.to_string(), "this is a fault of the engine or the driver; please report it"),
         }));
@@ -154,7 +154,7 @@ impl Gpu {
             if reason != wgpu::DeviceLostReason::Destroyed {
                 losses.record(
                     format!("the device was lost: {message}"),
-                    "the driver reset the GPU; start again with --resume, on a smaller --batch-size if it repeats",
+                    "the driver reset the GPU; start again with `.resume`, on a smaller `.batch_size` if it repeats",
                 );
             }
         });
@@ -387,7 +387,7 @@ impl Gpu {
     pub fn lose(&self) {
         self.fault.record(
             "the device was lost: on request".into(),
-            "the driver reset the GPU; start again with --resume, on a smaller --batch-size if it repeats",
+            "the driver reset the GPU; start again with `.resume`, on a smaller `.batch_size` if it repeats",
         );
         self.device.destroy();
     }

@@ -101,7 +101,7 @@ pub(super) fn take(
         return Err(Error::device(
             format!("allocating {label}"),
             format!("{bytes} bytes exceed the adapter's largest buffer of {max}"),
-            "use a smaller --batch-size or --max-length",
+            "use a smaller `.batch_size` or `.max_length`",
         ));
     }
     let kept = {

@@ -151,7 +151,7 @@ impl Tensor {
             return Err(Error::device(
                 format!("allocating {label}"),
                 format!("{bytes} bytes exceed the binding limit of {} bytes", gpu.limits().binding_bytes),
-                "use a smaller --batch-size or --max-length",
+                "use a smaller `.batch_size` or `.max_length`",
             ));
         }
         let pooled = gpu.allocate(Memory::Activations, label, bytes)?;

@@ -34,17 +34,18 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A service at `url`. A request fails after `timeout`; `key` is sent as a bearer token. `flag` is where the URL comes
+    /// A service at `url`. A request fails after `timeout`; `key` is sent as a bearer token. `setting` is where the URL comes
     /// from, for errors.
     ///
     /// # Errors
     /// The URL is none of `http` or `https`, or the key cannot stand in a header.
-    pub fn new(flag: &str, url: &str, key: Option<&str>, timeout: Duration) -> Result<Self> {
+    pub fn new(setting: &str, url: &str, key: Option<&str>, timeout: Duration) -> Result<Self> {
         let hint = "such as http://localhost:8000/v1";
-        let parsed =
-            url.parse::<ureq::http::Uri>().map_err(|e| Error::input(format!("{flag} {url}"), e.to_string(), hint))?;
+        let parsed = url
+            .parse::<ureq::http::Uri>()
+            .map_err(|e| Error::input(format!("{setting} {url}"), e.to_string(), hint))?;
         if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.host().is_none_or(str::is_empty) {
-            return Err(Error::input(format!("{flag} {url}"), "is not an http or https address", hint));
+            return Err(Error::input(format!("{setting} {url}"), "is not an http or https address", hint));
         }
         if key.is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic())) {
             return Err(Error::input(

@@ -38,13 +38,13 @@ pub struct RewardServer {
 }
 
 impl RewardServer {
-    /// The server at `url`, with the key from the environment if there is one; `flag` is where the URL comes from.
+    /// The server at `url`, with the key from the environment if there is one; `setting` is where the URL comes from.
     ///
     /// # Errors
     /// As [`Endpoint::new`].
-    pub fn open(flag: &str, url: &str) -> Result<Self> {
+    pub fn open(setting: &str, url: &str) -> Result<Self> {
         let key = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty());
-        let endpoint = Endpoint::new(flag, url, key.as_deref(), TIMEOUT)?;
+        let endpoint = Endpoint::new(setting, url, key.as_deref(), TIMEOUT)?;
         Ok(Self { endpoint, attempts: ATTEMPTS, first_wait: FIRST_WAIT })
     }
 
@@ -132,7 +132,7 @@ mod tests {
 
     fn ask(server: &TestServer, count: usize) -> Result<Vec<f64>> {
         let url = server.base().replace("/v1", "/get_reward");
-        RewardServer::open("--reward", &url)?.impatient().rewards(&texts(count), &|| Ok(()))
+        RewardServer::open("`.reward`", &url)?.impatient().rewards(&texts(count), &|| Ok(()))
     }
 
     /// The number in each text, as its reward.
@@ -188,7 +188,7 @@ mod tests {
         let gone = TestServer::start(|_, _| Reply::HangUp);
         let url = gone.base().replace("/v1", "/get_reward");
         drop(gone);
-        let error = RewardServer::open("--reward", &url).unwrap().impatient().rewards(&texts(1), &|| Ok(()));
+        let error = RewardServer::open("`.reward`", &url).unwrap().impatient().rewards(&texts(1), &|| Ok(()));
         assert!(error.unwrap_err().to_string().contains("is the server running?"));
     }
 
@@ -201,7 +201,7 @@ mod tests {
             asked.set(asked.get() + 1);
             if asked.get() > 2 { Err(Error::Interrupted("now".into())) } else { Ok(()) }
         };
-        let error = RewardServer::open("--reward", &url).unwrap().rewards(&texts(1), &go_on).unwrap_err();
+        let error = RewardServer::open("`.reward`", &url).unwrap().rewards(&texts(1), &go_on).unwrap_err();
         assert!(matches!(error, Error::Interrupted(_)), "{error}");
     }
 }

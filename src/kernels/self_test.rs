@@ -205,7 +205,7 @@ async fn check(
 }
 
 async fn compare(gpu: &Gpu, kernel: &str, mut recording: Recording, results: &[(&Tensor, Vec<f64>)]) -> Result<()> {
-    const HINT: &str = "update the driver, or name another adapter with --adapter; `wgr devices` lists them";
+    const HINT: &str = "update the driver, or name another adapter with `.adapter`; `wgr devices` lists them";
     let fault = |problem: String| Error::device(format!("testing {kernel}"), problem, HINT);
     let failed = |error: Error| match error {
         Error::Device { problem, .. } => fault(problem),

@@ -87,7 +87,7 @@ impl FromStr for Objective {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|objective| objective.name() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
-            Error::input("--objective", format!("there is no objective \"{name}\""), format!("one of {known}"))
+            Error::input("`.objective`", format!("there is no objective \"{name}\""), format!("one of {known}"))
         })
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 pub enum Kind {
     /// It rates responses.
     RewardModel {
-        /// The objective, as `--objective` names it.
+        /// The objective, as settings name it.
         objective: String,
         /// Number of levels K.
         levels: u32,
@@ -19,7 +19,7 @@ pub enum Kind {
     },
     /// It responds.
     Policy {
-        /// The loss, as `--loss` names it.
+        /// The loss, as settings name it.
         loss: String,
         /// Whether the directory holds an adapter of the base model and not a model.
         is_adapter: bool,

@@ -109,7 +109,7 @@ impl Updated {
             Some(tensor) => format!("the gradient of {tensor} is not finite at step {step} (loss {loss})"),
             None => format!("the loss is {loss} at step {step}"),
         };
-        let hint = "lower --lr or --max-grad-norm, or inspect the rows of this step";
+        let hint = "lower `.lr` or `.max_grad_norm`, or inspect the rows of this step";
         Err(End::Diverged(Error::run(what, hint)))
     }
 }
@@ -172,7 +172,7 @@ pub async fn run(
         Ok(()) => {}
         Err(End::Asked) => {
             let directory = running.save_checkpoint().await?;
-            running.observer.note(&format!("stopped on request; --resume continues from {}", directory.display()));
+            running.observer.note(&format!("stopped on request; `.resume` continues from {}", directory.display()));
             running.summary.interrupted = true;
         }
         // The state after the last whole step is worth saving, unless it was just loaded.

@@ -23,7 +23,7 @@ pub fn purpose(objective: Objective, levels: u32) -> Purpose {
 pub fn template(named: Option<&Path>, checkpoint: &Checkpoint, shows_chats: bool) -> Result<(Template, String)> {
     if let Some(path) = named {
         let template = Template::from_file(path, &checkpoint.special_tokens()?)?;
-        return Ok((template, format!("of --template, {}", path.display())));
+        return Ok((template, format!("of `.template`, {}", path.display())));
     }
     if let Some(bytes) = checkpoint.companion(TEMPLATE)? {
         let name = checkpoint.path().join(TEMPLATE).display().to_string();

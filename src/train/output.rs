@@ -16,7 +16,7 @@ use super::saving::latest_checkpoint;
 const CONFIG: &str = "config.json";
 const CHECKPOINTS: &str = "checkpoints";
 
-/// Checks that the output may be written; with `--resume`, finds the checkpoint to continue from. Changes nothing.
+/// Checks that the output may be written; with `resume`, finds the checkpoint to continue from. Changes nothing.
 pub fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
     let output = &config.output;
     let latest = if config.resume { latest_checkpoint(output)? } else { None };
@@ -24,11 +24,11 @@ pub fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
     let replaces = config.force && !config.resume;
     if occupied && latest.is_none() && !replaces {
         let hint = if config.resume {
-            "it holds no complete checkpoint to resume from; use --force to start over"
+            "it holds no complete checkpoint to resume from; use `.force` to start over"
         } else {
-            "use --resume to continue or --force to start over"
+            "use `.resume` to continue or `.force` to start over"
         };
-        return Err(Error::input(format!("--output {}", output.display()), "already holds a run", hint));
+        return Err(Error::input(format!("`.output` {}", output.display()), "already holds a run", hint));
     }
     Ok(latest)
 }
@@ -36,15 +36,15 @@ pub fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
 /// A run continues with the head it began with: a checkpoint's moments mean nothing for another.
 pub fn check_head(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<()> {
     let Some(head) = Head::written(checkpoint)? else { return Ok(()) };
-    let refuse = |flag: String, had: String| {
+    let refuse = |setting: String, had: String| {
         let problem = format!("the checkpoint {} was trained with {had}", checkpoint.path().display());
-        Err(Error::input(flag, problem, "resume with the same, or start a new run in another --output"))
+        Err(Error::input(setting, problem, "resume with the same, or start a new run in another `.output`"))
     };
     if head.objective != config.objective {
-        return refuse(format!("--objective {}", config.objective), head.objective.to_string());
+        return refuse(format!("`.objective` {}", config.objective), head.objective.to_string());
     }
     if head.levels != config.levels {
-        return refuse(format!("--levels {}", config.levels), format!("{} levels", head.levels));
+        return refuse(format!("`.levels` {}", config.levels), format!("{} levels", head.levels));
     }
     Ok(())
 }
@@ -60,7 +60,7 @@ pub fn check_apart(output: &Path, path: &Path, name: &str) -> Result<()> {
     let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let (model, target) = (resolved(path), resolved(output));
     if model == target || model == target.join(CONFIG) || model.starts_with(target.join(CHECKPOINTS)) {
-        let at = format!("--output {}", output.display());
+        let at = format!("`.output` {}", output.display());
         return Err(Error::input(at, format!("contains the model {name}"), "use another directory"));
     }
     Ok(())
@@ -70,7 +70,7 @@ pub fn check_apart(output: &Path, path: &Path, name: &str) -> Result<()> {
 pub fn note_new(source: &Checkpoint, seed: u64, observer: &mut dyn Observer) {
     if source.is_new() {
         let place = source.path().display();
-        observer.note(&format!("warning: {place} has no weights; they are initialized at random (--seed {seed})"));
+        observer.note(&format!("warning: {place} has no weights; they are initialized at random (`.seed` {seed})"));
     }
 }
 

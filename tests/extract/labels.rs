@@ -117,7 +117,7 @@ fn a_run_goes_on_with_its_own_labels_only() {
     log.config.annotator_file = Some(others.clone());
     log.config.resume = true;
     let error = log.run().unwrap_err();
-    for part in ["--annotator-file", "others.jsonl", "some.jsonl", "--force"] {
+    for part in ["`.annotator_file`", "others.jsonl", "some.jsonl", "`.force`"] {
         assert!(error.to_string().contains(part), "{error}");
     }
     assert_eq!(log.rows(), rows, "what a run finished stays");

@@ -236,8 +236,8 @@ fn reference_log_probabilities_are_computed_once() {
         assert!(error.to_string().contains("reference.jsonl") && !config.trainer.output.exists(), "{error}");
     };
     refused(&shared("fresh", 0.1).with(|c| c.data = vec![place.write("other.jsonl", &separable(9))]), "other rows");
-    refused(&shared("fresh", 0.1).with(|c| c.trainer.max_length = 7), "--max-length");
-    refused(&shared("fresh", 0.1).with(|c| c.trainer.precision = Precision::Mixed), "--precision f32");
+    refused(&shared("fresh", 0.1).with(|c| c.trainer.max_length = 7), "`.max_length`");
+    refused(&shared("fresh", 0.1).with(|c| c.trainer.precision = Precision::Mixed), "`.precision` f32");
     refused(&shared("fresh", 0.1).with(|c| c.policy = other_model(&place)), "another reference model");
     std::fs::write(&cache, &written[..written.len() - 9]).unwrap();
     refused(&shared("fresh", 0.1), "is damaged");
@@ -294,13 +294,13 @@ fn bad_input_is_refused_before_anything_is_written() {
     refused(&with(&[json!({"prompt": "w3", "chosen": "w4"})]), &["bad.jsonl:1", "no `rejected`"]);
     refused(&with(&[json!({"text": "w3", "label": 1})]), &["bad.jsonl:1", "preference pairs"]);
     let equal = json!({"prompt": "w3", "chosen": "w4", "rejected": "w4"});
-    refused(&with(&[equal]), &["--data", "equal completions"]);
+    refused(&with(&[equal]), &["`.data`", "equal completions"]);
     refused(&with(&[json!({"id": "bare", "chosen": "w4", "rejected": "w5"})]), &["row \"bare\"", "has no prompt"]);
     let chat = json!({"id": "chat", "prompt": "w3", "chosen": [{"role": "assistant", "content": "w4"}],
                       "rejected": [{"role": "assistant", "content": "w5"}]});
     refused(&with(&[chat]), &["has no chat template", "row \"chat\""]);
     refused(&good.with(|c| c.policy = place.path("absent").display().to_string()), &["absent"]);
-    refused(&good.with(|c| c.loss.beta = 0.0), &["--beta"]);
+    refused(&good.with(|c| c.loss.beta = 0.0), &["`.beta`"]);
     refused(&good.with(|c| c.reference = Some("no/such/model".into())), &["no/such/model"]);
 
     let other = other_model(&place);
@@ -308,11 +308,11 @@ fn bad_input_is_refused_before_anything_is_written() {
     let vocabulary = std::fs::read_to_string(&tokenizer).unwrap().replace("\"w9\":9", "\"w9\":10");
     let vocabulary = vocabulary.replace("\"w10\":10", "\"w10\":9");
     std::fs::write(&tokenizer, vocabulary).unwrap();
-    refused(&good.with(|c| c.reference = Some(other.clone())), &["--reference", "a different vocabulary", "token 9"]);
+    refused(&good.with(|c| c.reference = Some(other.clone())), &["`.reference`", "a different vocabulary", "token 9"]);
 
     let classifier = place.run(wgr::objective::Objective::Ordinal, 4).with(|c| c.trainer.output = place.path("rm"));
     crate::harness::train(&classifier, &mut Watch::default()).unwrap();
-    refused(&good.with(|c| c.policy = place.path("rm").display().to_string()), &["--policy", "is a classifier"]);
+    refused(&good.with(|c| c.policy = place.path("rm").display().to_string()), &["`.policy`", "is a classifier"]);
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn a_run_goes_on_with_what_it_was_after_only() {
         c.loss.beta = 0.2;
     });
     let error = train(&other, &mut Watch::default()).unwrap_err();
-    assert!(error.exit_code() == 2 && error.to_string().contains("--beta 0.2"), "{error}");
+    assert!(error.exit_code() == 2 && error.to_string().contains("`.beta` 0.2"), "{error}");
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn a_run_that_diverges_keeps_the_last_good_state() {
     let config = run(&place, 12).with(|c| c.lr = 1e30);
     let error = train(&config, &mut Watch::default()).unwrap_err();
     assert_eq!(error.exit_code(), 1);
-    assert!(error.to_string().contains("at step 2") && error.to_string().contains("--lr"), "{error}");
+    assert!(error.to_string().contains("at step 2") && error.to_string().contains("`.lr`"), "{error}");
     assert!(config.trainer.output.join("checkpoints/step-1/dpo.json").exists());
     assert!(!config.trainer.output.join("config.json").exists(), "no model is left behind");
 }

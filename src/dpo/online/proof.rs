@@ -243,7 +243,7 @@ fn what_cannot_be_run_is_refused_before_anything_is_written() {
         (OnlineConfig { reference: Some(good.policy.clone()), ..good.clone() }, "has no weights"),
         (OnlineConfig { prompts: vec![place.path("long.jsonl")], ..good.clone() }, "leaves no room for a completion"),
         (OnlineConfig { prompts: vec![place.path("chat.jsonl")], ..good.clone() }, "chat template"),
-        (OnlineConfig { rollouts: 1, ..good.clone() }, "--rollouts"),
+        (OnlineConfig { rollouts: 1, ..good.clone() }, "`.rollouts`"),
     ];
     for (config, problem) in cases {
         let error: Error = open(&GPU, &config, Share, &mut Silent).err().unwrap();

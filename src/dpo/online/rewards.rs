@@ -113,7 +113,7 @@ impl ServerRewards {
     pub fn open(url: &str, template: Option<&Path>) -> Result<Self> {
         let from_file = |path| Template::from_file(path, &SpecialTokens::new());
         let template = template.map_or_else(|| Ok(Template::builtin()), from_file)?;
-        Ok(Self { server: RewardServer::open("--reward", url)?, template, report: EncodingReport::default() })
+        Ok(Self { server: RewardServer::open("`.reward`", url)?, template, report: EncodingReport::default() })
     }
 }
 

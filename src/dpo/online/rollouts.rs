@@ -133,7 +133,7 @@ fn read_lines(path: &Path) -> Result<Vec<(String, u64)>> {
             None if lines.peek().is_none() => {}
             None => {
                 let at = format!("{}:{}", path.display(), index + 1);
-                return Err(Error::input(at, "is not a rollout", "remove the line, or start over with --force"));
+                return Err(Error::input(at, "is not a rollout", "remove the line, or start over with `.force`"));
             }
         }
     }

@@ -88,7 +88,7 @@ impl Round<'_> {
         if !policy.is_finite() || !reference.is_finite() {
             let of = format!("a completion for prompt {:?} has log-probability {policy}", task.prompt.id);
             let problem = format!("{of} under the policy and {reference} under the reference model");
-            return Err(Error::run(problem, "the weights may be damaged, or --lr is too large"));
+            return Err(Error::run(problem, "the weights may be damaged, or `.lr` is too large"));
         }
         Ok(Rollout {
             step: self.step,

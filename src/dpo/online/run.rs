@@ -172,10 +172,10 @@ impl<L: Learner, R: Rewards> Method for Run<'_, L, R> {
             // The rollouts that ended the run can be read; a resumed run samples them again.
             self.records().rollouts(&rollouts)?;
             let problem = format!(
-                "step {step}: the KL divergence from the reference model is {:.3}, above --max-kl {limit}",
+                "step {step}: the KL divergence from the reference model is {:.3}, above `.max_kl` {limit}",
                 sampled.kl
             );
-            return Err(Error::run(problem, "use this state, or continue with --resume and a larger --max-kl"));
+            return Err(Error::run(problem, "use this state, or continue with `.resume` and a larger `.max_kl`"));
         }
         let pairing = (self.pairing)(&rollouts, self.config.min_margin);
         pairing.mark(&mut rollouts);

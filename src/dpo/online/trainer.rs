@@ -132,7 +132,7 @@ fn read_tasks(files: &[PathBuf], policy: &Checkpoint, reach: usize, observer: &m
         }
         if tokens.len() >= reach {
             let problem = format!("has {} tokens, which leaves no room for a completion within {reach}", tokens.len());
-            return refuse(problem, "drop it, or raise --max-length up to the model's limit");
+            return refuse(problem, "drop it, or raise `.max_length` up to the model's limit");
         }
         let rows = policy.config().vocab_size;
         match tokens.iter().find(|id| **id as usize >= rows) {

@@ -80,7 +80,7 @@ impl Model {
                 (&mut scorer, batches.next_if(|batch| batch.iter().all(|&row| row < end)))
             {
                 if observer.stop_requested() {
-                    return Err(Error::Interrupted("the scores so far are kept; continue with --resume".into()));
+                    return Err(Error::Interrupted("the scores so far are kept; continue with `.resume`".into()));
                 }
                 let of_batch: Vec<(&Job, &Example)> = batch.iter().map(|&row| rows[row]).collect();
                 let scores =

@@ -133,7 +133,7 @@ impl Table {
             let own = || find(&item.own_id).filter(|_| of_own[item.own_id.as_str()] == 1);
             let Some(row) = find(&item.id).or_else(own) else {
                 let problem = format!("{} has no score of {model} for {:?}", suite.name, item.id);
-                return Err(Error::input(&item.place, problem, "--scores must have every item of the suite"));
+                return Err(Error::input(&item.place, problem, "`.scores` must have every item of the suite"));
             };
             if row.answers.len() != item.responses.len() {
                 let (found, needed) = (row.answers.len(), item.responses.len());

@@ -74,7 +74,7 @@ impl Run<'_> {
             if pairs.is_empty() {
                 let problem = format!("all {} rows of the cell {} have the same level", labels.len(), self.cell.name);
                 return Err(Error::input(
-                    "--objective pairwise",
+                    "`.objective` pairwise",
                     problem,
                     "pairs are made of rows of different levels",
                 ));
@@ -90,7 +90,7 @@ impl Run<'_> {
         if !model.join("config.json").exists() {
             let config = self.training(&model, latest_checkpoint(&model)?.is_some());
             if train(gpu, &config, observer).await?.interrupted {
-                return Err(Error::Interrupted("finished runs are kept; continue with --resume".into()));
+                return Err(Error::Interrupted("finished runs are kept; continue with `.resume`".into()));
             }
         }
         let evaluation = evaluate(Some(gpu), &self.evaluation(&model), observer).await?;

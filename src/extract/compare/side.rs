@@ -43,7 +43,7 @@ impl Verdicts {
     fn of_run(output: &Path) -> Result<Self> {
         let (report, verdicts) = (output.join(REPORT), output.join(FOLDER).join(VERDICTS));
         if !report.exists() || !verdicts.exists() {
-            let hint = "give the --output of a finished run of wgr extract, or a file of labels";
+            let hint = "give the `.output` of a finished run of wgr extract, or a file of labels";
             return Err(Error::input(output.display().to_string(), "holds no finished run", hint));
         }
         let text = std::fs::read(&report).map_err(|e| Error::io(&report, e))?;

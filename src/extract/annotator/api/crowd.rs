@@ -115,7 +115,7 @@ impl Crowd {
                 match kept(answers) {
                     Ok(true) => {
                         failed.get_or_insert(Error::Interrupted(
-                            "the answers so far are kept; continue with --resume".into(),
+                            "the answers so far are kept; continue with `.resume`".into(),
                         ));
                     }
                     Ok(false) => {}
@@ -192,15 +192,15 @@ impl Crowd {
         match failure.kind {
             Kind::Unauthorized => {
                 let hint = format!("set {KEY_VARIABLE} to a key of this server");
-                Error::run(format!("--api-base {url}: {}", failure.problem), hint)
+                Error::run(format!("`.api_base` {url}: {}", failure.problem), hint)
             }
             Kind::Passing { .. } => {
-                let problem = format!("--api-base {url}: {} ({} times in a row)", failure.problem, self.attempts);
+                let problem = format!("`.api_base` {url}: {} ({} times in a row)", failure.problem, self.attempts);
                 Error::run(problem, "is the server running?")
             }
             Kind::BadRequest | Kind::Permanent => {
-                let hint = "check --api-base and --api-model against the server's own list of models";
-                Error::run(format!("--api-base {url}: {}", failure.problem), hint)
+                let hint = "check `.api_base` and `.api_model` against the server's own list of models";
+                Error::run(format!("`.api_base` {url}: {}", failure.problem), hint)
             }
         }
     }

@@ -61,7 +61,7 @@ impl Api {
         Ok(Self {
             model: config.api_model.clone().unwrap_or_default(),
             crowd: Crowd {
-                endpoint: Endpoint::new("--api-base", &url, key, timeout)?,
+                endpoint: Endpoint::new("`.api_base`", &url, key, timeout)?,
                 concurrency: config.api_concurrency,
                 attempts: ATTEMPTS,
                 first_wait,
@@ -154,7 +154,7 @@ impl Api {
     fn with_hint(&self, error: Error) -> Error {
         match error {
             Error::Run { problem, hint } => {
-                let kept = format!("{} answers are kept; continue with --resume", self.store.count());
+                let kept = format!("{} answers are kept; continue with `.resume`", self.store.count());
                 Error::Run { problem, hint: if hint.is_empty() { kept } else { format!("{hint}; {kept}") } }
             }
             other => other,

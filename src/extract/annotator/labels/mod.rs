@@ -79,15 +79,15 @@ impl Labels {
         let path = output.join(LABELS);
         let Some(bytes) = crate::files::read_if_there(&path)? else { return Ok(()) };
         let origin: Origin = serde_json::from_slice(&bytes).map_err(|error| {
-            let hint = "use --force to begin again";
+            let hint = "use `.force` to begin again";
             Error::input(path.display().to_string(), format!("cannot be read: {error}"), hint)
         })?;
         if origin.hash == self.hash() {
             return Ok(());
         }
-        let at = format!("--annotator-file {}", self.path.display());
+        let at = format!("`.annotator_file` {}", self.path.display());
         let problem = format!("holds other labels than the run in {} began with, {}", output.display(), origin.file);
-        Err(Error::input(at, problem, "go on with those, or use --force to begin again"))
+        Err(Error::input(at, problem, "go on with those, or use `.force` to begin again"))
     }
 
     /// Lets `output` remember these labels.

@@ -40,7 +40,7 @@ impl<'a> Engine<'a> {
             capacity: Capacity { tokens: max_tokens, sequences: MAX_SEQUENCES, length },
         };
         let plan = classifier::plan(checkpoint.config(), checkpoint, &loading);
-        plan.check_or(gpu, "use a smaller model as --annotator-model")?;
+        plan.check_or(gpu, "use a smaller model as `.annotator_model`")?;
         let classifier = Classifier::load(gpu, checkpoint, &loading)?;
         let rows = output_rows(checkpoint, outputs)?;
         if let Some(head) = classifier.parameters().find(|parameter| parameter.name == HEAD) {

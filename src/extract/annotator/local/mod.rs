@@ -64,7 +64,7 @@ impl<'a> Local<'a> {
     pub async fn open(gpu: &'a Gpu, model: &str, output: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(model)?;
         let refuse = |problem| {
-            let hint = "use an instruction-tuned causal model as --annotator-model";
+            let hint = "use an instruction-tuned causal model as `.annotator_model`";
             Err(Error::input(checkpoint.path().display().to_string(), problem, hint))
         };
         if checkpoint.is_new() {
@@ -187,7 +187,7 @@ impl Local<'_> {
             done += batch.len();
             observer.on(Event::Annotated { done, total: turns.len() });
             match observer.stop_requested() && done < turns.len() {
-                true => Err(Error::Interrupted("the answers so far are kept; continue with --resume".into())),
+                true => Err(Error::Interrupted("the answers so far are kept; continue with `.resume`".into())),
                 false => Ok(()),
             }
         };

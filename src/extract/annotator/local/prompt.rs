@@ -48,7 +48,7 @@ impl Prompter {
     pub fn new(checkpoint: &Checkpoint, limit: usize) -> Result<Self> {
         let at = checkpoint.path().display().to_string();
         let template = checkpoint.chat_template()?.ok_or_else(|| {
-            Error::input(&at, "has no chat template", "use an instruction-tuned model as --annotator-model")
+            Error::input(&at, "has no chat template", "use an instruction-tuned model as `.annotator_model`")
         })?;
         let mut tokenizer = checkpoint.tokenizer()?;
         tokenizer.with_padding(None);
@@ -122,7 +122,7 @@ impl Prompter {
         let distinct = tokens.iter().enumerate().all(|(i, token)| !tokens[..i].contains(token));
         if tokens.len() < answers.len() || !distinct {
             let problem = "its tokenizer spells two verdicts with the same first token";
-            return Err(Error::input(&self.at, problem, "use another model as --annotator-model"));
+            return Err(Error::input(&self.at, problem, "use another model as `.annotator_model`"));
         }
         let cut = bare.len().saturating_sub(common);
         Ok(Spelling { cut, lead: answers[0][bare.len() - cut..common].to_vec(), tokens })
