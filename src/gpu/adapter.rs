@@ -72,6 +72,9 @@ pub(super) fn backends(choice: &AdapterChoice) -> Result<wgpu::Backends> {
 }
 
 /// Every adapter of the chosen backends, usable or not, in a stable order.
+///
+/// # Errors
+/// If no backend has the name that was chosen.
 pub async fn adapters(choice: &AdapterChoice) -> Result<Vec<AdapterSummary>> {
     let all = enumerate(choice).await?;
     Ok(all.iter().enumerate().map(|(index, adapter)| summary(index, adapter)).collect())

@@ -96,6 +96,9 @@ impl Gpu {
     /// Opens the adapter the user named, or the best one.
     ///
     /// Runs open theirs with [`crate::kernels::open`], which also tests it.
+    ///
+    /// # Errors
+    /// If there is none, or it does not open.
     pub async fn open(choice: &AdapterChoice) -> Result<Self> {
         Self::open_with(choice, Options::default()).await
     }
@@ -225,6 +228,9 @@ impl Gpu {
     }
 
     /// The first fault the driver reported since the last call, as an error.
+    ///
+    /// # Errors
+    /// If there is one; `doing` says when it was noticed.
     pub fn check(&self, doing: &str) -> Result<()> {
         match self.fault.0.lock().expect("nothing under this lock can panic").take() {
             None => Ok(()),

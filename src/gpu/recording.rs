@@ -182,6 +182,9 @@ impl Recording {
     }
 
     /// Submits every dispatch in order. Returns at once; reading a tensor back waits for it.
+    ///
+    /// # Errors
+    /// If the driver failed since the last call that said so.
     pub fn replay(&mut self, gpu: &Gpu) -> Result<()> {
         self.replay_timed(gpu, None)
     }

@@ -110,6 +110,9 @@ pub struct Tensor {
 impl Tensor {
     /// A matrix, zeroed unless it is of the workspace, whose buffers are used again. It is cut into shards of whole
     /// groups of four rows where it exceeds the binding limit.
+    ///
+    /// # Errors
+    /// If four of its rows exceed the binding limit, or the device has no room.
     pub fn new(gpu: &Gpu, memory: Memory, label: &str, rows: Layout, columns: Layout, dtype: Dtype) -> Result<Self> {
         let row_bytes = dtype.row_bytes(columns.padded());
         let limit = gpu.limits().binding_bytes;
@@ -161,6 +164,9 @@ impl Tensor {
     }
 
     /// A zeroed vector of parameters: one row, in one binding.
+    ///
+    /// # Errors
+    /// If it exceeds the largest buffer of the adapter, or the device has no room.
     pub fn vector(gpu: &Gpu, memory: Memory, label: &str, columns: Layout) -> Result<Self> {
         let bytes = columns.padded() as u64 * Dtype::F32.bytes();
         let pooled = gpu.allocate(memory, label, bytes)?;
@@ -170,6 +176,9 @@ impl Tensor {
     }
 
     /// A plain list in the workspace: token ids, offsets, partial sums.
+    ///
+    /// # Errors
+    /// If it exceeds the largest buffer of the adapter, or the device has no room.
     pub fn workspace(gpu: &Gpu, label: &str, len: usize, dtype: Dtype) -> Result<Self> {
         let bytes = len as u64 * dtype.bytes();
         let pooled = gpu.allocate(Memory::Workspace, label, bytes)?;
@@ -278,6 +287,9 @@ impl Tensor {
     }
 
     /// Writes values given row by row without padding, rounding to the storage type.
+    ///
+    /// # Errors
+    /// If there are more or fewer values than the tensor has.
     pub fn write(&self, gpu: &Gpu, values: &[f32]) -> Result<()> {
         if values.len() != self.rows.len() * self.columns.len() {
             return Err(Error::input(
@@ -312,11 +324,17 @@ impl Tensor {
     }
 
     /// Reads the values back, row by row without padding.
+    ///
+    /// # Errors
+    /// If the driver fails.
     pub async fn read(&self, gpu: &Gpu) -> Result<Vec<f32>> {
         self.read_rows(gpu, self.rows.len()).await
     }
 
     /// As [`Self::read`], of the first `rows` rows.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
     pub async fn read_rows(&self, gpu: &Gpu, rows: usize) -> Result<Vec<f32>> {
         let mut out = Vec::with_capacity(rows * self.columns.len());
         let stride = self.columns.padded();

@@ -28,6 +28,10 @@ pub struct State<'a> {
 
 /// Updates one parameter in place, shard by shard. `step` holds [`Step::values`], `clip` what the global norm decided;
 /// where that is not finite nothing changes.
+///
+/// # Errors
+/// If gradient, moments or copy do not have the shape of the weight, the copy is neither bf16 nor f16, a tensor is not
+/// what the shader declares, or the driver fails.
 pub fn update(recorder: &mut Recorder, step: &Tensor, clip: &Tensor, state: &State) -> Result<()> {
     let kernel = Kernel::new("adamw/update").feature_if(recorder.gpu.loads_wide(), "wide");
     let kernel = match state.copy.map(Tensor::dtype) {

@@ -103,6 +103,10 @@ impl Attention {
     }
 
     /// `o = softmax(q kᵀ / √head_dim) v` within each sequence; `stats` receives log-sum-exps, two values a (token, head).
+    ///
+    /// # Errors
+    /// If the shape is not supported, a tensor does not have it, sequences branch where the shape has no rule for that,
+    /// a tensor is not what the shader declares, or the driver fails.
     #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
     pub fn forward<'a>(
         &self,
@@ -124,6 +128,9 @@ impl Attention {
     }
 
     /// Gradients of q, k and v, overwriting them. `stats` comes from the forward pass and is completed here.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
     #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
     pub fn backward<'a>(
         &self,

@@ -31,6 +31,9 @@ pub struct BenchRow {
 const RUNS: usize = 7;
 
 /// f32 product of 512³ in FLOP/s: what a training step is compared with.
+///
+/// # Errors
+/// If the operands do not fit the adapter, or the driver fails.
 pub async fn peak_flops(gpu: &Gpu) -> Result<f64> {
     let mut recording = forward_product(gpu, 512, Dtype::F32)?;
     Ok(recording.cost().flops / measure(gpu, &mut recording).await?)
@@ -72,6 +75,9 @@ const BENCHMARKS: &[Benchmark] = &[
 ];
 
 /// Measures every benchmark whose name contains `filter`.
+///
+/// # Errors
+/// As [`peak_flops`].
 pub async fn run(gpu: &Gpu, filter: Option<&str>) -> Result<Vec<BenchRow>> {
     let peak = peak_flops(gpu).await?;
     let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
@@ -91,6 +97,9 @@ pub async fn run(gpu: &Gpu, filter: Option<&str>) -> Result<Vec<BenchRow>> {
 }
 
 /// Median seconds of some replays, after one that is not counted.
+///
+/// # Errors
+/// If the driver fails.
 pub async fn measure(gpu: &Gpu, recording: &mut Recording) -> Result<f64> {
     let mut seconds = vec![];
     for run in 0..=RUNS {
@@ -126,6 +135,9 @@ fn recorded(gpu: &Gpu, record: impl FnOnce(&mut Recorder) -> Result<()>) -> Resu
 }
 
 /// `y = x wᵀ` of square matrices, weights in a storage type.
+///
+/// # Errors
+/// If the operands do not fit the adapter, no shader reads the storage of the weights, or the driver fails.
 pub fn forward_product(gpu: &Gpu, size: usize, weights: Dtype) -> Result<Recording> {
     let square = || filled(gpu, size, Layout::plain(size), Dtype::F32);
     let (x, w, y) = (square()?, weight(gpu, size, weights)?, square()?);

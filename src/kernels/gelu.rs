@@ -24,6 +24,9 @@ impl Gelu {
 }
 
 /// `y = gelu(x)`; both are stored alike, f32 or bf16.
+///
+/// # Errors
+/// If the columns of the tensors differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, gelu: Gelu, x: &Tensor, y: &Tensor) -> Result<()> {
     let bf16 = x.dtype() == Dtype::Bf16;
     let kernel = Kernel::new("gelu/forward").feature(gelu.feature()).feature_if(bf16, "x_bf16");

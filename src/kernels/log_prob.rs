@@ -43,6 +43,9 @@ impl Rows<'_> {
 
 /// Takes the chunk `logits[rows, columns]`, f32, whose first column is token `first`, into the statistics. The chunk that
 /// starts at token 0 comes first; the others in any order.
+///
+/// # Errors
+/// If a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: &Rows, first: usize, logits: &Tensor) -> Result<()> {
     let params = rows.chunk(first, logits);
     let lanes = lanes(recorder.gpu, params.columns4);
@@ -54,6 +57,9 @@ pub fn forward(recorder: &mut Recorder, rows: &Rows, first: usize, logits: &Tens
 
 /// `sums[sequences]`, two f32 values each, from the statistics over the whole vocabulary: the sum of the log-probabilities
 /// of a sequence's tokens, and the sum of the entropies of the distributions that they were drawn from.
+///
+/// # Errors
+/// If a tensor is not what the shader declares, or the driver fails.
 pub fn sequences(recorder: &mut Recorder, rows: &Rows, sums: &Tensor) -> Result<()> {
     let params = rows.params();
     let lanes = lanes(recorder.gpu, 64);
@@ -66,6 +72,9 @@ pub fn sequences(recorder: &mut Recorder, rows: &Rows, sums: &Tensor) -> Result<
 
 /// Turns the chunk of logits that starts at token `first` into the gradient of a loss by them, in place.
 /// `coefficients[sequences]` holds the gradient of that loss by the summed log-probability of each sequence.
+///
+/// # Errors
+/// If a tensor is not what the shader declares, or the driver fails.
 pub fn backward(
     recorder: &mut Recorder,
     rows: &Rows,

@@ -81,6 +81,9 @@ fn record(
 }
 
 /// `y[rows, out] = scale · x[rows, in] · w[out, in]ᵀ` plus what the epilogue adds: the forward pass of a linear layer.
+///
+/// # Errors
+/// If shapes or storages do not fit, a tensor is not what the shader declares, or the driver fails.
 pub fn nt(recorder: &mut Recorder, rows: usize, x: &Tensor, w: &Tensor, y: &Tensor, epilogue: Epilogue) -> Result<()> {
     if x.columns().padded() != w.columns().padded() || w.rows().padded() != y.columns().padded() {
         return Err(Error::kernel("product nt", mismatch(x, w, y)));
@@ -106,6 +109,9 @@ pub fn nt(recorder: &mut Recorder, rows: usize, x: &Tensor, w: &Tensor, y: &Tens
 }
 
 /// `d_x[rows, in] (+)= d_y[rows, out] · w[out, in]`: the gradient of the input of a linear layer.
+///
+/// # Errors
+/// As [`nt`].
 pub fn nn(
     recorder: &mut Recorder,
     rows: usize,
@@ -118,6 +124,9 @@ pub fn nn(
 }
 
 /// [`nn`] with the product, not what it is added to, multiplied by `scale`.
+///
+/// # Errors
+/// As [`nt`].
 pub fn nn_scaled(
     recorder: &mut Recorder,
     rows: usize,
@@ -150,6 +159,9 @@ pub fn nn_scaled(
 }
 
 /// `d_w[out, in] += d_y[rows, out]ᵀ · x[rows, in]`: the gradient of the weight of a linear layer.
+///
+/// # Errors
+/// As [`nt`].
 pub fn tn(recorder: &mut Recorder, rows: usize, d_y: &Tensor, x: &Tensor, d_w: &Tensor) -> Result<()> {
     if d_y.columns().padded() != d_w.rows().padded() || x.columns().padded() != d_w.columns().padded() {
         return Err(Error::kernel("product tn", mismatch(d_y, x, d_w)));
