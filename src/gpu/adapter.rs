@@ -1,8 +1,8 @@
-//! Which adapter to run on, and which tiles suit it.
+//! The choice of an adapter, and of the kernels that suit it.
 
 use crate::{Error, Result};
 
-/// How the user named an adapter (`--adapter`, `--backend`).
+/// The adapter that the user asked for.
 #[derive(Debug, Clone, Default)]
 pub struct AdapterChoice {
     /// Part of the adapter's name, in any case, or its index in [`adapters`].
@@ -21,20 +21,20 @@ pub enum Preset {
     Gpu,
 }
 
-/// What `wgr devices` says of one adapter.
+/// An adapter as `wgr devices` describes it.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct AdapterSummary {
-    /// Place in the list, usable as `--adapter INDEX`.
+    /// Its place in the list, which [`AdapterChoice::name`] accepts as well.
     pub index: usize,
     /// The driver's name for it.
     pub name: String,
-    /// discrete, integrated, virtual or software.
+    /// `discrete`, `integrated`, `virtual` or `software`.
     pub kind: &'static str,
-    /// vulkan, metal or dx12.
+    /// `vulkan`, `metal` or `dx12`.
     pub backend: String,
     /// Driver name and version.
     pub driver: String,
-    /// Smallest and largest subgroup.
+    /// Smallest and largest subgroup size.
     pub subgroup_size: [u32; 2],
     /// Largest storage binding in bytes.
     pub max_binding_bytes: u64,
@@ -42,13 +42,13 @@ pub struct AdapterSummary {
     pub max_buffer_bytes: u64,
     /// Workgroup memory in bytes.
     pub workgroup_memory_bytes: u32,
-    /// Storage buffers a shader may bind.
+    /// Maximum number of storage buffers that a shader can bind.
     pub storage_buffers: u32,
     /// Optional features the engine can use.
     pub features: Vec<&'static str>,
     /// Preset the engine would choose.
     pub preset: Preset,
-    /// Why the engine cannot run on it, if it cannot.
+    /// The reason why the engine cannot run on it, if there is one.
     pub unusable: Option<String>,
 }
 
@@ -74,7 +74,7 @@ pub(super) fn backends(choice: &AdapterChoice) -> Result<wgpu::Backends> {
 /// Every adapter of the chosen backends, usable or not, in a stable order.
 ///
 /// # Errors
-/// If no backend has the name that was chosen.
+/// If there is no backend of the chosen name.
 pub async fn adapters(choice: &AdapterChoice) -> Result<Vec<AdapterSummary>> {
     let all = enumerate(choice).await?;
     Ok(all.iter().enumerate().map(|(index, adapter)| summary(index, adapter)).collect())
@@ -184,7 +184,7 @@ fn unusable(limits: &wgpu::Limits) -> Option<String> {
     }
     if limits.max_compute_invocations_per_workgroup < 256 {
         return Some(format!(
-            "it runs {} invocations a workgroup, 256 are needed",
+            "it runs {} invocations per workgroup, 256 are needed",
             limits.max_compute_invocations_per_workgroup
         ));
     }

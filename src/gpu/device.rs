@@ -1,4 +1,4 @@
-//! An open adapter: device, queue, pipelines, memory, and what went wrong so far.
+//! An open adapter: its device, queue, pipelines and memory, and the first fault of its driver.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -12,13 +12,13 @@ use super::memory::{self, Ledger, Memory, Pooled, SharedPool};
 use super::poller::Poller;
 use crate::{Error, Result};
 
-/// Whether shaders keep the driver-side bounds and loop checks.
+/// Whether shaders keep the driver's bounds and loop checks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Every access checked, workgroup memory zeroed: for tests.
+    /// Every access is checked and workgroup memory is zeroed: for tests.
     Checked,
-    /// Checks dropped for the engine's own shaders, whose operands the host compares with what they declare before it
-    /// dispatches. 1.3 to 2.5 times faster on software adapters.
+    /// The engine's own shaders run without checks; before each dispatch, the host compares the operands with what the
+    /// shader declares. 1.3 to 2.5 times faster on software adapters.
     #[default]
     Trusted,
 }
@@ -30,16 +30,16 @@ pub struct Limits {
     pub binding_bytes: u64,
 }
 
-/// How to open an adapter; runs use the default.
+/// Options for opening an adapter; runs use the default.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// With or without checks in the shaders.
+    /// Whether shaders keep the driver's checks.
     pub mode: Mode,
-    /// Smaller limits than the adapter offers.
+    /// Limits to keep to, below those of the adapter.
     pub limits: Option<Limits>,
-    /// Another preset than the one that suits the adapter.
+    /// A preset to use instead of the one that suits the adapter.
     pub preset: Option<Preset>,
-    /// Loads words of 32 bits where the adapter has larger ones: for tests.
+    /// Whether to load 32-bit words even if the adapter has larger ones: for tests.
     pub narrow: bool,
 }
 
@@ -51,7 +51,7 @@ pub struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
     check: Check,
-    /// Keeps the shader alive, whose address tells it from others.
+    /// Keeps the shader alive, because its address is its identity.
     _source: Source,
 }
 
@@ -68,7 +68,7 @@ impl Pipeline {
 /// A shader, its features and its constants.
 type PipelineKey = (Identity, Vec<&'static str>, Vec<(&'static str, u32)>);
 
-/// First fault the driver reported outside a call that could return it.
+/// The first fault that the driver reported outside a call that could return it.
 #[derive(Debug, Default)]
 struct Fault(Mutex<Option<(String, &'static str)>>);
 
@@ -103,10 +103,10 @@ impl Gpu {
         Self::open_with(choice, Options::default()).await
     }
 
-    /// Opens an adapter in a given way.
+    /// Opens an adapter with options.
     ///
     /// # Errors
-    /// If there is none, it does not open, or it cannot run the preset asked for.
+    /// If there is none, it does not open, or it cannot run the requested preset.
     pub async fn open_with(choice: &AdapterChoice, options: Options) -> Result<Self> {
         let adapter = adapter::choose(choice).await?;
         let info = adapter.get_info();
@@ -124,7 +124,7 @@ impl Gpu {
                 hint: "leave the choice of the preset to the engine".into(),
             });
         }
-        // Portable limits, raised only where sizes are concerned.
+        // Portable limits, except for sizes.
         let required = wgpu::Limits {
             max_buffer_size: offered.max_buffer_size,
             max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
@@ -192,24 +192,25 @@ impl Gpu {
         self.mode
     }
 
-    /// Whether kernels load words of 64 bits: those of the software preset do where the adapter has them, since Mesa
-    /// fetches one word at a time for every lane, whatever its size.
+    /// Whether kernels load 64-bit words. The software preset does so if the adapter has them, since Mesa fetches one
+    /// word at a time for every lane, whatever its size.
     pub fn loads_wide(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_INT64)
     }
 
-    /// Lanes of a subgroup; meaningful where smallest and largest agree, as the software preset demands.
+    /// Lanes per subgroup; meaningful if the smallest and the largest size agree, as the software preset requires.
     pub fn subgroup_size(&self) -> u32 {
         self.info.subgroup_min_size
     }
 
-    /// Limits in force.
+    /// The limits in force.
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// Bytes the adapter can still give out, where that can be known: for adapters that use the system's memory, what
-    /// the system has left. WebGPU tells nothing of a card's own memory; there the driver's refusal is reported.
+    /// Bytes that the adapter can still allocate, if that can be known: for adapters that use the system's memory, the
+    /// memory that the system has left. WebGPU does not reveal a card's own memory; there, the driver's refusal is
+    /// reported.
     pub fn available_memory(&self) -> Option<u64> {
         let shared = matches!(self.info.device_type, wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu);
         let text = shared.then(|| std::fs::read_to_string("/proc/meminfo").ok()).flatten()?;
@@ -222,15 +223,15 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES)
     }
 
-    /// Bytes held for each purpose.
+    /// The bytes held for each purpose.
     pub fn ledger(&self) -> Ledger {
         memory::ledger(&self.pool)
     }
 
-    /// The first fault the driver reported since the last call, as an error.
+    /// Returns the first fault that the driver reported since the last call, as an error.
     ///
     /// # Errors
-    /// If there is one; `doing` says when it was noticed.
+    /// If there is one; `doing` says during which operation it was noticed.
     pub fn check(&self, doing: &str) -> Result<()> {
         match self.fault.0.lock().expect("nothing under this lock can panic").take() {
             None => Ok(()),
@@ -244,7 +245,7 @@ impl Gpu {
         Ok(pooled)
     }
 
-    /// The compiled pipeline of a kernel; compiled at its first use.
+    /// The pipeline of a kernel, compiled at its first use.
     ///
     /// # Errors
     /// If there is no such permutation or constant, a constant is not set, or the driver refuses the shader.
@@ -262,7 +263,7 @@ impl Gpu {
     fn compile(&self, program: &Program, kernel: &Kernel) -> Result<Pipeline> {
         let refused = |problem| Error::kernel(kernel.name(), problem);
         let check = program.contract.check(&kernel.constants).map_err(refused)?;
-        // Browsers demand the enable line and naga 30 refuses it, so it is no part of the shader file.
+        // Browsers require the enable line and naga 30 refuses it, so it is not part of the shader file.
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(&program.name),
             source: wgpu::ShaderSource::Wgsl(program.source.clone()),
@@ -322,7 +323,7 @@ impl Gpu {
             },
             cache: None,
         });
-        // A shader of the caller's may ask for what the device does not have.
+        // A shader of the caller's may need something that the device lacks.
         self.check(&format!("compiling {}", program.name))?;
         Ok(Pipeline {
             name: kernel.name().to_owned(),
@@ -355,10 +356,10 @@ impl Gpu {
     }
 
     /// Carries out pending writes now, which frees the copies of their data that are kept until then. Returns when that
-    /// has happened, or at once in a browser, which has no way to block.
+    /// is done, or at once in a browser, which cannot block.
     ///
     /// # Errors
-    /// If the driver failed since the last call that said so.
+    /// If the driver has failed since the last call that reported a failure.
     pub fn flush(&self, doing: &str) -> Result<()> {
         self.queue.submit([]);
         let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
@@ -369,11 +370,11 @@ impl Gpu {
     /// Waits until everything submitted has run.
     ///
     /// # Errors
-    /// If the driver failed since the last call that said so.
+    /// If the driver has failed since the last call that reported a failure.
     pub async fn wait(&self, doing: &str) -> Result<()> {
         let (sender, receiver) = oneshot::channel();
         self.queue.on_submitted_work_done(move || {
-            // Nobody waits any more where this fails.
+            // This fails only if nobody waits any more.
             let _ = sender.send(());
         });
         self.polled(receiver, doing).await
@@ -389,7 +390,7 @@ impl Gpu {
     }
 
     #[doc(hidden)]
-    /// Loses the device on purpose, so that tests can see what a run says then.
+    /// Loses the device on purpose, so that tests can see how a run reports it.
     pub fn lose(&self) {
         self.fault.record(
             "the device was lost: on request".into(),

@@ -1,7 +1,7 @@
-//! Who polls the device so that its callbacks come.
+//! Polling of the device, without which its callbacks never come.
 //!
 //! Waiting for a device is a callback that wakes a future. A browser calls back by itself; elsewhere somebody has to poll
-//! the driver, and the one who awaits must not be blocked by it. So a thread sleeps until it is asked, polls until the
+//! the driver, and whoever awaits must not be blocked by it. So a thread sleeps until it is asked, polls until the
 //! device has caught up, and sleeps again.
 
 /// Polls one device whenever it is asked to, until it is dropped.
@@ -17,7 +17,7 @@ impl Poller {
         let device = device.clone();
         let poll = move || {
             while asks.recv().is_ok() {
-                // Whatever fails is reported through the callbacks of the device and those that are waited for.
+                // Failures are reported through the callbacks of the device and those that are awaited.
                 let _ = device.poll(wgpu::PollType::wait_indefinitely());
             }
         };
@@ -25,7 +25,7 @@ impl Poller {
         Self { asked }
     }
 
-    /// Has everything submitted and mapped so far called back.
+    /// Makes everything submitted and mapped so far call back.
     pub(super) fn ask(&self) {
         self.asked.send(()).expect("the thread ends after this");
     }

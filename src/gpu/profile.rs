@@ -22,21 +22,21 @@ pub struct ProfileRow {
     pub bytes: f64,
 }
 
-/// Where the time of one replay went, slowest kernel first.
+/// The time that one replay spent in each kernel, the slowest first.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Profile {
-    /// One row a kernel.
+    /// One row per kernel.
     pub rows: Vec<ProfileRow>,
 }
 
 impl Profile {
-    /// Seconds on the device, all kernels.
+    /// Seconds on the device, of all kernels.
     pub fn seconds(&self) -> f64 {
         self.rows.iter().map(|row| row.seconds).sum()
     }
 }
 
-/// Timestamps a query set may hold (WebGPU's limit).
+/// Maximum number of timestamps in a query set (WebGPU's limit).
 const QUERIES: usize = 4096;
 
 impl Recording {

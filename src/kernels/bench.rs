@@ -1,4 +1,4 @@
-//! What an adapter can do: its measured peak, and the speed of kernels on it.
+//! Benchmarks of an adapter: its measured peak, and the speed of kernels on it.
 
 use std::time::Instant;
 
@@ -15,22 +15,22 @@ use super::{adamw, global_norm, rms_norm, sample, swiglu};
 /// One measured kernel.
 #[derive(Debug, Clone, Serialize)]
 pub struct BenchRow {
-    /// What was measured.
+    /// The name of the benchmark.
     pub name: String,
     /// Median seconds of a run.
     pub seconds: f64,
-    /// Floating-point operations a second.
+    /// Floating-point operations per second.
     pub flops_per_second: f64,
-    /// Bytes a second, each operand counted once.
+    /// Bytes per second, each operand counted once.
     pub bytes_per_second: f64,
-    /// Operations a second as a share of [`peak_flops`].
+    /// Operations per second as a share of [`peak_flops`].
     pub share_of_peak: f64,
 }
 
-/// Replays of which the median is taken.
+/// Number of replays whose median is taken.
 const RUNS: usize = 7;
 
-/// f32 product of 512³ in FLOP/s: what a training step is compared with.
+/// FLOP/s of an f32 product of 512³, with which a training step is compared.
 ///
 /// # Errors
 /// If the operands do not fit the adapter, or the driver fails.
@@ -39,10 +39,10 @@ pub async fn peak_flops(gpu: &Gpu) -> Result<f64> {
     Ok(recording.cost().flops / measure(gpu, &mut recording).await?)
 }
 
-/// A name, and what prepares the measurement.
+/// A name, and the function that prepares the measurement.
 type Benchmark = (&'static str, fn(&Gpu) -> Result<Recording>);
 
-/// In the gradient of a weight (tn) it is the activation whose storage varies.
+/// For the gradient of a weight (tn), it is the storage of the activation that varies.
 const BENCHMARKS: &[Benchmark] = &[
     ("product nt 1 row of 2048 f32", |gpu| decoding_product(gpu, 1, Dtype::F32)),
     ("product nt 1 row of 2048 bf16 weights", |gpu| decoding_product(gpu, 1, Dtype::Bf16)),
@@ -96,7 +96,7 @@ pub async fn run(gpu: &Gpu, filter: Option<&str>) -> Result<Vec<BenchRow>> {
     Ok(rows)
 }
 
-/// Median seconds of some replays, after one that is not counted.
+/// Median seconds of several replays, after one that is not counted.
 ///
 /// # Errors
 /// If the driver fails.
@@ -114,7 +114,7 @@ pub async fn measure(gpu: &Gpu, recording: &mut Recording) -> Result<f64> {
     Ok(seconds[RUNS / 2])
 }
 
-/// Values that are no zeros: those can run faster than data.
+/// Values other than zeros, which can be faster than data.
 fn filled(gpu: &Gpu, rows: usize, columns: Layout, dtype: Dtype) -> Result<Tensor> {
     let tensor = Tensor::activation(gpu, "bench", rows, columns, dtype)?;
     tensor.write(gpu, &sample(rows * columns.len(), 1))?;
@@ -144,7 +144,7 @@ pub fn forward_product(gpu: &Gpu, size: usize, weights: Dtype) -> Result<Recordi
     recorded(gpu, |recorder| product::nt(recorder, size, &x, &w, &y, Epilogue::default()))
 }
 
-/// `y = x wᵀ` of few rows of 2048 values and a square weight, as a step of decoding has it.
+/// `y = x wᵀ` of a few rows of 2048 values and a square weight, as in a step of decoding.
 fn decoding_product(gpu: &Gpu, rows: usize, weights: Dtype) -> Result<Recording> {
     const SIZE: usize = 2048;
     let few = || filled(gpu, rows, Layout::plain(SIZE), Dtype::F32);
@@ -215,7 +215,7 @@ fn gate(gpu: &Gpu, size: usize, backward: bool) -> Result<Recording> {
     })
 }
 
-/// What the norm over all gradients reads of one square matrix.
+/// The partial sums of the gradient norm over one square matrix.
 fn gradient_norm(gpu: &Gpu, size: usize) -> Result<Recording> {
     let gradient = weight(gpu, size, Dtype::F32)?;
     let slots = Tensor::workspace(gpu, "bench slots", global_norm::slots_for(&gradient), Dtype::F32)?;
@@ -226,7 +226,7 @@ fn gradient_norm(gpu: &Gpu, size: usize) -> Result<Recording> {
 fn update(gpu: &Gpu, size: usize) -> Result<Recording> {
     let square = || weight(gpu, size, Dtype::F32);
     let (gradient, weight, first, second) = (square()?, square()?, square()?, square()?);
-    // Means of squares, which are not negative.
+    // Means of squares, which are never negative.
     second.write(gpu, &sample(size * size, 2).iter().map(|value| value * value).collect::<Vec<_>>())?;
     let settings =
         Step { learning_rate: 1e-5, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1e-8, max_norm: 1.0, count: 1 };

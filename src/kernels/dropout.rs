@@ -11,12 +11,12 @@ const WORKGROUP: u32 = 64;
 /// Words of a key.
 pub const KEY: usize = 2;
 
-/// What decides a mask, but for the key.
+/// What determines a mask, apart from the key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
     /// Share of the values that is dropped, below 1.
     pub probability: f32,
-    /// Tells the layers of one pass apart.
+    /// Distinguishes the layers of one pass.
     pub salt: u32,
 }
 

@@ -37,7 +37,7 @@ impl TokenGroups {
         Self { unique, starts, rows }
     }
 
-    /// Adds empty groups, which the kernel passes over, so that one recording serves batches of any text.
+    /// Adds empty groups, which the kernel skips, so that one recording serves batches of any text.
     pub fn padded_to(mut self, groups: usize) -> Self {
         self.unique.resize(groups.max(self.unique.len()), 0);
         self.starts.resize(self.unique.len() + 1, self.rows.len() as u32);

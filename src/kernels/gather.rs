@@ -14,7 +14,7 @@ const WORKGROUP: u32 = 64;
 pub struct Uses {
     /// One value more than there are rows.
     pub starts: Vec<u32>,
-    /// One value a taken row.
+    /// One value per taken row.
     pub uses: Vec<u32>,
 }
 
@@ -49,8 +49,7 @@ pub fn forward(
 }
 
 /// `d_x[row] = Σ d_y[place]` over the places that each of the `rows` was taken to, in order; rows not taken become
-/// zero.
-/// `starts` and `uses` are the lists of [`Uses`].
+/// zero. `starts` and `uses` are the lists of [`Uses`].
 ///
 /// # Errors
 /// If the columns of `d_x` and `d_y` differ, a tensor is not what the shader declares, or the driver fails.

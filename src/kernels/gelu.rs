@@ -5,7 +5,7 @@ use super::elementwise;
 use crate::Result;
 use crate::gpu::{Dtype, Kernel, Recorder, Tensor};
 
-/// Which of the two functions that configurations call GELU.
+/// One of the two functions that configurations call GELU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gelu {
     /// `x · Φ(x)` with the normal distribution function: `gelu`.

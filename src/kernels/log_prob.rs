@@ -1,8 +1,8 @@
 //! Log-probabilities of given tokens, entropies, and the gradient of the logits, over a vocabulary that passes by in
-//! chunks of columns: nothing of size tokens × vocabulary is ever held.
+//! chunks of columns: nothing of size tokens × vocabulary is ever stored.
 //!
-//! Forward, each chunk of logits is given to [`forward`], which keeps four values a row; [`sequences`] adds up. Backward,
-//! the logits of each chunk are computed again and [`backward`] turns them into their gradient, in place.
+//! Forward, each chunk of logits is given to [`forward`], which keeps four values per row; [`sequences`] adds them up.
+//! Backward, the logits of each chunk are computed again and [`backward`] turns them into their gradient, in place.
 
 use wgr_shaders::params::log_prob::Params;
 
@@ -12,18 +12,18 @@ use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
 
 const WORKGROUP: u32 = 64;
 
-/// The tokens whose log-probabilities are asked for: one row each, the rows of a sequence following each other.
+/// The tokens whose log-probabilities are wanted: one row each, with consecutive rows for each sequence.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
     /// Number of rows.
     pub rows: usize,
     /// Number of sequences.
     pub sequences: usize,
-    /// Two values a row (u32): the token's id, and the sequence that it belongs to.
+    /// Two values per row (u32): the token's id, and the sequence that it belongs to.
     pub targets: &'a Tensor,
     /// Where the rows of each sequence start, and where those of the last one end (u32).
     pub offsets: &'a Tensor,
-    /// Four values a row (f32): what is kept of the logits seen so far.
+    /// Four values per row (f32): statistics of the logits seen so far.
     pub stats: &'a Tensor,
     /// One over the temperature, which multiplies the logits.
     pub scale: f32,

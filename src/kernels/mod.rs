@@ -33,7 +33,7 @@ pub use self_test::{Passes, open};
 
 use crate::gpu::{Gpu, Preset};
 
-/// Lanes that share a row in row-wise kernels: one on software adapters, where meeting costs more than it saves.
+/// Lanes that share a row in row-wise kernels: one on software adapters, where synchronizing costs more than it saves.
 fn lanes(gpu: &Gpu, columns4: u32) -> u32 {
     match gpu.preset() {
         Preset::Software => 1,
@@ -41,7 +41,7 @@ fn lanes(gpu: &Gpu, columns4: u32) -> u32 {
     }
 }
 
-/// Values from −1 to 1 that repeat every 1009 places: zeros can be right by accident, and can run faster than data.
+/// Values from −1 to 1 that repeat every 1009 places: zeros can be right by accident, and can be faster than data.
 fn sample(len: usize, seed: usize) -> Vec<f32> {
     (0..len).map(|i| (((i + seed) * 7919 % 1009) as f32 - 504.0) / 504.0).collect()
 }

@@ -28,7 +28,7 @@ pub struct Rows<'a> {
     pub d_logits: &'a Tensor,
 }
 
-/// What CORAL needs beside the rows.
+/// What CORAL needs in addition to the rows.
 pub struct Biases<'a> {
     /// `[K − 1]`, one row.
     pub biases: &'a Tensor,
@@ -48,7 +48,7 @@ pub fn ordinal(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
     record(recorder, "objective/ordinal", rows, rows.logits, None)
 }
 
-/// CORN: like [`ordinal`], but threshold k only learns from rows whose label is above k − 1 (Shi, Cao & Raschka 2021,
+/// CORN: like [`ordinal`], but threshold k learns only from rows whose label is above k − 1 (Shi, Cao & Raschka 2021,
 /// arXiv 2111.08851).
 ///
 /// # Errors

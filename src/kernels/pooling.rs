@@ -1,4 +1,4 @@
-//! One row a packed sequence: its last token, as sequence classifiers read it, or its first token or the mean of its
+//! One row per packed sequence: its last token, as sequence classifiers read it, or its first token or the mean of its
 //! tokens, as sentence embedders do.
 
 use wgr_shaders::params::pooling::Params;
@@ -9,7 +9,7 @@ use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
 
 const WORKGROUP: u32 = 64;
 
-/// What a sequence is pooled to.
+/// The row that a sequence is pooled to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooling {
     /// Its first token, which is `[CLS]` in BERT-like models.

@@ -1,5 +1,5 @@
 //! Losses over pairs of completions with their gradients: functions of the log-probabilities that policy and reference
-//! give the chosen and the rejected completion.
+//! model give the chosen and the rejected completion.
 //!
 //! Every loss is a sum over pairs times one scale. The scale is a tensor, not a parameter: an optimizer step is the mean
 //! over all its micro-batches, so the same recording is replayed with another denominator at every step.
@@ -11,12 +11,12 @@ use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
 
 const WORKGROUP: u32 = 64;
 
-/// The numbers that losses are given.
+/// The hyperparameters of the losses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weights {
-    /// What log-probability ratios are multiplied by.
+    /// The factor of the log-probability ratios.
     pub beta: f32,
-    /// Share of pairs that are thought to be the wrong way round; below a half for [`robust`].
+    /// Share of pairs assumed to have swapped labels; below a half for [`robust`].
     pub label_smoothing: f32,
     /// The margin that [`simpo`] asks for.
     pub gamma: f32,
@@ -32,13 +32,13 @@ pub struct Pairs<'a> {
     pub offsets: &'a Tensor,
     /// `[sequences, 2]`: the summed log-probability under the policy, and another value.
     pub sums: &'a Tensor,
-    /// `[sequences]`: the summed log-probability under the reference; of no matter to [`simpo`] and [`orpo`].
+    /// `[sequences]`: the summed log-probability under the reference; ignored by [`simpo`] and [`orpo`].
     pub references: &'a Tensor,
     /// One value: one over the number of pairs of the optimizer step.
     pub scale: &'a Tensor,
     /// `[pairs]`, overwritten: the scaled loss of each; the sum over a step is the step's loss.
     pub losses: &'a Tensor,
-    /// `[sequences]`, overwritten: the gradient of the summed losses by each log-probability.
+    /// `[sequences]`, overwritten: the gradient of the summed losses with respect to each log-probability.
     pub coefficients: &'a Tensor,
 }
 

@@ -24,7 +24,7 @@ fn params(rows: usize, weight: &Tensor, eps: f32) -> Params {
 
 fn guard(kernel: &str, rows: usize, weight: &Tensor, tensors: &[&Tensor]) -> Result<usize> {
     let stride = weight.columns().padded();
-    // A tensor of heads is read as one row a head.
+    // A tensor of heads is read as one row per head.
     let heads = tensors[0].columns().padded() / stride.max(1);
     if let Some(tensor) = tensors.iter().find(|tensor| tensor.columns().padded() != heads * stride) {
         return Err(Error::kernel(kernel, format!("the columns of {} do not fit {}", tensor.label(), weight.label())));
@@ -32,7 +32,7 @@ fn guard(kernel: &str, rows: usize, weight: &Tensor, tensors: &[&Tensor]) -> Res
     Ok(rows * heads)
 }
 
-/// `y = x · rstd · weight`, keeping `rstd` (one value a row) for the backward pass.
+/// `y = x · rstd · weight`, keeping `rstd` (one value per row) for the backward pass.
 ///
 /// # Errors
 /// If the columns of `x` and `y` differ or are not a multiple of the weight's, a tensor is not what the shader

@@ -38,7 +38,7 @@ pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, table: &Tensor,
     rotate(recorder, rows, x, table, spans, 1.0)
 }
 
-/// Turns the gradient of rotated heads into that of the heads before, in place: the rotation by the negative angles.
+/// Turns the gradient of rotated heads into that of the heads before the rotation, in place, by rotating them back.
 ///
 /// # Errors
 /// As [`forward`].

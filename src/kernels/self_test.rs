@@ -8,12 +8,12 @@ use super::sample;
 use crate::gpu::{AdapterChoice, Dtype, Gpu, Layout, Memory, Options, Preset, Recorder, Recording, Tensor};
 use crate::{Error, Result, reference};
 
-/// Normalised mean squared error that f32 kernels stay under. Rounding gives 1e-14, fast exponentials of drivers
-/// 1e-11; a wrong lane or a wrong row gives 1e-3 and more.
+/// Normalized mean squared error that f32 kernels stay below. Rounding gives 1e-14, fast exponentials of drivers
+/// 1e-11; a wrong lane or a wrong row gives 1e-3 or more.
 const TOLERANCE: f64 = 1e-9;
 
-/// What a run asks of its kernels. Kernels that it does not use are not compiled for the test: on a driver that has not
-/// seen them before, that takes longer than testing them.
+/// The passes that a run needs. Kernels that it does not use are not compiled for the test: on a driver that has not
+/// seen them before, compiling takes longer than testing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passes {
     /// Scoring.
@@ -215,7 +215,7 @@ async fn compare(gpu: &Gpu, kernel: &str, mut recording: Recording, results: &[(
     for (tensor, expected) in results {
         let actual = tensor.read(gpu).await.map_err(failed)?;
         let error = normalised_error(&actual, expected);
-        // Not the other way round: an error that is no number is no agreement.
+        // Not the other way round: an error that is not a number must not count as agreement.
         if !matches!(error.partial_cmp(&TOLERANCE), Some(std::cmp::Ordering::Less)) {
             return Err(fault(format!("{} computes something else than the CPU, by {error:.1e}", gpu.name())));
         }
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn wrong_kernels_are_replaced_by_the_safe_ones_and_those_must_be_right() {
         let wrong = |preset| Error::device("testing a kernel", format!("{preset:?} is wrong"), "");
-        // Adapters with one preset only have nothing to fall back to.
+        // Adapters with only one preset have nothing to fall back to.
         let safe_is_right = opened(async |gpu| match gpu.preset() {
             Preset::Software => Err(wrong(gpu.preset())),
             Preset::Gpu => Ok(()),
