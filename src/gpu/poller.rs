@@ -6,8 +6,11 @@
 
 /// Polls one device whenever it is asked to, until it is dropped.
 pub(super) struct Poller {
+    /// Both are there until then.
     #[cfg(not(target_family = "wasm"))]
-    asked: std::sync::mpsc::Sender<()>,
+    asked: Option<std::sync::mpsc::Sender<()>>,
+    #[cfg(not(target_family = "wasm"))]
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 #[cfg(not(target_family = "wasm"))]
@@ -21,13 +24,27 @@ impl Poller {
                 let _ = device.poll(wgpu::PollType::wait_indefinitely());
             }
         };
-        std::thread::Builder::new().name("wgr-poll".into()).spawn(poll).expect("the system can start a thread");
-        Self { asked }
+        let thread = std::thread::Builder::new().name("wgr-poll".into()).spawn(poll);
+        Self { asked: Some(asked), thread: Some(thread.expect("the system can start a thread")) }
     }
 
     /// Makes everything submitted and mapped so far call back.
     pub(super) fn ask(&self) {
-        self.asked.send(()).expect("the thread ends after this");
+        let asked = self.asked.as_ref().expect("it is there until this is dropped");
+        asked.send(()).expect("the thread ends after this");
+    }
+}
+
+/// The thread holds the device. Were it still letting go of it while the process ends, the driver would be unloaded under
+/// it, and crash.
+#[cfg(not(target_family = "wasm"))]
+impl Drop for Poller {
+    fn drop(&mut self) {
+        drop(self.asked.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported.
+            let _ = thread.join();
+        }
     }
 }
 
