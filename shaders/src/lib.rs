@@ -15,6 +15,7 @@
 //! | `few rows_1 rows_4 rows_16` | products of at most 16 rows, or as many as the name says |
 //! | `bias residual` | what a product adds to its result |
 //! | `erf tanh` | which GELU |
+//! | `fma f16` | how ceilings of arithmetic are measured: by the builtin `fma`, in f16 |
 //! | `first last mean` | what a sequence is pooled to |
 //! | `cache_f16` | keys and values are kept as f16 instead of f32 |
 //! | `copy_bf16 copy_f16` | the copy of a weight that its update writes |

@@ -166,7 +166,7 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
             wgpu::DeviceType::Other => "other",
         },
         backend: info.backend.to_string(),
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        driver: driver(&info),
         subgroup_size: [info.subgroup_min_size, info.subgroup_max_size],
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
@@ -176,6 +176,11 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
         preset: preset(&info, features),
         unusable: unusable(&limits),
     }
+}
+
+/// Name and version of the driver.
+pub(super) fn driver(info: &wgpu::AdapterInfo) -> String {
+    format!("{} {}", info.driver, info.driver_info).trim().to_owned()
 }
 
 fn unusable(limits: &wgpu::Limits) -> Option<String> {

@@ -111,8 +111,10 @@ impl Gpu {
         let adapter = adapter::choose(choice).await?;
         let info = adapter.get_info();
         let offered = adapter.limits();
-        let mut wanted =
-            wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+        let mut wanted = wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
         let preset = options.preset.unwrap_or_else(|| adapter::preset(&info, adapter.features()));
         if preset == Preset::Software && !options.narrow {
             wanted |= wgpu::Features::SHADER_INT64;
@@ -182,6 +184,11 @@ impl Gpu {
         &self.info.name
     }
 
+    /// Name and version of its driver.
+    pub fn driver(&self) -> String {
+        adapter::driver(&self.info)
+    }
+
     /// The kernel family in use.
     pub fn preset(&self) -> Preset {
         self.preset
@@ -196,6 +203,11 @@ impl Gpu {
     /// word at a time for every lane, whatever its size.
     pub fn loads_wide(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_INT64)
+    }
+
+    /// Whether shaders may compute in f16.
+    pub fn computes_f16(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
     /// Lanes per subgroup; meaningful if the smallest and the largest size agree, as the software preset requires.

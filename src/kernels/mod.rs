@@ -9,6 +9,7 @@ pub mod add;
 pub mod attention;
 pub mod bench;
 pub mod cached_attention;
+pub mod ceiling;
 pub mod column_sum;
 pub mod dropout;
 mod elementwise;

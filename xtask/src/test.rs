@@ -41,7 +41,7 @@ const STAGES: &[(&str, Work)] = &[
 const SOFTWARE_STAGES: &[(&str, Work)] = &[
     ("kernels, subgroups of 4", Work::Tests(KERNELS, ALL_PERMUTATIONS, &[("LP_NATIVE_VECTOR_WIDTH", "128")])),
     ("kernels, subgroups of 16", Work::Tests(KERNELS, ALL_PERMUTATIONS, &[("LP_NATIVE_VECTOR_WIDTH", "512")])),
-    ("kernels, coverage", Work::Task(|_| coverage::check(&checked_kernels()))),
+    ("kernels, coverage", Work::Task(|adapter| coverage::check(&checked_kernels(), adapter))),
 ];
 const KERNELS: &[&str] = &["--workspace", "--test", "kernels"];
 /// Minutes of compiling shaders for what does not depend on the width; they run at the usual one.
