@@ -1,7 +1,9 @@
 //! `wgr devices`.
 
+use serde::Serialize;
 use wgr::Result;
-use wgr::gpu::{AdapterChoice, AdapterSummary, Gpu, Preset, adapters};
+use wgr::gpu::{AdapterChoice, AdapterSummary, Ceilings, Gpu, Preset, adapters};
+use wgr::kernels::bench;
 
 use crate::print;
 
@@ -11,30 +13,53 @@ pub struct Args {
     /// List the adapters of one graphics API
     #[arg(long, value_parser = ["vulkan", "metal", "dx12"])]
     backend: Option<String>,
+    /// Measure what each usable adapter can do at most, which takes about two seconds each
+    #[arg(long)]
+    measure: bool,
     /// Print the list as JSON
     #[arg(long)]
     json: bool,
 }
 
+/// What is printed of an adapter.
+#[derive(Serialize)]
+struct Row {
+    #[serde(flatten)]
+    adapter: AdapterSummary,
+    /// Absent unless asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceilings: Option<Ceilings>,
+}
+
 /// Prints every adapter; fails if none is usable.
 pub async fn run(args: &Args) -> Result<()> {
     let choice = AdapterChoice { name: None, backend: args.backend.clone() };
-    let found = adapters(&choice).await?;
-    if args.json {
-        print::json(&found)?;
-    } else {
-        for adapter in &found {
-            print::line(&describe(adapter))?;
-        }
+    let mut rows = vec![];
+    for adapter in adapters(&choice).await? {
+        let ceilings = match args.measure && adapter.unusable.is_none() {
+            true => Some(measured(&choice, &adapter).await?),
+            false => None,
+        };
+        rows.push(Row { adapter, ceilings });
     }
-    if found.iter().all(|adapter| adapter.unusable.is_some()) {
+    if args.json {
+        print::json(&rows)?;
+    } else {
+        rows.iter().try_for_each(|row| print::line(&describe(row)))?;
+    }
+    if rows.iter().all(|row| row.adapter.unusable.is_some()) {
         // Opening says why none is usable and how to get one.
         Gpu::open(&choice).await?;
     }
     Ok(())
 }
 
-fn describe(adapter: &AdapterSummary) -> String {
+async fn measured(choice: &AdapterChoice, adapter: &AdapterSummary) -> Result<Ceilings> {
+    let gpu = Gpu::open(&AdapterChoice { name: Some(adapter.index.to_string()), ..choice.clone() }).await?;
+    bench::ceilings(&gpu).await
+}
+
+fn describe(Row { adapter, ceilings }: &Row) -> String {
     let AdapterSummary { index, name, kind, backend, driver, .. } = adapter;
     let [smallest, largest] = adapter.subgroup_size;
     let features = if adapter.features.is_empty() { "none".into() } else { adapter.features.join(", ") };
@@ -43,12 +68,13 @@ fn describe(adapter: &AdapterSummary) -> String {
         (None, Preset::Software) => "yes, with the kernels for software adapters".into(),
         (None, Preset::Gpu) => "yes, with the kernels for GPUs".into(),
     };
+    let ceilings = ceilings.as_ref().map_or(String::new(), |of| format!("\n   ceilings   {}", print::ceilings(of)));
     format!(
         "{index}  {name}\n   \
          type       {kind}, {backend}, driver {driver}\n   \
          limits     {} per binding, {} per buffer, {} workgroup memory, {} storage buffers per shader\n   \
          features   {features}; subgroups of {smallest} to {largest}\n   \
-         usable     {verdict}",
+         usable     {verdict}{ceilings}",
         print::bytes(adapter.max_binding_bytes),
         print::bytes(adapter.max_buffer_bytes),
         print::bytes(adapter.workgroup_memory_bytes.into()),

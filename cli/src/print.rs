@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 
 use serde::Serialize;
+use wgr::gpu::Ceilings;
 use wgr::{Error, Result};
 
 /// One line on stdout.
@@ -62,9 +63,32 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// What an adapter can do at most.
+pub fn ceilings(ceilings: &Ceilings) -> String {
+    let f16 = match ceilings.f16_flops_per_second {
+        Some(rate) => format!("f16 {:.1} GFLOP/s", rate / 1e9),
+        None => "no f16".into(),
+    };
+    let bandwidth =
+        |of: &wgr::gpu::Bandwidth| format!("{:.2} GB/s within {}", of.bytes_per_second / 1e9, bytes(of.working_set));
+    let bandwidths: Vec<String> = ceilings.bandwidths.iter().map(bandwidth).collect();
+    format!("f32 {:.1} GFLOP/s, {f16}; {}", ceilings.f32_flops_per_second / 1e9, bandwidths.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use wgr::gpu::{Bandwidth, Ceilings};
+
+    use super::{bytes, ceilings};
+
+    #[test]
+    fn ceilings_have_units_and_say_where_there_is_no_f16() {
+        let bandwidths = vec![Bandwidth { working_set: 2 << 20, bytes_per_second: 1.5e9 }];
+        let mut measured = Ceilings { f32_flops_per_second: 8e10, f16_flops_per_second: None, bandwidths };
+        assert_eq!(ceilings(&measured), "f32 80.0 GFLOP/s, no f16; 1.50 GB/s within 2.0 MiB");
+        measured.f16_flops_per_second = Some(7.7e9);
+        assert_eq!(ceilings(&measured), "f32 80.0 GFLOP/s, f16 7.7 GFLOP/s; 1.50 GB/s within 2.0 MiB");
+    }
 
     #[test]
     fn bytes_take_the_unit_that_suits_them() {

@@ -113,7 +113,7 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         warnings: Warnings::new(&config.loss),
         told: report.warnings(),
     };
-    let peak = Some(bench::peak_flops(gpu).await?);
+    let peak = Some(bench::f32_ceiling(gpu).await?);
     let mut training = course::run(&mut run, course, &config.trainer, peak, &mut progress, observer).await?;
     training.reading = Some(run.reading.clone());
     if !training.interrupted {

@@ -11,6 +11,7 @@ mod poller;
 mod profile;
 mod quantized;
 mod recording;
+mod roofline;
 mod tensor;
 
 pub use adapter::{AdapterChoice, AdapterSummary, Preset, adapters};
@@ -19,5 +20,6 @@ pub use kernel::{Cost, Kernel, grid};
 pub use memory::{Ledger, Memory};
 pub use profile::{Profile, ProfileRow};
 pub use recording::{Recorder, Recording};
+pub use roofline::{Bandwidth, Bound, Ceilings, Raised, Roofline, Work};
 pub use tensor::{Layout, Shard, Tensor, VIEW_ROWS};
 pub use wgr_shaders::Dtype;

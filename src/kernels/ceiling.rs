@@ -1,4 +1,5 @@
-//! What an adapter can do at most: multiply-adds in registers, and values copied and read. `bench` measures with them.
+//! Kernels that reach the limits of an adapter: multiply-adds in registers, and values copied and read. `bench` measures
+//! with them.
 
 use wgr_shaders::params::ceiling::Params;
 
@@ -40,10 +41,11 @@ fn params(workgroups: usize, order: Order) -> Params {
     Params { workgroups: workgroups as u32, passes: 0, factor: 0.0, term: 0.0, interleaved }
 }
 
-/// `x ← factor · x + term` again and again for chains of values in registers; `sums` receives [`SUMS`] a workgroup.
+/// `x ← factor · x + term` again and again for chains of values in registers; `sums` receives [`SUMS`] per
+/// workgroup.
 ///
 /// # Errors
-/// If `sums` is too short, or f16 is asked of an adapter that has none.
+/// If `sums` is too short, f16 is asked of an adapter that has none, or the driver fails.
 pub fn multiply_add(
     recorder: &mut Recorder,
     arithmetic: Arithmetic,
@@ -63,14 +65,21 @@ pub fn multiply_add(
     recorder.dispatch(&kernel, &params, &[sums.whole()], grid(workgroups as u32), cost)
 }
 
-/// `y = x`, [`VALUES`] a workgroup.
+/// `y = x`, [`VALUES`] per workgroup.
+///
+/// # Errors
+/// If a tensor is too short, or the driver fails.
 pub fn copy(recorder: &mut Recorder, order: Order, workgroups: usize, x: &Tensor, y: &Tensor) -> Result<()> {
     let kernel = loading(recorder.gpu, "ceiling/copy");
     let cost = Cost { flops: 0.0, bytes: (2 * 4 * VALUES * workgroups) as f64 };
     recorder.dispatch(&kernel, &params(workgroups, order), &[x.whole(), y.whole()], grid(workgroups as u32), cost)
 }
 
-/// Sums of the groups that each invocation reads of `x`, [`VALUES`] a workgroup; `sums` receives [`SUMS`] a workgroup.
+/// Sums of the groups that each invocation reads of `x`, [`VALUES`] per workgroup; `sums` receives [`SUMS`] per
+/// workgroup.
+///
+/// # Errors
+/// If a tensor is too short, or the driver fails.
 pub fn total(recorder: &mut Recorder, order: Order, workgroups: usize, x: &Tensor, sums: &Tensor) -> Result<()> {
     let kernel = loading(recorder.gpu, "ceiling/total");
     let [values, written] = [VALUES, SUMS].map(|values| values * workgroups);

@@ -115,7 +115,7 @@ async fn run(
     }
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
     output::open(&config.trainer.output, resumed.is_some())?;
-    let peak = Some(bench::peak_flops(gpu).await?);
+    let peak = Some(bench::f32_ceiling(gpu).await?);
     let mut summary = course::run(&mut run, course, &config.trainer, peak, &mut progress, observer).await?;
     summary.reading = Some(run.reading.clone());
     if !summary.interrupted {

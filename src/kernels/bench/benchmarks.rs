@@ -1,49 +1,27 @@
-//! Benchmarks of an adapter: its measured peak, and the speed of kernels on it.
-
-use std::time::Instant;
-
-use serde::Serialize;
+//! What `wgr bench` measures: each kernel on operands of a size at which steps use it.
 
 use crate::Result;
-use crate::gpu::{Dtype, Gpu, Layout, Memory, Recorder, Recording, Tensor};
+use crate::gpu::{Cost, Dtype, Gpu, Layout, Memory, Recorder, Recording, Tensor};
 
-use super::adamw::{State, Step};
-use super::attention::Attention;
-use super::product::{self, Epilogue};
-use super::{adamw, global_norm, rms_norm, sample, swiglu};
+use super::super::adamw::{self, State, Step};
+use super::super::attention::Attention;
+use super::super::embedding::{self, Groups, TokenGroups};
+use super::super::product::{self, Epilogue};
+use super::super::{global_norm, rms_norm, rope, sample, swiglu};
 
-/// One measured kernel.
-#[derive(Debug, Clone, Serialize)]
-pub struct BenchRow {
-    /// The name of the benchmark.
-    pub name: String,
-    /// Median seconds of a run.
-    pub seconds: f64,
-    /// Floating-point operations per second.
-    pub flops_per_second: f64,
-    /// Bytes per second, each operand counted once.
-    pub bytes_per_second: f64,
-    /// Operations per second as a share of [`peak_flops`].
-    pub share_of_peak: f64,
-}
-
-/// Number of replays whose median is taken.
-const RUNS: usize = 7;
-
-/// FLOP/s of an f32 product of 512³, with which a training step is compared.
-///
-/// # Errors
-/// If the operands do not fit the adapter, or the driver fails.
-pub async fn peak_flops(gpu: &Gpu) -> Result<f64> {
-    let mut recording = forward_product(gpu, 512, Dtype::F32)?;
-    Ok(recording.cost().flops / measure(gpu, &mut recording).await?)
+/// A recording that is ready to be measured.
+pub struct Prepared {
+    /// The dispatches.
+    pub recording: Recording,
+    /// The cost of the operation that they perform.
+    pub cost: Cost,
 }
 
 /// A name, and the function that prepares the measurement.
-type Benchmark = (&'static str, fn(&Gpu) -> Result<Recording>);
+type Benchmark = (&'static str, fn(&Gpu) -> Result<Prepared>);
 
 /// For the gradient of a weight (tn), it is the storage of the activation that varies.
-const BENCHMARKS: &[Benchmark] = &[
+pub(super) const BENCHMARKS: &[Benchmark] = &[
     ("product nt 1 row of 2048 f32", |gpu| decoding_product(gpu, 1, Dtype::F32)),
     ("product nt 1 row of 2048 bf16 weights", |gpu| decoding_product(gpu, 1, Dtype::Bf16)),
     ("product nt 1 row of 2048 q8 weights", |gpu| decoding_product(gpu, 1, Dtype::Q8)),
@@ -64,8 +42,15 @@ const BENCHMARKS: &[Benchmark] = &[
     ("product nn 1024 bf16 weights", |gpu| input_gradient(gpu, 1024, Dtype::Bf16)),
     ("product tn 1024 f32", |gpu| weight_gradient(gpu, 1024, Dtype::F32)),
     ("product tn 1024 bf16 activations", |gpu| weight_gradient(gpu, 1024, Dtype::Bf16)),
-    ("attention forward 1024 tokens", |gpu| attention(gpu, 1024, false)),
-    ("attention forward and backward 1024 tokens", |gpu| attention(gpu, 1024, true)),
+    ("attention forward 1024 tokens", |gpu| attention(gpu, 1024, [8, 64], false)),
+    ("attention forward and backward 1024 tokens", |gpu| attention(gpu, 1024, [8, 64], true)),
+    ("attention forward 1024 tokens heads of 128", |gpu| attention(gpu, 1024, [4, 128], false)),
+    ("attention forward and backward 1024 tokens heads of 128", |gpu| attention(gpu, 1024, [4, 128], true)),
+    ("attention forward 2048 tokens", |gpu| attention(gpu, 2048, [8, 64], false)),
+    ("attention forward and backward 2048 tokens", |gpu| attention(gpu, 2048, [8, 64], true)),
+    ("embedding forward 1024 x 1024", |gpu| lookup(gpu, 1024, false)),
+    ("embedding backward 1024 x 1024", |gpu| lookup(gpu, 1024, true)),
+    ("rope 1024 x 1024", |gpu| rotation(gpu, 1024)),
     ("rms_norm forward 1024 x 1024", |gpu| norm(gpu, 1024, false)),
     ("rms_norm backward 1024 x 1024", |gpu| norm(gpu, 1024, true)),
     ("swiglu forward 1024 x 1024", |gpu| gate(gpu, 1024, false)),
@@ -73,46 +58,6 @@ const BENCHMARKS: &[Benchmark] = &[
     ("global_norm 1024 x 1024", |gpu| gradient_norm(gpu, 1024)),
     ("adamw 1024 x 1024", |gpu| update(gpu, 1024)),
 ];
-
-/// Measures every benchmark whose name contains `filter`.
-///
-/// # Errors
-/// As [`peak_flops`].
-pub async fn run(gpu: &Gpu, filter: Option<&str>) -> Result<Vec<BenchRow>> {
-    let peak = peak_flops(gpu).await?;
-    let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
-    let mut rows = vec![];
-    for (name, prepare) in BENCHMARKS.iter().filter(|(name, _)| wanted(name)) {
-        let mut recording = prepare(gpu)?;
-        let (seconds, cost) = (measure(gpu, &mut recording).await?, recording.cost());
-        rows.push(BenchRow {
-            name: (*name).to_owned(),
-            seconds,
-            flops_per_second: cost.flops / seconds,
-            bytes_per_second: cost.bytes / seconds,
-            share_of_peak: cost.flops / seconds / peak,
-        });
-    }
-    Ok(rows)
-}
-
-/// Median seconds of several replays, after one that is not counted.
-///
-/// # Errors
-/// If the driver fails.
-pub async fn measure(gpu: &Gpu, recording: &mut Recording) -> Result<f64> {
-    let mut seconds = vec![];
-    for run in 0..=RUNS {
-        let started = Instant::now();
-        recording.replay(gpu)?;
-        gpu.wait("measuring").await?;
-        if run > 0 {
-            seconds.push(started.elapsed().as_secs_f64());
-        }
-    }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds[RUNS / 2])
-}
 
 /// Values other than zeros, which can be faster than data.
 fn filled(gpu: &Gpu, rows: usize, columns: Layout, dtype: Dtype) -> Result<Tensor> {
@@ -128,24 +73,24 @@ fn weight(gpu: &Gpu, size: usize, dtype: Dtype) -> Result<Tensor> {
     Ok(tensor)
 }
 
-fn recorded(gpu: &Gpu, record: impl FnOnce(&mut Recorder) -> Result<()>) -> Result<Recording> {
+fn recorded(gpu: &Gpu, record: impl FnOnce(&mut Recorder) -> Result<()>) -> Result<Prepared> {
     let mut recording = Recording::new();
     record(&mut recording.recorder(gpu))?;
-    Ok(recording)
+    Ok(Prepared { cost: recording.cost(), recording })
 }
 
 /// `y = x wᵀ` of square matrices, weights in a storage type.
 ///
 /// # Errors
 /// If the operands do not fit the adapter, no shader reads the storage of the weights, or the driver fails.
-pub fn forward_product(gpu: &Gpu, size: usize, weights: Dtype) -> Result<Recording> {
+pub fn forward_product(gpu: &Gpu, size: usize, weights: Dtype) -> Result<Prepared> {
     let square = || filled(gpu, size, Layout::plain(size), Dtype::F32);
     let (x, w, y) = (square()?, weight(gpu, size, weights)?, square()?);
     recorded(gpu, |recorder| product::nt(recorder, size, &x, &w, &y, Epilogue::default()))
 }
 
 /// `y = x wᵀ` of a few rows of 2048 values and a square weight, as in a step of decoding.
-fn decoding_product(gpu: &Gpu, rows: usize, weights: Dtype) -> Result<Recording> {
+fn decoding_product(gpu: &Gpu, rows: usize, weights: Dtype) -> Result<Prepared> {
     const SIZE: usize = 2048;
     let few = || filled(gpu, rows, Layout::plain(SIZE), Dtype::F32);
     let (x, w, y) = (few()?, weight(gpu, SIZE, weights)?, few()?);
@@ -153,40 +98,87 @@ fn decoding_product(gpu: &Gpu, rows: usize, weights: Dtype) -> Result<Recording>
 }
 
 /// `d_x = d_y w` of square matrices, weights in a storage type.
-fn input_gradient(gpu: &Gpu, size: usize, weights: Dtype) -> Result<Recording> {
+fn input_gradient(gpu: &Gpu, size: usize, weights: Dtype) -> Result<Prepared> {
     let square = || filled(gpu, size, Layout::plain(size), Dtype::F32);
     let (d_y, w, d_x) = (square()?, weight(gpu, size, weights)?, square()?);
     recorded(gpu, |recorder| product::nn(recorder, size, &d_y, &w, &d_x, false))
 }
 
 /// `d_w += d_yᵀ x` of square matrices, activations in a storage type.
-fn weight_gradient(gpu: &Gpu, size: usize, activations: Dtype) -> Result<Recording> {
+fn weight_gradient(gpu: &Gpu, size: usize, activations: Dtype) -> Result<Prepared> {
     let square = |dtype| filled(gpu, size, Layout::plain(size), dtype);
     let (d_y, x, d_w) = (square(Dtype::F32)?, square(activations)?, weight(gpu, size, Dtype::F32)?);
     recorded(gpu, |recorder| product::tn(recorder, size, &d_y, &x, &d_w))
 }
 
-/// Causal attention over one sequence, 8 query and 4 key/value heads of 64 values.
-fn attention(gpu: &Gpu, tokens: usize, backward: bool) -> Result<Recording> {
-    let shape = Attention { heads: 8, key_value_heads: 4, head_dim: 64, causal: true, window: None };
+/// Causal attention over one sequence, twice as many query as key/value heads.
+///
+/// It counts the operations of the model: 4 a pair of tokens and value of a head forward (two products), and 10 backward
+/// (five). The backward pass needs 14, since it computes the scores twice more; and the kernel's own cost, which only
+/// steers where submits are cut, supposes shorter sequences.
+fn attention(gpu: &Gpu, tokens: usize, [heads, head_dim]: [usize; 2], backward: bool) -> Result<Prepared> {
+    let shape = Attention { heads, key_value_heads: heads / 2, head_dim, causal: true, window: None };
     let (query, keys) = (shape.query_layout(), shape.key_value_layout());
-    let spans = Tensor::workspace(gpu, "bench spans", 2 * tokens, Dtype::U32)?;
-    spans.write_u32(gpu, &[0, tokens as u32].repeat(tokens));
+    let spans = spans(gpu, tokens)?;
     let stats = Tensor::workspace(gpu, "bench stats", 2 * tokens * shape.heads, Dtype::F32)?;
     let tensor = |layout| filled(gpu, tokens, layout, Dtype::F32);
     let (q, k, v, o) = (tensor(query)?, tensor(keys)?, tensor(keys)?, tensor(query)?);
     let (d_o, d_q, d_k, d_v) = (tensor(query)?, tensor(query)?, tensor(keys)?, tensor(keys)?);
-    recorded(gpu, |recorder| {
+    let mut prepared = recorded(gpu, |recorder| {
         shape.forward(recorder, tokens, &spans, &q, &k, &v, &o, &stats)?;
         if backward {
             shape.backward(recorder, tokens, &spans, [&q, &k, &v, &o], &stats, &d_o, [&d_q, &d_k, &d_v])?;
         }
         Ok(())
+    })?;
+    let pairs = heads * tokens * (tokens + 1) / 2;
+    let flops_per_pair = head_dim * if backward { 4 + 10 } else { 4 };
+    prepared.cost.flops = (pairs * flops_per_pair) as f64;
+    Ok(prepared)
+}
+
+/// One sequence.
+fn spans(gpu: &Gpu, tokens: usize) -> Result<Tensor> {
+    let spans = Tensor::workspace(gpu, "bench spans", 2 * tokens, Dtype::U32)?;
+    spans.write_u32(gpu, &[0, tokens as u32].repeat(tokens));
+    Ok(spans)
+}
+
+/// Rotation of heads of 64 values, `size` values a token, in place.
+fn rotation(gpu: &Gpu, size: usize) -> Result<Prepared> {
+    const HEAD: usize = 64;
+    let frequencies: Vec<f64> = (0..HEAD / 2).map(|i| 1e4f64.powf(-2.0 * i as f64 / HEAD as f64)).collect();
+    let table = rope::table(gpu, size, &frequencies, 1.0)?;
+    let x = filled(gpu, size, Layout::heads(size / HEAD, HEAD), Dtype::F32)?;
+    let spans = spans(gpu, size)?;
+    recorded(gpu, |recorder| rope::forward(recorder, size, &x, &table, &spans))
+}
+
+/// Rows of a table by different ids, or the sum of their gradients.
+fn lookup(gpu: &Gpu, size: usize, backward: bool) -> Result<Prepared> {
+    let list = |values: &[u32]| {
+        let list = Tensor::workspace(gpu, "bench ids", values.len(), Dtype::U32)?;
+        list.write_u32(gpu, values);
+        Ok::<_, crate::Error>(list)
+    };
+    // A step of 5 reaches every row of a table whose number of rows is a power of two.
+    let ids: Vec<u32> = (0..size as u32).map(|token| token * 5 % size as u32).collect();
+    let groups = TokenGroups::of(&ids, None);
+    let (ids, table, y) =
+        (list(&ids)?, weight(gpu, size, Dtype::F32)?, filled(gpu, size, Layout::plain(size), Dtype::F32)?);
+    let (unique, starts, rows) = (list(&groups.unique)?, list(&groups.starts)?, list(&groups.rows)?);
+    recorded(gpu, |recorder| {
+        if backward {
+            let tokens = Groups { unique: &unique, starts: &starts, rows: &rows };
+            embedding::backward(recorder, size, size, tokens, &y, &table)
+        } else {
+            embedding::forward(recorder, size, &ids, &table, &y)
+        }
     })
 }
 
 /// RMSNorm of a square matrix, or the gradients of its input and weight.
-fn norm(gpu: &Gpu, size: usize, backward: bool) -> Result<Recording> {
+fn norm(gpu: &Gpu, size: usize, backward: bool) -> Result<Prepared> {
     let layout = Layout::plain(size);
     let square = || filled(gpu, size, layout, Dtype::F32);
     let (x, y, d_x) = (square()?, square()?, square()?);
@@ -203,7 +195,7 @@ fn norm(gpu: &Gpu, size: usize, backward: bool) -> Result<Recording> {
 }
 
 /// SwiGLU of square matrices, or its gradients.
-fn gate(gpu: &Gpu, size: usize, backward: bool) -> Result<Recording> {
+fn gate(gpu: &Gpu, size: usize, backward: bool) -> Result<Prepared> {
     let square = || filled(gpu, size, Layout::plain(size), Dtype::F32);
     let (gate, up, y, d_gate, d_up) = (square()?, square()?, square()?, square()?, square()?);
     recorded(gpu, |recorder| {
@@ -216,14 +208,14 @@ fn gate(gpu: &Gpu, size: usize, backward: bool) -> Result<Recording> {
 }
 
 /// The partial sums of the gradient norm over one square matrix.
-fn gradient_norm(gpu: &Gpu, size: usize) -> Result<Recording> {
+fn gradient_norm(gpu: &Gpu, size: usize) -> Result<Prepared> {
     let gradient = weight(gpu, size, Dtype::F32)?;
     let slots = Tensor::workspace(gpu, "bench slots", global_norm::slots_for(&gradient), Dtype::F32)?;
     recorded(gpu, |recorder| global_norm::partial_sums(recorder, &gradient, &slots, 0))
 }
 
 /// The update of one square matrix.
-fn update(gpu: &Gpu, size: usize) -> Result<Recording> {
+fn update(gpu: &Gpu, size: usize) -> Result<Prepared> {
     let square = || weight(gpu, size, Dtype::F32);
     let (gradient, weight, first, second) = (square()?, square()?, square()?, square()?);
     // Means of squares, which are never negative.
@@ -247,20 +239,16 @@ mod tests {
     fn every_benchmark_can_be_prepared_and_counts_its_work() {
         let gpu = pollster::block_on(Gpu::open(&Default::default())).unwrap();
         for (name, prepare) in BENCHMARKS {
-            let cost = prepare(&gpu).unwrap().cost();
+            let cost = prepare(&gpu).unwrap().cost;
             assert!(cost.flops > 0.0 && cost.bytes > 0.0, "{name}");
         }
     }
 
     #[test]
-    fn the_filter_picks_by_part_of_the_name() {
+    fn attention_counts_the_pairs_of_a_causal_sequence() {
         let gpu = pollster::block_on(Gpu::open(&Default::default())).unwrap();
-        let rows = pollster::block_on(run(&gpu, Some("product nn 512"))).unwrap();
-        assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["product nn 512 f32"]);
-        let row = &rows[0];
-        let products = 2.0 * 512f64.powi(3);
-        assert!((row.flops_per_second * row.seconds / products - 1.0).abs() < 1e-9);
-        assert!(row.share_of_peak > 0.0);
-        assert!(pollster::block_on(run(&gpu, Some("no such kernel"))).unwrap().is_empty());
+        // Ten pairs of four tokens for each of two heads of 16 values.
+        let flops = |backward| attention(&gpu, 4, [2, 16], backward).unwrap().cost.flops;
+        assert_eq!([flops(false), flops(true)], [4.0 * 320.0, 14.0 * 320.0]);
     }
 }
