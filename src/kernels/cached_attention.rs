@@ -96,7 +96,7 @@ pub fn write(
 /// must have been written before.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn forward(
     recorder: &mut Recorder,
     shape: &Attention,
