@@ -63,10 +63,11 @@ fn describe(Row { adapter, ceilings }: &Row) -> String {
     let AdapterSummary { index, name, kind, backend, driver, .. } = adapter;
     let [smallest, largest] = adapter.subgroup_size;
     let features = if adapter.features.is_empty() { "none".into() } else { adapter.features.join(", ") };
-    let verdict = match (&adapter.unusable, adapter.preset) {
-        (Some(reason), _) => format!("no: {reason}"),
-        (None, Preset::Software) => "yes, with the kernels for software adapters".into(),
-        (None, Preset::Gpu) => "yes, with the kernels for GPUs".into(),
+    let verdict = match (&adapter.unusable, adapter.preset, &adapter.unsuited) {
+        (Some(reason), ..) => format!("no: {reason}"),
+        (None, Preset::Software, _) => "yes, with the kernels for software adapters".into(),
+        (None, Preset::Gpu, None) => "yes, with the kernels for GPUs".into(),
+        (None, Preset::Gpu, Some(reason)) => format!("yes, with the kernels for GPUs, which are slower here: {reason}"),
     };
     let ceilings = ceilings.as_ref().map_or(String::new(), |of| format!("\n   ceilings   {}", print::ceilings(of)));
     format!(

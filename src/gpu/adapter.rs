@@ -48,6 +48,8 @@ pub struct AdapterSummary {
     pub features: Vec<&'static str>,
     /// Preset the engine would choose.
     pub preset: Preset,
+    /// The reason why a software adapter runs the kernels for GPUs, which are slower there, if it does.
+    pub unsuited: Option<String>,
     /// The reason why the engine cannot run on it, if there is one.
     pub unusable: Option<String>,
 }
@@ -135,15 +137,32 @@ fn named(wanted: &str, names: &[String]) -> Option<usize> {
 }
 
 pub(super) fn preset(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Preset {
-    let software = info.device_type == wgpu::DeviceType::Cpu;
-    if software && has_fixed_subgroups(info, features) { Preset::Software } else { Preset::Gpu }
+    if is_software(info) && misfit(info, features).is_none() { Preset::Software } else { Preset::Gpu }
 }
 
-/// The register tiles exchange values within a subgroup, so its size must be known when the pipeline is built.
-pub(super) fn has_fixed_subgroups(info: &wgpu::AdapterInfo, features: wgpu::Features) -> bool {
-    info.subgroup_min_size == info.subgroup_max_size
-        && matches!(info.subgroup_min_size, 4 | 8 | 16)
-        && features.contains(wgpu::Features::SUBGROUP)
+fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    info.device_type == wgpu::DeviceType::Cpu
+}
+
+/// Why a software adapter has to run the kernels for GPUs, if it has to.
+pub(super) fn unsuited(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Option<String> {
+    is_software(info).then(|| misfit(info, features)).flatten()
+}
+
+/// Why an adapter cannot run the software preset, if it cannot. Its kernels exchange values within a subgroup, so the
+/// number of lanes must be known when the pipeline is built; tiles of `product_register` and blocks of `attention`
+/// consist of whole subgroups of these sizes.
+pub(super) fn misfit(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Option<String> {
+    let (smallest, largest) = (info.subgroup_min_size, info.subgroup_max_size);
+    if !features.contains(wgpu::Features::SUBGROUP) {
+        Some("its shaders have no subgroups".into())
+    } else if smallest != largest {
+        Some(format!("its subgroups have {smallest} to {largest} lanes, not always the same number"))
+    } else if !matches!(smallest, 4 | 8 | 16) {
+        Some(format!("its subgroups have {smallest} lanes, not 4, 8 or 16"))
+    } else {
+        None
+    }
 }
 
 fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
@@ -174,6 +193,7 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
         features: known.iter().filter(|(flag, _)| features.contains(*flag)).map(|(_, name)| *name).collect(),
         preset: preset(&info, features),
+        unsuited: unsuited(&info, features),
         unusable: unusable(&limits),
     }
 }
@@ -207,6 +227,31 @@ mod tests {
         assert_eq!(named("2", &names), None);
         assert_eq!(named("LLVMPIPE", &names), Some(1));
         assert_eq!(named("radeon", &names), None);
+    }
+
+    #[test]
+    fn a_software_adapter_without_the_right_subgroups_runs_the_kernels_for_gpus_and_says_why() {
+        let subgroups = wgpu::Features::SUBGROUP;
+        let adapter = |device_type, [smallest, largest]: [u32; 2]| wgpu::AdapterInfo {
+            subgroup_min_size: smallest,
+            subgroup_max_size: largest,
+            ..wgpu::AdapterInfo::new(device_type, wgpu::Backend::Vulkan)
+        };
+        let software = |sizes| adapter(wgpu::DeviceType::Cpu, sizes);
+        for lanes in [4, 8, 16] {
+            assert_eq!(preset(&software([lanes, lanes]), subgroups), Preset::Software);
+            assert_eq!(unsuited(&software([lanes, lanes]), subgroups), None);
+        }
+        for (sizes, features, reason) in [
+            ([32, 32], subgroups, "32 lanes, not 4, 8 or 16"),
+            ([4, 16], subgroups, "4 to 16 lanes"),
+            ([8, 8], wgpu::Features::empty(), "no subgroups"),
+        ] {
+            assert_eq!(preset(&software(sizes), features), Preset::Gpu);
+            assert!(unsuited(&software(sizes), features).unwrap().contains(reason));
+        }
+        // GPUs are where these kernels belong.
+        assert_eq!(unsuited(&adapter(wgpu::DeviceType::DiscreteGpu, [32, 32]), subgroups), None);
     }
 
     #[test]

@@ -120,11 +120,14 @@ impl Gpu {
             wanted |= wgpu::Features::SHADER_INT64;
         }
         let features = adapter.features() & wanted;
-        if preset == Preset::Software && !adapter::has_fixed_subgroups(&info, features) {
+        if let (Preset::Software, Some(reason)) = (preset, adapter::misfit(&info, features)) {
             return Err(Error::NoAdapter {
-                reason: format!("{} has no subgroups of one size, which the software preset needs", info.name),
+                reason: format!("{} cannot run the software preset: {reason}", info.name),
                 hint: "leave the choice of the preset to the engine".into(),
             });
+        }
+        if let (None, Some(reason)) = (options.preset, adapter::unsuited(&info, features)) {
+            tracing::warn!("{}: {reason}; it runs the kernels for GPUs, which are slower here", info.name);
         }
         // Portable limits, except for sizes.
         let required = wgpu::Limits {
