@@ -9,17 +9,22 @@ use anyhow::{Context, Result, ensure};
 use wgr::gpu::{AdapterChoice, Gpu, adapters};
 
 use super::driver::{Driver, LIBRARIES, Libraries, is_complete, manifest};
-use crate::cargo::{cargo, exit_code};
+use crate::cargo::cargo;
 
-/// Runs a program on a driver; the exit code is the program's.
+/// Runs a program on a driver, in place of this one: who ends this process ends the program, and sees how it ended.
+///
+/// # Errors
+/// If the driver was not fetched or the program does not start.
+#[cfg(unix)]
 pub fn run(driver: Driver, program: &Path, arguments: &[OsString]) -> Result<ExitCode> {
-    let mut command = on(driver, program)?;
-    let status =
-        command.args(arguments).status().with_context(|| format!("{} could not be started", program.display()))?;
-    if status.code().is_none() {
-        eprintln!("{} ended with {status}", program.display());
-    }
-    Ok(exit_code(status))
+    let problem = std::os::unix::process::CommandExt::exec(on(driver, program)?.args(arguments));
+    Err(problem).with_context(|| format!("{} could not be started", program.display()))
+}
+
+/// The drivers are for Linux.
+#[cfg(not(unix))]
+pub fn run(driver: Driver, _: &Path, _: &[OsString]) -> Result<ExitCode> {
+    anyhow::bail!("the driver {} is for Linux on x86-64", driver.name())
 }
 
 /// `cargo test` of the workspace, whose tests run on a driver. They are built as for any other.
