@@ -1,11 +1,11 @@
 //! A small HTTP client for JSON services: annotators and reward servers.
 //!
-//! [`Endpoint::post`] sends one request; a [`failure`] says whether a retry may succeed and how long the server asks to
-//! wait (`waits`); [`backoff`] gives the wait if the server does not. [`RewardServer`] rates texts, for evaluation and
+//! [`Endpoint::post`] sends one request; a `failure` says whether a retry may succeed and how long the server asks to
+//! wait (`waits`); `backoff` gives the wait if the server does not. [`RewardServer`] rates texts, for evaluation and
 //! online DPO.
 
-pub mod backoff;
-pub mod failure;
+pub(crate) mod backoff;
+mod failure;
 mod reward_server;
 mod waits;
 

@@ -2,30 +2,30 @@
 
 pub mod activations;
 pub mod batch;
-pub mod cache;
+pub(crate) mod cache;
 pub mod causal;
 pub mod classifier;
-pub mod companions;
-pub mod config;
+pub(crate) mod companions;
+pub(crate) mod config;
 pub mod convert;
-pub mod decoder;
+pub(crate) mod decoder;
 pub mod encoder;
 mod fields;
-pub mod gguf_tokenizer;
-pub mod linear;
+mod gguf_tokenizer;
+mod linear;
 pub mod lora;
 pub mod parameter;
 pub mod plan;
 pub mod policy;
-pub mod predictions;
-pub mod reading;
-pub mod rope;
-pub mod source;
+mod predictions;
+pub(crate) mod reading;
+mod rope;
+mod source;
 #[cfg(test)]
 pub(crate) mod tiny;
 pub(crate) mod travelling;
 pub mod weights;
-pub mod workspace;
+mod workspace;
 
 pub use config::{Family, ModelConfig, TensorSpec};
 pub use reading::Reading;

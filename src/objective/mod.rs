@@ -1,6 +1,6 @@
 //! Losses with their gradients: which logits an objective has, what its loss is a mean over, how a score is read.
 
-pub mod preference;
+mod preference;
 
 use std::fmt;
 use std::str::FromStr;

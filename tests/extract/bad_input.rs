@@ -1,6 +1,6 @@
 //! Unreadable input and unwritable output are named, and lose nothing.
 
-use wgr::extract::config::AnnotatorKind;
+use wgr::extract::AnnotatorKind;
 
 use crate::harness::*;
 

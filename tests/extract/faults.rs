@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::json;
 use wgr::extract::TestSize;
-use wgr::extract::config::SplitBy;
+use wgr::extract::SplitBy;
 
 use crate::harness::*;
 

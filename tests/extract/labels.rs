@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 use serde_json::json;
-use wgr::extract::config::AnnotatorKind;
+use wgr::extract::AnnotatorKind;
 use wgr::extract::inspect::{Query, find};
 
 use crate::harness::*;

@@ -2,11 +2,11 @@
 
 pub(super) mod account;
 mod answer;
-pub mod api;
-pub mod labels;
-pub mod local;
-pub mod prompt;
-pub mod rules;
+pub(super) mod api;
+pub(crate) mod labels;
+pub(super) mod local;
+mod prompt;
+pub(super) mod rules;
 
 use std::pin::Pin;
 use std::sync::Arc;

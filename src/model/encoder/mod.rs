@@ -1,14 +1,14 @@
 //! BERT-family encoders: BERT, RoBERTa and XLM-RoBERTa, forward only. Their parameters have no gradients, so nothing
 //! can silently stay zero.
 //!
-//! [`config`] and [`checkpoint`] read a directory, [`sentence`] turns it into a sentence embedder; [`activations`] is
-//! the one table of buffers, [`batch`] a packed batch.
+//! `config` and `checkpoint` read a directory, `sentence` turns it into a sentence embedder; `activations` is
+//! the one table of buffers, `batch` a packed batch.
 
-pub mod activations;
-pub mod batch;
-pub mod checkpoint;
-pub mod config;
-pub mod sentence;
+mod activations;
+mod batch;
+mod checkpoint;
+mod config;
+mod sentence;
 
 use crate::Result;
 use crate::gpu::{Gpu, Layout, Recorder, Tensor};
