@@ -58,12 +58,12 @@ impl<'a> Reference<'a> {
         goes_on: bool,
         sets: &'a [Set<'a>],
     ) -> Result<Self> {
-        let model = config.reference.as_deref().map(|name| open_reference(name, encoder)).transpose()?;
-        if let (Some(name), Some(model)) = (&config.reference, &model) {
+        let model = config.policy.reference.as_deref().map(|name| open_reference(name, encoder)).transpose()?;
+        if let (Some(name), Some(model)) = (&config.policy.reference, &model) {
             check_pairs(name, model, sets)?;
         }
         let begins = match goes_on && model.is_none() {
-            true => Some(Checkpoint::open(&config.policy)?),
+            true => Some(Checkpoint::open(&config.policy.model)?),
             false => None,
         };
         let source = model.as_ref().or(begins.as_ref()).unwrap_or(source);

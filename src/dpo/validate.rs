@@ -15,13 +15,13 @@ impl DpoConfig {
     /// # Errors
     /// The first setting that no run can have, by its name.
     pub fn validate(&self) -> Result<()> {
-        given("policy", !self.policy.is_empty())?;
+        given("policy", !self.policy.model.is_empty())?;
         given("data", !self.data.is_empty())?;
         self.loss.validate()?;
-        learning_rate(self.lr)?;
-        self.loss.check_reference("`.reference`", self.reference.is_some())?;
+        learning_rate(self.policy.lr)?;
+        self.loss.check_reference("`.reference`", self.policy.reference.is_some())?;
         self.loss.check_reference("`.reference_cache`", self.reference_cache.is_some())?;
-        if let Some(reference) = &self.reference {
+        if let Some(reference) = &self.policy.reference {
             check_apart(&self.trainer.output, Path::new(reference), reference)?;
         }
         adapters(&self.lora)?;
@@ -45,12 +45,18 @@ pub fn adapters(settings: &LoraSettings) -> Result<Option<Lora>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dpo::PolicyConfig;
     use crate::objective::PreferenceLoss;
     use crate::train::TrainerConfig;
 
     fn whole() -> DpoConfig {
         let trainer = TrainerConfig { output: "o".into(), ..TrainerConfig::default() };
-        DpoConfig { policy: "m".into(), data: vec!["d".into()], trainer, ..DpoConfig::default() }
+        DpoConfig {
+            policy: PolicyConfig { model: "m".into(), ..PolicyConfig::default() },
+            data: vec!["d".into()],
+            trainer,
+            ..DpoConfig::default()
+        }
     }
 
     #[test]
@@ -62,7 +68,7 @@ mod tests {
     fn each_impossible_value_is_refused_by_its_name() {
         type Spoil = fn(&mut DpoConfig);
         let cases: &[(&str, Spoil)] = &[
-            ("`.policy`", |c| c.policy.clear()),
+            ("`.policy`", |c| c.policy.model.clear()),
             ("`.data`", |c| c.data.clear()),
             ("`.output`", |c| c.trainer.output = "".into()),
             ("`.beta`", |c| c.loss.beta = 0.0),
@@ -75,8 +81,8 @@ mod tests {
             ("`.sft_weight`", |c| c.loss.sft_weight = f64::INFINITY),
             ("`.simpo_gamma`", |c| (c.loss.kind, c.loss.simpo_gamma) = (PreferenceLoss::Simpo, Some(-1.0))),
             ("`.simpo_gamma`", |c| c.loss.simpo_gamma = Some(0.5)),
-            ("`.lr`", |c| c.lr = 0.0),
-            ("`.reference`", |c| (c.loss.kind, c.reference) = (PreferenceLoss::Simpo, Some("m".into()))),
+            ("`.lr`", |c| c.policy.lr = 0.0),
+            ("`.reference`", |c| (c.loss.kind, c.policy.reference) = (PreferenceLoss::Simpo, Some("m".into()))),
             ("`.reference_cache`", |c| (c.loss.kind, c.reference_cache) = (PreferenceLoss::Orpo, Some("c".into()))),
             ("`.lora_rank`", |c| c.lora.lora_rank = Some(0)),
             ("`.lora_dropout`", |c| (c.lora.lora_rank, c.lora.lora_dropout) = (Some(4), 0.1)),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dpo::LossConfig;
 use crate::dpo::validate::adapters;
+use crate::dpo::{LossConfig, PolicyConfig};
 use crate::generate::Sampling;
 use crate::http::is_address;
 use crate::model::lora::LoraSettings;
@@ -20,10 +20,9 @@ use crate::{Error, Result};
 pub struct OnlineConfig {
     /// Says in a file of settings that they are those of online DPO.
     pub online: bool,
-    /// Causal model to start from: directory, `.gguf` file, config `.json` of a new model, or hub name.
-    pub policy: String,
-    /// The reference model; the initial policy when absent.
-    pub reference: Option<String>,
+    /// The model to train, and how far it may move.
+    #[serde(flatten)]
+    pub policy: PolicyConfig<true>,
     /// Prompts to learn from.
     pub prompts: Vec<PathBuf>,
     /// The reward model that rates completions, or the address of a reward server; the name of a custom reward.
@@ -52,8 +51,6 @@ pub struct OnlineConfig {
     /// The loss function and the numbers that it reads.
     #[serde(flatten)]
     pub loss: LossConfig,
-    /// Peak learning rate.
-    pub lr: f64,
     /// The settings shared with other trainers. A micro-batch is one of prompts; held-out rows are prompts, too.
     #[serde(flatten)]
     pub trainer: TrainerConfig,
@@ -66,8 +63,7 @@ impl Default for OnlineConfig {
     fn default() -> Self {
         Self {
             online: true,
-            policy: String::new(),
-            reference: None,
+            policy: PolicyConfig::default(),
             prompts: vec![],
             reward: String::new(),
             template: None,
@@ -81,7 +77,6 @@ impl Default for OnlineConfig {
             min_margin: 0.0,
             max_kl: None,
             loss: LossConfig::default(),
-            lr: 5e-7,
             trainer: TrainerConfig::default(),
             lora: LoraSettings::default(),
         }
@@ -105,7 +100,7 @@ impl OnlineConfig {
     /// # Errors
     /// The first setting that no run can have, by its name.
     pub fn validate(&self) -> Result<()> {
-        given("policy", !self.policy.is_empty())?;
+        given("policy", !self.policy.model.is_empty())?;
         given("prompts", !self.prompts.is_empty())?;
         given("reward", !self.reward.is_empty())?;
         if self.head.is_some() && is_address(&self.reward) {
@@ -131,12 +126,12 @@ impl OnlineConfig {
             return Err(Error::input("`.precision` mixed", problem, "online DPO uses f32"));
         }
         self.loss.validate()?;
-        self.loss.check_reference("`.reference`", self.reference.is_some())?;
-        for model in self.reference.iter().chain([&self.reward]) {
+        self.loss.check_reference("`.reference`", self.policy.reference.is_some())?;
+        for model in self.policy.reference.iter().chain([&self.reward]) {
             check_apart(&self.trainer.output, Path::new(model), model)?;
         }
         adapters(&self.lora)?;
-        learning_rate(self.lr)?;
+        learning_rate(self.policy.lr)?;
         self.trainer.validate()
     }
 }
@@ -147,7 +142,7 @@ mod tests {
 
     fn whole() -> OnlineConfig {
         OnlineConfig {
-            policy: "p".into(),
+            policy: PolicyConfig { model: "p".into(), ..PolicyConfig::default() },
             prompts: vec!["f".into()],
             reward: "r".into(),
             trainer: TrainerConfig { output: "o".into(), ..TrainerConfig::default() },
@@ -161,10 +156,21 @@ mod tests {
     }
 
     #[test]
+    fn settings_are_read_from_a_flat_file_with_defaults_of_their_own() {
+        let read = |text: &str| toml::from_str::<OnlineConfig>(text);
+        assert_eq!(read("").unwrap(), OnlineConfig::default());
+        assert_eq!(OnlineConfig::default().policy.lr, 5e-7);
+        let given = read("policy = 'p'\nreference = 'r'\nlr = 1e-4\nbeta = 0.2\nmax-length = 9").unwrap();
+        assert_eq!(given.policy, PolicyConfig { model: "p".into(), reference: Some("r".into()), lr: 1e-4 });
+        assert_eq!((given.loss.beta, given.trainer.max_length), (0.2, 9));
+        assert!(read("modle = 'm'").unwrap_err().to_string().contains("modle"));
+    }
+
+    #[test]
     fn each_impossible_value_is_refused_by_its_name() {
         type Spoil = fn(&mut OnlineConfig);
         let cases: &[(&str, Spoil)] = &[
-            ("`.policy`", |c| c.policy.clear()),
+            ("`.policy`", |c| c.policy.model.clear()),
             ("`.prompts`", |c| c.prompts.clear()),
             ("`.reward`", |c| c.reward.clear()),
             ("`.rollouts`", |c| c.rollouts = 1),
@@ -177,7 +183,7 @@ mod tests {
             ("`.min_margin`", |c| c.min_margin = f64::NAN),
             ("`.max_kl`", |c| c.max_kl = Some(0.0)),
             ("`.beta`", |c| c.loss.beta = 0.0),
-            ("`.lr`", |c| c.lr = 0.0),
+            ("`.lr`", |c| c.policy.lr = 0.0),
             ("`.lora_rank`", |c| c.lora.lora_rank = Some(0)),
             ("`.batch_size`", |c| c.trainer.batch_size = 0),
             ("`.precision` mixed", |c| c.trainer.precision = Precision::Mixed),

@@ -65,7 +65,7 @@ impl<'a> Engine<'a> {
         let trainer = &config.trainer;
         let lora = source.adapters_to_train(adapters(&config.lora)?)?;
         // Frozen weights are held once: the reference is the policy with its new adapters off.
-        let is_shared = lora.is_some() && config.reference.is_none() && reference.adapter().is_none();
+        let is_shared = lora.is_some() && config.policy.reference.is_none() && reference.adapter().is_none();
         let holding = trainer.precision.holding();
         // A micro-batch of pairs; rollouts are rated in batches of the same size.
         let sequences = 2 * trainer.batch_size;

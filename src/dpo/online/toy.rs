@@ -16,7 +16,7 @@ use super::round::Task;
 use super::state::Progress;
 use crate::data::Completion;
 use crate::data::prompts::{Ask, Prompt};
-use crate::dpo::LossConfig;
+use crate::dpo::{LossConfig, PolicyConfig};
 use crate::optimizer::{GradNorm, Schedule};
 use crate::train::TrainerConfig;
 use crate::train::course::Updated;
@@ -199,7 +199,7 @@ pub fn tasks(numbers: std::ops::Range<u32>) -> Vec<Task> {
 /// Settings of runs on the toy.
 pub fn config(output: &Path, max_steps: u64) -> OnlineConfig {
     OnlineConfig {
-        lr: 4.0,
+        policy: PolicyConfig { lr: 4.0, ..PolicyConfig::default() },
         loss: LossConfig { beta: 0.5, ..LossConfig::default() },
         rollouts: 4,
         trainer: TrainerConfig {
