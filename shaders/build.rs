@@ -1,7 +1,7 @@
 //! Composes every permutation of every entry point with WESL, validates it with naga, reads its contract out of it, and
 //! writes two files that the crate includes: the table of programs, and their parameters as Rust structs.
 
-#![allow(dead_code, reason = "modules of the crate, of which the build uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "modules of the crate, of which the build uses a part")]
 
 #[path = "src/contract.rs"]
 mod contract;

@@ -13,7 +13,7 @@ use crate::settings::DeviceArgs;
 
 /// Flags of `wgr bench`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Measure only kernels whose name contains this text, such as "product"
     filter: Option<String>,
     #[command(flatten)]
@@ -36,7 +36,7 @@ struct Output {
 }
 
 /// Measures kernels and prints one row per kernel.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     let filter = args.filter.as_deref();
     let old = args.compare.as_deref().map(Report::read).transpose()?;
     let gpu = kernels::open(&args.device.choice(), Passes::ForwardAndBackward).await?;

@@ -9,7 +9,7 @@ use crate::print;
 
 /// Flags of `wgr devices`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// List the adapters of one graphics API
     #[arg(long, value_parser = ["vulkan", "metal", "dx12"])]
     backend: Option<String>,
@@ -32,7 +32,7 @@ struct Row {
 }
 
 /// Prints every adapter; fails if none is usable.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     let choice = AdapterChoice { name: None, backend: args.backend.clone() };
     let mut rows = vec![];
     for adapter in adapters(&choice).await? {

@@ -20,7 +20,7 @@ use crate::trainer::{self, TrainerArgs};
 #[derive(Debug, clap::Args, Serialize)]
 #[command(allow_negative_numbers = true)]
 #[serde(rename_all = "kebab-case")]
-pub struct Args {
+pub(crate) struct Args {
     /// Model to train: a directory, a `.gguf` file, the config `.json` of a new model, or a hub name (owner/name)
     #[arg(long, value_name = "MODEL")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,7 +137,7 @@ struct OnlineArgs {
 }
 
 /// Trains, and saves the settings as `wgr.toml` in the output.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     match is_online(args.config.as_deref(), args)? {
         true => run_online(args).await,
         false => run_offline(args).await,
@@ -177,7 +177,7 @@ fn online_only() -> Vec<String> {
 }
 
 /// The defaults of these settings, for the help.
-pub fn online_defaults() -> toml::Table {
+pub(crate) fn online_defaults() -> toml::Table {
     let all = toml::Table::try_from(OnlineConfig::default()).unwrap_or_default();
     let names = online_only();
     all.into_iter().filter(|(name, _)| names.contains(name)).collect()

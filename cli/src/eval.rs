@@ -19,7 +19,7 @@ use crate::study;
 #[derive(Debug, clap::Args, Serialize)]
 #[command(args_conflicts_with_subcommands = true)]
 #[serde(rename_all = "kebab-case")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     #[serde(skip)]
     command: Option<Command>,
@@ -99,7 +99,7 @@ enum Command {
 
 /// Evaluates, and saves the settings in the output, as `wgr.toml`. A partial report is printed too, before the error
 /// that made it one.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     if let Some(Command::Study(args)) = &args.command {
         return study::run(args).await;
     }

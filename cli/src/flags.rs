@@ -6,7 +6,7 @@ use wgr::Error;
 use wgr::model::Reading;
 
 /// An error as the command line prints it.
-pub fn in_error(error: &Error) -> String {
+pub(crate) fn in_error(error: &Error) -> String {
     let text = in_text(&error.to_string());
     match error {
         Error::Missing { .. } => {
@@ -17,7 +17,7 @@ pub fn in_error(error: &Error) -> String {
 }
 
 /// A text with flags in place of the settings that it names.
-pub fn in_text(text: &str) -> String {
+pub(crate) fn in_text(text: &str) -> String {
     let mut parts = text.split("`.");
     let mut named = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -37,17 +37,17 @@ pub fn in_text(text: &str) -> String {
 }
 
 /// The same in texts that are printed as part of something else.
-pub fn in_texts<'a>(texts: impl IntoIterator<Item = &'a mut String>) {
+pub(crate) fn in_texts<'a>(texts: impl IntoIterator<Item = &'a mut String>) {
     texts.into_iter().for_each(|text| *text = in_text(text));
 }
 
 /// The same in what a run says of the models that it read: template and head may be as a setting says.
-pub fn in_readings<'a>(readings: impl IntoIterator<Item = &'a mut Reading>) {
+pub(crate) fn in_readings<'a>(readings: impl IntoIterator<Item = &'a mut Reading>) {
     readings.into_iter().for_each(|reading| in_texts([&mut reading.template].into_iter().chain(&mut reading.head)));
 }
 
 /// Stderr for the library's log, which arrives line by line.
-pub struct Log;
+pub(crate) struct Log;
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {

@@ -17,7 +17,7 @@ use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
 /// the default applies.
 #[derive(Debug, clap::Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Args {
+pub(crate) struct Args {
     /// Model with a score head: a directory, a `.gguf` file or a hub name (owner/name)
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +67,7 @@ pub struct Args {
 }
 
 /// Scores, and saves the settings beside the output, as `OUTPUT.wgr.toml`.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<ScoreConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     let mut summary = {

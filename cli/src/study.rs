@@ -19,7 +19,7 @@ use crate::train;
 #[command(allow_negative_numbers = true, mut_arg("eval_data", |arg| arg.hide(true)), mut_arg("eval_every", |arg| arg.hide(true)))]
 #[group(id = "StudyArgs")]
 #[serde(rename_all = "kebab-case")]
-pub struct Args {
+pub(crate) struct Args {
     /// Studies to run, one or more: users (few against many), mining (without and with), refusals (without and with
     /// their validation), heads
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "NAME")]
@@ -60,7 +60,7 @@ pub struct Args {
 
 /// Runs the studies, and saves the settings in the output, as `wgr.toml`. A partial comparison is printed too, before
 /// the error that made it one.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<StudyConfig>::resolve(args.train.config.as_deref(), args)?;
     settings.config.validate()?;
     let show = &args.train.show;

@@ -19,7 +19,7 @@ use crate::trainer::{self, TrainerArgs};
 #[derive(Debug, clap::Args, Serialize)]
 #[command(allow_negative_numbers = true)]
 #[serde(rename_all = "kebab-case")]
-pub struct Args {
+pub(crate) struct Args {
     /// Model to start from: a directory, a `.gguf` file, the config `.json` of a new model, or a hub name (owner/name)
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +67,7 @@ pub struct Args {
 }
 
 /// Trains, and saves the settings as `wgr.toml` in the output.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<TrainConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;

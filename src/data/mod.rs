@@ -39,7 +39,7 @@ mod truncate;
 pub(crate) mod words;
 
 pub use chat_template::{ChatTemplate, NamedTemplate, SpecialTokens};
-pub use completions::{Completion, PackedCompletions};
+pub use completions::{Completion, PackedCompletions, Placed};
 pub use conversations::Conversation;
 pub use feedback::Feedback;
 pub use message::{Exchange, Message, TemplateInputs};

@@ -38,6 +38,7 @@ fn default_lr<const ONLINE: bool>() -> f64 {
 /// Settings of `wgr dpo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Default)]
 pub struct DpoConfig {
     /// The model to train, and how far it may move.
     #[serde(flatten)]
@@ -55,17 +56,4 @@ pub struct DpoConfig {
     /// Adapters to train instead of all weights.
     #[serde(flatten)]
     pub lora: LoraSettings,
-}
-
-impl Default for DpoConfig {
-    fn default() -> Self {
-        Self {
-            policy: PolicyConfig::default(),
-            data: vec![],
-            reference_cache: None,
-            loss: LossConfig::default(),
-            trainer: TrainerConfig::default(),
-            lora: LoraSettings::default(),
-        }
-    }
 }

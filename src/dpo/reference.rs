@@ -19,10 +19,10 @@ use super::encode::{PairEncoder, TokenPair};
 use super::room::Room;
 
 /// Reference log-probabilities of chosen and rejected, pair by pair.
-pub type References = Vec<[f32; 2]>;
+pub(super) type References = Vec<[f32; 2]>;
 
 /// Pairs read from some files, with the name of their cache in a folder.
-pub struct Set<'a> {
+pub(super) struct Set<'a> {
     /// Their source.
     pub files: &'a [PathBuf],
     /// The pairs.
@@ -32,7 +32,7 @@ pub struct Set<'a> {
 }
 
 /// The reference of a run, for some sets of pairs.
-pub struct Reference<'a> {
+pub(super) struct Reference<'a> {
     sets: &'a [Set<'a>],
     keys: Vec<Key>,
     caches: Vec<Cache>,
@@ -51,7 +51,7 @@ impl<'a> Reference<'a> {
     /// A reference model that cannot be read or has a different vocabulary from the policy; a cache that was computed
     /// for something else or is damaged, unless it is in an output that is replaced anyway; no cache for a resumed run
     /// whose policy has changed.
-    pub fn open(
+    pub(super) fn open(
         config: &DpoConfig,
         encoder: &PairEncoder,
         source: &Checkpoint,
@@ -107,7 +107,7 @@ impl<'a> Reference<'a> {
     }
 
     /// Whether completions may share a prompt in the second model, if there is one.
-    pub fn shares_prompts(&self) -> bool {
+    pub(super) fn shares_prompts(&self) -> bool {
         self.model.as_ref().is_none_or(|model| model.config().shares_prompts())
     }
 
@@ -115,7 +115,7 @@ impl<'a> Reference<'a> {
     ///
     /// # Errors
     /// The model does not fit the device, or the device fails; the observer asks to stop.
-    pub async fn compute(&mut self, gpu: &Gpu, room: &Room, observer: &mut dyn Observer) -> Result<()> {
+    pub(super) async fn compute(&mut self, gpu: &Gpu, room: &Room, observer: &mut dyn Observer) -> Result<()> {
         let Some(model) = self.model.take_if(|_| !self.found.iter().all(Option::is_some)) else { return Ok(()) };
         let adapters = model.adapter().map(|adapter| AdapterRoom::of(&adapter.config));
         let settings = room.settings(Holding::Inference, Checkpointing::None, adapters);
@@ -133,7 +133,7 @@ impl<'a> Reference<'a> {
     ///
     /// # Errors
     /// The device or the disk fails, or the observer asks to stop.
-    pub async fn compute_with(
+    pub(super) async fn compute_with(
         &mut self,
         gpu: &Gpu,
         policy: &mut Policy,
@@ -179,7 +179,7 @@ impl<'a> Reference<'a> {
     ///
     /// # Errors
     /// The disk fails; a log-probability is not finite.
-    pub fn finish(self, observer: &mut dyn Observer) -> Result<Vec<References>> {
+    pub(super) fn finish(self, observer: &mut dyn Observer) -> Result<Vec<References>> {
         let mut all = vec![];
         for (index, (set, references)) in self.sets.iter().zip(self.found).enumerate() {
             let references = references.unwrap_or_default();
@@ -205,7 +205,12 @@ impl<'a> Reference<'a> {
 ///
 /// # Errors
 /// The device fails.
-pub async fn log_probs(gpu: &Gpu, policy: &mut Policy, pairs: &[TokenPair], room: &Room) -> Result<Vec<[LogProb; 2]>> {
+pub(super) async fn log_probs(
+    gpu: &Gpu,
+    policy: &mut Policy,
+    pairs: &[TokenPair],
+    room: &Room,
+) -> Result<Vec<[LogProb; 2]>> {
     let nothing = LogProb { log_prob: 0.0, entropy: 0.0, tokens: 0 };
     let mut all = vec![[nothing; 2]; pairs.len()];
     for batch in room.passes(pairs) {

@@ -25,7 +25,7 @@ const AIM: &str = "dpo.json";
 ///
 /// # Errors
 /// The device or the disk fails.
-pub async fn save_policy(
+pub(super) async fn save_policy(
     gpu: &Gpu,
     causal: &Causal,
     lora: Option<&LoraConfig>,
@@ -53,7 +53,7 @@ pub async fn save_policy(
 /// another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Aim {
+pub(super) struct Aim {
     loss: PreferenceLoss,
     beta: f64,
     label_smoothing: f64,
@@ -63,13 +63,13 @@ pub struct Aim {
 
 impl Aim {
     /// The loss function of these settings.
-    pub fn of(config: &LossConfig) -> Self {
+    pub(super) fn of(config: &LossConfig) -> Self {
         let LossConfig { kind, beta, label_smoothing, sft_weight, .. } = *config;
         Self { loss: kind, beta, label_smoothing, sft_weight, simpo_gamma: config.gamma() }
     }
 
     /// It as a file of a checkpoint.
-    pub fn file(&self) -> (String, Vec<u8>) {
+    pub(super) fn file(&self) -> (String, Vec<u8>) {
         (AIM.to_owned(), serde_json::to_vec_pretty(self).expect("numbers and a name serialize"))
     }
 
@@ -77,7 +77,7 @@ impl Aim {
     ///
     /// # Errors
     /// The setting that differs, by its name; the file is missing or damaged.
-    pub fn check(&self, checkpoint: &Path) -> Result<()> {
+    pub(super) fn check(&self, checkpoint: &Path) -> Result<()> {
         let path = checkpoint.join(AIM);
         let at = path.display().to_string();
         let bytes = read_if_there(&path)?

@@ -33,7 +33,7 @@ impl DpoConfig {
 ///
 /// # Errors
 /// The first setting that no run can have, by its name.
-pub fn adapters(settings: &LoraSettings) -> Result<Option<Lora>> {
+pub(super) fn adapters(settings: &LoraSettings) -> Result<Option<Lora>> {
     let lora = settings.resolve()?;
     if settings.lora_dropout != 0.0 {
         let problem = "would make the policy differ from itself as the reference model";

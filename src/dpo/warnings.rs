@@ -15,7 +15,7 @@ const FALL: f64 = 1.0;
 
 /// Watches the steps of a run; every warning is given once.
 #[derive(Debug)]
-pub struct Warnings {
+pub(super) struct Warnings {
     loss: PreferenceLoss,
     beta: f64,
     /// The loss where policy and reference agree.
@@ -29,7 +29,7 @@ pub struct Warnings {
 
 impl Warnings {
     /// A watch over a run with this loss.
-    pub fn new(config: &LossConfig) -> Self {
+    pub(super) fn new(config: &LossConfig) -> Self {
         Self {
             loss: config.kind,
             beta: config.beta,
@@ -43,7 +43,7 @@ impl Warnings {
     }
 
     /// Takes in a step and says what there is to say.
-    pub fn step(&mut self, loss: f64, measures: Measures) -> Vec<String> {
+    pub(super) fn step(&mut self, loss: f64, measures: Measures) -> Vec<String> {
         self.steps.push_back((loss, measures));
         if self.steps.len() < WINDOW {
             return vec![];
@@ -85,7 +85,7 @@ impl Warnings {
 }
 
 /// The loss of a policy that is its reference; `None` where that says nothing.
-pub fn initial_loss(loss: PreferenceLoss, beta: f64) -> Option<f64> {
+pub(super) fn initial_loss(loss: PreferenceLoss, beta: f64) -> Option<f64> {
     match loss {
         PreferenceLoss::Sigmoid | PreferenceLoss::Cdpo | PreferenceLoss::Robust => Some(2f64.ln()),
         PreferenceLoss::Hinge | PreferenceLoss::ApoZero => Some(1.0),

@@ -15,5 +15,7 @@ mod scores;
 pub mod study;
 mod suites;
 
+pub use benchmarks::{Part, Published, SuiteName};
 pub use config::{EvalConfig, SuitePath};
 pub use run::{Evaluation, evaluate};
+pub use scores::{ModelInfo, Origin};

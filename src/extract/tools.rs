@@ -16,7 +16,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// A file without labels, or with others than the resumed run began with.
-pub fn labels(config: &ExtractConfig) -> Result<Option<Labels>> {
+pub(super) fn labels(config: &ExtractConfig) -> Result<Option<Labels>> {
     let Some(path) = &config.annotator_file else { return Ok(None) };
     let labels = Labels::read(path)?;
     if config.resume {
@@ -29,7 +29,7 @@ pub fn labels(config: &ExtractConfig) -> Result<Option<Labels>> {
 ///
 /// # Errors
 /// A model that cannot be loaded, a server address that is none, or a store of answers that cannot be read.
-pub async fn annotator<'a>(
+pub(super) async fn annotator<'a>(
     gpu: Option<&'a Gpu>,
     config: &ExtractConfig,
     labels: Option<Labels>,
@@ -57,7 +57,7 @@ pub async fn annotator<'a>(
 ///
 /// # Errors
 /// An embedder that cannot be loaded, or a cache that cannot be read.
-pub fn miner<'a>(gpu: Option<&'a Gpu>, config: &ExtractConfig) -> Result<Option<Miner<Embedder<'a>>>> {
+pub(super) fn miner<'a>(gpu: Option<&'a Gpu>, config: &ExtractConfig) -> Result<Option<Miner<Embedder<'a>>>> {
     let Some(name) = &config.embedder else { return Ok(None) };
     let Some(gpu) = gpu else { return Err(Error::run("`.embedder` needs an adapter", "open one for the run")) };
     let cache = Cache::open(&config.output.join("embeddings.cache"))?;

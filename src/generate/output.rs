@@ -28,7 +28,7 @@ pub struct Row {
 }
 
 /// The destination of rows.
-pub struct Output {
+pub(super) struct Output {
     path: PathBuf,
     /// Rows that have ended, by what was asked; goes when the output is complete.
     partial: Store<Row>,
@@ -46,7 +46,7 @@ impl Output {
     ///
     /// # Errors
     /// It exists, whole or in part, and is neither to be replaced nor resumed; it cannot be written.
-    pub fn open(path: &Path, resume: bool, force: bool) -> Result<Self> {
+    pub(super) fn open(path: &Path, resume: bool, force: bool) -> Result<Self> {
         let at = format!("`.output` {}", path.display());
         let partial = partial_path(path);
         if path.exists() && !force && !resume {
@@ -71,7 +71,7 @@ impl Output {
     ///
     /// # Errors
     /// The file of kept rows cannot be read.
-    pub fn get(&mut self, key: Key) -> Result<Option<Row>> {
+    pub(super) fn get(&mut self, key: Key) -> Result<Option<Row>> {
         self.partial.get(key)
     }
 
@@ -79,7 +79,7 @@ impl Output {
     ///
     /// # Errors
     /// The disk is full.
-    pub fn keep(&mut self, key: Key, row: &Row) -> Result<()> {
+    pub(super) fn keep(&mut self, key: Key, row: &Row) -> Result<()> {
         self.partial.append(&[(key, row.id.clone(), row.clone())])
     }
 
@@ -87,7 +87,7 @@ impl Output {
     ///
     /// # Errors
     /// The disk is full; the rows kept stay.
-    pub fn complete(self, rows: &[Row]) -> Result<()> {
+    pub(super) fn complete(self, rows: &[Row]) -> Result<()> {
         let failed = |e| Error::io(&self.path, e);
         let mut out = std::io::BufWriter::new(staged(&self.path)?);
         for row in rows {

@@ -14,8 +14,8 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::Response;
 
-pub use failure::{Failure, Kind};
-pub use reward_server::{RewardServer, is_address};
+pub(crate) use failure::{Failure, Kind};
+pub(crate) use reward_server::{RewardServer, is_address};
 
 use crate::{Error, Result};
 
@@ -26,7 +26,7 @@ const QUOTED: usize = 300;
 
 /// A service that takes JSON.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     agent: Agent,
     url: String,
     /// The value of the `Authorization` header; never part of a message.
@@ -39,7 +39,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// The URL is none of `http` or `https`, or the key cannot stand in a header.
-    pub fn new(setting: &str, url: &str, key: Option<&str>, timeout: Duration) -> Result<Self> {
+    pub(crate) fn new(setting: &str, url: &str, key: Option<&str>, timeout: Duration) -> Result<Self> {
         let hint = "such as http://localhost:8000/v1";
         let parsed = url
             .parse::<ureq::http::Uri>()
@@ -64,7 +64,7 @@ impl Endpoint {
     }
 
     /// The address of requests.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
@@ -72,7 +72,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Anything but an answer with a status of success, in words and with what may help.
-    pub fn post(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn post(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {
         let mut request = self.agent.post(&self.url).content_type("application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);

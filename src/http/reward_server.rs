@@ -25,13 +25,13 @@ const GLANCE: Duration = Duration::from_millis(50);
 const QUOTED: usize = 200;
 
 /// Whether a model is an address and not a name.
-pub fn is_address(model: &str) -> bool {
+pub(crate) fn is_address(model: &str) -> bool {
     model.starts_with("http://") || model.starts_with("https://")
 }
 
 /// A server that rates texts.
 #[derive(Clone, Debug)]
-pub struct RewardServer {
+pub(crate) struct RewardServer {
     endpoint: Endpoint,
     attempts: u32,
     first_wait: Duration,
@@ -42,7 +42,7 @@ impl RewardServer {
     ///
     /// # Errors
     /// As [`Endpoint::new`].
-    pub fn open(setting: &str, url: &str) -> Result<Self> {
+    pub(crate) fn open(setting: &str, url: &str) -> Result<Self> {
         let key = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty());
         let endpoint = Endpoint::new(setting, url, key.as_deref(), TIMEOUT)?;
         Ok(Self { endpoint, attempts: ATTEMPTS, first_wait: FIRST_WAIT })
@@ -56,7 +56,7 @@ impl RewardServer {
     }
 
     /// Where it is.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.endpoint.url()
     }
 
@@ -66,7 +66,7 @@ impl RewardServer {
     /// # Errors
     /// The server cannot be reached or refuses, several times in a row where that may pass; an answer that is not one
     /// finite number a text; what `go_on` says.
-    pub fn rewards(&self, texts: &[String], go_on: &dyn Fn() -> Result<()>) -> Result<Vec<f64>> {
+    pub(crate) fn rewards(&self, texts: &[String], go_on: &dyn Fn() -> Result<()>) -> Result<Vec<f64>> {
         let body = json!({ "query": texts }).to_string();
         let mut backoff = Backoff::new(self.attempts, self.first_wait, 0);
         loop {

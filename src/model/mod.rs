@@ -2,13 +2,13 @@
 
 pub mod activations;
 pub mod batch;
-pub(crate) mod cache;
+pub mod cache;
 pub mod causal;
 pub mod classifier;
 pub(crate) mod companions;
 pub(crate) mod config;
 pub mod convert;
-pub(crate) mod decoder;
+pub mod decoder;
 pub mod encoder;
 mod fields;
 mod gguf_tokenizer;
@@ -25,9 +25,9 @@ mod source;
 pub(crate) mod tiny;
 pub(crate) mod travelling;
 pub mod weights;
-mod workspace;
+pub mod workspace;
 
 pub use config::{Family, ModelConfig, TensorSpec};
-pub use reading::Reading;
+pub use reading::{Reading, Token};
 pub use rope::{Rope, RopeScaling};
 pub use weights::{Checkpoint, Dtype, TensorInfo};

@@ -17,7 +17,7 @@ const CONFIG: &str = "config.json";
 const CHECKPOINTS: &str = "checkpoints";
 
 /// Checks that the output may be written; with `resume`, finds the checkpoint to continue from. Changes nothing.
-pub fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
+pub(crate) fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
     let output = &config.output;
     let latest = if config.resume { latest_checkpoint(output)? } else { None };
     let occupied = [CONFIG, ADAPTER_CONFIG, CHECKPOINTS].iter().any(|name| output.join(name).exists());
@@ -34,7 +34,7 @@ pub fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
 }
 
 /// A run continues with the head it began with: a checkpoint's moments mean nothing for another.
-pub fn check_head(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<()> {
+pub(crate) fn check_head(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<()> {
     let Some(head) = Head::written(checkpoint)? else { return Ok(()) };
     let refuse = |setting: String, had: String| {
         let problem = format!("the checkpoint {} was trained with {had}", checkpoint.path().display());
@@ -50,13 +50,13 @@ pub fn check_head(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<()> {
 }
 
 /// A new run must not replace the model that it starts from, which the user called `name`, nor the base model of that.
-pub fn check_source(output: &Path, source: &Checkpoint, name: &str) -> Result<()> {
+pub(crate) fn check_source(output: &Path, source: &Checkpoint, name: &str) -> Result<()> {
     check_apart(output, source.path(), name)?;
     check_apart(output, Path::new(source.base_name()), source.base_name())
 }
 
 /// A run must not replace a model that it needs: the one at `path`, which the user called `name`.
-pub fn check_apart(output: &Path, path: &Path, name: &str) -> Result<()> {
+pub(crate) fn check_apart(output: &Path, path: &Path, name: &str) -> Result<()> {
     let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let (model, target) = (resolved(path), resolved(output));
     if model == target || model == target.join(CONFIG) || model.starts_with(target.join(CHECKPOINTS)) {
@@ -67,7 +67,7 @@ pub fn check_apart(output: &Path, path: &Path, name: &str) -> Result<()> {
 }
 
 /// Says that a run starts from random weights, where its model has none.
-pub fn note_new(source: &Checkpoint, seed: u64, observer: &mut dyn Observer) {
+pub(crate) fn note_new(source: &Checkpoint, seed: u64, observer: &mut dyn Observer) {
     if source.is_new() {
         let place = source.path().display();
         observer.note(&format!("warning: {place} has no weights; they are initialized at random (`.seed` {seed})"));
@@ -76,7 +76,7 @@ pub fn note_new(source: &Checkpoint, seed: u64, observer: &mut dyn Observer) {
 
 /// Makes the directory. When a run starts, the files of an old one are removed, including its configuration and
 /// calibration: until the new run is done, the directory is not a model.
-pub fn open(output: &Path, goes_on: bool) -> Result<()> {
+pub(crate) fn open(output: &Path, goes_on: bool) -> Result<()> {
     std::fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
     if goes_on {
         return Ok(());

@@ -12,7 +12,7 @@ use wgr_shaders::{Program, programs};
 
 /// Fails, with the list of them, where permutations are missing from what the tests noted in `file`, one line each: the
 /// name and the features. Those in f16 are left out, by name, where the adapter cannot run them.
-pub fn check(file: &Path, adapter: Option<&AdapterSummary>) -> Result<()> {
+pub(crate) fn check(file: &Path, adapter: Option<&AdapterSummary>) -> Result<()> {
     let noted = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let computes_f16 = adapter.is_none_or(|adapter| adapter.features.contains(&"f16 arithmetic"));
     let runs = |program: &&Program| computes_f16 || !program.features.contains(&"f16");

@@ -97,13 +97,13 @@ const MODULES_ON_DEVICE: &[&str] = &[
 ];
 
 /// Runs all stages that suit the adapter.
-pub fn run(adapter: &AdapterSummary) -> Result<ExitCode> {
+pub(crate) fn run(adapter: &AdapterSummary) -> Result<ExitCode> {
     let software = if adapter.preset == Preset::Software { SOFTWARE_STAGES } else { &[] };
     in_order(STAGES.iter().chain(software).chain(DRIVER_STAGES).chain(LAST_STAGES), Some(adapter))
 }
 
 /// Runs what needs no adapter.
-pub fn run_without_device() -> Result<ExitCode> {
+pub(crate) fn run_without_device() -> Result<ExitCode> {
     in_order(STAGES_WITHOUT_DEVICE.iter(), None)
 }
 

@@ -48,7 +48,7 @@ pub trait Rewards {
 ///
 /// # Errors
 /// As [`Rewards::rewards`]; a wrong count or a number that is not finite, with the prompt it belongs to.
-pub async fn checked(
+pub(super) async fn checked(
     rewards: &mut impl Rewards,
     responses: &[Response<'_>],
     go_on: &dyn Fn() -> Result<()>,

@@ -22,7 +22,7 @@ use crate::train::{TrainerConfig, saving};
 use crate::{Error, Observer, Result};
 
 /// A run: who samples and learns, who rates, and how far it has come.
-pub struct Run<'a, L, R> {
+pub(super) struct Run<'a, L, R> {
     /// Samples and learns.
     pub learner: L,
     /// How far it has come.
@@ -41,7 +41,7 @@ pub struct Run<'a, L, R> {
 
 impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
     /// A run that continues from `progress`, with the prompts to learn from and those to measure with.
-    pub fn new(
+    pub(super) fn new(
         config: &'a OnlineConfig,
         learner: L,
         rewards: R,
@@ -64,7 +64,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
     }
 
     /// The number of prompts to learn from.
-    pub fn prompts(&self) -> usize {
+    pub(super) fn prompts(&self) -> usize {
         self.tasks.len()
     }
 
@@ -73,7 +73,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
     /// # Errors
     /// Rewards that cannot be had, a policy too far from the reference, a loss or gradient that is no longer finite, in each
     /// case after a checkpoint of the last whole step was written; failures of device and disk.
-    pub async fn train(&mut self, observer: &mut dyn Observer) -> Result<OnlineSummary> {
+    pub(super) async fn train(&mut self, observer: &mut dyn Observer) -> Result<OnlineSummary> {
         let (config, begun) = (self.config, self.progress.step);
         let (course, mut progress) = (self.course()?, self.progress.common());
         let ended = course::run(self, course, &config.trainer, None, &mut progress, observer).await;

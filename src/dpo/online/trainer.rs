@@ -64,7 +64,7 @@ pub async fn train_with(
 ///
 /// # Errors
 /// Bad settings or prompts; an output that exists; models that do not fit each other or the adapter.
-pub fn open<'a, R: Rewards>(
+pub(super) fn open<'a, R: Rewards>(
     gpu: &'a Gpu,
     config: &'a OnlineConfig,
     rewards: R,

@@ -17,14 +17,14 @@ const EOS_FALL: f64 = 0.2;
 
 /// Watches the steps of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Watch {
+pub(super) struct Watch {
     steps: Vec<Sampled>,
     told: [bool; 3],
 }
 
 impl Watch {
     /// Takes in the next step and gives what is worth telling now.
-    pub fn step(&mut self, sampled: Sampled) -> Vec<String> {
+    pub(super) fn step(&mut self, sampled: Sampled) -> Vec<String> {
         self.steps.push(sampled);
         if self.steps.len() < 2 * WINDOW {
             return vec![];

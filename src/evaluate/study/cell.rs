@@ -25,7 +25,7 @@ const METRICS: &str = "metrics.jsonl";
 const KEY: &str = "key";
 
 /// A cell with a seed and a folder to work in.
-pub struct Run<'a> {
+pub(super) struct Run<'a> {
     pub config: &'a StudyConfig,
     pub rows: &'a Rows,
     pub cell: &'a Cell,
@@ -39,7 +39,7 @@ pub struct Run<'a> {
 
 /// A hash of everything that a result depends on: not of the study, so that cells that are the same in two studies are
 /// trained once. `inputs` is a hash of model, rows and suites.
-pub fn key(config: &StudyConfig, inputs: u128, cell: &Cell, size: usize, seed: u64) -> Key {
+pub(super) fn key(config: &StudyConfig, inputs: u128, cell: &Cell, size: usize, seed: u64) -> Key {
     // Paths, and how to resume, do not change a result.
     let trainer = TrainerConfig {
         output: PathBuf::new(),
@@ -63,7 +63,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// What training and evaluation fail with; [`Error::Interrupted`] where the observer asks to stop.
-    pub async fn run(&self, gpu: &Gpu, observer: &mut dyn Observer) -> Result<RunResult> {
+    pub(super) async fn run(&self, gpu: &Gpu, observer: &mut dyn Observer) -> Result<RunResult> {
         self.open()?;
         let picks = self.cell.variant.pick(self.rows, self.size, self.seed);
         let labels: Vec<u32> = picks.iter().map(|pick| pick.label).collect();
@@ -160,7 +160,7 @@ impl Run<'_> {
 
 /// Removes everything that is no longer needed once a run has its result: the model, its checkpoints and its rows.
 /// Metrics of the training and the evaluation stay.
-pub fn tidy(folder: &Path) -> Result<()> {
+pub(super) fn tidy(folder: &Path) -> Result<()> {
     let metrics = folder.join(MODEL).join(METRICS);
     if metrics.exists() {
         std::fs::rename(&metrics, folder.join(METRICS)).map_err(|e| Error::io(&metrics, e))?;
@@ -174,7 +174,7 @@ pub fn tidy(folder: &Path) -> Result<()> {
 }
 
 /// Removes a folder, if it is there.
-pub fn remove(folder: &Path) -> Result<()> {
+pub(super) fn remove(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, error)),
         _ => Ok(()),

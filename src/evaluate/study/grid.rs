@@ -32,7 +32,7 @@ pub struct Plan {
 ///
 /// # Errors
 /// Rows that have nothing to study, and fewer rows than the settings ask for.
-pub fn plans(config: &StudyConfig, rows: &Rows) -> Result<Vec<Plan>> {
+pub(super) fn plans(config: &StudyConfig, rows: &Rows) -> Result<Vec<Plan>> {
     config.grid.study.iter().map(|&study| plan(config, rows, study)).collect()
 }
 

@@ -24,8 +24,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use config::{GridConfig, StudyConfig};
-pub use report::{StudyReport, table};
+pub use report::{CellReport, DataReport, Failure, Spread, StudyReport, StudySection, Summary, table};
+pub use results::{Measure, RunResult};
 pub use run::{StudyRun, study};
+pub use variants::Variant;
 
 /// The studies (arXiv 2602.08829, section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use crate::report::html::Page;
 use crate::report::number::count;
 
 /// The page of a report.
-pub fn page(report: &Report) -> Page {
+pub(super) fn page(report: &Report) -> Page {
     let mut page = Page::new("From chats to rated rows");
     summary(&mut page, report);
     counts::funnel(&mut page, report);

@@ -32,7 +32,7 @@ static OFFERED: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(OFFERS.iter().
 static REASONED: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(REASONS.iter().copied()));
 
 /// The pattern by which a response is a refusal.
-pub fn is_refusal(response: &str) -> Option<&'static str> {
+pub(super) fn is_refusal(response: &str) -> Option<&'static str> {
     let opening = normalized(beginning(response, OPENING));
     let opening = sentences(&opening, SENTENCES);
     if is_someone_elses(opening) {

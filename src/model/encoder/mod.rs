@@ -23,9 +23,9 @@ use super::parameter::{Holding, Parameter};
 use crate::model::batch::Capacity;
 
 pub use activations::plan;
-use batch::Batch;
+pub use batch::Batch;
 pub use checkpoint::EncoderCheckpoint;
-pub use config::EncoderConfig;
+pub use config::{EncoderConfig, Family};
 pub use sentence::SentenceModel;
 
 /// An encoder on the device, with room for its batches: packed token ids in, one row per token or per sequence out.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 /// A driver that can be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Driver {
+pub(crate) enum Driver {
     /// Mesa 25, of bookworm-backports; on Debian 12 only, whose libraries it uses
     Mesa25,
     /// The newest Mesa, of sid, with all libraries that it uses
@@ -16,7 +16,7 @@ pub enum Driver {
 }
 
 /// Where a driver comes from.
-pub struct Source {
+pub(crate) struct Source {
     /// The suite of Debian.
     pub suite: &'static str,
     pub packages: &'static [&'static str],
@@ -27,7 +27,7 @@ pub struct Source {
 
 /// Whose libraries a driver uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Libraries {
+pub(crate) enum Libraries {
     /// The system's, except for those in the packages.
     System,
     /// Those that the packages depend on, the C library included; they are fetched too.
@@ -35,11 +35,11 @@ pub enum Libraries {
 }
 
 /// Where Debian keeps libraries, below the folder a package is unpacked to.
-pub const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+pub(super) const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 impl Driver {
     /// The name in commands.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mesa25 => "mesa25",
             Self::MesaSid => "mesa-sid",
@@ -48,7 +48,7 @@ impl Driver {
     }
 
     /// Where it comes from.
-    pub fn source(self) -> Source {
+    pub(crate) fn source(self) -> Source {
         const LAVAPIPE: &str = "usr/lib/x86_64-linux-gnu/libvulkan_lvp.so";
         match self {
             Self::Mesa25 => Source {
@@ -73,23 +73,23 @@ impl Driver {
     }
 
     /// The folder of this driver: `root` holds the unpacked packages, `shaders` what the driver caches.
-    pub fn folder(self) -> Result<PathBuf> {
+    pub(crate) fn folder(self) -> Result<PathBuf> {
         Ok(home()?.join(self.name()))
     }
 }
 
 /// Whether a folder holds all of a driver.
-pub fn is_complete(source: &Source, folder: &Path) -> bool {
+pub(super) fn is_complete(source: &Source, folder: &Path) -> bool {
     manifest(folder).is_file() && folder.join("root").join(source.file).is_file()
 }
 
 /// The file by which Vulkan's loader finds the driver of a folder.
-pub fn manifest(folder: &Path) -> PathBuf {
+pub(super) fn manifest(folder: &Path) -> PathBuf {
     folder.join("icd.json")
 }
 
 /// The folder of all drivers: `WGR_DRIVERS`, or `~/.cache/wgr-drivers`.
-pub fn home() -> Result<PathBuf> {
+pub(super) fn home() -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os("WGR_DRIVERS") {
         let folder = PathBuf::from(folder);
         ensure!(folder.is_absolute(), "WGR_DRIVERS is {}, which is not an absolute path", folder.display());

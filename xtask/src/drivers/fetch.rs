@@ -12,7 +12,7 @@ use super::packages;
 ///
 /// # Errors
 /// If it cannot be had on this system, or now.
-pub fn get(driver: Driver) -> Result<()> {
+pub(crate) fn get(driver: Driver) -> Result<()> {
     get_into(driver, &home()?).with_context(|| format!("the driver {} cannot be had", driver.name()))
 }
 

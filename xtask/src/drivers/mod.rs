@@ -7,6 +7,6 @@ mod fetch;
 mod packages;
 mod run;
 
-pub use self::driver::Driver;
-pub use self::fetch::get;
-pub use self::run::{check, check_own, run, test};
+pub(crate) use self::driver::Driver;
+pub(crate) use self::fetch::get;
+pub(crate) use self::run::{check, check_own, run, test};

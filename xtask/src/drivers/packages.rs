@@ -17,7 +17,7 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 ///
 /// # Errors
 /// If there is no apt, it has no mirror of Debian, or the mirror does not answer.
-pub fn unpack(source: &Source, scratch: &Path, root: &Path) -> Result<()> {
+pub(super) fn unpack(source: &Source, scratch: &Path, root: &Path) -> Result<()> {
     for program in ["apt-get", "dpkg"] {
         ensure!(on_path(program), "there is no {program}, with which Debian's packages are fetched");
     }

@@ -16,19 +16,19 @@ use crate::cargo::cargo;
 /// # Errors
 /// If the driver was not fetched or the program does not start.
 #[cfg(unix)]
-pub fn run(driver: Driver, program: &Path, arguments: &[OsString]) -> Result<ExitCode> {
+pub(crate) fn run(driver: Driver, program: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     let problem = std::os::unix::process::CommandExt::exec(on(driver, program)?.args(arguments));
     Err(problem).with_context(|| format!("{} could not be started", program.display()))
 }
 
 /// The drivers are for Linux.
 #[cfg(not(unix))]
-pub fn run(driver: Driver, _: &Path, _: &[OsString]) -> Result<ExitCode> {
+pub(crate) fn run(driver: Driver, _: &Path, _: &[OsString]) -> Result<ExitCode> {
     anyhow::bail!("the driver {} is for Linux on x86-64", driver.name())
 }
 
 /// `cargo test` of the workspace, whose tests run on a driver. They are built as for any other.
-pub fn test(driver: Driver) -> Result<Command> {
+pub(crate) fn test(driver: Driver) -> Result<Command> {
     let own = std::env::current_exe().context("this program does not find itself")?;
     let own = own.to_str().context("the path of this program is not Unicode")?;
     // Literal strings of TOML, in which only their quotes have a meaning.
@@ -38,7 +38,7 @@ pub fn test(driver: Driver) -> Result<Command> {
 }
 
 /// Starts this program on a driver to see that programs get it, and prints its name and version.
-pub fn check(driver: Driver) -> Result<()> {
+pub(crate) fn check(driver: Driver) -> Result<()> {
     let own = std::env::current_exe().context("this program does not find itself")?;
     let status = on(driver, &own)?.args(["drivers", "check", driver.name()]).status();
     ensure!(status.context("this program does not start again")?.success(), "{} does not work here", driver.name());
@@ -46,7 +46,7 @@ pub fn check(driver: Driver) -> Result<()> {
 }
 
 /// Opens the adapter of this process; an error unless the driver serves it.
-pub fn check_own(driver: Driver) -> Result<()> {
+pub(crate) fn check_own(driver: Driver) -> Result<()> {
     let choice = AdapterChoice::default();
     for adapter in pollster::block_on(adapters(&choice))? {
         println!("adapter: {} ({}, {}), driver {}", adapter.name, adapter.kind, adapter.backend, adapter.driver);

@@ -17,13 +17,13 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// A turn to ask about.
 #[derive(Clone, Copy)]
-pub struct Job<'a> {
+pub(super) struct Job<'a> {
     pub key: Key,
     pub turn: &'a Turn,
 }
 
 /// A turn with its answer.
-pub struct Answered<'a> {
+pub(super) struct Answered<'a> {
     pub job: Job<'a>,
     pub completion: Completion,
 }
@@ -36,7 +36,7 @@ enum Outcome {
 }
 
 /// The outcomes of some jobs.
-pub struct Sent {
+pub(super) struct Sent {
     /// Requests, those that were sent again included.
     pub requests: u64,
     /// Requests that were sent again.
@@ -46,7 +46,7 @@ pub struct Sent {
 }
 
 /// The workers.
-pub struct Crowd {
+pub(super) struct Crowd {
     pub endpoint: Endpoint,
     /// Requests under way at once.
     pub concurrency: usize,
@@ -73,7 +73,7 @@ struct Shared<'a> {
 impl Crowd {
     /// Asks for all answers. `kept` stores those that have arrived and says whether to stop; every answer that arrives is
     /// given to it, also after a failure and after it asked to stop.
-    pub fn answers<'a>(
+    pub(super) fn answers<'a>(
         &self,
         jobs: &'a [Job<'a>],
         body: &(dyn Fn(&Turn) -> Vec<u8> + Sync),
