@@ -31,6 +31,7 @@ mod program;
 pub mod reference;
 mod reflect;
 mod step;
+mod unroll;
 
 pub use contract::{Binding, Check, Constant, Contract, Member, Operand, Scalar};
 pub use document::{Conditional, Described, Document, Documented};

@@ -41,6 +41,14 @@ impl<'a> From<&'a Tensor> for Spans<'a> {
 /// Most values a head may hold: lanes keep whole rows in registers.
 pub const MAX_HEAD_DIM: usize = 128;
 
+/// What walks over blocks of the other side.
+#[derive(Clone, Copy)]
+enum Entry {
+    Forward,
+    BackwardQuery,
+    BackwardKeyValue,
+}
+
 impl Attention {
     /// Layout of a query, output or output-gradient tensor.
     pub fn query_layout(&self) -> Layout {
@@ -67,21 +75,49 @@ impl Attention {
         }
     }
 
-    fn kernel(&self, recorder: &Recorder, name: &'static str, dtype: Dtype, spans: Spans) -> (Kernel, u32) {
-        let subgroup = recorder.gpu.preset() == Preset::Software;
-        let lanes = if subgroup { recorder.gpu.subgroup_size() } else { 64 };
-        let kernel = Kernel::new(name)
-            .feature(match self.head4() {
-                0..=8 => "head_32",
-                9..=16 => "head_64",
-                _ => "head_128",
-            })
-            .feature_if(subgroup, "subgroup")
+    /// The kernel of an entry point, and the rows of its tiles: of queries, or of keys in the gradient of those.
+    fn kernel(&self, recorder: &Recorder, entry: Entry, dtype: Dtype, spans: Spans) -> (Kernel, u32) {
+        let gpu = recorder.gpu;
+        let (kernel, lanes, rows) = match gpu.preset() {
+            Preset::Software => {
+                let lanes = gpu.subgroup_size();
+                let (name, rows) = match entry {
+                    Entry::Forward => ("attention_register/forward", 16),
+                    Entry::BackwardQuery => ("attention_register/backward_query", 16),
+                    Entry::BackwardKeyValue => ("attention_register/backward_key_value", 16),
+                };
+                let kernel = Kernel::new(name).feature_if(gpu.loads_wide(), "wide");
+                let kernel = match self.head4().div_ceil(lanes) {
+                    0..=1 => kernel,
+                    2 => kernel.feature("columns_2"),
+                    3..=4 => kernel.feature("columns_4"),
+                    _ => kernel.feature("columns_8"),
+                };
+                (kernel, lanes, rows)
+            }
+            Preset::Gpu => {
+                let kernel = Kernel::new(match entry {
+                    Entry::Forward => "attention/forward",
+                    Entry::BackwardQuery => "attention/backward_query",
+                    Entry::BackwardKeyValue => "attention/backward_key_value",
+                });
+                let head = match self.head4() {
+                    0..=8 => "head_32",
+                    9..=16 => "head_64",
+                    _ => "head_128",
+                };
+                (kernel.feature(head), 64, 64)
+            }
+        };
+        let mut kernel = kernel
             .feature_if(dtype == Dtype::Bf16, "x_bf16")
             .constant("LANES", lanes)
-            .constant("BRANCHING", u32::from(spans.branching))
             .constant("HEAD4", self.head4());
-        (kernel, lanes)
+        // Keys have no gaps.
+        if !matches!((gpu.preset(), entry), (Preset::Software, Entry::BackwardKeyValue)) {
+            kernel = kernel.constant("BRANCHING", u32::from(spans.branching));
+        }
+        (kernel, rows)
     }
 
     fn guard(&self, queries: &[&Tensor], keys: &[&Tensor], spans: Spans) -> Result<()> {
@@ -121,9 +157,9 @@ impl Attention {
     ) -> Result<()> {
         let spans = spans.into();
         self.guard(&[q, o], &[k, v], spans)?;
-        let (kernel, lanes) = self.kernel(recorder, "attention/forward", q.dtype(), spans);
+        let (kernel, rows) = self.kernel(recorder, Entry::Forward, q.dtype(), spans);
         let bindings = [spans.list.whole(), q.whole(), k.whole(), v.whole(), o.whole(), stats.whole()];
-        let workgroups = [(tokens as u32).div_ceil(lanes), self.heads as u32, 1];
+        let workgroups = [(tokens as u32).div_ceil(rows), self.heads as u32, 1];
         recorder.dispatch(&kernel, &self.params(tokens), &bindings, workgroups, self.cost(tokens, 4.0))
     }
 
@@ -152,14 +188,14 @@ impl Attention {
         let small = Cost { flops: 0.0, bytes: 8.0 * f64::from(rows) * self.head_dim as f64 };
         recorder.dispatch(&dot, &params, &[o.whole(), d_o.whole(), stats.whole()], grid(rows.div_ceil(64)), small)?;
 
-        let (kernel, lanes) = self.kernel(recorder, "attention/backward_query", q.dtype(), spans);
-        let workgroups = [(tokens as u32).div_ceil(lanes), self.heads as u32, 1];
+        let (kernel, rows) = self.kernel(recorder, Entry::BackwardQuery, q.dtype(), spans);
+        let workgroups = [(tokens as u32).div_ceil(rows), self.heads as u32, 1];
         let shared = [spans.list.whole(), q.whole(), k.whole(), v.whole(), stats.whole(), d_o.whole()];
         let bindings = [&shared[..], &[d_q.whole()]].concat();
         recorder.dispatch(&kernel, &params, &bindings, workgroups, self.cost(tokens, 6.0))?;
 
-        let (kernel, lanes) = self.kernel(recorder, "attention/backward_key_value", q.dtype(), spans);
-        let workgroups = [(tokens as u32).div_ceil(lanes), self.key_value_heads as u32, 1];
+        let (kernel, rows) = self.kernel(recorder, Entry::BackwardKeyValue, q.dtype(), spans);
+        let workgroups = [(tokens as u32).div_ceil(rows), self.key_value_heads as u32, 1];
         let bindings = [&shared[..], &[d_k.whole(), d_v.whole()]].concat();
         recorder.dispatch(&kernel, &params, &bindings, workgroups, self.cost(tokens, 8.0))
     }

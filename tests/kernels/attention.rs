@@ -113,10 +113,13 @@ fn attention_and_its_gradients_agree() {
     });
 }
 
+/// At all widths: lanes of a subgroup share the columns of a head.
 #[test]
-fn attention_takes_every_size_of_head() {
+fn attention_takes_heads_of_any_size() {
     checked(|gpu| {
-        for (head_dim, dtype) in [(64, Dtype::F32), (128, Dtype::F32), (128, Dtype::Bf16)] {
+        for (head_dim, dtype) in
+            [(64, Dtype::F32), (80, Dtype::F32), (128, Dtype::F32), (32, Dtype::Bf16), (128, Dtype::Bf16)]
+        {
             let shape = Attention { heads: 2, key_value_heads: 1, head_dim, causal: true, window: None };
             check(gpu, &Case::plain(shape, &[0, 11, 40], dtype));
         }
