@@ -6,7 +6,7 @@ use crate::Result;
 use crate::gpu::{Bandwidth, Ceilings, Dtype, Gpu, Recording, Tensor};
 
 use super::super::ceiling::{self, Arithmetic, Order, SUMS, VALUES};
-use super::timing::{fastest, timed};
+use super::timing::{estimate, fastest};
 
 /// The shortest run that counts: what submitting and waiting add to it is little.
 const SHORTEST: f64 = 2e-3;
@@ -50,9 +50,7 @@ async fn arithmetic(gpu: &Gpu, f16: bool) -> Result<f64> {
             let recorder = &mut recording.recorder(gpu);
             // The chains converge to 2.
             ceiling::multiply_add(recorder, Arithmetic { fma, f16 }, workgroups, PASSES, [0.75, 0.5], &sums)?;
-            // Compiled in the first run.
-            timed(gpu, &mut recording).await?;
-            if workgroups == 1 << 15 || timed(gpu, &mut recording).await? >= SHORTEST {
+            if workgroups == 1 << 15 || estimate(gpu, &mut recording).await? >= SHORTEST {
                 break recording;
             }
             workgroups *= 2;
@@ -107,9 +105,7 @@ async fn bandwidth(gpu: &Gpu, access: Access, order: Order, working_set: u64, x:
                 Access::Read => ceiling::total(recorder, order, workgroups, x, y)?,
             }
         }
-        // Pages are touched in the first run.
-        timed(gpu, &mut recording).await?;
-        if repeats == 1 << 12 || timed(gpu, &mut recording).await? >= SHORTEST {
+        if repeats == 1 << 12 || estimate(gpu, &mut recording).await? >= SHORTEST {
             break recording;
         }
         repeats *= 2;
