@@ -95,16 +95,28 @@ fn queries_of(key: u32) -> vec2<u32> {
     return seen;
 }
 
-fn least(value: u32) -> u32 {
-    var result = value;
-    for (var i = 0u; i < LANES; i++) {
-        result = min(result, subgroupShuffle(value, i));
+/// Keys that any query of the tile sees, from .x to before .y, and the gap that all of them share, from .z to before .w.
+fn keys_of_tile(first: u32) -> vec4<u32> {
+    var all = vec4<u32>(params.tokens, 0u, 0u, params.tokens);
+    for (var query = first; query < min(first + QUERIES, params.tokens); query++) {
+        let seen = keys_of(query);
+        all.x = min(all.x, seen.x);
+        all.y = max(all.y, seen.y);
+        all.z = max(all.z, seen.z);
+        all.w = min(all.w, seen.w);
     }
-    return result;
+    all.y = min(all.y, params.tokens);
+    return all;
 }
 
-fn most(value: u32) -> u32 {
-    return ~least(~value);
+/// Queries that see any key of the tile, from .x to before .y.
+fn queries_of_tile(first: u32) -> vec2<u32> {
+    var all = vec2<u32>(params.tokens, 0u);
+    for (var key = first; key < min(first + KEYS, params.tokens); key++) {
+        let seen = queries_of(key);
+        all = vec2<u32>(min(all.x, seen.x), max(all.y, seen.y));
+    }
+    return min(all, vec2<u32>(params.tokens));
 }
 
 /// Which of four tokens from `first` on are in a range.
@@ -147,18 +159,10 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invoca
     }
     let shared_head = head / (params.heads / params.key_value_heads);
     var seen: array<vec4<u32>, MAX_LOADS>;
-    var begin = params.tokens;
-    var end = 0u;
-    var gap = vec2<u32>(0u, params.tokens);
     for (var i = 0u; i < QUERIES / LANES; i++) {
         seen[i] = keys_of(min(first + i * LANES + lane, params.tokens - 1u));
-        begin = min(begin, seen[i].x);
-        end = max(end, seen[i].y);
-        gap = vec2<u32>(max(gap.x, seen[i].z), min(gap.y, seen[i].w));
     }
-    begin = least(begin);
-    end = min(most(end), params.tokens);
-    gap = vec2<u32>(most(gap.x), least(gap.y));
+    let tile = keys_of_tile(first);
 
     var sums: array<vec4<f32>, QUERIES * COLUMNS>;
     var largest: array<f32, QUERIES>;
@@ -166,7 +170,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invoca
     @unroll for (var i = 0u; i < QUERIES; i++) {
         largest[i] = -1e30;
     }
-    for (var key = begin; key < end; key = next_block(key, gap)) {
+    for (var key = tile.x; key < tile.y; key = next_block(key, tile.zw)) {
         let own = key + lane * 4u;
         var scores: array<vec4<f32>, QUERIES>;
         @unroll for (var i = 0u; i < QUERIES; i++) {
@@ -252,23 +256,15 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup
     let shared_head = head / (params.heads / params.key_value_heads);
     var seen: array<vec4<u32>, MAX_LOADS>;
     var saved: array<vec2<f32>, MAX_LOADS>;
-    var begin = params.tokens;
-    var end = 0u;
-    var gap = vec2<u32>(0u, params.tokens);
     for (var i = 0u; i < QUERIES / LANES; i++) {
         let query = min(first + i * LANES + lane, params.tokens - 1u);
         saved[i] = stats_saved[query * params.heads + head];
         seen[i] = keys_of(query);
-        begin = min(begin, seen[i].x);
-        end = max(end, seen[i].y);
-        gap = vec2<u32>(max(gap.x, seen[i].z), min(gap.y, seen[i].w));
     }
-    begin = least(begin);
-    end = min(most(end), params.tokens);
-    gap = vec2<u32>(most(gap.x), least(gap.y));
+    let tile = keys_of_tile(first);
 
     var sums: array<vec4<f32>, QUERIES * COLUMNS>;
-    for (var key = begin; key < end; key = next_block(key, gap)) {
+    for (var key = tile.x; key < tile.y; key = next_block(key, tile.zw)) {
         let own = key + lane * 4u;
         var scores: array<vec4<f32>, QUERIES>;
         var products: array<vec4<f32>, QUERIES>;
@@ -354,20 +350,15 @@ fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subg
     }
     let group = params.heads / params.key_value_heads;
     var seen: array<vec2<u32>, MAX_LOADS>;
-    var begin = params.tokens;
-    var end = 0u;
     for (var i = 0u; i < KEYS / LANES; i++) {
         seen[i] = queries_of(min(first + i * LANES + lane, params.tokens - 1u));
-        begin = min(begin, seen[i].x);
-        end = max(end, seen[i].y);
     }
-    begin = least(begin);
-    end = min(most(end), params.tokens);
+    let tile = queries_of_tile(first);
 
     var key_sums: array<vec4<f32>, KEYS * COLUMNS>;
     var value_sums: array<vec4<f32>, KEYS * COLUMNS>;
     for (var head = shared_head * group; head < (shared_head + 1u) * group; head++) {
-        for (var query = begin; query < end; query += 4u * LANES) {
+        for (var query = tile.x; query < tile.y; query += 4u * LANES) {
             let own = query + lane * 4u;
             var scores: array<vec4<f32>, KEYS>;
             var products: array<vec4<f32>, KEYS>;

@@ -13,7 +13,7 @@ const MAX_BLOCKS: u32 = 128;
 ///
 /// # Errors
 /// If a marked loop has another form, its bound is not known, or its counter is declared again inside.
-pub fn unroll(source: &str) -> Result<String, String> {
+pub(crate) fn unroll(source: &str) -> Result<String, String> {
     if !source.contains(MARK) {
         return Ok(source.to_owned());
     }
@@ -26,9 +26,8 @@ const MARK: &str = "@unroll";
 fn written_out(source: &str, module: &Module) -> Result<String, String> {
     let Some((before, marked)) = source.split_once(MARK) else { return Ok(source.to_owned()) };
     let (header, after) = marked.split_once('{').ok_or("a marked loop has no body")?;
-    let (counter, bound) = counted(header).ok_or_else(|| {
-        format!("{MARK}{header}: only `for (var i = 0u; i < BOUND; i++)` can be written out")
-    })?;
+    let (counter, bound) = counted(header)
+        .ok_or_else(|| format!("{MARK}{header}: only `for (var i = 0u; i < BOUND; i++)` can be written out"))?;
     let count = value(bound, module).ok_or_else(|| format!("{MARK}{header}: {bound} is not a constant"))?;
     if count > MAX_BLOCKS {
         return Err(format!("{MARK}{header}: {count} blocks; the maximum is {MAX_BLOCKS}"));
@@ -53,7 +52,11 @@ fn counted(header: &str) -> Option<(&str, &str)> {
     let (counter, first) = start.strip_prefix("var")?.split_once('=')?;
     let (left, bound) = condition.split_once('<')?;
     let (counter, bound) = (counter.trim(), bound.trim());
-    let fits = first.trim() == "0u" && left.trim() == counter && step.strip_suffix("++").map(str::trim) == Some(counter);
+    if bound.starts_with('=') {
+        return None;
+    }
+    let fits =
+        first.trim() == "0u" && left.trim() == counter && step.strip_suffix("++").map(str::trim) == Some(counter);
     (fits && parts.next().is_none()).then_some((counter, bound))
 }
 
