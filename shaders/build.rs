@@ -18,6 +18,7 @@ mod unroll;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use contract::Contract;
@@ -52,6 +53,14 @@ fn main() {
         }
     }
     table.push_str("];\n");
+    let mut hasher = DefaultHasher::new();
+    table.hash(&mut hasher);
+    writeln!(
+        table,
+        "/// Tells these kernels from those of other versions.\npub const FINGERPRINT: u64 = {};",
+        hasher.finish()
+    )
+    .expect("writing to a string");
     // A misspelt name would make a requirement count for no permutation.
     let all = documents.iter().flat_map(|(file, document)| document.requirements.iter().map(move |r| (file, &r.text)));
     if let Some((file, text)) = all.clone().find(|(_, text)| !required.contains(*text)) {

@@ -9,10 +9,11 @@ import package::shared::tile::weighed;
 /// requires: 4 <= LANES
 /// requires: ROWS % LANES == 0
 override LANES: u32 = 8u;
-const ROWS: u32 = 32u;
+@if(rows_64) const ROWS: u32 = 64u;
+@if(!rows_64) const ROWS: u32 = 32u;
 const GROUPS: u32 = ROWS / 4u;
 /// Enough registers for A when a subgroup has only four lanes.
-const MAX_LOADS: u32 = 8u;
+const MAX_LOADS: u32 = ROWS / 4u;
 
 /// One workgroup per LANES groups of columns (x) and ROWS rows (y) of C.
 /// permutations: - wide; nt; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
@@ -21,6 +22,8 @@ const MAX_LOADS: u32 = 8u;
 /// permutations: - wide; nt; a_f32; b_f32 b_bf16; c_bf16
 /// permutations: - wide; nn; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32
 /// permutations: - wide; tn; a_f32; b_f32 b_bf16; c_f32
+/// permutations: - wide; rows_64; nt; a_f32; b_f32; c_f32; - bias; - residual
+/// permutations: - wide; rows_64; nn tn; a_f32; b_f32; c_f32
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let first_row = workgroup.y * ROWS;
@@ -59,7 +62,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             }
         }
         @if(tn) {
-            // Element e of the tile of A is token e / 8 and row group e % 8.
+            // Element e of the tile of A is token e / GROUPS and row group e % GROUPS.
             for (var i = 0u; i < ROWS / LANES; i++) {
                 let e = i * LANES + lane;
                 let token = k * 4u + e / GROUPS;

@@ -12,7 +12,7 @@ pub struct AdapterChoice {
 }
 
 /// The family of kernels an adapter runs best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// Drivers that run shaders on the CPU: register tiles, loads shared within a subgroup, no workgroup memory.

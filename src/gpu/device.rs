@@ -10,6 +10,7 @@ use super::adapter::{self, AdapterChoice, Preset};
 use super::kernel::{Identity, Kernel, Source};
 use super::memory::{self, Ledger, Memory, Pooled, SharedPool};
 use super::poller::Poller;
+use super::tuning::{Operation, Tuning, Variant};
 use crate::{Error, Result};
 
 /// Whether shaders keep the driver's bounds and loop checks.
@@ -90,6 +91,7 @@ pub struct Gpu {
     pool: SharedPool,
     fault: Arc<Fault>,
     poller: Poller,
+    tuning: Tuning,
 }
 
 impl Gpu {
@@ -179,6 +181,7 @@ impl Gpu {
             pool: SharedPool::default(),
             poller,
             fault,
+            tuning: Tuning::default(),
         })
     }
 
@@ -211,6 +214,16 @@ impl Gpu {
     /// Whether shaders may compute in f16.
     pub fn computes_f16(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_F16)
+    }
+
+    /// The variant of an operation that it runs.
+    pub fn variant(&self, operation: Operation) -> Variant {
+        self.tuning.variant(operation, self.loads_wide())
+    }
+
+    /// Sets the variants that it runs from now on; operations that are not named run their first one.
+    pub fn tune(&mut self, tuning: Tuning) {
+        self.tuning = tuning;
     }
 
     /// Lanes per subgroup; meaningful if the smallest and the largest size agree, as the software preset requires.

@@ -3,7 +3,7 @@
 
 use wgr_shaders::params::attention::Params;
 
-use crate::gpu::{Cost, Dtype, Kernel, Layout, Preset, Recorder, Tensor, grid};
+use crate::gpu::{Cost, Dtype, Kernel, Layout, Operation, Preset, Recorder, Tensor, grid};
 use crate::{Error, Result};
 
 /// The shape of one attention layer.
@@ -81,19 +81,19 @@ impl Attention {
         let (kernel, lanes, rows) = match gpu.preset() {
             Preset::Software => {
                 let lanes = gpu.subgroup_size();
-                let (name, rows) = match entry {
-                    Entry::Forward => ("attention_register/forward", 16),
-                    Entry::BackwardQuery => ("attention_register/backward_query", 16),
-                    Entry::BackwardKeyValue => ("attention_register/backward_key_value", 16),
+                let (name, operation) = match entry {
+                    Entry::Forward => ("attention_register/forward", Operation::Attention),
+                    Entry::BackwardQuery => ("attention_register/backward_query", Operation::AttentionBackward),
+                    Entry::BackwardKeyValue => ("attention_register/backward_key_value", Operation::AttentionBackward),
                 };
-                let kernel = Kernel::new(name).feature_if(gpu.loads_wide(), "wide");
+                let kernel = Kernel::new(name).feature_if(gpu.variant(operation).wide, "wide");
                 let kernel = match self.head4().div_ceil(lanes) {
                     0..=1 => kernel,
                     2 => kernel.feature("columns_2"),
                     3..=4 => kernel.feature("columns_4"),
                     _ => kernel.feature("columns_8"),
                 };
-                (kernel, lanes, rows)
+                (kernel, lanes, 16)
             }
             Preset::Gpu => {
                 let kernel = Kernel::new(match entry {
@@ -109,10 +109,8 @@ impl Attention {
                 (kernel.feature(head), 64, 64)
             }
         };
-        let mut kernel = kernel
-            .feature_if(dtype == Dtype::Bf16, "x_bf16")
-            .constant("LANES", lanes)
-            .constant("HEAD4", self.head4());
+        let mut kernel =
+            kernel.feature_if(dtype == Dtype::Bf16, "x_bf16").constant("LANES", lanes).constant("HEAD4", self.head4());
         // Keys have no gaps.
         if !matches!((gpu.preset(), entry), (Preset::Software, Entry::BackwardKeyValue)) {
             kernel = kernel.constant("BRANCHING", u32::from(spans.branching));

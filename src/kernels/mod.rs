@@ -29,6 +29,7 @@ pub mod rms_norm;
 pub mod rope;
 pub mod self_test;
 pub mod swiglu;
+pub mod tuner;
 
 pub use self_test::{Passes, open};
 

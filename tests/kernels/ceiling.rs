@@ -49,7 +49,7 @@ fn copy_and_total_reach_every_value() {
             assert_close("ceiling total", &read(gpu, &sums), &expected, F32);
         }
     };
-    checked(case);
+    checked(|gpu| case(gpu));
     case(&open(Mode::Trusted, None));
 }
 

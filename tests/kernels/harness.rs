@@ -33,9 +33,9 @@ pub(crate) fn everywhere(case: impl Fn(&Gpu)) {
 
 /// Runs a case on checked shaders alone, with both presets and with words of 32 bits: for permutations that differ in
 /// nothing that other tests leave out.
-pub(crate) fn checked(case: impl Fn(&Gpu)) {
+pub(crate) fn checked(case: impl Fn(&mut Gpu)) {
     for (preset, narrow) in [(None, false), (None, true), (Some(Preset::Gpu), false)] {
-        case(&open_with(Options { mode: Mode::Checked, limits: None, preset, narrow }));
+        case(&mut open_with(Options { mode: Mode::Checked, limits: None, preset, narrow }));
     }
 }
 
