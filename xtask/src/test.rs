@@ -64,16 +64,20 @@ const SLOW_ON_MESA: &[&str] = &[
     "_every_permutation",
     "_every_size_of_head",
     "attention_and_its_gradients_agree",
+    "heads_of_any_size",
     "over_chunks_of_the_vocabulary",
+    "tiles_of_every_number_of_rows",
 ];
 const SLOW_ON_SWIFTSHADER: &[&str] = &[
     "_every_permutation",
     "_every_size_of_head",
     "attention_and_its_gradients_agree",
     "cached_attention::",
+    "heads_of_any_size",
     "over_chunks_of_the_vocabulary",
     "product::nt_adds_bias_and_residual",
     "product::nt_agrees_in_every_storage_type",
+    "tiles_of_every_number_of_rows",
 ];
 
 const LAST_STAGES: &[(&str, Work)] = &[("demo", Work::Task(demo_elsewhere))];
@@ -94,6 +98,7 @@ const MODULES_ON_DEVICE: &[&str] = &[
     "gpu::recording::",
     "kernels::bench::",
     "kernels::self_test::",
+    "kernels::tuner::",
 ];
 
 /// Runs all stages that suit the adapter.
