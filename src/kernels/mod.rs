@@ -22,6 +22,7 @@ pub mod l2_norm;
 pub mod layer_norm;
 pub mod log_prob;
 pub mod objective;
+mod open;
 pub mod pooling;
 pub mod preference;
 pub mod product;
@@ -31,7 +32,8 @@ pub mod self_test;
 pub mod swiglu;
 pub mod tuner;
 
-pub use self_test::{Passes, open};
+pub use open::open;
+pub use self_test::Passes;
 
 use crate::gpu::{Gpu, Preset};
 

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::attention::Attention;
 use super::product::{self, Epilogue};
-use super::{Passes, sample, self_test};
+use super::sample;
+use super::self_test::{self, Passes};
 use crate::files::{read_if_there, replace_file};
 use crate::gpu::{Dtype, Gpu, Layout, Memory, Operation, Preset, Recorder, Recording, Tensor, Tuning, Variant};
 use crate::{Error, Result};

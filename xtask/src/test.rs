@@ -97,6 +97,7 @@ const MODULES_ON_DEVICE: &[&str] = &[
     "generate::tests::",
     "gpu::recording::",
     "kernels::bench::",
+    "kernels::open::",
     "kernels::self_test::",
     "kernels::tuner::",
 ];
