@@ -3,12 +3,15 @@
 // `backward_key_value`) of one head and walks over blocks of the other side, of which each lane owns four members. Scores
 // are a product nt; what they weigh is a product nn, of which a lane owns COLUMNS groups of columns. Values of the left
 // operands are loaded or computed by one lane and handed to the others by a shuffle.
+//
+// A sequence gets the same bits wherever it stands in a batch: blocks begin at other places there, so sums over tokens add
+// one token after the other, hidden ones as zeros, and running sums are rescaled by powers of two alone, which is exact.
 
 import package::shared::attention::params;
 import package::shared::f32::{Packed as F32, widen as widen_f32, narrow as narrow_f32};
 @if(!x_bf16) import package::shared::f32::{Packed, widen, narrow};
 @if(x_bf16) import package::shared::bf16::{Packed, widen, narrow};
-import package::shared::tile::weighed;
+import package::shared::tile::{chained, weighed};
 
 /// Lanes of a subgroup.
 /// requires: 4 <= LANES
@@ -138,6 +141,13 @@ fn next_block(key: u32, gap: vec2<u32>) -> u32 {
     return select(next, gap.y, BRANCHING == 1u && next >= gap.x && next < gap.y);
 }
 
+const LOG2_E: f32 = 1.4426950408889634;
+
+/// 2^n of whole numbers up to 127, exactly; 0 where it is too small to be normal.
+fn power_of_two(n: vec4<f32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(vec4<u32>(clamp(n + 127.0, vec4<f32>(0.0), vec4<f32>(254.0))) << vec4<u32>(23u));
+}
+
 /// Largest of the values of all lanes.
 fn largest_of(value: f32) -> f32 {
     var result = value;
@@ -191,16 +201,19 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invoca
                 scores[i] += weighed(fragment, subgroupShuffle(rows[i / LANES], i % LANES));
             }
         }
-        // Hidden keys score -2e30 and largest is at least -1e30, so their weight is exactly zero.
+        // Scores as powers of two: whole and fractional parts are handled apart, so that a weight does not depend on the
+        // largest score so far but for an exact factor.
         @unroll for (var i = 0u; i < QUERIES; i++) {
             let visible = sees(own, subgroupShuffle(seen[i / LANES], i % LANES));
-            let masked = select(vec4<f32>(-2e30), scores[i] * params.scale, visible);
-            let two = max(masked.xy, masked.zw);
-            let new_largest = max(largest[i], largest_of(max(two.x, two.y)));
-            let shrink = exp(largest[i] - new_largest);
+            let powers = select(vec4<f32>(-1e30), scores[i] * (params.scale * LOG2_E), visible);
+            let two = max(powers.xy, powers.zw);
+            let new_largest = max(largest[i], ceil(largest_of(max(two.x, two.y))));
+            let shrink = power_of_two(vec4<f32>(largest[i] - new_largest)).x;
+            let whole = floor(powers);
+            let weights = exp2(powers - whole) * power_of_two(whole - new_largest);
+            scores[i] = select(vec4<f32>(0.0), weights, visible);
             largest[i] = new_largest;
-            scores[i] = exp(masked - new_largest);
-            total[i] = total[i] * shrink + dot(scores[i], vec4<f32>(1.0));
+            total[i] *= shrink;
             @unroll for (var c = 0u; c < COLUMNS; c++) {
                 sums[i * COLUMNS + c] *= shrink;
             }
@@ -218,26 +231,23 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invoca
             }
             @unroll for (var i = 0u; i < QUERIES; i++) {
                 let weights = subgroupShuffle(scores[i], s);
+                total[i] = total[i] + weights.x + weights.y + weights.z + weights.w;
                 @unroll for (var c = 0u; c < COLUMNS; c++) {
-                    sums[i * COLUMNS + c] += weighed(fragments[c], weights);
+                    sums[i * COLUMNS + c] = chained(sums[i * COLUMNS + c], fragments[c], weights);
                 }
             }
         }
     }
     @unroll for (var i = 0u; i < QUERIES; i++) {
-        var all = 0.0;
-        for (var s = 0u; s < LANES; s++) {
-            all += subgroupShuffle(total[i], s);
-        }
         let token = first + i;
         if (token < params.tokens) {
             @unroll for (var c = 0u; c < COLUMNS; c++) {
                 if (c * LANES + lane < HEAD4) {
-                    o[query_at(token, head, c * LANES + lane)] = narrow(sums[i * COLUMNS + c] / all);
+                    o[query_at(token, head, c * LANES + lane)] = narrow(sums[i * COLUMNS + c] / total[i]);
                 }
             }
             if (lane == 0u) {
-                stats[token * params.heads + head].x = largest[i] + log(all);
+                stats[token * params.heads + head].x = largest[i] / LOG2_E + log(total[i]);
             }
         }
     }
@@ -317,7 +327,7 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup
             @unroll for (var i = 0u; i < QUERIES; i++) {
                 let changes = subgroupShuffle(scores[i], s);
                 @unroll for (var c = 0u; c < COLUMNS; c++) {
-                    sums[i * COLUMNS + c] += weighed(fragments[c], changes);
+                    sums[i * COLUMNS + c] = chained(sums[i * COLUMNS + c], fragments[c], changes);
                 }
             }
         }
@@ -426,8 +436,9 @@ fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subg
                     let weights = subgroupShuffle(scores[i], s);
                     let changes = subgroupShuffle(products[i], s);
                     @unroll for (var c = 0u; c < COLUMNS; c++) {
-                        value_sums[i * COLUMNS + c] += weighed(gradients[c], weights);
-                        key_sums[i * COLUMNS + c] += weighed(queries[c], changes);
+                        let at = i * COLUMNS + c;
+                        value_sums[at] = chained(value_sums[at], gradients[c], weights);
+                        key_sums[at] = chained(key_sums[at], queries[c], changes);
                     }
                 }
             }

@@ -192,7 +192,8 @@ async fn time(gpu: &mut Gpu, timings: &mut Timings, passes: Passes, goes_on: imp
 /// The fewest seconds of a few runs.
 async fn seconds(gpu: &Gpu, operation: Operation) -> Result<f64> {
     const RUNS: usize = 3;
-    let mut recording = prepared(gpu, operation)?;
+    // Buffers of tensors that are dropped go to others, so these must outlive the runs.
+    let (mut recording, _tensors) = prepared(gpu, operation)?;
     let mut fewest = f64::INFINITY;
     // The first run compiles.
     for run in 0..=RUNS {
@@ -206,8 +207,8 @@ async fn seconds(gpu: &Gpu, operation: Operation) -> Result<f64> {
     Ok(fewest)
 }
 
-/// An operation at a size that takes a few milliseconds.
-fn prepared(gpu: &Gpu, operation: Operation) -> Result<Recording> {
+/// An operation at a size that takes a few milliseconds, and the tensors that it works on.
+fn prepared(gpu: &Gpu, operation: Operation) -> Result<(Recording, Vec<Tensor>)> {
     const TOKENS: usize = 128;
     const INNER: usize = 256;
     const OUT: usize = 512;
@@ -220,7 +221,7 @@ fn prepared(gpu: &Gpu, operation: Operation) -> Result<Recording> {
     let (inner, out) = (Layout::plain(INNER), Layout::plain(OUT));
     let mut recording = Recording::new();
     let recorder: &mut Recorder = &mut recording.recorder(gpu);
-    match operation {
+    let tensors = match operation {
         Operation::Attention | Operation::AttentionBackward => {
             let shape = Attention { heads: 4, key_value_heads: 2, head_dim: 64, causal: true, window: None };
             let (query, keys) = (shape.query_layout(), shape.key_value_layout());
@@ -229,13 +230,14 @@ fn prepared(gpu: &Gpu, operation: Operation) -> Result<Recording> {
             let stats = Tensor::workspace(gpu, "tuning", 2 * TOKENS * shape.heads, Dtype::F32)?;
             let (q, k, v, o) =
                 (matrix(TOKENS, query)?, matrix(TOKENS, keys)?, matrix(TOKENS, keys)?, matrix(TOKENS, query)?);
+            let (d_o, d_q) = (matrix(TOKENS, query)?, matrix(TOKENS, query)?);
+            let (d_k, d_v) = (matrix(TOKENS, keys)?, matrix(TOKENS, keys)?);
             if operation == Operation::Attention {
                 shape.forward(recorder, TOKENS, &spans, &q, &k, &v, &o, &stats)?;
             } else {
-                let (d_o, d_q) = (matrix(TOKENS, query)?, matrix(TOKENS, query)?);
-                let (d_k, d_v) = (matrix(TOKENS, keys)?, matrix(TOKENS, keys)?);
                 shape.backward(recorder, TOKENS, &spans, [&q, &k, &v, &o], &stats, &d_o, [&d_q, &d_k, &d_v])?;
             }
+            vec![spans, stats, q, k, v, o, d_o, d_q, d_k, d_v]
         }
         _ => {
             let (x, y) = (matrix(rows, inner)?, matrix(rows, out)?);
@@ -246,9 +248,10 @@ fn prepared(gpu: &Gpu, operation: Operation) -> Result<Recording> {
                 Operation::ProductTn => product::tn(recorder, rows, &y, &x, &w)?,
                 _ => product::nt(recorder, rows, &x, &w, &y, Epilogue::default())?,
             }
+            vec![x, w, y]
         }
-    }
-    Ok(recording)
+    };
+    Ok((recording, tensors))
 }
 
 #[cfg(test)]
