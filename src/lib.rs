@@ -25,15 +25,8 @@
 //! # }).unwrap();
 //! ```
 //!
-//! The types that matter: [`TrainConfig`](train::TrainConfig) says what to train on which [`Row`](data::Row)s,
-//! [`RewardModel`](train::RewardModel) scores texts with the result, a [`Gpu`](gpu::Gpu) is the adapter that computes,
-//! and an [`Observer`] hears of everything that happens on the way. All errors are one type, [`Error`].
-//!
 //! `examples/` holds programs that [train](train::train_on), [score](train::RewardModel), [generate](generate::generate)
-//! and dispatch a kernel of their own. The command line calls the same functions, one for each command:
-//! [`extract()`](extract::extract), [`train()`](train::train), [`score()`](train::score), [`dpo()`](dpo::dpo),
-//! [`online::train()`](dpo::online::train), [`evaluate()`](evaluate::evaluate), [`study()`](evaluate::study::study) and
-//! [`generate()`](generate::generate).
+//! and dispatch a kernel of their own. The command line calls the same functions.
 //!
 //! The rooms, in reading order:
 //!
@@ -48,6 +41,7 @@
 //! - [`generate`]: sampling from causal models.
 //! - [`train`]: the loop that reads like the method, and scoring.
 //! - [`dpo`]: preference pairs in, a better policy out.
+//! - [`http`], [`store`]: a small client for annotators and reward servers; their answers, kept on disk.
 //! - [`statistics`]: metrics of scored sets, with confidence intervals.
 //! - [`evaluate`], [`report`]: benchmarks; metrics.jsonl, TensorBoard, charts, HTML, model cards.
 
@@ -59,7 +53,7 @@ pub mod extract;
 mod files;
 pub mod generate;
 pub mod gpu;
-mod http;
+pub mod http;
 pub mod kernels;
 pub mod model;
 pub mod objective;
@@ -67,7 +61,7 @@ pub mod observer;
 pub mod optimizer;
 pub mod report;
 pub mod statistics;
-mod store;
+pub mod store;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -3,7 +3,7 @@
 use std::io::{BufRead, Result};
 
 /// The rows of a file: lines, or the elements of the one list that it holds.
-pub(super) struct Elements<R> {
+pub struct Elements<R> {
     input: R,
     is_list: bool,
     /// Maximum bytes of a row that are kept; a longer one is skipped.
@@ -21,7 +21,7 @@ pub(super) struct Elements<R> {
 
 /// One row.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Element {
+pub enum Element {
     /// Its bytes; blank for a line without content.
     Text(Vec<u8>),
     /// It is longer than the limit.
@@ -32,7 +32,7 @@ pub(super) enum Element {
 
 impl<R: BufRead> Elements<R> {
     /// The rows of `input`, which holds one list or lines.
-    pub(super) fn new(input: R, is_list: bool, longest: usize) -> Self {
+    pub fn new(input: R, is_list: bool, longest: usize) -> Self {
         Self { input, is_list, longest, consumed: 0, line: 1, lines: 0, begun: false, done: false }
     }
 
@@ -40,7 +40,7 @@ impl<R: BufRead> Elements<R> {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(super) fn next(&mut self) -> Result<Option<Element>> {
+    pub fn next(&mut self) -> Result<Option<Element>> {
         if self.done {
             return Ok(None);
         }

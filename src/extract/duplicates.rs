@@ -15,13 +15,13 @@ use super::turn::Turn;
 
 /// The exchanges seen so far.
 #[derive(Default)]
-pub(super) struct Duplicates {
+pub struct Duplicates {
     seen: HashSet<u64>,
 }
 
 impl Duplicates {
     /// Whether the turn is the first of its kind.
-    pub(super) fn first(&mut self, turn: &Turn) -> bool {
+    pub fn first(&mut self, turn: &Turn) -> bool {
         self.seen.insert(fingerprint(&[turn.query(), turn.response()]))
     }
 }
@@ -29,7 +29,7 @@ impl Duplicates {
 /// A hash of the letters and digits of some texts, and of where one ends and the next begins.
 ///
 /// With a hundred million exchanges the chance that any two different ones share it is about one in four thousand.
-pub(super) fn fingerprint(texts: &[&str]) -> u64 {
+pub fn fingerprint(texts: &[&str]) -> u64 {
     let mut blocks = Blocks::default();
     for text in texts {
         if text.is_ascii() {

@@ -2,25 +2,24 @@
 
 /// Pages, counted: a page that several sequences share is free when the last of them has let it go.
 #[derive(Debug)]
-pub(super) struct Pages {
+pub struct Pages {
     free: Vec<u32>,
     users: Vec<u32>,
 }
 
 impl Pages {
-    /// A number of pages, all free.
-    pub(super) fn new(count: usize) -> Self {
+    /// So many pages, all free.
+    pub fn new(count: usize) -> Self {
         Self { free: (0..count as u32).rev().collect(), users: vec![0; count] }
     }
 
     /// Pages that nobody uses.
-    #[cfg(test)]
-    pub(super) fn free(&self) -> usize {
+    pub fn free(&self) -> usize {
         self.free.len()
     }
 
     /// Takes free pages; `None`, and nothing taken, if there are fewer.
-    pub(super) fn take(&mut self, count: usize) -> Option<Vec<u32>> {
+    pub fn take(&mut self, count: usize) -> Option<Vec<u32>> {
         let rest = self.free.len().checked_sub(count)?;
         let taken = self.free.split_off(rest);
         taken.iter().for_each(|page| self.users[*page as usize] = 1);
@@ -28,12 +27,12 @@ impl Pages {
     }
 
     /// Another user of pages that are taken.
-    pub(super) fn share(&mut self, pages: &[u32]) {
+    pub fn share(&mut self, pages: &[u32]) {
         pages.iter().for_each(|page| self.users[*page as usize] += 1);
     }
 
     /// One user less.
-    pub(super) fn release(&mut self, pages: &[u32]) {
+    pub fn release(&mut self, pages: &[u32]) {
         for page in pages {
             let users = &mut self.users[*page as usize];
             *users -= 1;

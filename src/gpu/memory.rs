@@ -1,11 +1,11 @@
-//! Buffers by purpose, with a ledger of the bytes that each purpose holds.
+//! Buffers by purpose, with a ledger that always knows how much each purpose holds.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::{Error, Result};
 
-/// The purpose of a buffer: a row of the memory plan and of the ledger.
+/// What a buffer is for; the rows of the memory plan and of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Memory {
@@ -21,24 +21,24 @@ pub enum Memory {
     Workspace,
 }
 
-/// Current and peak bytes of each purpose.
+/// Bytes now and at most, for each purpose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     entries: BTreeMap<Memory, (u64, u64)>,
 }
 
 impl Ledger {
-    /// Bytes now held for a purpose.
+    /// Bytes held now for a purpose.
     pub fn current(&self, memory: Memory) -> u64 {
         self.entries.get(&memory).map_or(0, |entry| entry.0)
     }
 
-    /// The peak of the bytes held for a purpose.
+    /// Most bytes ever held for a purpose.
     pub fn peak(&self, memory: Memory) -> u64 {
         self.entries.get(&memory).map_or(0, |entry| entry.1)
     }
 
-    /// Bytes now held for all purposes.
+    /// Bytes held now for everything.
     pub fn total(&self) -> u64 {
         self.entries.values().map(|entry| entry.0).sum()
     }
@@ -54,7 +54,7 @@ impl Ledger {
     }
 }
 
-/// Hands out buffers; a dropped buffer is kept for the next request of its size and purpose.
+/// Gives out buffers; a dropped buffer is kept for the next request of its size and purpose.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     ledger: Ledger,
@@ -63,7 +63,7 @@ pub(super) struct Pool {
 
 pub(super) type SharedPool = Arc<Mutex<Pool>>;
 
-/// A buffer that returns to the pool when its last user drops it.
+/// A buffer that goes back to the pool when the last user drops it.
 #[derive(Debug)]
 pub(super) struct Pooled {
     pub buffer: wgpu::Buffer,
@@ -101,7 +101,7 @@ pub(super) fn take(
         return Err(Error::device(
             format!("allocating {label}"),
             format!("{bytes} bytes exceed the adapter's largest buffer of {max}"),
-            "use a smaller `.batch_size` or `.max_length`",
+            "use a smaller --batch-size or --max-length",
         ));
     }
     let kept = {

@@ -11,16 +11,16 @@ use super::{Family, ModelConfig, TensorSpec};
 use crate::test_files::fetched;
 
 /// Rows of the embedding; a few more than the tokenizer has tokens.
-pub(crate) const VOCAB: usize = 266;
+pub const VOCAB: usize = 266;
 
 /// A model in a directory that goes when this is dropped.
-pub(crate) struct Tiny {
+pub struct Tiny {
     parent: TempDir,
 }
 
 impl Tiny {
     /// A model with these fields on top of the smallest configuration of the family, and weights stored as `dtype`.
-    pub(crate) fn new(family: Family, changes: Value, dtype: Dtype) -> Self {
+    pub fn new(family: Family, changes: Value, dtype: Dtype) -> Self {
         let mut json = json!({
             "architectures": [format!("{}ForCausalLM", family.class_prefix())], "model_type": family.model_type(),
             "vocab_size": VOCAB, "hidden_size": 8, "intermediate_size": 6, "num_hidden_layers": 2,
@@ -50,22 +50,22 @@ impl Tiny {
     }
 
     /// A place beside the model.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.parent.path().join(name)
     }
 
     /// The name to open the model by.
-    pub(crate) fn source(&self) -> String {
+    pub fn source(&self) -> String {
         self.named("model")
     }
 
     /// The name to open a model beside it by.
-    pub(crate) fn named(&self, name: &str) -> String {
+    pub fn named(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
     /// The model, opened.
-    pub(crate) fn open(&self) -> Checkpoint {
+    pub fn open(&self) -> Checkpoint {
         Checkpoint::open(&self.source()).unwrap()
     }
 }
@@ -110,6 +110,6 @@ fn tokenizer_config() -> Value {
 }
 
 /// A real model of 135 million weights, in Q4_1.
-pub(crate) fn smollm2() -> Option<String> {
+pub fn smollm2() -> Option<String> {
     Some(fetched("WGR_ASSETS", "smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")?.display().to_string())
 }

@@ -7,7 +7,6 @@ mod harness;
 
 mod attention;
 mod cached_attention;
-mod ceiling;
 mod contract;
 mod dropout;
 mod elementwise;

@@ -2,7 +2,7 @@
 
 /// A reason to drop a turn, in the order they are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Filter {
+pub enum Filter {
     /// In no language that was asked for.
     Language,
     /// After more turns than a model will be shown.
@@ -33,7 +33,7 @@ pub(crate) enum Filter {
 
 impl Filter {
     /// All filters, in the order they run.
-    pub(crate) const ALL: [Self; 13] = [
+    pub const ALL: [Self; 13] = [
         Self::Language,
         Self::LongHistory,
         Self::ShortQuery,
@@ -50,7 +50,7 @@ impl Filter {
     ];
 
     /// Its name in rows and reports.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Language => "language",
             Self::LongHistory => "long_history",

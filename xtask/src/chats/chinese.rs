@@ -2,7 +2,7 @@
 
 use super::language::{Language, Requests, Responses, Topic};
 
-pub(super) static CHINESE: Language = Language {
+pub static CHINESE: Language = Language {
     name: "Chinese",
     space: "",
     places: &[("China", Some("Guangdong")), ("Singapore", None), ("Taiwan", None)],
