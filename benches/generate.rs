@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use wgr::generate::{Generator, Sampling, Settings, generator};
 use wgr::gpu::{AdapterChoice, Dtype, Gpu};
+use wgr::kernels::bench;
 use wgr::model::Checkpoint;
 use wgr::model::causal::Causal;
 use wgr::model::parameter::Holding;
@@ -41,6 +42,7 @@ fn main() -> wgr::Result<()> {
     let asset = || Some(fetched("WGR_ASSETS", "smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")?.display().to_string());
     let Some(model) = model.or_else(asset) else { return Ok(()) };
     let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default()))?;
+    let mut ceilings = pollster::block_on(bench::ceilings(&gpu))?;
     let checkpoint = Checkpoint::open(&model)?;
     let (config, tokenizer) = (checkpoint.config(), checkpoint.tokenizer()?);
     let causal = Causal::load(&gpu, &checkpoint, Holding::Inference, 0)?;
@@ -68,8 +70,14 @@ fn main() -> wgr::Result<()> {
             1e3 * batch as f64 / rate
         );
         let profile = pollster::block_on(generator.profile(&gpu))?;
-        for row in profile.rows.iter().take(KERNELS) {
-            println!("  {:28} {:4} dispatches {:7.1} ms", row.kernel, row.dispatches, 1e3 * row.seconds);
+        let (rooflines, _) = profile.rooflines(&mut ceilings);
+        for (row, roofline) in profile.rows.iter().zip(rooflines).take(KERNELS) {
+            let (milliseconds, share) = (1e3 * row.seconds, 1e2 * roofline.share);
+            let bound = roofline.bound.name();
+            println!(
+                "  {:28} {:4} dispatches {milliseconds:7.1} ms {share:5.1} % of the {bound} bound",
+                row.kernel, row.dispatches
+            );
         }
         println!("  {:28} {:26.1} ms", "all kernels", 1e3 * profile.seconds());
     }

@@ -2,14 +2,15 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use wgr::gpu::{AdapterChoice, Dtype, Gpu};
-use wgr::kernels::bench::forward_product;
+use wgr::kernels::bench::{Prepared, forward_product};
 
 fn product(criterion: &mut Criterion) {
     let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).expect("benchmarks need an adapter");
     let mut group = criterion.benchmark_group("product");
     for (name, weights) in [("f32", Dtype::F32), ("bf16 weights", Dtype::Bf16)] {
-        let mut recording = forward_product(&gpu, 1024, weights).expect("three matrices fit everywhere");
-        group.throughput(Throughput::Elements(recording.cost().flops as u64));
+        let Prepared { mut recording, cost } =
+            forward_product(&gpu, 1024, weights).expect("three matrices fit everywhere");
+        group.throughput(Throughput::Elements(cost.flops as u64));
         group.sample_size(10).bench_function(name, |bencher| {
             bencher.iter(|| {
                 recording.replay(&gpu).expect("a recorded product runs");

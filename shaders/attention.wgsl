@@ -4,49 +4,28 @@
 // Sequences may branch: then completions follow one prompt, each sees the prompt and itself, and `BRANCHING` is set.
 //
 // One lane owns one row (a query in `forward` and `backward_query`, a key in `backward_key_value`) of one head and walks
-// over blocks of the other side. The lanes of a workgroup own neighbouring rows, so they share each block: through
-// shuffles where the workgroup is one subgroup (`subgroup`), through workgroup memory elsewhere.
+// over blocks of the other side. The lanes of a workgroup own neighbouring rows, so they share each block through workgroup
+// memory. `attention_register` is the same for software adapters.
 
+import package::shared::attention::params;
 import package::shared::grid::{Invocation, WORKGROUP, linear};
 @if(!x_bf16) import package::shared::f32::{Packed, widen, narrow};
 @if(x_bf16) import package::shared::bf16::{Packed, widen, narrow};
 
-/// requires: 0 < tokens
-/// requires: 0 < key_value_heads
-/// requires: heads % key_value_heads == 0
-struct Params {
-    /// Tokens of the packed batch.
-    tokens: u32,
-    /// Query heads.
-    heads: u32,
-    /// Key/value heads.
-    key_value_heads: u32,
-    /// 1 / sqrt(head_dim).
-    scale: f32,
-    /// 1: a query sees keys up to its own place; 0: its whole sequence.
-    causal: u32,
-    /// Keys a query sees, itself included; 0: all of them.
-    window: u32,
-}
-
 /// Rows a workgroup owns, and rows of the other side in a block.
-/// @if(subgroup) requires: LANES <= MAX_BLOCK
-override LANES: u32 = 8u;
-@if(subgroup) override BLOCK: u32 = LANES;
-@if(!subgroup) const BLOCK: u32 = 16u;
+override LANES: u32 = 64u;
+const BLOCK: u32 = 16u;
 /// 1: sequences branch, and `spans` goes on, for all tokens again, with the keys between which a token sees none.
 override BRANCHING: u32 = 0u;
 /// Groups of four values in a head.
 /// requires: 0 < HEAD4
 /// @if(head_32 || head_64 || head_128) requires: HEAD4 <= MAX_HEAD4
 override HEAD4: u32 = 8u;
-/// Registers for a head. Every loop over them runs over the whole array: Mesa keeps them in registers only then.
+/// Registers for a head.
 @if(head_32) const MAX_HEAD4: u32 = 8u;
 @if(head_64) const MAX_HEAD4: u32 = 16u;
 @if(!head_32 && !head_64) const MAX_HEAD4: u32 = 32u;
-const MAX_BLOCK: u32 = 16u;
 
-@group(0) @binding(0) var<uniform> params: Params;
 // The second value ends the tokens that see the token or, if nothing is causal, those that it sees.
 /// [1 + BRANCHING, tokens]: where the sequence of each token begins and ends, then its gap if sequences branch.
 @group(0) @binding(1) var<storage, read> spans: array<vec2<u32>>;
@@ -68,66 +47,40 @@ const MAX_BLOCK: u32 = 16u;
 /// [tokens, heads, HEAD4]: gradient of the queries.
 @group(0) @binding(7) var<storage, read_write> d_q: array<vec4<f32>>;
 
-@if(!subgroup) var<workgroup> first_tile: array<vec4<f32>, MAX_BLOCK * MAX_HEAD4>;
-@if(!subgroup) var<workgroup> second_tile: array<vec4<f32>, MAX_BLOCK * MAX_HEAD4>;
-@if(subgroup) var<private> first_row: array<vec4<f32>, MAX_HEAD4>;
-@if(subgroup) var<private> second_row: array<vec4<f32>, MAX_HEAD4>;
+var<workgroup> first_tile: array<vec4<f32>, BLOCK * MAX_HEAD4>;
+var<workgroup> second_tile: array<vec4<f32>, BLOCK * MAX_HEAD4>;
 
 /// Group `i` of row `s` of the current block, of its first (k, or q) and its second (v, or d_o) tensor.
 fn first_of(s: u32, i: u32) -> vec4<f32> {
-    @if(subgroup) return subgroupShuffle(first_row[i], s);
-    @if(!subgroup) return first_tile[s * HEAD4 + min(i, HEAD4 - 1u)];
+    return first_tile[s * HEAD4 + min(i, HEAD4 - 1u)];
 }
 
 fn second_of(s: u32, i: u32) -> vec4<f32> {
-    @if(subgroup) return subgroupShuffle(second_row[i], s);
-    @if(!subgroup) return second_tile[s * HEAD4 + min(i, HEAD4 - 1u)];
+    return second_tile[s * HEAD4 + min(i, HEAD4 - 1u)];
 }
 
 /// Loads keys and values `first` .. `first + BLOCK` of one key/value head.
 fn load_keys(first: u32, head: u32, local: u32) {
-    @if(subgroup) {
-        let row = min(first + local, params.tokens - 1u);
-        let base = (row * params.key_value_heads + head) * HEAD4;
-        for (var i = 0u; i < MAX_HEAD4; i++) {
-            let at = base + min(i, HEAD4 - 1u);
-            first_row[i] = widen(k[at]);
-            second_row[i] = widen(v[at]);
-        }
+    workgroupBarrier();
+    for (var e = local; e < BLOCK * HEAD4; e += LANES) {
+        let row = min(first + e / HEAD4, params.tokens - 1u);
+        let at = (row * params.key_value_heads + head) * HEAD4 + e % HEAD4;
+        first_tile[e] = widen(k[at]);
+        second_tile[e] = widen(v[at]);
     }
-    @if(!subgroup) {
-        workgroupBarrier();
-        for (var e = local; e < BLOCK * HEAD4; e += LANES) {
-            let row = min(first + e / HEAD4, params.tokens - 1u);
-            let at = (row * params.key_value_heads + head) * HEAD4 + e % HEAD4;
-            first_tile[e] = widen(k[at]);
-            second_tile[e] = widen(v[at]);
-        }
-        workgroupBarrier();
-    }
+    workgroupBarrier();
 }
 
 /// Loads queries and output gradients `first` .. `first + BLOCK` of one query head.
 fn load_queries(first: u32, head: u32, local: u32) {
-    @if(subgroup) {
-        let row = min(first + local, params.tokens - 1u);
-        let base = (row * params.heads + head) * HEAD4;
-        for (var i = 0u; i < MAX_HEAD4; i++) {
-            let at = base + min(i, HEAD4 - 1u);
-            first_row[i] = widen(q[at]);
-            second_row[i] = d_o[at];
-        }
+    workgroupBarrier();
+    for (var e = local; e < BLOCK * HEAD4; e += LANES) {
+        let row = min(first + e / HEAD4, params.tokens - 1u);
+        let at = (row * params.heads + head) * HEAD4 + e % HEAD4;
+        first_tile[e] = widen(q[at]);
+        second_tile[e] = d_o[at];
     }
-    @if(!subgroup) {
-        workgroupBarrier();
-        for (var e = local; e < BLOCK * HEAD4; e += LANES) {
-            let row = min(first + e / HEAD4, params.tokens - 1u);
-            let at = (row * params.heads + head) * HEAD4 + e % HEAD4;
-            first_tile[e] = widen(q[at]);
-            second_tile[e] = d_o[at];
-        }
-        workgroupBarrier();
-    }
+    workgroupBarrier();
 }
 
 /// One for registers that hold part of the head, zero for those beyond it, so that they add nothing to a product.
@@ -206,7 +159,7 @@ fn query_range(first: u32) -> vec2<u32> {
 
 /// o = softmax(q k^T * scale) v, and the log-sum-exp of every row of scores.
 /// One workgroup per LANES queries (x) and query head (y).
-/// permutations: - subgroup; head_32 head_64 head_128; - x_bf16
+/// permutations: head_32 head_64 head_128; - x_bf16
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = workgroup.x * LANES;
@@ -231,7 +184,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
     let range = key_range(first);
     for (var key = range.x; key < range.y; key = next_block(key, skipped)) {
         load_keys(key, key_value_head, local);
-        var scores: array<f32, MAX_BLOCK>;
+        var scores: array<f32, BLOCK>;
         var block_largest = largest;
         for (var s = 0u; s < BLOCK; s++) {
             var score = 0.0;
@@ -290,7 +243,7 @@ fn backward_dot(invocation: Invocation) {
 
 /// With p = exp(score - lse), d_p = dot(d_o, v) and d_s = p * (d_p - dot(d_o, o)) * scale:  d_q = sum of d_s * k.
 /// One workgroup per LANES queries (x) and query head (y).
-/// permutations: - subgroup; head_32 head_64 head_128; - x_bf16
+/// permutations: head_32 head_64 head_128; - x_bf16
 @compute @workgroup_size(LANES)
 fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = workgroup.x * LANES;
@@ -346,7 +299,7 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
 
 /// d_v = sum of p * d_o and d_k = sum of d_s * q, over all queries of all heads that share the key/value head.
 /// One workgroup per LANES keys (x) and key/value head (y).
-/// permutations: - subgroup; head_32 head_64 head_128; - x_bf16
+/// permutations: head_32 head_64 head_128; - x_bf16
 @compute @workgroup_size(LANES)
 fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = workgroup.x * LANES;

@@ -1,7 +1,7 @@
-//! Composes every permutation of every entry point with WESL, validates it with naga, reads its contract out of it, and
+//! Composes every permutation of every entry point with WESL, writes out its marked loops, validates it with naga, reads its contract out of it, and
 //! writes two files that the crate includes: the table of programs, and their parameters as Rust structs.
 
-#![allow(dead_code, reason = "modules of the crate, of which the build uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "modules of the crate, of which the build uses a part")]
 
 #[path = "src/contract.rs"]
 mod contract;
@@ -13,9 +13,12 @@ mod dtype;
 mod expression;
 #[path = "src/reflect.rs"]
 mod reflect;
+#[path = "src/unroll.rs"]
+mod unroll;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use contract::Contract;
@@ -50,6 +53,14 @@ fn main() {
         }
     }
     table.push_str("];\n");
+    let mut hasher = DefaultHasher::new();
+    table.hash(&mut hasher);
+    writeln!(
+        table,
+        "/// Tells these kernels from those of other versions.\npub const FINGERPRINT: u64 = {};",
+        hasher.finish()
+    )
+    .expect("writing to a string");
     // A misspelt name would make a requirement count for no permutation.
     let all = documents.iter().flat_map(|(file, document)| document.requirements.iter().map(move |r| (file, &r.text)));
     if let Some((file, text)) = all.clone().find(|(_, text)| !required.contains(*text)) {
@@ -60,7 +71,8 @@ fn main() {
     std::fs::write(out.join("params.rs"), params(&documents)).expect("OUT_DIR is writable");
 }
 
-/// The plain WGSL of one permutation: imports resolved, conditions decided, unused declarations dropped.
+/// The plain WGSL of one permutation: imports resolved, conditions decided, unused declarations dropped, marked loops
+/// written out.
 fn compose(file: &str, entry: &str, features: &[&str]) -> Result<String, String> {
     let module = format!("package::{file}").parse().map_err(|e| format!("{e}"))?;
     let mut compiler = wesl::Wesl::new(".");
@@ -69,7 +81,8 @@ fn compose(file: &str, entry: &str, features: &[&str]) -> Result<String, String>
         .set_features(features.iter().map(|feature| (*feature, true)))
         .keep_declarations(vec![entry.to_owned()])
         .use_stripping(true);
-    compiler.compile(&module).map(|result| result.to_string()).map_err(|e| e.to_string())
+    let composed = compiler.compile(&module).map_err(|e| e.to_string())?.to_string();
+    unroll::unroll(&composed)
 }
 
 fn documents() -> Documents {

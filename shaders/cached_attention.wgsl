@@ -43,7 +43,7 @@ override LANES: u32 = 8u;
 /// requires: 0 < HEAD4
 /// @if(head_32 || head_64 || head_128) requires: HEAD4 <= MAX_HEAD4
 override HEAD4: u32 = 8u;
-/// Registers for a head. Every loop over them runs over the whole array: Mesa keeps them in registers only then.
+/// Registers for a head.
 @if(head_32) const MAX_HEAD4: u32 = 8u;
 @if(head_64) const MAX_HEAD4: u32 = 16u;
 @if(!head_32 && !head_64) const MAX_HEAD4: u32 = 32u;
@@ -127,7 +127,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
     let place = places[token];
     // Column h of a matrix belongs to head first_head + h; past the group it repeats the last head.
     var query: array<mat4x4<f32>, MAX_HEAD4>;
-    for (var i = 0u; i < MAX_HEAD4; i++) {
+    @unroll for (var i = 0u; i < MAX_HEAD4; i++) {
         let scale = select(0.0, params.scale, i < HEAD4);
         let column = min(i, HEAD4 - 1u);
         let row = token * params.heads;
@@ -147,7 +147,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
         // Lanes past the last key look at it again and give it no weight.
         let row = cache_row(place.x, min(first + local, seen - 1u));
         var score = vec4<f32>(0.0);
-        for (var i = 0u; i < MAX_HEAD4; i++) {
+        @unroll for (var i = 0u; i < MAX_HEAD4; i++) {
             score += widen(k[(row * params.key_value_heads + shared_head) * HEAD4 + min(i, HEAD4 - 1u)]) * query[i];
         }
         score = select(vec4<f32>(-2e30), score, first + local < seen);
@@ -170,7 +170,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
         let weight = exp(score - block_largest);
         largest = block_largest;
         total = total * shrink + weight;
-        for (var j = 0u; j < MAX_COLUMNS; j++) {
+        @unroll for (var j = 0u; j < MAX_COLUMNS; j++) {
             sums[j] = mat4x4<f32>(
                 sums[j][0] * shrink.x,
                 sums[j][1] * shrink.y,
@@ -182,7 +182,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
             for (var s = 0u; s < LANES; s++) {
                 let shared_weight = subgroupShuffle(weight, s);
                 let base = (subgroupShuffle(row, s) * params.key_value_heads + shared_head) * HEAD4;
-                for (var j = 0u; j < MAX_COLUMNS; j++) {
+                @unroll for (var j = 0u; j < MAX_COLUMNS; j++) {
                     if (j * LANES < HEAD4) {
                         sums[j] += outer(widen(v[base + min(j * LANES + local, HEAD4 - 1u)]), shared_weight);
                     }
@@ -205,7 +205,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
         for (var s = 0u; s < LANES; s++) {
             all += subgroupShuffle(total, s);
         }
-        for (var j = 0u; j < MAX_COLUMNS; j++) {
+        @unroll for (var j = 0u; j < MAX_COLUMNS; j++) {
             let column = j * LANES + local;
             if (column < HEAD4) {
                 for (var h = 0u; h < 4u; h++) {

@@ -3,18 +3,18 @@
 // registers; each value of A is loaded by one lane and handed to the others by a shuffle.
 
 import package::shared::product::{load_a, load_b, params, store_c};
+import package::shared::tile::weighed;
 
 /// Lanes of a subgroup.
 /// requires: 4 <= LANES
 /// requires: ROWS % LANES == 0
 override LANES: u32 = 8u;
-const ROWS: u32 = 32u;
+@if(rows_64) const ROWS: u32 = 64u;
+@if(!rows_64) const ROWS: u32 = 32u;
 const GROUPS: u32 = ROWS / 4u;
 /// Enough registers for A when a subgroup has only four lanes.
-const MAX_LOADS: u32 = 8u;
+const MAX_LOADS: u32 = ROWS / 4u;
 
-// Mesa unrolls a loop, and keeps an array that it indexes in registers, when the loop counter is the index and runs
-// over the whole array. So every loop over `sums` below is written that way; other shapes were ten times slower.
 /// One workgroup per LANES groups of columns (x) and ROWS rows (y) of C.
 /// permutations: - wide; nt; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
 /// permutations: - wide; nt; a_bf16; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
@@ -22,6 +22,8 @@ const MAX_LOADS: u32 = 8u;
 /// permutations: - wide; nt; a_f32; b_f32 b_bf16; c_bf16
 /// permutations: - wide; nn; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32
 /// permutations: - wide; tn; a_f32; b_f32 b_bf16; c_f32
+/// permutations: - wide; rows_64; nt; a_f32; b_f32; c_f32; - bias; - residual
+/// permutations: - wide; rows_64; nn tn; a_f32; b_f32; c_f32
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let first_row = workgroup.y * ROWS;
@@ -29,16 +31,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     // Lanes and rows past the edge compute a copy of the last ones; `store_c` drops them.
     let b_column4 = min(column4, params.n4 - 1u);
     var rows: array<vec4<f32>, MAX_LOADS>;
-    @if(!tn) var sums: array<vec4<f32>, ROWS>;
-    @if(tn) var sums: array<mat4x4<f32>, GROUPS>;
+    var sums: array<vec4<f32>, ROWS>;
     let k4 = (params.k + 3u) / 4u;
     for (var k = 0u; k < k4; k++) {
-        @if(nt) let fragment = mat4x4<f32>(
+        @if(nt) let fragment = transpose(mat4x4<f32>(
             load_b(b_column4 * 4u, k),
             load_b(b_column4 * 4u + 1u, k),
             load_b(b_column4 * 4u + 2u, k),
             load_b(b_column4 * 4u + 3u, k),
-        );
+        ));
         @if(nn) let fragment = mat4x4<f32>(
             load_b(k * 4u, b_column4),
             load_b(k * 4u + 1u, b_column4),
@@ -56,40 +57,32 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             for (var i = 0u; i < ROWS / LANES; i++) {
                 rows[i] = load_a(min(first_row + i * LANES + lane, params.m - 1u), k);
             }
-            for (var i = 0u; i < ROWS; i++) {
-                @if(nt) sums[i] += subgroupShuffle(rows[i / LANES], i % LANES) * fragment;
-                @if(nn) sums[i] += fragment * subgroupShuffle(rows[i / LANES], i % LANES);
+            @unroll for (var i = 0u; i < ROWS; i++) {
+                sums[i] += weighed(fragment, subgroupShuffle(rows[i / LANES], i % LANES));
             }
         }
         @if(tn) {
-            // Element e of the tile of A is token e / 8 and row group e % 8.
+            // Element e of the tile of A is token e / GROUPS and row group e % GROUPS.
             for (var i = 0u; i < ROWS / LANES; i++) {
                 let e = i * LANES + lane;
                 let token = k * 4u + e / GROUPS;
                 let value = load_a(min(token, last), min(first_row / 4u + e % GROUPS, params.m / 4u - 1u));
                 rows[i] = select(vec4<f32>(0.0), value, token <= last);
             }
-            for (var i = 0u; i < GROUPS; i++) {
-                sums[i] += fragment * transpose(mat4x4<f32>(
+            @unroll for (var i = 0u; i < GROUPS; i++) {
+                let four = transpose(mat4x4<f32>(
                     subgroupShuffle(rows[i / LANES], i % LANES),
                     subgroupShuffle(rows[(GROUPS + i) / LANES], (GROUPS + i) % LANES),
                     subgroupShuffle(rows[(2u * GROUPS + i) / LANES], (2u * GROUPS + i) % LANES),
                     subgroupShuffle(rows[(3u * GROUPS + i) / LANES], (3u * GROUPS + i) % LANES),
                 ));
+                @unroll for (var j = 0u; j < 4u; j++) {
+                    sums[i * 4u + j] += weighed(fragment, four[j]);
+                }
             }
         }
     }
-    @if(!tn) {
-        for (var i = 0u; i < ROWS; i++) {
-            store_c(first_row + i, column4, sums[i]);
-        }
-    }
-    @if(tn) {
-        for (var i = 0u; i < GROUPS; i++) {
-            store_c(first_row + i * 4u, column4, sums[i][0]);
-            store_c(first_row + i * 4u + 1u, column4, sums[i][1]);
-            store_c(first_row + i * 4u + 2u, column4, sums[i][2]);
-            store_c(first_row + i * 4u + 3u, column4, sums[i][3]);
-        }
+    @unroll for (var i = 0u; i < ROWS; i++) {
+        store_c(first_row + i, column4, sums[i]);
     }
 }

@@ -4,6 +4,7 @@
 // order of `product_register`, so that a row gets the same bits from both.
 
 import package::shared::product::{load_a, load_b, params, store_c};
+import package::shared::tile::weighed;
 
 /// Lanes of a subgroup.
 override LANES: u32 = 8u;
@@ -22,24 +23,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     var sums: array<vec4<f32>, ROWS>;
     let k4 = params.k / 4u;
     for (var k = 0u; k < k4; k += LANES) {
-        for (var i = 0u; i < ROWS; i++) {
+        @unroll for (var i = 0u; i < ROWS; i++) {
             let value = load_a(min(i, params.m - 1u), min(k + lane, k4 - 1u));
             rows[i] = select(vec4<f32>(0.0), value, k + lane < k4);
         }
         for (var s = 0u; s < LANES; s++) {
             let group = min(k + s, k4 - 1u);
-            let fragment = mat4x4<f32>(
+            let fragment = transpose(mat4x4<f32>(
                 load_b(b_column4 * 4u, group),
                 load_b(b_column4 * 4u + 1u, group),
                 load_b(b_column4 * 4u + 2u, group),
                 load_b(b_column4 * 4u + 3u, group),
-            );
-            for (var i = 0u; i < ROWS; i++) {
-                sums[i] += subgroupShuffle(rows[i], s) * fragment;
+            ));
+            @unroll for (var i = 0u; i < ROWS; i++) {
+                sums[i] += weighed(fragment, subgroupShuffle(rows[i], s));
             }
         }
     }
-    for (var i = 0u; i < ROWS; i++) {
+    @unroll for (var i = 0u; i < ROWS; i++) {
         store_c(i, column4, sums[i]);
     }
 }

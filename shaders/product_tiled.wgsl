@@ -3,6 +3,7 @@
 // sums keep their order.
 
 import package::shared::product::{load_a, load_b, params, store_c};
+import package::shared::tile::weighed;
 
 const TILE: u32 = 64u;
 /// Rows of a lane.
@@ -67,12 +68,12 @@ fn main(
         }
         workgroupBarrier();
         for (var step = 0u; step < DEPTH4; step++) {
-            @if(nt) let fragment = mat4x4<f32>(
+            @if(nt) let fragment = transpose(mat4x4<f32>(
                 tile_b[(local.x * 4u) * STRIDE + step],
                 tile_b[(local.x * 4u + 1u) * STRIDE + step],
                 tile_b[(local.x * 4u + 2u) * STRIDE + step],
                 tile_b[(local.x * 4u + 3u) * STRIDE + step],
-            );
+            ));
             @if(!nt) let fragment = mat4x4<f32>(
                 tile_b[(step * 4u) * SIDE + local.x],
                 tile_b[(step * 4u + 1u) * SIDE + local.x],
@@ -82,19 +83,18 @@ fn main(
             @if(!tn) {
                 for (var i = 0u; i < ROWS; i++) {
                     let row = tile_a[(local.y * ROWS + i) * STRIDE + step];
-                    @if(nt) sums[i] += row * fragment;
-                    @if(nn) sums[i] += fragment * row;
+                    sums[i] += weighed(fragment, row);
                 }
             }
             @if(tn) {
-                let update = fragment * transpose(mat4x4<f32>(
+                let rows = transpose(mat4x4<f32>(
                     tile_a[(step * 4u) * SIDE + local.y],
                     tile_a[(step * 4u + 1u) * SIDE + local.y],
                     tile_a[(step * 4u + 2u) * SIDE + local.y],
                     tile_a[(step * 4u + 3u) * SIDE + local.y],
                 ));
                 for (var i = 0u; i < 4u; i++) {
-                    sums[i] += update[i];
+                    sums[i] += weighed(fragment, rows[i]);
                 }
             }
         }

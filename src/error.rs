@@ -1,19 +1,29 @@
-//! The one error type of the library: every variant names the file, row, tensor or flag at fault and says what to do.
+//! The one error type of the library: every variant names the file, row, tensor or setting at fault and says what to do.
+//!
+//! A setting is written as the field that holds it, with a dot and in backticks: `` `.max_length` ``. Whoever prints errors
+//! to people who set it by another name can thus find it and put that name in its place, as the command line does with
+//! `--max-length`.
 
 use std::path::{Path, PathBuf};
 
 /// Everything that can go wrong, as one plain sentence with a hint.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Something the user gave is wrong: a file, a row, a tensor, a config field or a flag.
+    /// Something the user gave is wrong: a file, a row, a tensor, a config field or a setting.
     #[error("{at}: {problem}{}", hint_suffix(hint))]
     Input {
-        /// Where: `data.jsonl:12`, `row "r7"`, `model.safetensors: tensor "score.weight"`, `--levels`.
+        /// Where: `data.jsonl:12`, `row "r7"`, `model.safetensors: tensor "score.weight"`, `.levels`.
         at: String,
         /// The problem.
         problem: String,
         /// What to do about it; may be empty.
         hint: String,
+    },
+    /// A setting without which nothing runs is missing.
+    #[error("`.{setting}`: is missing")]
+    Missing {
+        /// The field that holds it, without a dot.
+        setting: &'static str,
     },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
@@ -103,7 +113,7 @@ impl Error {
     /// The process exit code: 2 for wrong usage or bad input, 1 for a run that failed.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Input { .. } => 2,
+            Self::Input { .. } | Self::Missing { .. } => 2,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => 2,
             _ => 1,
         }

@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 use crate::{Error, Result};
 
 /// A temporary file beside `path`, to be moved there with `persist` once it is complete.
-pub fn staged(path: &Path) -> Result<NamedTempFile> {
+pub(crate) fn staged(path: &Path) -> Result<NamedTempFile> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     // Temporary files are their owner's alone; these files are for others too, as far as the umask allows.
@@ -18,7 +18,7 @@ pub fn staged(path: &Path) -> Result<NamedTempFile> {
 }
 
 /// Writes a file under a temporary name in its directory and moves it into place, so that nobody ever reads half of it.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = staged(path)?;
     file.write_all(bytes).map_err(|e| Error::io(path, e))?;
     file.persist(path).map_err(|e| Error::io(path, e.error))?;
@@ -29,13 +29,13 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1";
 
 /// The error of a file, found at `at`, of which there is only what Git LFS puts in its place.
-pub fn not_fetched(at: &str, head: &[u8]) -> Option<Error> {
+pub(crate) fn not_fetched(at: &str, head: &[u8]) -> Option<Error> {
     let error = || Error::input(at, "is a Git LFS pointer, not the file itself", "fetch it: `git lfs pull`");
     head.starts_with(LFS_POINTER).then(error)
 }
 
 /// The content of a file, or nothing if there is no such file.
-pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
         Ok(bytes) => match not_fetched(&path.display().to_string(), &bytes) {
             Some(error) => Err(error),

@@ -25,8 +25,15 @@
 //! # }).unwrap();
 //! ```
 //!
+//! The types that matter: [`TrainConfig`](train::TrainConfig) says what to train on which [`Row`](data::Row)s,
+//! [`RewardModel`](train::RewardModel) scores texts with the result, a [`Gpu`](gpu::Gpu) is the adapter that computes,
+//! and an [`Observer`] hears of everything that happens on the way. All errors are one type, [`Error`].
+//!
 //! `examples/` holds programs that [train](train::train_on), [score](train::RewardModel), [generate](generate::generate)
-//! and dispatch a kernel of their own. The command line calls the same functions.
+//! and dispatch a kernel of their own. The command line calls the same functions, one for each command:
+//! [`extract()`](extract::extract), [`train()`](train::train), [`score()`](train::score), [`dpo()`](dpo::dpo),
+//! [`online::train()`](dpo::online::train), [`evaluate()`](evaluate::evaluate), [`study()`](evaluate::study::study) and
+//! [`generate()`](generate::generate).
 //!
 //! The rooms, in reading order:
 //!
@@ -41,7 +48,6 @@
 //! - [`generate`]: sampling from causal models.
 //! - [`train`]: the loop that reads like the method, and scoring.
 //! - [`dpo`]: preference pairs in, a better policy out.
-//! - [`http`], [`store`]: a small client for annotators and reward servers; their answers, kept on disk.
 //! - [`statistics`]: metrics of scored sets, with confidence intervals.
 //! - [`evaluate`], [`report`]: benchmarks; metrics.jsonl, TensorBoard, charts, HTML, model cards.
 
@@ -53,7 +59,7 @@ pub mod extract;
 mod files;
 pub mod generate;
 pub mod gpu;
-pub mod http;
+mod http;
 pub mod kernels;
 pub mod model;
 pub mod objective;
@@ -61,7 +67,7 @@ pub mod observer;
 pub mod optimizer;
 pub mod report;
 pub mod statistics;
-pub mod store;
+mod store;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// The key of a question: a hash of everything that the answer depends on.
-pub type Key = u128;
+pub(crate) type Key = u128;
 
 /// An answer as the file holds it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ struct Line<A> {
 
 /// The answers of an output.
 #[derive(Debug)]
-pub struct Store<A> {
+pub(crate) struct Store<A> {
     path: PathBuf,
     file: File,
     end: u64,
@@ -43,7 +43,7 @@ impl<A: Serialize + DeserializeOwned + Clone> Store<A> {
     ///
     /// # Errors
     /// The file cannot be read or written, or another run writes to it.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let failed = |e| Error::io(path, e);
         let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
@@ -84,17 +84,17 @@ impl<A: Serialize + DeserializeOwned + Clone> Store<A> {
     }
 
     /// The number of answers.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.places.len()
     }
 
     /// Whether there is an answer.
-    pub fn contains(&self, key: Key) -> bool {
+    pub(crate) fn contains(&self, key: Key) -> bool {
         self.places.contains_key(&key)
     }
 
     /// Whether an earlier run asked this.
-    pub fn is_earlier(&self, key: Key) -> bool {
+    pub(crate) fn is_earlier(&self, key: Key) -> bool {
         self.places.get(&key).is_some_and(|(start, _)| *start < self.earlier)
     }
 
@@ -102,7 +102,7 @@ impl<A: Serialize + DeserializeOwned + Clone> Store<A> {
     ///
     /// # Errors
     /// The file cannot be read, or someone else changed it.
-    pub fn get(&mut self, key: Key) -> Result<Option<A>> {
+    pub(crate) fn get(&mut self, key: Key) -> Result<Option<A>> {
         let Some(&(start, length)) = self.places.get(&key) else { return Ok(None) };
         let mut line = vec![0; length];
         let read = self.file.seek(SeekFrom::Start(start)).and_then(|_| self.file.read_exact(&mut line));
@@ -116,7 +116,7 @@ impl<A: Serialize + DeserializeOwned + Clone> Store<A> {
     ///
     /// # Errors
     /// The disk is full. Answers stored before are not touched.
-    pub fn append(&mut self, answers: &[(Key, String, A)]) -> Result<()> {
+    pub(crate) fn append(&mut self, answers: &[(Key, String, A)]) -> Result<()> {
         let failed = |e| Error::io(&self.path, e);
         let mut text = Vec::new();
         let mut places = vec![];

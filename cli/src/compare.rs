@@ -11,7 +11,7 @@ use crate::print;
 
 /// Flags of `wgr extract compare`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// First annotator: the output of a run of `wgr extract`, or a file of labels as for --annotator-file
     #[arg(value_name = "A")]
     a: PathBuf,
@@ -27,7 +27,7 @@ pub struct Args {
 }
 
 /// Prints the agreement of the two.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let found = compare(&args.a, &args.b, args.limit)?;
     if found.common == 0 {
         print::note("no turn is judged by both; do they cover the same conversations?");

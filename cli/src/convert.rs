@@ -14,7 +14,7 @@ use wgr::model::weights::quantized::GgmlType;
 
 /// Flags of `wgr convert`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Model to convert: a directory, a `.gguf` file or a hub name (owner/name)
     #[arg(long)]
     model: String,
@@ -64,7 +64,7 @@ enum FormatName {
 }
 
 /// Converts.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let Args { model, output, .. } = args;
     if output.exists() && !args.force {
         return Err(Error::input(output.display().to_string(), "exists already", "pass --force to replace it"));

@@ -9,6 +9,7 @@ use wgr::dpo::{DpoConfig, dpo};
 use wgr::kernels::Passes;
 use wgr::{Error, Result};
 
+use crate::flags;
 use crate::lora::LoraArgs;
 use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
@@ -19,7 +20,7 @@ use crate::trainer::{self, TrainerArgs};
 #[derive(Debug, clap::Args, Serialize)]
 #[command(allow_negative_numbers = true)]
 #[serde(rename_all = "kebab-case")]
-pub struct Args {
+pub(crate) struct Args {
     /// Model to train: a directory, a `.gguf` file, the config `.json` of a new model, or a hub name (owner/name)
     #[arg(long, value_name = "MODEL")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,7 +137,7 @@ struct OnlineArgs {
 }
 
 /// Trains, and saves the settings as `wgr.toml` in the output.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     match is_online(args.config.as_deref(), args)? {
         true => run_online(args).await,
         false => run_offline(args).await,
@@ -176,7 +177,7 @@ fn online_only() -> Vec<String> {
 }
 
 /// The defaults of these settings, for the help.
-pub fn online_defaults() -> toml::Table {
+pub(crate) fn online_defaults() -> toml::Table {
     let all = toml::Table::try_from(OnlineConfig::default()).unwrap_or_default();
     let names = online_only();
     all.into_iter().filter(|(name, _)| names.contains(name)).collect()
@@ -186,10 +187,12 @@ async fn run_online(args: &Args) -> Result<()> {
     let settings = Settings::<OnlineConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
-    let summary = {
+    let mut summary = {
         let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, &args.show).await?;
         online::train(&gpu, &settings.config, &mut progress).await?
     };
+    flags::in_readings(summary.reading.iter_mut().chain(&mut summary.reward_reading));
+    flags::in_texts(&mut summary.warnings);
     let output = &settings.config.trainer.output;
     trainer::conclude(&settings, output, &args.show, &summary, &describe(&summary, output), summary.interrupted)
 }
@@ -223,10 +226,12 @@ async fn run_offline(args: &Args) -> Result<()> {
     let settings = Settings::<DpoConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
-    let summary = {
+    let mut summary = {
         let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, &args.show).await?;
         dpo(&gpu, &settings.config, &mut progress).await?
     };
+    flags::in_readings(&mut summary.training.reading);
+    flags::in_texts(&mut summary.warnings);
     let output = &settings.config.trainer.output;
     trainer::conclude(
         &settings,

@@ -19,7 +19,7 @@ use crate::settings::{DeviceArgs, OutputArgs, Settings};
 #[derive(Debug, clap::Args, Serialize)]
 #[command(args_conflicts_with_subcommands = true, allow_negative_numbers = true)]
 #[serde(rename_all = "kebab-case")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     #[serde(skip)]
     command: Option<Command>,
@@ -144,7 +144,7 @@ enum Command {
 }
 
 /// Extracts, and saves the settings in the output, as `wgr.toml`.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     match &args.command {
         Some(Command::Inspect(args)) => return inspect::run(args),
         Some(Command::Compare(args)) => return compare::run(args),

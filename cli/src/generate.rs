@@ -17,7 +17,7 @@ use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
 #[derive(Debug, clap::Args, Serialize)]
 #[command(allow_negative_numbers = true)]
 #[serde(rename_all = "kebab-case")]
-pub struct Args {
+pub(crate) struct Args {
     /// Causal model: a directory, a `.gguf` file or a hub name (owner/name)
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +103,7 @@ pub struct Args {
 }
 
 /// Generates, and saves the settings beside the output, as `OUTPUT.wgr.toml`.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<GenerateConfig>::resolve(args.config.as_deref(), args)?;
     let config = &settings.config;
     config.validate()?;

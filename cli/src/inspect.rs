@@ -10,7 +10,7 @@ use crate::print;
 
 /// Flags of `wgr extract inspect`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Output directory of a run of `wgr extract`
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
@@ -32,7 +32,7 @@ pub struct Args {
 }
 
 /// Prints the turns that match.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let query = Query { id: args.id.clone(), label: args.label, reason: args.reason.clone(), limit: args.limit };
     let found = find(&args.output, &query)?;
     if found.is_empty() {

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// the file or the default applies.
 #[derive(Debug, clap::Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct LoraArgs {
+pub(crate) struct LoraArgs {
     /// Train LoRA adapters of rank N and leave the model's own weights unchanged
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ mod devices;
 mod dpo;
 mod eval;
 mod extract;
+mod flags;
 mod generate;
 mod inspect;
 mod lora;
@@ -66,11 +67,11 @@ fn main() -> ExitCode {
         std::process::exit(1);
     }));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,wgr=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| flags::Log).init();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            print::error(&error.to_string());
+            print::error(&flags::in_error(&error));
             ExitCode::from(error.exit_code())
         }
     }

@@ -3,10 +3,11 @@
 use std::io::{ErrorKind, Write};
 
 use serde::Serialize;
+use wgr::gpu::Ceilings;
 use wgr::{Error, Result};
 
 /// One line on stdout.
-pub fn line(text: &str) -> Result<()> {
+pub(crate) fn line(text: &str) -> Result<()> {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::io("stdout", error)),
         _ => Ok(()),
@@ -14,20 +15,20 @@ pub fn line(text: &str) -> Result<()> {
 }
 
 /// A piece of text on stdout, flushed at once.
-pub fn piece(text: &str) {
+pub(crate) fn piece(text: &str) {
     let mut out = std::io::stdout();
     // If the reader has gone, there is nobody to tell.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// One JSON document on stdout.
-pub fn json(value: &impl Serialize) -> Result<()> {
+pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Error::io("stdout", error.into()))?;
     line(&text)
 }
 
 /// Rows in columns as wide as their contents.
-pub fn columns(rows: &[Vec<String>]) -> Result<()> {
+pub(crate) fn columns(rows: &[Vec<String>]) -> Result<()> {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
@@ -38,17 +39,17 @@ pub fn columns(rows: &[Vec<String>]) -> Result<()> {
 }
 
 /// One line on stderr. If that is closed, there is nobody to tell.
-pub fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// An error on stderr.
-pub fn error(text: &str) {
+pub(crate) fn error(text: &str) {
     note(&format!("error: {text}"));
 }
 
 /// A number of bytes in a suitable unit.
-pub fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if count < 1024 {
         return format!("{count} B");
@@ -62,9 +63,32 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// What an adapter can do at most.
+pub(crate) fn ceilings(ceilings: &Ceilings) -> String {
+    let f16 = match ceilings.f16_flops_per_second {
+        Some(rate) => format!("f16 {:.1} GFLOP/s", rate / 1e9),
+        None => "no f16".into(),
+    };
+    let bandwidth =
+        |of: &wgr::gpu::Bandwidth| format!("{:.2} GB/s within {}", of.bytes_per_second / 1e9, bytes(of.working_set));
+    let bandwidths: Vec<String> = ceilings.bandwidths.iter().map(bandwidth).collect();
+    format!("f32 {:.1} GFLOP/s, {f16}; {}", ceilings.f32_flops_per_second / 1e9, bandwidths.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use wgr::gpu::{Bandwidth, Ceilings};
+
+    use super::{bytes, ceilings};
+
+    #[test]
+    fn ceilings_have_units_and_say_where_there_is_no_f16() {
+        let bandwidths = vec![Bandwidth { working_set: 2 << 20, bytes_per_second: 1.5e9 }];
+        let mut measured = Ceilings { f32_flops_per_second: 8e10, f16_flops_per_second: None, bandwidths };
+        assert_eq!(ceilings(&measured), "f32 80.0 GFLOP/s, no f16; 1.50 GB/s within 2.0 MiB");
+        measured.f16_flops_per_second = Some(7.7e9);
+        assert_eq!(ceilings(&measured), "f32 80.0 GFLOP/s, f16 7.7 GFLOP/s; 1.50 GB/s within 2.0 MiB");
+    }
 
     #[test]
     fn bytes_take_the_unit_that_suits_them() {

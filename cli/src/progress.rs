@@ -12,7 +12,7 @@ use wgr::model::plan::MemoryPlan;
 use wgr::report::metrics::StepMetrics;
 use wgr::{Event, Observer};
 
-use crate::print;
+use crate::{flags, print};
 
 enum Display {
     Quiet,
@@ -21,7 +21,7 @@ enum Display {
 }
 
 /// Shows a run's progress to the user.
-pub struct Progress {
+pub(crate) struct Progress {
     display: Display,
     streams: bool,
     stop: Arc<AtomicBool>,
@@ -42,7 +42,7 @@ const SLOW: Duration = Duration::from_secs(5);
 
 impl Progress {
     /// Progress of a run; from now on Ctrl-C asks the run to stop.
-    pub fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         let display = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Display::Quiet,
             (false, false) => Display::Lines,
@@ -64,7 +64,7 @@ impl Progress {
     }
 
     /// From now on text is shown as it grows, in place of a bar.
-    pub fn streams(&mut self) {
+    pub(crate) fn streams(&mut self) {
         self.streams = true;
         if let Display::Bar(bar) = &self.display {
             bar.finish_and_clear();
@@ -72,12 +72,13 @@ impl Progress {
         }
     }
 
-    pub fn runs_on(&mut self, gpu: &Gpu) {
+    pub(crate) fn runs_on(&mut self, gpu: &Gpu) {
         self.binding_bytes = gpu.limits().binding_bytes;
         self.say(&format!("running on {}", gpu.name()));
     }
 
     fn say(&self, line: &str) {
+        let line = &flags::in_text(line);
         match &self.display {
             Display::Quiet => {}
             Display::Lines => print::note(line),

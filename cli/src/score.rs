@@ -8,6 +8,7 @@ use wgr::Result;
 use wgr::kernels::Passes;
 use wgr::train::{ScoreConfig, score};
 
+use crate::flags;
 use crate::print;
 use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
@@ -16,7 +17,7 @@ use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
 /// the default applies.
 #[derive(Debug, clap::Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Args {
+pub(crate) struct Args {
     /// Model with a score head: a directory, a `.gguf` file or a hub name (owner/name)
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,14 +67,15 @@ pub struct Args {
 }
 
 /// Scores, and saves the settings beside the output, as `OUTPUT.wgr.toml`.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<ScoreConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
-    let summary = {
+    let mut summary = {
         let (gpu, mut progress) = session::open(&settings.adapter, Passes::Forward, &args.show).await?;
         score(&gpu, &settings.config, &mut progress).await?
     };
     let output = &settings.config.output;
+    flags::in_readings(&mut summary.reading);
     session::conclude(&settings, &beside(output), &args.show, &summary, || {
         print::line(&format!(
             "{}: {} rows, mean score {:.4}, {} tokens, {:.0} tokens/s",

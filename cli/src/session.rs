@@ -17,7 +17,7 @@ use crate::settings::{OutputArgs, Settings};
 ///
 /// # Errors
 /// There is no such adapter, or it fails its self-test.
-pub async fn open(adapter: &AdapterChoice, passes: Passes, show: &OutputArgs) -> Result<(Gpu, Progress)> {
+pub(crate) async fn open(adapter: &AdapterChoice, passes: Passes, show: &OutputArgs) -> Result<(Gpu, Progress)> {
     let gpu = kernels::open(adapter, passes).await?;
     let mut progress = Progress::new(show.quiet);
     progress.runs_on(&gpu);
@@ -28,7 +28,11 @@ pub async fn open(adapter: &AdapterChoice, passes: Passes, show: &OutputArgs) ->
 ///
 /// # Errors
 /// As [`open`].
-pub async fn open_if(needed: bool, adapter: &AdapterChoice, show: &OutputArgs) -> Result<(Option<Gpu>, Progress)> {
+pub(crate) async fn open_if(
+    needed: bool,
+    adapter: &AdapterChoice,
+    show: &OutputArgs,
+) -> Result<(Option<Gpu>, Progress)> {
     if !needed {
         return Ok((None, Progress::new(show.quiet)));
     }
@@ -40,7 +44,7 @@ pub async fn open_if(needed: bool, adapter: &AdapterChoice, show: &OutputArgs) -
 ///
 /// # Errors
 /// `file` or stdout cannot be written.
-pub fn conclude<C: DeserializeOwned + Serialize>(
+pub(crate) fn conclude<C: DeserializeOwned + Serialize>(
     settings: &Settings<C>,
     file: &Path,
     show: &OutputArgs,

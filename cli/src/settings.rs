@@ -11,7 +11,7 @@ use wgr::{Error, Result};
 
 /// Flags of every command that runs on an adapter.
 #[derive(Debug, clap::Args, Serialize)]
-pub struct DeviceArgs {
+pub(crate) struct DeviceArgs {
     /// Adapter to run on: part of its name, or its index in `wgr devices`
     #[arg(long, value_name = "NAME|INDEX")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,14 +24,14 @@ pub struct DeviceArgs {
 
 impl DeviceArgs {
     /// The adapter that the flags alone name.
-    pub fn choice(&self) -> AdapterChoice {
+    pub(crate) fn choice(&self) -> AdapterChoice {
         AdapterChoice { name: self.adapter.clone(), backend: self.backend.clone() }
     }
 }
 
 /// Flags for printing.
 #[derive(Debug, clap::Args)]
-pub struct OutputArgs {
+pub(crate) struct OutputArgs {
     /// Print errors only
     #[arg(long)]
     pub quiet: bool,
@@ -42,7 +42,7 @@ pub struct OutputArgs {
 
 /// The settings of a file and flags together.
 #[derive(Debug)]
-pub struct Settings<C> {
+pub(crate) struct Settings<C> {
     /// Settings of the subcommand.
     pub config: C,
     /// Adapter to run on.
@@ -54,7 +54,7 @@ impl<C: DeserializeOwned + Serialize> Settings<C> {
     ///
     /// # Errors
     /// A file that cannot be read, and a key in it that is unknown or of the wrong type.
-    pub fn resolve(file: Option<&Path>, flags: &impl Serialize) -> Result<Self> {
+    pub(crate) fn resolve(file: Option<&Path>, flags: &impl Serialize) -> Result<Self> {
         let mut table = file.map(read).transpose()?.unwrap_or_default();
         table.extend(table_of(flags)?);
         // clap has checked the flags, so a bad value must come from the file.
@@ -81,7 +81,7 @@ impl<C: DeserializeOwned + Serialize> Settings<C> {
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn changes_since(&self, path: &Path) -> Result<Vec<String>> {
+    pub(crate) fn changes_since(&self, path: &Path) -> Result<Vec<String>> {
         if !path.exists() {
             return Ok(vec![]);
         }
@@ -92,7 +92,7 @@ impl<C: DeserializeOwned + Serialize> Settings<C> {
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let mut table = table_of(&self.config)?;
         // How to treat an existing output concerns only the command that met it.
         table.remove("force");
@@ -126,7 +126,7 @@ fn changes(before: &Table, now: &Table) -> Vec<String> {
 }
 
 /// The path of the saved settings of a run whose output is a file: `OUTPUT.wgr.toml`.
-pub fn beside(output: &Path) -> PathBuf {
+pub(crate) fn beside(output: &Path) -> PathBuf {
     let mut name = output.as_os_str().to_owned();
     name.push(".wgr.toml");
     name.into()
@@ -146,7 +146,7 @@ fn table_of(values: &impl Serialize) -> Result<Table> {
 }
 
 /// Adds to the help of each flag its default in `config`.
-pub fn show_defaults(command: clap::Command, config: &impl Serialize) -> clap::Command {
+pub(crate) fn show_defaults(command: clap::Command, config: &impl Serialize) -> clap::Command {
     let defaults = table_of(config).unwrap_or_default();
     command.mut_args(|arg| {
         let default = match arg.get_long().and_then(|name| defaults.get(name)) {

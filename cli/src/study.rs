@@ -8,6 +8,7 @@ use wgr::evaluate::SuitePath;
 use wgr::evaluate::study::{StudyConfig, StudyName, study, table};
 use wgr::kernels::Passes;
 
+use crate::flags;
 use crate::print;
 use crate::session;
 use crate::settings::Settings;
@@ -18,7 +19,7 @@ use crate::train;
 #[command(allow_negative_numbers = true, mut_arg("eval_data", |arg| arg.hide(true)), mut_arg("eval_every", |arg| arg.hide(true)))]
 #[group(id = "StudyArgs")]
 #[serde(rename_all = "kebab-case")]
-pub struct Args {
+pub(crate) struct Args {
     /// Studies to run, one or more: users (few against many), mining (without and with), refusals (without and with
     /// their validation), heads
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "NAME")]
@@ -59,14 +60,15 @@ pub struct Args {
 
 /// Runs the studies, and saves the settings in the output, as `wgr.toml`. A partial comparison is printed too, before
 /// the error that made it one.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<StudyConfig>::resolve(args.train.config.as_deref(), args)?;
     settings.config.validate()?;
     let show = &args.train.show;
-    let found = {
+    let mut found = {
         let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, show).await?;
         study(&gpu, &settings.config, &mut progress).await?
     };
+    flags::in_texts(found.report.failures.iter_mut().map(|failure| &mut failure.problem));
     let output = &settings.config.train.trainer.output;
     session::conclude(&settings, &output.join("wgr.toml"), show, &found.report, || {
         for block in table(&found.report) {

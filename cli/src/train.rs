@@ -8,6 +8,7 @@ use wgr::Result;
 use wgr::kernels::Passes;
 use wgr::train::{TrainConfig, train};
 
+use crate::flags;
 use crate::lora::LoraArgs;
 use crate::session;
 use crate::settings::{DeviceArgs, OutputArgs, Settings};
@@ -18,7 +19,7 @@ use crate::trainer::{self, TrainerArgs};
 #[derive(Debug, clap::Args, Serialize)]
 #[command(allow_negative_numbers = true)]
 #[serde(rename_all = "kebab-case")]
-pub struct Args {
+pub(crate) struct Args {
     /// Model to start from: a directory, a `.gguf` file, the config `.json` of a new model, or a hub name (owner/name)
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,14 +67,15 @@ pub struct Args {
 }
 
 /// Trains, and saves the settings as `wgr.toml` in the output.
-pub async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args) -> Result<()> {
     let settings = Settings::<TrainConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
     trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
-    let summary = {
+    let mut summary = {
         let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, &args.show).await?;
         train(&gpu, &settings.config, &mut progress).await?
     };
+    flags::in_readings(&mut summary.reading);
     let output = &settings.config.trainer.output;
     trainer::conclude(
         &settings,

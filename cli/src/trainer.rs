@@ -15,7 +15,7 @@ use crate::{print, session};
 /// not given is left out of the serialized form, so that the file or the default applies.
 #[derive(Debug, clap::Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct TrainerArgs {
+pub(crate) struct TrainerArgs {
     /// Directory to write the trained model to
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +111,7 @@ fn negated<S: Serializer>(flag: &bool, serializer: S) -> Result<S::Ok, S::Error>
 ///
 /// # Errors
 /// The saved settings cannot be read.
-pub fn note_changes<C: DeserializeOwned + Serialize>(
+pub(crate) fn note_changes<C: DeserializeOwned + Serialize>(
     settings: &Settings<C>,
     trainer: &TrainerConfig,
     show: &OutputArgs,
@@ -128,7 +128,7 @@ pub fn note_changes<C: DeserializeOwned + Serialize>(
 }
 
 /// The result of a run, for people.
-pub fn describe(summary: &TrainSummary, output: &Path) -> String {
+pub(crate) fn describe(summary: &TrainSummary, output: &Path) -> String {
     let TrainSummary { steps, first_loss, last_loss, tokens, tokens_per_second, evaluation, .. } = summary;
     let mut text = match tokens {
         0 => format!("{}: all {steps} steps were already done", output.display()),
@@ -147,7 +147,7 @@ pub fn describe(summary: &TrainSummary, output: &Path) -> String {
 ///
 /// # Errors
 /// A file that cannot be written; a run that was stopped on request, with how to continue it.
-pub fn conclude<C: DeserializeOwned + Serialize>(
+pub(crate) fn conclude<C: DeserializeOwned + Serialize>(
     settings: &Settings<C>,
     output: &Path,
     show: &OutputArgs,

@@ -99,6 +99,29 @@ fn devices_prints_json_and_fails_only_where_no_adapter_is_usable() {
 }
 
 #[test]
+fn devices_measures_the_ceilings_of_usable_adapters_when_asked() {
+    let adapters = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        serde_json::from_slice(&wgr(&[&["devices", "--json"], arguments].concat()).stdout).unwrap()
+    };
+    assert!(adapters(&[]).iter().all(|adapter| adapter.get("ceilings").is_none()));
+    for adapter in adapters(&["--measure"]) {
+        assert_eq!(adapter.get("ceilings").is_some(), adapter["unusable"].is_null(), "{adapter}");
+        let rate = &adapter["ceilings"]["f32_flops_per_second"];
+        assert!(!adapter["unusable"].is_null() || rate.as_f64().unwrap() > 0.0, "{adapter}");
+    }
+}
+
+#[test]
+fn bench_compares_with_its_own_reports_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("old.json");
+    std::fs::write(&file, "[]").unwrap();
+    let text = bad_input(&["bench", "--compare", file.to_str().unwrap()]);
+    assert!(text.contains("old.json") && text.contains("wgr bench --json"), "{text}");
+    assert!(bad_input(&["bench", "--compare", "no-such.json"]).contains("no-such.json"));
+}
+
+#[test]
 fn without_an_adapter_the_reason_and_a_remedy_are_told() {
     // No system has both of these, so at least one list is empty.
     let outputs = ["metal", "dx12"].map(|backend| wgr(&["devices", "--backend", backend]));

@@ -236,7 +236,7 @@ fn condition_of(line: &str) -> Result<(&str, &str), String> {
 ///
 /// # Errors
 /// If it is no condition.
-pub fn holds(condition: &str, features: &[&str]) -> Result<bool, String> {
+pub(crate) fn holds(condition: &str, features: &[&str]) -> Result<bool, String> {
     if condition.trim().is_empty() {
         return Ok(true);
     }

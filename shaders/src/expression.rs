@@ -12,7 +12,7 @@ use crate::dtype::q8_row_words;
 
 /// An integer expression.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Expression {
+pub(crate) enum Expression {
     /// An integer.
     Integer(u64),
     /// A parameter or constant.
@@ -25,7 +25,7 @@ pub enum Expression {
 
 /// The functions that expressions may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Function {
+pub(crate) enum Function {
     /// The smaller of two.
     Min,
     /// The larger of two.
@@ -49,7 +49,7 @@ impl Function {
 }
 
 /// What names stand for.
-pub struct Values<'a> {
+pub(crate) struct Values<'a> {
     /// The value of a name.
     pub of: &'a dyn Fn(&str) -> Option<u64>,
     /// Whether `stride` is that of rows in 8 bits.
@@ -58,7 +58,7 @@ pub struct Values<'a> {
 
 impl Expression {
     /// Calls `visit` with every name.
-    pub fn names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+    pub(crate) fn names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
         match self {
             Self::Integer(_) => {}
             Self::Name(name) => visit(name),
@@ -72,7 +72,7 @@ impl Expression {
 
     /// # Errors
     /// If a name has no value, or the result is negative, not a number, or beyond 64 bits.
-    pub fn evaluate(&self, values: &Values) -> Result<u64, String> {
+    pub(crate) fn evaluate(&self, values: &Values) -> Result<u64, String> {
         match self {
             Self::Integer(value) => Ok(*value),
             Self::Name(name) => (values.of)(name).ok_or_else(|| format!("{name} has no value")),
@@ -109,12 +109,12 @@ impl Expression {
 
 /// The dimensions of a binding, in elements of the array that the shader declares; all of them count.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Shape(Vec<Expression>);
+pub(crate) struct Shape(Vec<Expression>);
 
 impl Shape {
     /// # Errors
     /// Where the text is no list of expressions in brackets.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut parser = Parser { text, rest: text };
         parser.expect("[")?;
         let mut dimensions = vec![parser.sum()?];
@@ -127,7 +127,7 @@ impl Shape {
     }
 
     /// Calls `visit` with every name.
-    pub fn names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+    pub(crate) fn names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
         self.0.iter().for_each(|dimension| dimension.names(visit));
     }
 
@@ -135,7 +135,7 @@ impl Shape {
     ///
     /// # Errors
     /// As [`Expression::evaluate`].
-    pub fn elements(&self, values: &Values) -> Result<u64, String> {
+    pub(crate) fn elements(&self, values: &Values) -> Result<u64, String> {
         self.0.iter().try_fold(1u64, |product, dimension| {
             let size = dimension.evaluate(values)?;
             product.checked_mul(size).ok_or_else(|| format!("{product} x {size} is not a size"))
@@ -145,7 +145,7 @@ impl Shape {
 
 /// A comparison that parameters and constants must satisfy.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Requirement {
+pub(crate) struct Requirement {
     left: Expression,
     comparison: Comparison,
     right: Expression,
@@ -165,7 +165,7 @@ impl Comparison {
 impl Requirement {
     /// # Errors
     /// Where the text is no comparison of two expressions.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut parser = Parser { text, rest: text };
         let left = parser.sum()?;
         let found = Comparison::ALL.into_iter().find(|(sign, _)| parser.take(sign));
@@ -176,7 +176,7 @@ impl Requirement {
     }
 
     /// Calls `visit` with every name.
-    pub fn names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+    pub(crate) fn names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
         self.left.names(visit);
         self.right.names(visit);
     }
@@ -185,7 +185,7 @@ impl Requirement {
     ///
     /// # Errors
     /// As [`Expression::evaluate`].
-    pub fn holds(&self, values: &Values) -> Result<(u64, u64, bool), String> {
+    pub(crate) fn holds(&self, values: &Values) -> Result<(u64, u64, bool), String> {
         let (left, right) = (self.left.evaluate(values)?, self.right.evaluate(values)?);
         let holds = match self.comparison {
             Comparison::LessOrEqual => left <= right,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::contract::{Binding, Contract, Member, Scalar};
 use crate::document::Document;
 use crate::dtype::Dtype;
-use crate::reflect;
+use crate::{reflect, unroll};
 
 /// One shader permutation, ready for the driver.
 #[derive(Debug)]
@@ -39,20 +39,22 @@ pub fn program(name: &str, features: &[&str]) -> Option<&'static Program> {
 }
 
 impl Program {
-    /// A shader of one's own: plain WGSL whose bindings have their shapes in comments, as those of this crate do.
+    /// A shader of one's own: plain WGSL whose bindings have their shapes in comments, as those of this crate do. Loops
+    /// marked `@unroll` are written out.
     ///
     /// # Errors
     /// If it does not parse or validate, has no such entry point, or a binding or parameter is not as the rules in `CONTRIBUTING.md` say.
     pub fn from_wgsl(name: &str, source: &str, entry: &str) -> Result<Self, String> {
-        let module = reflect::module(source)?;
+        let document = Document::read(source)?;
+        let source = unroll::unroll(source)?;
+        let module = reflect::module(&source)?;
         if module.entry_points.iter().all(|point| point.name != entry) {
             return Err(format!("it has no entry point {entry}"));
         }
-        let document = Document::read(source)?;
-        let contract = reflect::contract(&module, source, &[], &document, &|name| (&document, name.to_owned()))?;
+        let contract = reflect::contract(&module, &source, &[], &document, &|name| (&document, name.to_owned()))?;
         contract.check(&contract.unset())?;
         let (name, entry) = (name.to_owned().into(), entry.to_owned().into());
-        Ok(Self { name, features: &[], entry, contract, source: source.to_owned().into() })
+        Ok(Self { name, features: &[], entry, contract, source: source.into() })
     }
 }
 

@@ -18,10 +18,13 @@ const MAX_PARAMETER_BYTES: usize = 256;
 ///
 /// # Errors
 /// What naga says, with its place in the source.
-pub fn module(source: &str) -> Result<Module, String> {
+pub(crate) fn module(source: &str) -> Result<Module, String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     // What an adapter must offer is decided at run time; here every language feature the engine may use is allowed.
-    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_INT64 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let capabilities = Capabilities::SUBGROUP
+        | Capabilities::SHADER_INT64
+        | Capabilities::SHADER_FLOAT16
+        | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(ShaderStages::COMPUTE)
         .subgroup_operations(SubgroupOperationSet::all())
@@ -31,7 +34,7 @@ pub fn module(source: &str) -> Result<Module, String> {
 }
 
 /// Where the comments of a variable are: the file that declares it, and its name there.
-pub type Origin<'a> = (&'a Document, String);
+pub(crate) type Origin<'a> = (&'a Document, String);
 
 /// What a shader expects of its host. `own` are the comments of its file; `origin` finds those of a variable of the module,
 /// whose names may be mangled, as files import each other; `source` is the text of the module.
@@ -40,7 +43,7 @@ pub type Origin<'a> = (&'a Document, String);
 ///
 /// # Errors
 /// If bindings leave gaps or are too many, parameters are not words, or a comment is missing.
-pub fn contract<'a>(
+pub(crate) fn contract<'a>(
     module: &Module,
     source: &str,
     features: &[&str],

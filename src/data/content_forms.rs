@@ -31,7 +31,7 @@ pub(super) struct ContentForms([Form; ROLES.len()]);
 
 impl ContentForms {
     /// Tries a template out; `render` renders a conversation, if the template does not refuse it.
-    pub fn of(render: impl Fn(&[Value]) -> Option<String>) -> Self {
+    pub(super) fn of(render: impl Fn(&[Value]) -> Option<String>) -> Self {
         let shows = |messages: &[Value]| render(messages).is_some_and(|text| shows_probe(&text));
         let form = |messages: &dyn Fn(Value) -> Vec<Value>| {
             let shows_text = shows(&messages(PROBE.into()));
@@ -56,12 +56,12 @@ impl ContentForms {
     }
 
     /// Whether texts of the user have to be given as parts.
-    pub fn wants_parts(self) -> bool {
+    pub(super) fn wants_parts(self) -> bool {
         self.form(Role::User) == Form::Parts
     }
 
     /// The content to give the template for a message with `text`: as the row gave it, if the template works on that.
-    pub fn content(self, message: &Message, text: &str) -> Value {
+    pub(super) fn content(self, message: &Message, text: &str) -> Value {
         match (self.form(message.role), message.parts()) {
             (Form::Parts | Form::Either, Some(parts)) => parts.into(),
             (form, _) => form.of_text(text),

@@ -3,7 +3,7 @@
 use std::io::{BufRead, Result};
 
 /// The rows of a file: lines, or the elements of the one list that it holds.
-pub struct Elements<R> {
+pub(super) struct Elements<R> {
     input: R,
     is_list: bool,
     /// Maximum bytes of a row that are kept; a longer one is skipped.
@@ -21,7 +21,7 @@ pub struct Elements<R> {
 
 /// One row.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Element {
+pub(super) enum Element {
     /// Its bytes; blank for a line without content.
     Text(Vec<u8>),
     /// It is longer than the limit.
@@ -32,7 +32,7 @@ pub enum Element {
 
 impl<R: BufRead> Elements<R> {
     /// The rows of `input`, which holds one list or lines.
-    pub fn new(input: R, is_list: bool, longest: usize) -> Self {
+    pub(super) fn new(input: R, is_list: bool, longest: usize) -> Self {
         Self { input, is_list, longest, consumed: 0, line: 1, lines: 0, begun: false, done: false }
     }
 
@@ -40,7 +40,7 @@ impl<R: BufRead> Elements<R> {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn next(&mut self) -> Result<Option<Element>> {
+    pub(super) fn next(&mut self) -> Result<Option<Element>> {
         if self.done {
             return Ok(None);
         }

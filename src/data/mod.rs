@@ -1,45 +1,45 @@
 //! From files to packed token batches: rows, templates, tokenization, the sampler and packing.
 //!
-//! In reading order: [`records`] opens JSONL, JSON and parquet files; [`rows`] turns their objects into typed, checked
-//! [`Row`]s of [`message`]s, [`preference`] pairs and [`ratings`], or into [`prompts`], and [`read_report`] counts
-//! repairs; [`template`] turns a conversation into the one prompt that training, scoring and evaluation share
-//! ([`chat_template`] is the model's own, found in its [`tokenizer_files`]); [`tokenize`] encodes and truncates;
-//! [`sampler`] orders rows into micro-batches; [`packing`] lays a batch end to end.
+//! In reading order: `records` opens JSONL, JSON and parquet files; `rows` turns their objects into typed, checked
+//! [`Row`]s of `message`s, `preference` pairs and `ratings`, or into [`prompts`], and `read_report` counts
+//! repairs; `template` turns a conversation into the one prompt that training, scoring and evaluation share
+//! (`chat_template` is the model's own, found in its `tokenizer_files`); `tokenize` encodes and truncates;
+//! `sampler` orders rows into micro-batches; `packing` lays a batch end to end.
 
-pub mod chat_template;
+mod chat_template;
 mod columns;
-pub mod completions;
+mod completions;
 mod content_forms;
 pub mod conversations;
 mod elements;
-pub mod feedback;
+mod feedback;
 mod foreign;
 mod hidden;
 mod jinja;
 pub(crate) mod json;
-pub mod message;
+pub(crate) mod message;
 mod opened;
-pub mod packing;
-pub mod preference;
+mod packing;
+mod preference;
 pub mod prompts;
 mod python;
 mod python_methods;
-pub mod ratings;
-pub mod read_report;
-pub mod records;
-pub mod role;
-pub mod rows;
-pub mod sampler;
-pub mod template;
+mod ratings;
+mod read_report;
+pub(crate) mod records;
+mod role;
+pub(crate) mod rows;
+mod sampler;
+mod template;
 mod template_error;
-pub mod tokenize;
-pub mod tokenizer_files;
+pub(crate) mod tokenize;
+pub(crate) mod tokenizer_files;
 pub(crate) mod tokenizer_settings;
 mod truncate;
-pub mod words;
+pub(crate) mod words;
 
 pub use chat_template::{ChatTemplate, NamedTemplate, SpecialTokens};
-pub use completions::{Completion, PackedCompletions};
+pub use completions::{Completion, PackedCompletions, Placed};
 pub use conversations::Conversation;
 pub use feedback::Feedback;
 pub use message::{Exchange, Message, TemplateInputs};

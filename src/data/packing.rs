@@ -25,7 +25,7 @@ impl Packed {
         for example in examples {
             for sequence in &example.sequences {
                 let end = u32::try_from(packed.tokens.len() + sequence.len()).map_err(|_| {
-                    Error::run("a batch has more than 2^32 tokens", "lower --batch-size or --max-length")
+                    Error::run("a batch has more than 2^32 tokens", "lower `.batch_size` or `.max_length`")
                 })?;
                 packed.tokens.extend_from_slice(sequence);
                 packed.offsets.push(end);

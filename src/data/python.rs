@@ -49,7 +49,7 @@ impl LongInteger {
     }
 
     /// The number, if the value is such a one.
-    pub fn of(value: &Value) -> Option<&str> {
+    pub(super) fn of(value: &Value) -> Option<&str> {
         value.downcast_object_ref::<Self>().map(|long| long.0.as_str())
     }
 }
@@ -71,12 +71,12 @@ pub(super) struct Markup(String);
 
 impl Markup {
     /// Marks a text.
-    pub fn value(text: String) -> Value {
+    pub(super) fn value(text: String) -> Value {
         Value::from_object(Self(text))
     }
 
     /// The text, if the value is a marked one.
-    pub fn of(value: &Value) -> Option<&str> {
+    pub(super) fn of(value: &Value) -> Option<&str> {
         value.downcast_object_ref::<Self>().map(|markup| markup.0.as_str())
     }
 }

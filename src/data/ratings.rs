@@ -58,7 +58,7 @@ impl RatingScale {
                 Some(rating) if (1.0..=self.highest).contains(&rating) => Ok(rating),
                 _ => {
                     let problem = format!("`{name}` is {number}, outside 1..{}", self.highest);
-                    Err(Error::input(at, problem, "--max-rating sets the maximum"))
+                    Err(Error::input(at, problem, "`.max_rating` sets the maximum"))
                 }
             },
             Some(other) => Err(Error::input(at, format!("`{name}` is {}, not a number", kind(&other)), "")),
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(take(json!({"chosen-rating": 5, "rejected-rating": 2})).unwrap(), Some([5.0, 2.0]));
         assert_eq!(take(json!({"score_chosen": null})).unwrap(), None);
         for (row, expected) in [
-            (json!({"score_chosen": 8.5, "score_rejected": 1}), "`score_chosen` is 8.5, outside 1..5 (--max-rating"),
+            (json!({"score_chosen": 8.5, "score_rejected": 1}), "`score_chosen` is 8.5, outside 1..5 (`.max_rating`"),
             (json!({"score_chosen": 5}), "`score_rejected` is missing"),
             (json!({"score_chosen": "5", "score_rejected": 1}), "`score_chosen` is a string, not a number"),
         ] {

@@ -51,7 +51,7 @@ impl Iterator for Records {
 ///
 /// # Errors
 /// The file is missing, a directory, or not readable parquet or JSON; the iterator reports broken rows.
-pub fn records(path: &Path, columns: &[&str]) -> Result<Records> {
+pub(crate) fn records(path: &Path, columns: &[&str]) -> Result<Records> {
     match open(path)? {
         Opened::Parquet(file) => parquet_records(path, file, columns),
         Opened::Json { reader, is_list, .. } => {

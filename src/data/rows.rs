@@ -328,7 +328,7 @@ fn parse_rows(
 
 fn refused_pair(at: &str, hint: &str) -> Error {
     let problem = "the row is a preference pair, but this run needs texts or messages";
-    Error::input(at, problem, format!("preference pairs train with --objective pairwise; {hint}"))
+    Error::input(at, problem, format!("preference pairs train with `.objective` pairwise; {hint}"))
 }
 
 fn no_pair(at: &str) -> Error {
@@ -406,11 +406,15 @@ fn check_level(at: &str, label: f64, levels: u32) -> Result<()> {
         return Err(Error::input(
             at,
             format!("the label {label} is not a whole number"),
-            "or use --objective regression",
+            "or use `.objective` regression",
         ));
     }
     if !(1.0..=f64::from(levels)).contains(&label) {
-        return Err(Error::input(at, format!("the label {label} is outside 1..{levels}"), "--levels sets the maximum"));
+        return Err(Error::input(
+            at,
+            format!("the label {label} is outside 1..{levels}"),
+            "`.levels` sets the maximum",
+        ));
     }
     Ok(())
 }

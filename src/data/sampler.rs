@@ -27,7 +27,7 @@ impl Sampler {
     /// `batch_size` is 0.
     pub fn new(lengths: &[usize], batch_size: usize, shuffle: bool, seed: u64) -> Result<Self> {
         if batch_size == 0 {
-            return Err(Error::input("--batch-size", "is 0", "a micro-batch holds at least one row"));
+            return Err(Error::input("`.batch_size`", "is 0", "a micro-batch holds at least one row"));
         }
         Ok(Self { lengths: lengths.to_vec(), batch_size, shuffle, seed })
     }
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_batch_size_of_zero_is_refused() {
-        assert!(Sampler::new(&[1], 0, true, 0).unwrap_err().to_string().contains("--batch-size"));
+        assert!(Sampler::new(&[1], 0, true, 0).unwrap_err().to_string().contains("`.batch_size`"));
     }
 
     proptest! {

@@ -164,7 +164,7 @@ impl Encoder {
         let encoder = Self { tokenizer, name, template, max_length, vocabulary };
         if max_length <= encoder.special_tokens() {
             return Err(Error::input(
-                "--max-length",
+                "`.max_length`",
                 format!("{max_length} leaves no room for text beside {} special tokens", encoder.special_tokens()),
                 "",
             ));
@@ -249,7 +249,7 @@ impl Encoder {
             return Err(Error::input(
                 at,
                 format!("the prompt template alone is longer than {} tokens", self.max_length),
-                "raise --max-length or shorten the template",
+                "raise `.max_length` or shorten the template",
             ));
         };
         report.cut.history_messages_dropped += cut.history_messages;

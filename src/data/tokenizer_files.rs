@@ -189,12 +189,12 @@ fn content(token: &Value) -> Option<Value> {
 }
 
 /// The text of a special token.
-pub fn special_token<'a>(tokens: &'a SpecialTokens, name: &str) -> Option<&'a str> {
+pub(crate) fn special_token<'a>(tokens: &'a SpecialTokens, name: &str) -> Option<&'a str> {
     tokens.get(name).and_then(Value::as_str).filter(|token| !token.is_empty())
 }
 
 /// The row of the embedding that a special token has; none where the tokenizer does not know it.
-pub fn special_token_id(tokens: &SpecialTokens, tokenizer: &Tokenizer, name: &str) -> Option<u32> {
+pub(crate) fn special_token_id(tokens: &SpecialTokens, tokenizer: &Tokenizer, name: &str) -> Option<u32> {
     tokenizer.token_to_id(special_token(tokens, name)?)
 }
 

@@ -4,12 +4,12 @@ use unicode_normalization::char::is_combining_mark;
 
 /// Words of a text. A character of a script written without spaces counts as one; elsewhere a word is a run of letters and
 /// digits, with the apostrophes within it.
-pub fn words(text: &str) -> usize {
+pub(crate) fn words(text: &str) -> usize {
     words_up_to(text, usize::MAX)
 }
 
 /// As [`words`], but no further than `limit`: enough to tell a short text from a long one.
-pub fn words_up_to(text: &str, limit: usize) -> usize {
+pub(crate) fn words_up_to(text: &str, limit: usize) -> usize {
     let mut count = 0;
     // Whether the previous character belongs to a word, and the one before an apostrophe did.
     let (mut within, mut joined) = (false, false);
@@ -32,7 +32,7 @@ pub fn words_up_to(text: &str, limit: usize) -> usize {
 }
 
 /// Whether the character belongs to a script whose words are not separated by spaces: Han, Hiragana, Katakana.
-pub fn is_unspaced(c: char) -> bool {
+pub(crate) fn is_unspaced(c: char) -> bool {
     matches!(c,
         '\u{3005}'..='\u{3007}' | '\u{3040}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}' | '\u{3400}'..='\u{4dbf}'
         | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{ff66}'..='\u{ff9f}' | '\u{20000}'..='\u{3ffff}')

@@ -15,7 +15,7 @@ use super::encode::TokenPair;
 /// Everything that reference log-probabilities depend on; not β or the loss function. Hashes are hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Key {
+pub(super) struct Key {
     /// Weights, configuration and tokenizer of the reference.
     pub model: String,
     /// How the reference computes: in f32, or in mixed precision or on narrower weights as the policy.
@@ -33,12 +33,12 @@ pub struct Key {
 }
 
 /// A hash as keys hold it.
-pub fn hash(bytes: &[u8]) -> String {
+pub(super) fn hash(bytes: &[u8]) -> String {
     format!("{:032x}", XxHash3_128::oneshot(bytes))
 }
 
 /// The hash of the tokens of pairs.
-pub fn hash_of_tokens(pairs: &[TokenPair]) -> String {
+pub(super) fn hash_of_tokens(pairs: &[TokenPair]) -> String {
     let mut bytes: Vec<u8> = vec![];
     for side in pairs.iter().flat_map(TokenPair::sides) {
         bytes.extend((side.prompt as u64).to_le_bytes());
@@ -66,18 +66,18 @@ struct Line {
 
 /// A file of reference log-probabilities.
 #[derive(Clone, Debug)]
-pub struct Cache {
+pub(super) struct Cache {
     path: PathBuf,
 }
 
 impl Cache {
     /// The cache at a path, where there may be none yet.
-    pub fn at(path: PathBuf) -> Self {
+    pub(super) fn at(path: PathBuf) -> Self {
         Self { path }
     }
 
     /// Its path.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -85,7 +85,7 @@ impl Cache {
     ///
     /// # Errors
     /// The file was computed for something else, which is named, or is damaged.
-    pub fn read(&self, key: &Key, pairs: &[TokenPair]) -> Result<Option<Vec<[f32; 2]>>> {
+    pub(super) fn read(&self, key: &Key, pairs: &[TokenPair]) -> Result<Option<Vec<[f32; 2]>>> {
         let Some(bytes) = read_if_there(&self.path)? else { return Ok(None) };
         let damaged = |what: String| {
             let hint = "remove the file to have the log-probabilities computed again";
@@ -95,7 +95,7 @@ impl Cache {
         let header: Header = serde_json::from_slice(&bytes[..end]).map_err(|e| damaged(format!("header: {e}")))?;
         if let Some(other) = difference(&header.key, key) {
             let problem = format!("holds reference log-probabilities for {other}");
-            let hint = "remove the file to compute them again, or choose another with --reference-cache";
+            let hint = "remove the file to compute them again, or choose another with `.reference_cache`";
             return Err(Error::input(self.path.display().to_string(), problem, hint));
         }
         let rows = &bytes[end + 1..];
@@ -117,7 +117,7 @@ impl Cache {
     ///
     /// # Errors
     /// The disk fails, or another run computes them.
-    pub fn unfinished(&self, key: &Key) -> Result<Unfinished> {
+    pub(super) fn unfinished(&self, key: &Key) -> Result<Unfinished> {
         self.make_folder()?;
         let path = self.unfinished_path();
         let key = serde_json::to_vec(key).map_err(|e| Error::io(&path, e.into()))?;
@@ -139,7 +139,7 @@ impl Cache {
     ///
     /// # Errors
     /// The disk fails.
-    pub fn write(&self, key: &Key, pairs: &[TokenPair], log_probs: &[[f32; 2]]) -> Result<()> {
+    pub(super) fn write(&self, key: &Key, pairs: &[TokenPair], log_probs: &[[f32; 2]]) -> Result<()> {
         let failed = |e: serde_json::Error| Error::io(&self.path, e.into());
         let mut rows = vec![];
         for (pair, [chosen, rejected]) in pairs.iter().zip(log_probs) {
@@ -161,7 +161,7 @@ impl Cache {
 }
 
 /// Log-probabilities of batches of pairs, kept as they come.
-pub struct Unfinished {
+pub(super) struct Unfinished {
     store: Store<Vec<[f32; 2]>>,
     key: Vec<u8>,
 }
@@ -172,7 +172,7 @@ impl Unfinished {
     ///
     /// # Errors
     /// The disk fails.
-    pub fn get(&mut self, batch: &[usize]) -> Result<Option<Vec<[f32; 2]>>> {
+    pub(super) fn get(&mut self, batch: &[usize]) -> Result<Option<Vec<[f32; 2]>>> {
         self.store.get(self.key_of(batch))
     }
 
@@ -180,7 +180,7 @@ impl Unfinished {
     ///
     /// # Errors
     /// The disk fails.
-    pub fn keep(&mut self, batch: &[usize], id: &str, log_probs: Vec<[f32; 2]>) -> Result<()> {
+    pub(super) fn keep(&mut self, batch: &[usize], id: &str, log_probs: Vec<[f32; 2]>) -> Result<()> {
         self.store.append(&[(self.key_of(batch), id.to_owned(), log_probs)])
     }
 
@@ -194,11 +194,11 @@ impl Unfinished {
 fn difference(cached: &Key, asked: &Key) -> Option<String> {
     let parts = [
         (cached.model != asked.model, "another reference model".to_owned()),
-        (cached.precision != asked.precision, format!("--precision {}", cached.precision)),
+        (cached.precision != asked.precision, format!("`.precision` {}", cached.precision)),
         (cached.data != asked.data, "other rows".to_owned()),
         (cached.tokenizer != asked.tokenizer, "another tokenizer".to_owned()),
         (cached.template != asked.template, "another chat template".to_owned()),
-        (cached.max_length != asked.max_length, format!("--max-length {}", cached.max_length)),
+        (cached.max_length != asked.max_length, format!("`.max_length` {}", cached.max_length)),
         (cached.tokens != asked.tokens, "other tokens".to_owned()),
     ];
     parts.into_iter().find_map(|(differs, what)| differs.then_some(what))
@@ -269,11 +269,11 @@ mod tests {
         type Change = fn(&mut Key);
         let cases: [(&str, Change); 7] = [
             ("another reference model", |k| k.model.push('0')),
-            ("--precision f32", |k| k.precision = "mixed".into()),
+            ("`.precision` f32", |k| k.precision = "mixed".into()),
             ("other rows", |k| k.data.push('0')),
             ("another tokenizer", |k| k.tokenizer.push('0')),
             ("another chat template", |k| k.template.push('0')),
-            ("--max-length 64", |k| k.max_length = 32),
+            ("`.max_length` 64", |k| k.max_length = 32),
             ("other tokens", |k| k.tokens.push('0')),
         ];
         for (expected, change) in cases {

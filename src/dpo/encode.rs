@@ -187,7 +187,7 @@ impl PairEncoder {
         let max_length = max_length.min(config.max_position_embeddings);
         if max_length < 2 {
             let problem = format!("{max_length} leaves no room for a prompt and a completion");
-            return Err(Error::input("--max-length", problem, "use at least 2"));
+            return Err(Error::input("`.max_length`", problem, "use at least 2"));
         }
         let written = tokenizer.to_string(false).map_err(|e| Error::input(&name, format!("tokenizer: {e}"), ""))?;
         Ok(Self {
@@ -246,7 +246,7 @@ impl PairEncoder {
                 equal.pairs,
                 empty.pairs
             );
-            return Err(Error::input("--data", problem, "a pair holds two different completions"));
+            return Err(Error::input("`.data`", problem, "a pair holds two different completions"));
         }
         Ok((pairs, report))
     }

@@ -54,29 +54,29 @@ impl LossConfig {
     /// would not serve.
     ///
     /// # Errors
-    /// The first setting that no run can have, named as its flag.
+    /// The first setting that no run can have, by its name.
     pub(super) fn validate(&self) -> Result<()> {
         check(
-            "--beta",
+            "`.beta`",
             (self.beta as f32).is_finite() && self.beta as f32 > 0.0,
             self.beta,
             "use a number above 0, such as 0.1",
         )?;
         let is_share = (0.0..0.5).contains(&self.label_smoothing);
-        check("--label-smoothing", is_share, self.label_smoothing, "use a number from 0 to below 0.5")?;
+        check("`.label_smoothing`", is_share, self.label_smoothing, "use a number from 0 to below 0.5")?;
         check(
-            "--sft-weight",
+            "`.sft_weight`",
             is_weight(self.sft_weight),
             self.sft_weight,
             "use 0 to turn it off, or a number above 0",
         )?;
-        check("--simpo-gamma", is_weight(self.gamma()), self.gamma(), "use 0 or a number above 0")?;
+        check("`.simpo_gamma`", is_weight(self.gamma()), self.gamma(), "use 0 or a number above 0")?;
         let smooths = [PreferenceLoss::Cdpo, PreferenceLoss::Robust].contains(&self.kind);
         if self.label_smoothing != 0.0 && !smooths {
-            return self.ignores("--label-smoothing", "use --loss cdpo or robust, or leave it out");
+            return self.ignores("`.label_smoothing`", "use `.loss` cdpo or robust, or leave it out");
         }
         if self.simpo_gamma.is_some() && self.kind != PreferenceLoss::Simpo {
-            return self.ignores("--simpo-gamma", "use --loss simpo, or leave it out");
+            return self.ignores("`.simpo_gamma`", "use `.loss` simpo, or leave it out");
         }
         Ok(())
     }
@@ -84,12 +84,12 @@ impl LossConfig {
     /// Refuses a setting about the reference, where the loss has none.
     ///
     /// # Errors
-    /// It was given, named as its flag.
-    pub(super) fn check_reference(&self, flag: &str, is_given: bool) -> Result<()> {
-        if is_given && !self.kind.needs_reference() { self.ignores(flag, "leave it out") } else { Ok(()) }
+    /// It was given, by its name.
+    pub(super) fn check_reference(&self, setting: &str, is_given: bool) -> Result<()> {
+        if is_given && !self.kind.needs_reference() { self.ignores(setting, "leave it out") } else { Ok(()) }
     }
 
-    fn ignores(&self, flag: &str, hint: &str) -> Result<()> {
-        Err(Error::input(flag, format!("is not used by --loss {}", self.kind), hint))
+    fn ignores(&self, setting: &str, hint: &str) -> Result<()> {
+        Err(Error::input(setting, format!("is not used by `.loss` {}", self.kind), hint))
     }
 }

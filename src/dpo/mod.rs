@@ -19,7 +19,7 @@ mod trainer;
 mod validate;
 mod warnings;
 
-pub use config::DpoConfig;
+pub use config::{DpoConfig, PolicyConfig};
 pub use encode::{Counted, PairEncoder, PairReport, TokenPair};
 pub use loss::LossConfig;
 pub use measures::Measures;

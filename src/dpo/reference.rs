@@ -19,10 +19,10 @@ use super::encode::{PairEncoder, TokenPair};
 use super::room::Room;
 
 /// Reference log-probabilities of chosen and rejected, pair by pair.
-pub type References = Vec<[f32; 2]>;
+pub(super) type References = Vec<[f32; 2]>;
 
 /// Pairs read from some files, with the name of their cache in a folder.
-pub struct Set<'a> {
+pub(super) struct Set<'a> {
     /// Their source.
     pub files: &'a [PathBuf],
     /// The pairs.
@@ -32,7 +32,7 @@ pub struct Set<'a> {
 }
 
 /// The reference of a run, for some sets of pairs.
-pub struct Reference<'a> {
+pub(super) struct Reference<'a> {
     sets: &'a [Set<'a>],
     keys: Vec<Key>,
     caches: Vec<Cache>,
@@ -51,19 +51,19 @@ impl<'a> Reference<'a> {
     /// A reference model that cannot be read or has a different vocabulary from the policy; a cache that was computed
     /// for something else or is damaged, unless it is in an output that is replaced anyway; no cache for a resumed run
     /// whose policy has changed.
-    pub fn open(
+    pub(super) fn open(
         config: &DpoConfig,
         encoder: &PairEncoder,
         source: &Checkpoint,
         goes_on: bool,
         sets: &'a [Set<'a>],
     ) -> Result<Self> {
-        let model = config.reference.as_deref().map(|name| open_reference(name, encoder)).transpose()?;
-        if let (Some(name), Some(model)) = (&config.reference, &model) {
+        let model = config.policy.reference.as_deref().map(|name| open_reference(name, encoder)).transpose()?;
+        if let (Some(name), Some(model)) = (&config.policy.reference, &model) {
             check_pairs(name, model, sets)?;
         }
         let begins = match goes_on && model.is_none() {
-            true => Some(Checkpoint::open(&config.policy)?),
+            true => Some(Checkpoint::open(&config.policy.model)?),
             false => None,
         };
         let source = model.as_ref().or(begins.as_ref()).unwrap_or(source);
@@ -100,14 +100,14 @@ impl<'a> Reference<'a> {
             && let Some(missing) = found.iter().position(Option::is_none)
         {
             let at = caches[missing].path().display().to_string();
-            let hint = "put the file back, or start over with --force";
+            let hint = "put the file back, or start over with `.force`";
             return Err(Error::input(at, "does not exist, and the policy has changed since the run began", hint));
         }
         Ok(Self { sets, keys, caches, cached: found.iter().map(Option::is_some).collect(), found, model })
     }
 
     /// Whether completions may share a prompt in the second model, if there is one.
-    pub fn shares_prompts(&self) -> bool {
+    pub(super) fn shares_prompts(&self) -> bool {
         self.model.as_ref().is_none_or(|model| model.config().shares_prompts())
     }
 
@@ -115,7 +115,7 @@ impl<'a> Reference<'a> {
     ///
     /// # Errors
     /// The model does not fit the device, or the device fails; the observer asks to stop.
-    pub async fn compute(&mut self, gpu: &Gpu, room: &Room, observer: &mut dyn Observer) -> Result<()> {
+    pub(super) async fn compute(&mut self, gpu: &Gpu, room: &Room, observer: &mut dyn Observer) -> Result<()> {
         let Some(model) = self.model.take_if(|_| !self.found.iter().all(Option::is_some)) else { return Ok(()) };
         let adapters = model.adapter().map(|adapter| AdapterRoom::of(&adapter.config));
         let settings = room.settings(Holding::Inference, Checkpointing::None, adapters);
@@ -133,7 +133,7 @@ impl<'a> Reference<'a> {
     ///
     /// # Errors
     /// The device or the disk fails, or the observer asks to stop.
-    pub async fn compute_with(
+    pub(super) async fn compute_with(
         &mut self,
         gpu: &Gpu,
         policy: &mut Policy,
@@ -179,7 +179,7 @@ impl<'a> Reference<'a> {
     ///
     /// # Errors
     /// The disk fails; a log-probability is not finite.
-    pub fn finish(self, observer: &mut dyn Observer) -> Result<Vec<References>> {
+    pub(super) fn finish(self, observer: &mut dyn Observer) -> Result<Vec<References>> {
         let mut all = vec![];
         for (index, (set, references)) in self.sets.iter().zip(self.found).enumerate() {
             let references = references.unwrap_or_default();
@@ -205,7 +205,12 @@ impl<'a> Reference<'a> {
 ///
 /// # Errors
 /// The device fails.
-pub async fn log_probs(gpu: &Gpu, policy: &mut Policy, pairs: &[TokenPair], room: &Room) -> Result<Vec<[LogProb; 2]>> {
+pub(super) async fn log_probs(
+    gpu: &Gpu,
+    policy: &mut Policy,
+    pairs: &[TokenPair],
+    room: &Room,
+) -> Result<Vec<[LogProb; 2]>> {
     let nothing = LogProb { log_prob: 0.0, entropy: 0.0, tokens: 0 };
     let mut all = vec![[nothing; 2]; pairs.len()];
     for batch in room.passes(pairs) {
@@ -241,14 +246,14 @@ fn check_pairs(name: &str, model: &Checkpoint, sets: &[Set]) -> Result<()> {
     }
 }
 
-/// Opens the model that `--reference` names, for a policy whose texts `encoder` reads.
+/// Opens the model that `reference` names, for a policy whose texts `encoder` reads.
 ///
 /// # Errors
 /// It cannot be read, has no weights, or spells a token differently from the policy.
 pub(super) fn open_reference(name: &str, encoder: &PairEncoder) -> Result<Checkpoint> {
     let model = Checkpoint::open(name)?;
     if model.is_new() {
-        return Err(Error::input(format!("--reference {name}"), "has no weights", "use a trained model"));
+        return Err(Error::input(format!("`.reference` {name}"), "has no weights", "use a trained model"));
     }
     match encoder.difference(&model.tokenizer()?) {
         Some(token) => {
@@ -261,7 +266,7 @@ pub(super) fn open_reference(name: &str, encoder: &PairEncoder) -> Result<Checkp
 /// The error of a reference whose tokens are not those of the policy.
 pub(super) fn other_vocabulary(name: &str, problem: String) -> Error {
     let hint = "policy and reference model must have the same vocabulary, token by token";
-    Error::input(format!("--reference {name}"), problem, hint)
+    Error::input(format!("`.reference` {name}"), problem, hint)
 }
 
 /// A hash of what decides what a model says; a model without weights is drawn from a seed.

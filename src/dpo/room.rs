@@ -11,7 +11,7 @@ use super::encode::TokenPair;
 
 /// The largest batch that a policy is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub(super) struct Room {
     /// Tokens.
     pub tokens: usize,
     /// Pairs.
@@ -26,7 +26,7 @@ pub struct Room {
 
 impl Room {
     /// Room for the micro-batches of a course over `pairs`, and for passes over them and over `held_out`.
-    pub fn new(course: &Course, pairs: &[TokenPair], held_out: &[TokenPair], shares_prompts: bool) -> Self {
+    pub(super) fn new(course: &Course, pairs: &[TokenPair], held_out: &[TokenPair], shares_prompts: bool) -> Self {
         let mut room = Self { tokens: 1, pairs: 1, length: 1, predictions: 1, shares_prompts };
         for batch in course.all_batches() {
             room.tokens = room.tokens.max(batch.iter().map(|i| pairs[*i].packed_tokens(shares_prompts)).sum());
@@ -46,13 +46,18 @@ impl Room {
     }
 
     /// Batches in which all pairs pass once, alike lengths together.
-    pub fn passes(&self, pairs: &[TokenPair]) -> Vec<Vec<usize>> {
+    pub(super) fn passes(&self, pairs: &[TokenPair]) -> Vec<Vec<usize>> {
         let lengths: Vec<usize> = pairs.iter().map(|pair| pair.packed_tokens(self.shares_prompts)).collect();
         scoring_batches(&lengths, self.pairs, self.tokens)
     }
 
     /// The settings of a policy with this room; `adapters` where it has some.
-    pub fn settings(&self, holding: Holding, checkpointing: Checkpointing, adapters: Option<AdapterRoom>) -> Settings {
+    pub(super) fn settings(
+        &self,
+        holding: Holding,
+        checkpointing: Checkpointing,
+        adapters: Option<AdapterRoom>,
+    ) -> Settings {
         Settings {
             holding,
             checkpointing,

@@ -25,7 +25,7 @@ const AIM: &str = "dpo.json";
 ///
 /// # Errors
 /// The device or the disk fails.
-pub async fn save_policy(
+pub(super) async fn save_policy(
     gpu: &Gpu,
     causal: &Causal,
     lora: Option<&LoraConfig>,
@@ -53,7 +53,7 @@ pub async fn save_policy(
 /// another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Aim {
+pub(super) struct Aim {
     loss: PreferenceLoss,
     beta: f64,
     label_smoothing: f64,
@@ -63,43 +63,43 @@ pub struct Aim {
 
 impl Aim {
     /// The loss function of these settings.
-    pub fn of(config: &LossConfig) -> Self {
+    pub(super) fn of(config: &LossConfig) -> Self {
         let LossConfig { kind, beta, label_smoothing, sft_weight, .. } = *config;
         Self { loss: kind, beta, label_smoothing, sft_weight, simpo_gamma: config.gamma() }
     }
 
     /// It as a file of a checkpoint.
-    pub fn file(&self) -> (String, Vec<u8>) {
+    pub(super) fn file(&self) -> (String, Vec<u8>) {
         (AIM.to_owned(), serde_json::to_vec_pretty(self).expect("numbers and a name serialize"))
     }
 
     /// Checks that a checkpoint is after the same.
     ///
     /// # Errors
-    /// The setting that differs, as its flag; the file is missing or damaged.
-    pub fn check(&self, checkpoint: &Path) -> Result<()> {
+    /// The setting that differs, by its name; the file is missing or damaged.
+    pub(super) fn check(&self, checkpoint: &Path) -> Result<()> {
         let path = checkpoint.join(AIM);
         let at = path.display().to_string();
         let bytes = read_if_there(&path)?
             .ok_or_else(|| Error::input(&at, "is missing: the checkpoint is not one of `wgr dpo`", ""))?;
         let had: Self = serde_json::from_slice(&bytes)
             .map_err(|e| Error::input(&at, e.to_string(), "remove this checkpoint to resume from an earlier one"))?;
-        let refuse = |flag: &str, now: String, had: String| match now == had {
+        let refuse = |setting: &str, now: String, had: String| match now == had {
             true => Ok(()),
             false => {
                 let problem = format!("the checkpoint {} was trained with {had}", checkpoint.display());
-                let hint = "resume with the same, or start a new run in another --output";
-                Err(Error::input(format!("{flag} {now}"), problem, hint))
+                let hint = "resume with the same, or start a new run in another `.output`";
+                Err(Error::input(format!("{setting} {now}"), problem, hint))
             }
         };
-        refuse("--loss", self.loss.to_string(), had.loss.to_string())?;
-        for (flag, now, had) in [
-            ("--beta", self.beta, had.beta),
-            ("--label-smoothing", self.label_smoothing, had.label_smoothing),
-            ("--sft-weight", self.sft_weight, had.sft_weight),
-            ("--simpo-gamma", self.simpo_gamma, had.simpo_gamma),
+        refuse("`.loss`", self.loss.to_string(), had.loss.to_string())?;
+        for (setting, now, had) in [
+            ("`.beta`", self.beta, had.beta),
+            ("`.label_smoothing`", self.label_smoothing, had.label_smoothing),
+            ("`.sft_weight`", self.sft_weight, had.sft_weight),
+            ("`.simpo_gamma`", self.simpo_gamma, had.simpo_gamma),
         ] {
-            refuse(flag, now.to_string(), had.to_string())?;
+            refuse(setting, now.to_string(), had.to_string())?;
         }
         Ok(())
     }
@@ -117,13 +117,13 @@ mod tests {
         let (name, bytes) = Aim::of(&config).file();
         std::fs::write(folder.path().join(name), bytes).unwrap();
         Aim::of(&config).check(folder.path()).unwrap();
-        for (flag, other) in [
-            ("--beta 0.1", LossConfig::default()),
-            ("--loss ipo", LossConfig { kind: PreferenceLoss::Ipo, ..config }),
-            ("--sft-weight 1", LossConfig { sft_weight: 1.0, ..config }),
+        for (setting, other) in [
+            ("`.beta` 0.1", LossConfig::default()),
+            ("`.loss` ipo", LossConfig { kind: PreferenceLoss::Ipo, ..config }),
+            ("`.sft_weight` 1", LossConfig { sft_weight: 1.0, ..config }),
         ] {
             let error = Aim::of(&other).check(folder.path()).unwrap_err();
-            assert!(error.to_string().starts_with(flag) && error.exit_code() == 2, "{error}");
+            assert!(error.to_string().starts_with(setting) && error.exit_code() == 2, "{error}");
         }
     }
 }

@@ -53,7 +53,7 @@ pub struct DpoSummary {
 pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> Result<DpoSummary> {
     config.validate()?;
     let resumed = output::check(&config.trainer)?;
-    let source = open_policy(&config.policy, &config.loss, &config.trainer.output, resumed.as_deref())?;
+    let source = open_policy(&config.policy.model, &config.loss, &config.trainer.output, resumed.as_deref())?;
     let reading = Reading::of_causal(&source)?;
     observer.note(&reading.to_string());
     output::note_new(&source, config.trainer.seed, observer);
@@ -74,7 +74,7 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
     };
     let shares_prompts = source.config().shares_prompts() && reference.as_ref().is_none_or(Reference::shares_prompts);
     let lengths: Vec<usize> = pairs.iter().map(|pair| pair.packed_tokens(shares_prompts)).collect();
-    let course = Course::new(&lengths, config.lr, &config.trainer)?;
+    let course = Course::new(&lengths, config.policy.lr, &config.trainer)?;
     let room = Room::new(&course, &pairs, &held_out, shares_prompts);
     plan(config, &source, lora.as_ref(), &room, observer).check(gpu)?;
     // The reference speaks before the first step: its log-probabilities never change.
@@ -113,7 +113,7 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         warnings: Warnings::new(&config.loss),
         told: report.warnings(),
     };
-    let peak = Some(bench::peak_flops(gpu).await?);
+    let peak = Some(bench::f32_ceiling(gpu).await?);
     let mut training = course::run(&mut run, course, &config.trainer, peak, &mut progress, observer).await?;
     training.reading = Some(run.reading.clone());
     if !training.interrupted {
@@ -140,7 +140,7 @@ pub(super) fn open_policy(
     source.config().check_trainable()?;
     if source.config().num_labels.is_some() {
         let problem = "is a classifier, which does not give tokens a probability";
-        return Err(Error::input(format!("--policy {policy}"), problem, "give a causal model"));
+        return Err(Error::input(format!("`.policy` {policy}"), problem, "give a causal model"));
     }
     Ok(source)
 }
@@ -227,7 +227,7 @@ impl Run<'_> {
     /// Writes the trained policy with what a run leaves beside it.
     async fn finish(&self, progress: Progress, summary: &TrainSummary) -> Result<()> {
         let card = ModelCard {
-            base_model: records::hub_name(&self.config.policy),
+            base_model: records::hub_name(&self.config.policy.model),
             training_rows: self.pairs.pairs.len() as u64,
             reading: Some(self.reading.clone()),
             ..ModelCard::new(Kind::Policy { loss: self.config.loss.kind.to_string(), is_adapter: self.lora.is_some() })

@@ -13,15 +13,15 @@ impl DpoConfig {
     /// Checks every value that can be wrong on its own.
     ///
     /// # Errors
-    /// The first setting that no run can have, named as its flag.
+    /// The first setting that no run can have, by its name.
     pub fn validate(&self) -> Result<()> {
-        given("--policy", !self.policy.is_empty())?;
-        given("--data", !self.data.is_empty())?;
+        given("policy", !self.policy.model.is_empty())?;
+        given("data", !self.data.is_empty())?;
         self.loss.validate()?;
-        learning_rate(self.lr)?;
-        self.loss.check_reference("--reference", self.reference.is_some())?;
-        self.loss.check_reference("--reference-cache", self.reference_cache.is_some())?;
-        if let Some(reference) = &self.reference {
+        learning_rate(self.policy.lr)?;
+        self.loss.check_reference("`.reference`", self.policy.reference.is_some())?;
+        self.loss.check_reference("`.reference_cache`", self.reference_cache.is_some())?;
+        if let Some(reference) = &self.policy.reference {
             check_apart(&self.trainer.output, Path::new(reference), reference)?;
         }
         adapters(&self.lora)?;
@@ -32,12 +32,12 @@ impl DpoConfig {
 /// The adapters to train; `None` where all weights are trained.
 ///
 /// # Errors
-/// The first setting that no run can have, named as its flag.
-pub fn adapters(settings: &LoraSettings) -> Result<Option<Lora>> {
+/// The first setting that no run can have, by its name.
+pub(super) fn adapters(settings: &LoraSettings) -> Result<Option<Lora>> {
     let lora = settings.resolve()?;
     if settings.lora_dropout != 0.0 {
         let problem = "would make the policy differ from itself as the reference model";
-        return Err(Error::input("--lora-dropout", problem, "leave it out; it is for `wgr train`"));
+        return Err(Error::input("`.lora_dropout`", problem, "leave it out; it is for `wgr train`"));
     }
     Ok(lora)
 }
@@ -45,12 +45,18 @@ pub fn adapters(settings: &LoraSettings) -> Result<Option<Lora>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dpo::PolicyConfig;
     use crate::objective::PreferenceLoss;
     use crate::train::TrainerConfig;
 
     fn whole() -> DpoConfig {
         let trainer = TrainerConfig { output: "o".into(), ..TrainerConfig::default() };
-        DpoConfig { policy: "m".into(), data: vec!["d".into()], trainer, ..DpoConfig::default() }
+        DpoConfig {
+            policy: PolicyConfig { model: "m".into(), ..PolicyConfig::default() },
+            data: vec!["d".into()],
+            trainer,
+            ..DpoConfig::default()
+        }
     }
 
     #[test]
@@ -59,34 +65,34 @@ mod tests {
     }
 
     #[test]
-    fn each_impossible_value_is_refused_by_its_flag() {
+    fn each_impossible_value_is_refused_by_its_name() {
         type Spoil = fn(&mut DpoConfig);
         let cases: &[(&str, Spoil)] = &[
-            ("--policy", |c| c.policy.clear()),
-            ("--data", |c| c.data.clear()),
-            ("--output", |c| c.trainer.output = "".into()),
-            ("--beta", |c| c.loss.beta = 0.0),
-            ("--beta", |c| c.loss.beta = f64::NAN),
-            ("--beta", |c| c.loss.beta = 1e39),
-            ("--beta", |c| c.loss.beta = 1e-50),
-            ("--label-smoothing", |c| (c.loss.kind, c.loss.label_smoothing) = (PreferenceLoss::Robust, 0.5)),
-            ("--label-smoothing", |c| (c.loss.kind, c.loss.label_smoothing) = (PreferenceLoss::Cdpo, -0.1)),
-            ("--label-smoothing", |c| c.loss.label_smoothing = 0.1),
-            ("--sft-weight", |c| c.loss.sft_weight = f64::INFINITY),
-            ("--simpo-gamma", |c| (c.loss.kind, c.loss.simpo_gamma) = (PreferenceLoss::Simpo, Some(-1.0))),
-            ("--simpo-gamma", |c| c.loss.simpo_gamma = Some(0.5)),
-            ("--lr", |c| c.lr = 0.0),
-            ("--reference", |c| (c.loss.kind, c.reference) = (PreferenceLoss::Simpo, Some("m".into()))),
-            ("--reference-cache", |c| (c.loss.kind, c.reference_cache) = (PreferenceLoss::Orpo, Some("c".into()))),
-            ("--lora-rank", |c| c.lora.lora_rank = Some(0)),
-            ("--lora-dropout", |c| (c.lora.lora_rank, c.lora.lora_dropout) = (Some(4), 0.1)),
-            ("--epochs", |c| c.trainer.epochs = 0),
+            ("`.policy`", |c| c.policy.model.clear()),
+            ("`.data`", |c| c.data.clear()),
+            ("`.output`", |c| c.trainer.output = "".into()),
+            ("`.beta`", |c| c.loss.beta = 0.0),
+            ("`.beta`", |c| c.loss.beta = f64::NAN),
+            ("`.beta`", |c| c.loss.beta = 1e39),
+            ("`.beta`", |c| c.loss.beta = 1e-50),
+            ("`.label_smoothing`", |c| (c.loss.kind, c.loss.label_smoothing) = (PreferenceLoss::Robust, 0.5)),
+            ("`.label_smoothing`", |c| (c.loss.kind, c.loss.label_smoothing) = (PreferenceLoss::Cdpo, -0.1)),
+            ("`.label_smoothing`", |c| c.loss.label_smoothing = 0.1),
+            ("`.sft_weight`", |c| c.loss.sft_weight = f64::INFINITY),
+            ("`.simpo_gamma`", |c| (c.loss.kind, c.loss.simpo_gamma) = (PreferenceLoss::Simpo, Some(-1.0))),
+            ("`.simpo_gamma`", |c| c.loss.simpo_gamma = Some(0.5)),
+            ("`.lr`", |c| c.policy.lr = 0.0),
+            ("`.reference`", |c| (c.loss.kind, c.policy.reference) = (PreferenceLoss::Simpo, Some("m".into()))),
+            ("`.reference_cache`", |c| (c.loss.kind, c.reference_cache) = (PreferenceLoss::Orpo, Some("c".into()))),
+            ("`.lora_rank`", |c| c.lora.lora_rank = Some(0)),
+            ("`.lora_dropout`", |c| (c.lora.lora_rank, c.lora.lora_dropout) = (Some(4), 0.1)),
+            ("`.epochs`", |c| c.trainer.epochs = 0),
         ];
-        for (flag, spoil) in cases {
+        for (setting, spoil) in cases {
             let mut config = whole();
             spoil(&mut config);
-            let error = config.validate().expect_err(flag);
-            assert!(error.to_string().starts_with(&format!("{flag}: ")), "{flag}: {error}");
+            let error = config.validate().expect_err(setting);
+            assert!(error.to_string().starts_with(&format!("{setting}: ")), "{setting}: {error}");
             assert_eq!(error.exit_code(), 2);
         }
     }

@@ -15,7 +15,7 @@ const FALL: f64 = 1.0;
 
 /// Watches the steps of a run; every warning is given once.
 #[derive(Debug)]
-pub struct Warnings {
+pub(super) struct Warnings {
     loss: PreferenceLoss,
     beta: f64,
     /// The loss where policy and reference agree.
@@ -29,7 +29,7 @@ pub struct Warnings {
 
 impl Warnings {
     /// A watch over a run with this loss.
-    pub fn new(config: &LossConfig) -> Self {
+    pub(super) fn new(config: &LossConfig) -> Self {
         Self {
             loss: config.kind,
             beta: config.beta,
@@ -43,7 +43,7 @@ impl Warnings {
     }
 
     /// Takes in a step and says what there is to say.
-    pub fn step(&mut self, loss: f64, measures: Measures) -> Vec<String> {
+    pub(super) fn step(&mut self, loss: f64, measures: Measures) -> Vec<String> {
         self.steps.push_back((loss, measures));
         if self.steps.len() < WINDOW {
             return vec![];
@@ -64,7 +64,7 @@ impl Warnings {
             self.is_stuck = true;
             told.push(format!(
                 "warning: the loss has stayed at {start:.4}{} for {WINDOW} steps, where policy and reference model \
-                 agree: nothing is learned; a higher --lr or --beta may help",
+                 agree: nothing is learned; a higher `.lr` or `.beta` may help",
                 if start == 2f64.ln() { " (ln 2)" } else { "" }
             ));
         }
@@ -77,7 +77,7 @@ impl Warnings {
             self.is_falling = true;
             told.push(format!(
                 "warning: chosen completions have become less likely, by {fall:.1} nats over the last {WINDOW} steps: margins \
-                 grow because rejected ones fall faster; --sft-weight or a lower --lr counters this"
+                 grow because rejected ones fall faster; `.sft_weight` or a lower `.lr` counters this"
             ));
         }
         told
@@ -85,7 +85,7 @@ impl Warnings {
 }
 
 /// The loss of a policy that is its reference; `None` where that says nothing.
-pub fn initial_loss(loss: PreferenceLoss, beta: f64) -> Option<f64> {
+pub(super) fn initial_loss(loss: PreferenceLoss, beta: f64) -> Option<f64> {
     match loss {
         PreferenceLoss::Sigmoid | PreferenceLoss::Cdpo | PreferenceLoss::Robust => Some(2f64.ln()),
         PreferenceLoss::Hinge | PreferenceLoss::ApoZero => Some(1.0),
@@ -110,7 +110,7 @@ mod tests {
         let stuck = |steps: usize| std::iter::repeat_n((ln2 + 5e-5, Measures::default()), steps);
         assert!(told(LossConfig::default(), stuck(WINDOW - 1)).is_empty());
         let said = told(LossConfig::default(), stuck(100));
-        assert!(said.len() == 1 && said[0].contains("ln 2") && said[0].contains("--lr"), "{said:?}");
+        assert!(said.len() == 1 && said[0].contains("ln 2") && said[0].contains("`.lr`"), "{said:?}");
         let moves = (0..100).map(|step| (ln2 - 0.001 * f64::from(step % 2), Measures::default()));
         assert!(told(LossConfig::default(), moves).is_empty());
         let without_reference = LossConfig { kind: PreferenceLoss::Simpo, ..LossConfig::default() };

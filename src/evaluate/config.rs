@@ -80,21 +80,21 @@ impl EvalConfig {
     /// Checks every value that can be wrong on its own.
     ///
     /// # Errors
-    /// The first setting that no run can have, named as its flag.
+    /// The first setting that no run can have, by its name.
     pub fn validate(&self) -> Result<()> {
-        let check = |flag: &str, holds: bool, problem: &str, hint: &str| match holds {
+        let check = |setting: &str, holds: bool, problem: &str, hint: &str| match holds {
             true => Ok(()),
-            false => Err(Error::input(flag, problem, hint)),
+            false => Err(Error::input(setting, problem, hint)),
         };
         let any = !self.model.is_empty() || !self.scores.is_empty();
-        check("--model", any, "is missing", "give a model, or scores computed elsewhere with --scores")?;
-        check("--suite", !self.suite.is_empty(), "is missing", "such as judgebench=gpt-4o.jsonl")?;
-        check("--output", !self.output.as_os_str().is_empty(), "is missing", "give a directory")?;
-        check("--batch-size", self.batch_size > 0, "cannot be 0", "use at least 1")?;
-        check("--max-length", self.max_length > 0, "cannot be 0", "use at least 1")?;
-        check("--bins", (1..=1000).contains(&self.bins), "is out of range", "use a number from 1 to 1000")?;
-        check("--bootstrap", self.bootstrap <= 1_000_000, "is out of range", "use at most 1000000 samples")?;
-        check("--resume", !(self.resume && self.force), "contradicts --force", "use one of them")
+        check("`.model`", any, "is missing", "give a model, or scores computed elsewhere with `.scores`")?;
+        check("`.suite`", !self.suite.is_empty(), "is missing", "such as judgebench=gpt-4o.jsonl")?;
+        check("`.output`", !self.output.as_os_str().is_empty(), "is missing", "give a directory")?;
+        check("`.batch_size`", self.batch_size > 0, "cannot be 0", "use at least 1")?;
+        check("`.max_length`", self.max_length > 0, "cannot be 0", "use at least 1")?;
+        check("`.bins`", (1..=1000).contains(&self.bins), "is out of range", "use a number from 1 to 1000")?;
+        check("`.bootstrap`", self.bootstrap <= 1_000_000, "is out of range", "use at most 1000000 samples")?;
+        check("`.resume`", !(self.resume && self.force), "contradicts `.force`", "use one of them")
     }
 }
 
@@ -176,17 +176,17 @@ mod tests {
         config().validate().unwrap();
         type Spoil = fn(&mut EvalConfig);
         let bad: [(&str, Spoil); 6] = [
-            ("--model", |c| c.model.clear()),
-            ("--suite", |c| c.suite.clear()),
-            ("--output", |c| c.output = PathBuf::new()),
-            ("--batch-size", |c| c.batch_size = 0),
-            ("--bins", |c| c.bins = 0),
-            ("--resume", |c| (c.resume, c.force) = (true, true)),
+            ("`.model`", |c| c.model.clear()),
+            ("`.suite`", |c| c.suite.clear()),
+            ("`.output`", |c| c.output = PathBuf::new()),
+            ("`.batch_size`", |c| c.batch_size = 0),
+            ("`.bins`", |c| c.bins = 0),
+            ("`.resume`", |c| (c.resume, c.force) = (true, true)),
         ];
-        for (flag, change) in bad {
+        for (setting, change) in bad {
             let mut config = config();
             change(&mut config);
-            assert!(config.validate().unwrap_err().to_string().contains(flag));
+            assert!(config.validate().unwrap_err().to_string().contains(setting));
         }
     }
 

@@ -16,9 +16,9 @@ const REPORTS: [&str; 3] = ["report.json", "report.md", "report.html"];
 ///
 /// # Errors
 /// It holds a run, and the settings say neither `resume` nor `force`.
-pub fn check(config: &EvalConfig) -> Result<()> {
+pub(super) fn check(config: &EvalConfig) -> Result<()> {
     let output = &config.output;
-    let at = format!("--output {}", output.display());
+    let at = format!("`.output` {}", output.display());
     if output.exists() && !output.is_dir() {
         return Err(Error::input(at, "is a file", "give a directory"));
     }
@@ -27,7 +27,7 @@ pub fn check(config: &EvalConfig) -> Result<()> {
         return Err(Error::input(
             at,
             "already holds a run",
-            "use --resume to continue or --force to replace it; both use the scores in it",
+            "use `.resume` to continue or `.force` to replace it; both use the scores in it",
         ));
     }
     Ok(())
@@ -37,7 +37,7 @@ pub fn check(config: &EvalConfig) -> Result<()> {
 ///
 /// # Errors
 /// The directory cannot be made or written.
-pub fn open(output: &Path) -> Result<()> {
+pub(super) fn open(output: &Path) -> Result<()> {
     std::fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
     for path in REPORTS.map(|name| output.join(name)) {
         if path.exists() {
@@ -51,7 +51,7 @@ pub fn open(output: &Path) -> Result<()> {
 ///
 /// # Errors
 /// The disk is full.
-pub fn write(output: &Path, report: &Report) -> Result<()> {
+pub(super) fn write(output: &Path, report: &Report) -> Result<()> {
     let json = serde_json::to_vec_pretty(report).map_err(|e| Error::run(format!("report.json: {e}"), ""))?;
     replace_file(&output.join("report.json"), &json)?;
     replace_file(&output.join("report.md"), markdown(report).as_bytes())?;

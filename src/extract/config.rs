@@ -109,7 +109,7 @@ pub enum AnnotatorKind {
 }
 
 impl AnnotatorKind {
-    /// Its name as a flag takes it.
+    /// Its name as settings give it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rules => "rules",
@@ -247,48 +247,48 @@ impl ExtractConfig {
     /// Checks every value that can be wrong on its own.
     ///
     /// # Errors
-    /// The first setting that no run can have, named as its flag.
+    /// The first setting that no run can have, by its name.
     pub fn validate(&self) -> Result<()> {
-        let check = |flag: &str, holds: bool, problem: &str, hint: &str| match holds {
+        let check = |setting: &str, holds: bool, problem: &str, hint: &str| match holds {
             true => Ok(()),
-            false => Err(Error::input(flag, problem, hint)),
+            false => Err(Error::input(setting, problem, hint)),
         };
-        check("--input", !self.input.is_empty(), "is missing", "give files or folders with conversations")?;
-        check("--output", !self.output.as_os_str().is_empty(), "is missing", "give a directory")?;
+        check("`.input`", !self.input.is_empty(), "is missing", "give files or folders with conversations")?;
+        check("`.output`", !self.output.as_os_str().is_empty(), "is missing", "give a directory")?;
         let annotator = self.annotator();
         if let Some(file) = &self.annotator_file {
-            let flag = format!("--annotator {}", annotator.name());
-            let problem = format!("contradicts --annotator-file {}", file.display());
-            check(&flag, annotator == AnnotatorKind::File, &problem, "use one of them")?;
+            let setting = format!("`.annotator` {}", annotator.name());
+            let problem = format!("contradicts `.annotator_file` {}", file.display());
+            check(&setting, annotator == AnnotatorKind::File, &problem, "use one of them")?;
         }
         if annotator == AnnotatorKind::File {
             let hint = "give a JSONL, JSON or parquet file of labels";
-            check("--annotator-file", self.annotator_file.is_some(), "is missing", hint)?;
+            check("`.annotator_file`", self.annotator_file.is_some(), "is missing", hint)?;
         }
         if annotator == AnnotatorKind::Api {
-            check("--api-base", self.api_base.is_some(), "is missing", "such as http://localhost:8000/v1")?;
-            check("--api-model", self.api_model.is_some(), "is missing", "give the name of the model on the server")?;
+            check("`.api_base`", self.api_base.is_some(), "is missing", "such as http://localhost:8000/v1")?;
+            check("`.api_model`", self.api_model.is_some(), "is missing", "give the name of the model on the server")?;
         }
         if annotator == AnnotatorKind::Local {
             let hint = "give a causal model: a directory, a .gguf file or a hub name";
-            check("--annotator-model", self.annotator_model.is_some(), "is missing", hint)?;
+            check("`.annotator_model`", self.annotator_model.is_some(), "is missing", hint)?;
         }
         let crowd = (1..=1024).contains(&self.api_concurrency);
-        check("--api-concurrency", crowd, "is out of range", "use 1 to 1024")?;
+        check("`.api_concurrency`", crowd, "is out of range", "use 1 to 1024")?;
         let seconds = self.api_timeout > 0.0 && self.api_timeout <= 86400.0;
-        check("--api-timeout", seconds, "is not a time", "use a number of seconds, at most a day")?;
-        for (flag, price) in
-            [("--api-prompt-price", self.api_prompt_price), ("--api-completion-price", self.api_completion_price)]
+        check("`.api_timeout`", seconds, "is not a time", "use a number of seconds, at most a day")?;
+        for (setting, price) in
+            [("`.api_prompt_price`", self.api_prompt_price), ("`.api_completion_price`", self.api_completion_price)]
         {
             let sound = price.is_none_or(|price| price.is_finite() && price >= 0.0);
-            check(flag, sound, "is not a price", "use the price per million tokens")?;
+            check(setting, sound, "is not a price", "use the price per million tokens")?;
         }
         let cosine = (-1.0..=1.0).contains(&self.similarity());
-        check("--similarity", cosine, "is not a cosine", "use a number from -1 to 1")?;
-        check("--languages", !self.languages.is_empty(), "is empty", "give languages such as English,Chinese")?;
+        check("`.similarity`", cosine, "is not a cosine", "use a number from -1 to 1")?;
+        check("`.languages`", !self.languages.is_empty(), "is empty", "give languages such as English,Chinese")?;
         let share = !matches!(self.test_size, Some(TestSize::Share(share)) if !(0.0..1.0).contains(&share));
-        check("--test-size", share, "is not a share", "use a number of rows, or a share below 1")?;
-        check("--resume", !(self.resume && self.force), "contradicts --force", "use one of them")
+        check("`.test_size`", share, "is not a share", "use a number of rows, or a share below 1")?;
+        check("`.resume`", !(self.resume && self.force), "contradicts `.force`", "use one of them")
     }
 }
 
@@ -324,17 +324,17 @@ mod tests {
     fn what_an_annotator_needs_is_asked_for() {
         let base = ExtractConfig { input: vec!["i".into()], output: "o".into(), ..ExtractConfig::default() };
         assert!(base.validate().is_ok());
-        for (annotator, flag) in [
-            (AnnotatorKind::Api, "--api-base"),
-            (AnnotatorKind::Local, "--annotator-model"),
-            (AnnotatorKind::File, "--annotator-file"),
+        for (annotator, setting) in [
+            (AnnotatorKind::Api, "`.api_base`"),
+            (AnnotatorKind::Local, "`.annotator_model`"),
+            (AnnotatorKind::File, "`.annotator_file`"),
         ] {
             let error =
                 ExtractConfig { annotator: Some(annotator), ..base.clone() }.validate().unwrap_err().to_string();
-            assert!(error.starts_with(flag), "{error}");
+            assert!(error.starts_with(setting), "{error}");
         }
         let error = ExtractConfig { similarity: Some(1.5), ..base }.validate().unwrap_err().to_string();
-        assert!(error.starts_with("--similarity"), "{error}");
+        assert!(error.starts_with("`.similarity`"), "{error}");
     }
 
     #[test]
@@ -353,7 +353,7 @@ mod tests {
         }
         for annotator in [AnnotatorKind::Rules, AnnotatorKind::Api, AnnotatorKind::Local] {
             let error = of(Some(annotator)).validate().unwrap_err().to_string();
-            let expected = format!("--annotator {}: contradicts --annotator-file labels.jsonl", annotator.name());
+            let expected = format!("`.annotator` {}: contradicts `.annotator_file` labels.jsonl", annotator.name());
             assert!(error.starts_with(&expected), "{error}");
         }
     }

@@ -15,13 +15,13 @@ use super::turn::Turn;
 
 /// The exchanges seen so far.
 #[derive(Default)]
-pub struct Duplicates {
+pub(super) struct Duplicates {
     seen: HashSet<u64>,
 }
 
 impl Duplicates {
     /// Whether the turn is the first of its kind.
-    pub fn first(&mut self, turn: &Turn) -> bool {
+    pub(super) fn first(&mut self, turn: &Turn) -> bool {
         self.seen.insert(fingerprint(&[turn.query(), turn.response()]))
     }
 }
@@ -29,7 +29,7 @@ impl Duplicates {
 /// A hash of the letters and digits of some texts, and of where one ends and the next begins.
 ///
 /// With a hundred million exchanges the chance that any two different ones share it is about one in four thousand.
-pub fn fingerprint(texts: &[&str]) -> u64 {
+pub(super) fn fingerprint(texts: &[&str]) -> u64 {
     let mut blocks = Blocks::default();
     for text in texts {
         if text.is_ascii() {

@@ -42,7 +42,7 @@ pub fn find(output: &Path, query: &Query) -> Result<Vec<Found>> {
     let files: Vec<(&'static str, PathBuf)> =
         FILES.iter().filter_map(|name| Some((*name, path(output, name)?))).collect();
     if !files.iter().any(|(name, _)| *name == "turns") {
-        let hint = "give the --output of a finished run of wgr extract";
+        let hint = "give the `.output` of a finished run of wgr extract";
         return Err(Error::input(output.display().to_string(), "holds no finished run", hint));
     }
     let mut found: Vec<Found> = vec![];

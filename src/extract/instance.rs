@@ -13,7 +13,7 @@ use crate::data::{Message, Template};
 
 /// A turn with what the stages found.
 #[derive(Clone, Debug)]
-pub struct Judged {
+pub(super) struct Judged {
     /// The turn.
     pub turn: Turn,
     /// The filter that dropped it.
@@ -30,12 +30,12 @@ pub struct Judged {
 
 impl Judged {
     /// A turn that no stage has seen.
-    pub fn new(turn: Turn) -> Self {
+    pub(super) fn new(turn: Turn) -> Self {
         Self { turn, dropped: None, refusal: None, verdict: None, mined: None, validated: None }
     }
 
     /// The level the annotator gave.
-    pub fn annotated(&self) -> Option<Feedback> {
+    pub(super) fn annotated(&self) -> Option<Feedback> {
         match self.verdict {
             Some(Verdict::Given { value, .. }) => Some(value),
             _ => None,
@@ -43,12 +43,12 @@ impl Judged {
     }
 
     /// The level after mining.
-    pub fn after_mining(&self) -> Option<Feedback> {
+    pub(super) fn after_mining(&self) -> Option<Feedback> {
         self.mined.as_ref().map(|mined| mined.level).or(self.annotated())
     }
 
     /// The level after refusals were validated: the user was wrong to punish a refusal that was right.
-    pub fn feedback(&self) -> Option<Feedback> {
+    pub(super) fn feedback(&self) -> Option<Feedback> {
         match self.validated {
             Some(Verdict::Given { value: Refusal::Justified, .. }) => Some(Feedback::Satisfaction),
             _ => self.after_mining(),
@@ -56,12 +56,12 @@ impl Judged {
     }
 
     /// The label to train on; `None` for a turn that makes no row.
-    pub fn label(&self, keep_neutral: bool) -> Option<u32> {
+    pub(super) fn label(&self, keep_neutral: bool) -> Option<u32> {
         self.feedback().filter(|_| self.dropped.is_none())?.label(keep_neutral)
     }
 
     /// Whether the refusal is to be validated.
-    pub fn asks_for_validation(&self, variant: Variant) -> bool {
+    pub(super) fn asks_for_validation(&self, variant: Variant) -> bool {
         let level = self.after_mining();
         self.dropped.is_none()
             && self.refusal.is_some()
@@ -71,7 +71,7 @@ impl Judged {
 
 /// A row of `train` or `test`.
 #[derive(Clone, Debug, Serialize)]
-pub struct Instance<'a> {
+pub(super) struct Instance<'a> {
     /// `<conversation>:<turn>`.
     pub id: String,
     /// Everything said before the query.
@@ -102,7 +102,7 @@ pub struct Instance<'a> {
 
 /// Why a row has its label.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Evidence<'a> {
+pub(super) struct Evidence<'a> {
     /// The annotator of the feedback.
     pub annotator: &'a str,
     /// The level it gave, before mining and validation.
@@ -128,7 +128,7 @@ impl<'a> Instance<'a> {
     ///
     /// # Errors
     /// The template fails.
-    pub fn of(judged: &'a Judged, label: u32, annotator: &'a str, template: &Template) -> Result<Self> {
+    pub(super) fn of(judged: &'a Judged, label: u32, annotator: &'a str, template: &Template) -> Result<Self> {
         let turn = &judged.turn;
         let conversation = &*turn.conversation;
         let [query, response, user_feedback] = turn.messages();
@@ -152,7 +152,7 @@ impl<'a> Instance<'a> {
 
 impl<'a> Evidence<'a> {
     /// The evidence for the level of a turn.
-    pub fn of(judged: &'a Judged, annotator: &'a str) -> Self {
+    pub(super) fn of(judged: &'a Judged, annotator: &'a str) -> Self {
         let (level, reason, confidence) = match &judged.verdict {
             Some(Verdict::Given { value, reason, confidence }) => (Some(value.name()), reason.as_str(), *confidence),
             Some(Verdict::Unparsable { answer }) => (None, answer.as_str(), None),
@@ -176,7 +176,7 @@ impl<'a> Evidence<'a> {
     }
 
     /// The evidence in words.
-    pub fn in_words(&self) -> String {
+    pub(super) fn in_words(&self) -> String {
         let mut words = format!("{}: {} ({})", self.annotator, self.level.unwrap_or("no verdict"), self.reason);
         if let Some(confidence) = self.confidence {
             words.push_str(&format!(", {:.0} % sure", 100.0 * confidence));

@@ -24,7 +24,7 @@ use crate::data::Template;
 use crate::{Error, Result};
 
 /// The file that only a finished run has.
-pub const REPORT: &str = "report.json";
+pub(super) const REPORT: &str = "report.json";
 /// Rows held out where the settings do not say.
 const DEFAULT_TEST_ROWS: u64 = 5000;
 /// Rows turned into parquet at a time.
@@ -34,9 +34,9 @@ const BATCH: usize = 1024;
 ///
 /// # Errors
 /// It holds a run, and the settings say neither `resume` nor `force`; or it holds a file that is read.
-pub fn check(config: &ExtractConfig) -> Result<()> {
+pub(super) fn check(config: &ExtractConfig) -> Result<()> {
     let output = &config.output;
-    let at = format!("--output {}", output.display());
+    let at = format!("`.output` {}", output.display());
     if output.exists() && !output.is_dir() {
         return Err(Error::input(at, "is a file", "give a directory"));
     }
@@ -45,7 +45,7 @@ pub fn check(config: &ExtractConfig) -> Result<()> {
         return Err(Error::input(
             at,
             "already holds a run",
-            "use --resume to continue or --force to replace it; both use the answers in it",
+            "use `.resume` to continue or `.force` to replace it; both use the answers in it",
         ));
     }
     // A path that does not exist yet has no canonical form.
@@ -67,7 +67,7 @@ pub fn check(config: &ExtractConfig) -> Result<()> {
 ///
 /// # Errors
 /// The directory cannot be made or written.
-pub fn open(config: &ExtractConfig) -> Result<()> {
+pub(super) fn open(config: &ExtractConfig) -> Result<()> {
     let output = &config.output;
     std::fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
     let rows = ["train", "test"].into_iter().flat_map(|name| ["jsonl", "parquet"].map(|end| format!("{name}.{end}")));
@@ -93,7 +93,7 @@ struct Entry {
 }
 
 /// The rows so far, in a file that the split reads again.
-pub struct Rows {
+pub(super) struct Rows {
     sheet: Sheet,
     grouping: Grouping,
     keep_neutral: bool,
@@ -106,7 +106,7 @@ impl Rows {
     ///
     /// # Errors
     /// The file cannot be made.
-    pub fn create(config: &ExtractConfig) -> Result<Self> {
+    pub(super) fn create(config: &ExtractConfig) -> Result<Self> {
         Ok(Self {
             sheet: Sheet::create(&config.output.join(FOLDER).join("rows.jsonl"))?,
             grouping: Grouping { by: config.split_by, seed: config.seed },
@@ -117,7 +117,7 @@ impl Rows {
     }
 
     /// The number of rows.
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.entries.len() as u64
     }
 
@@ -125,7 +125,7 @@ impl Rows {
     ///
     /// # Errors
     /// The disk is full, or the template fails.
-    pub fn extend(&mut self, turns: &[Judged], annotator: &str, template: &Template) -> Result<()> {
+    pub(super) fn extend(&mut self, turns: &[Judged], annotator: &str, template: &Template) -> Result<()> {
         let keep_neutral = self.keep_neutral;
         self.sheet.extend(turns, |judged| {
             judged.label(keep_neutral).map(|label| Instance::of(judged, label, annotator, template)).transpose()
@@ -158,7 +158,7 @@ impl Rows {
     ///
     /// # Errors
     /// The disk is full, or the rows written cannot be read again.
-    pub fn split(self, config: &ExtractConfig) -> Result<(Split, Split)> {
+    pub(super) fn split(self, config: &ExtractConfig) -> Result<(Split, Split)> {
         let rows = self.len();
         let size = match config.test_size {
             Some(size) => size.of(rows),

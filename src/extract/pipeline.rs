@@ -50,7 +50,7 @@ pub async fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut d
         run.window(window, observer).await?;
         observer.on(Event::Extracted { done: bytes, total, conversations, rows: run.rows.len() });
         if observer.stop_requested() {
-            let hint = "the answers so far are kept; continue with --resume";
+            let hint = "the answers so far are kept; continue with `.resume`";
             return Err(Error::Interrupted(hint.into()));
         }
     }
@@ -86,7 +86,7 @@ impl<'a> Run<'a> {
         let miner = tools::miner(gpu, config)?;
         annotator.reading().iter().for_each(|reading| observer.note(&reading.to_string()));
         if miner.is_none() {
-            observer.note("there will be no mining: no --embedder is given");
+            observer.note("there will be no mining: no `.embedder` is given");
         }
         Ok(Self {
             config,

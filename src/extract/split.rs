@@ -9,7 +9,7 @@ use super::turn::Turn;
 
 /// Decides which rows stay together.
 #[derive(Clone, Copy, Debug)]
-pub struct Grouping {
+pub(super) struct Grouping {
     /// The unit that is never split.
     pub by: SplitBy,
     /// Seed of the order in which groups are held out.
@@ -19,7 +19,7 @@ pub struct Grouping {
 impl Grouping {
     /// The group of a turn: a hash, which is also the group's place in the order. A conversation of a user whom the log
     /// does not name is a group of its own.
-    pub fn of(&self, turn: &Turn) -> u64 {
+    pub(super) fn of(&self, turn: &Turn) -> u64 {
         let conversation = &turn.conversation;
         // The prefix keeps a user and a conversation of the same name apart.
         let name = match (&conversation.user, self.by) {
@@ -33,7 +33,7 @@ impl Grouping {
 /// The groups to hold out, given the group of every row: in the order of their hashes, each that still fits into `rows`.
 ///
 /// A group larger than what is left to fill stays in the training rows, so a few rows may be missing.
-pub fn held_out(groups: impl Iterator<Item = u64>, rows: u64) -> HashSet<u64> {
+pub(super) fn held_out(groups: impl Iterator<Item = u64>, rows: u64) -> HashSet<u64> {
     let mut sizes: HashMap<u64, u64> = HashMap::new();
     groups.for_each(|group| *sizes.entry(group).or_default() += 1);
     let mut sizes: Vec<(u64, u64)> = sizes.into_iter().collect();

@@ -14,17 +14,17 @@ use crate::data::json;
 use crate::{Error, Result};
 
 /// The folder of an output that holds them.
-pub const FOLDER: &str = "stages";
+pub(super) const FOLDER: &str = "stages";
 /// The sheet that holds every turn.
-pub const TURNS: &str = "turns.jsonl";
+pub(super) const TURNS: &str = "turns.jsonl";
 /// The sheet that holds what the annotator said.
-pub const VERDICTS: &str = "verdicts.jsonl";
+pub(super) const VERDICTS: &str = "verdicts.jsonl";
 /// Rows turned into text at a time by a thread.
 const CHUNK: usize = 128;
 
 /// A JSONL file under a temporary name, until [`Sheet::finish`] moves it into place.
 #[derive(Debug)]
-pub struct Sheet {
+pub(super) struct Sheet {
     path: PathBuf,
     part: PathBuf,
     out: BufWriter<File>,
@@ -35,7 +35,7 @@ impl Sheet {
     ///
     /// # Errors
     /// The file cannot be made.
-    pub fn create(path: &Path) -> Result<Self> {
+    pub(super) fn create(path: &Path) -> Result<Self> {
         let part = part(path);
         let out = BufWriter::with_capacity(1 << 20, File::create(&part).map_err(|e| Error::io(&part, e))?);
         Ok(Self { path: path.to_owned(), part, out })
@@ -45,7 +45,7 @@ impl Sheet {
     ///
     /// # Errors
     /// The disk is full, or a row cannot be made.
-    pub fn extend<'a, T: Sync, R: Serialize>(
+    pub(super) fn extend<'a, T: Sync, R: Serialize>(
         &mut self,
         items: &'a [T],
         row: impl Fn(&'a T) -> Result<Option<R>> + Sync,
@@ -69,7 +69,7 @@ impl Sheet {
     ///
     /// # Errors
     /// The disk is full.
-    pub fn line(&mut self, line: &[u8]) -> Result<()> {
+    pub(super) fn line(&mut self, line: &[u8]) -> Result<()> {
         let written = self.out.write_all(line).and_then(|()| self.out.write_all(b"\n"));
         written.map_err(|e| Error::io(&self.part, e))
     }
@@ -78,7 +78,7 @@ impl Sheet {
     ///
     /// # Errors
     /// The disk is full, or the file cannot be moved.
-    pub fn finish(mut self) -> Result<PathBuf> {
+    pub(super) fn finish(mut self) -> Result<PathBuf> {
         self.out.flush().map_err(|e| Error::io(&self.part, e))?;
         std::fs::rename(&self.part, &self.path).map_err(|e| Error::io(&self.path, e))?;
         Ok(self.path)
@@ -86,7 +86,7 @@ impl Sheet {
 }
 
 /// The temporary name of a file.
-pub fn part(path: &Path) -> PathBuf {
+pub(super) fn part(path: &Path) -> PathBuf {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     part.into()
@@ -94,7 +94,7 @@ pub fn part(path: &Path) -> PathBuf {
 
 /// One sheet a stage.
 #[derive(Debug)]
-pub struct Stages {
+pub(super) struct Stages {
     irregular: Sheet,
     turns: Sheet,
     verdicts: Sheet,
@@ -108,7 +108,7 @@ impl Stages {
     ///
     /// # Errors
     /// The folder or a file cannot be made.
-    pub fn create(output: &Path) -> Result<Self> {
+    pub(super) fn create(output: &Path) -> Result<Self> {
         let folder = output.join(FOLDER);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
         let sheet = |name: &str| Sheet::create(&folder.join(name));
@@ -126,7 +126,7 @@ impl Stages {
     ///
     /// # Errors
     /// The disk is full.
-    pub fn append(&mut self, irregular: &[Irregular], turns: &[Judged]) -> Result<()> {
+    pub(super) fn append(&mut self, irregular: &[Irregular], turns: &[Judged]) -> Result<()> {
         self.irregular.extend(irregular, |row| Ok(Some(row)))?;
         self.turns.extend(turns, |judged| Ok(Some(TurnRow::of(judged))))?;
         self.verdicts.extend(turns, |judged| Ok(VerdictRow::of(judged)))?;
@@ -140,7 +140,7 @@ impl Stages {
     ///
     /// # Errors
     /// As [`Sheet::finish`].
-    pub fn finish(self) -> Result<()> {
+    pub(super) fn finish(self) -> Result<()> {
         let Self { irregular, turns, verdicts, unparsable, mined, refusals } = self;
         [irregular, turns, verdicts, unparsable, mined, refusals]
             .into_iter()

@@ -14,14 +14,14 @@ use crate::data::conversations::Irregular;
 use crate::data::words::words;
 
 /// The name of a language or a model that the log does not name.
-pub const UNKNOWN: &str = "unknown";
+pub(super) const UNKNOWN: &str = "unknown";
 /// Rows to read in the report, for each label.
 const EXAMPLES: usize = 6;
 /// Characters shown of a message in the report.
 const SHOWN: usize = 1200;
 
 /// The counts so far.
-pub struct Tally {
+pub(super) struct Tally {
     seed: u64,
     keep_neutral: bool,
     report: Report,
@@ -38,7 +38,7 @@ pub struct Tally {
 
 impl Tally {
     /// Nothing counted yet.
-    pub fn new(config: &ExtractConfig) -> Self {
+    pub(super) fn new(config: &ExtractConfig) -> Self {
         Self {
             seed: config.seed,
             keep_neutral: config.keep_neutral,
@@ -55,7 +55,7 @@ impl Tally {
     }
 
     /// Counts a window that has gone through all stages.
-    pub fn window(&mut self, conversations: usize, irregular: &[Irregular], turns: &[Judged], annotator: &str) {
+    pub(super) fn window(&mut self, conversations: usize, irregular: &[Irregular], turns: &[Judged], annotator: &str) {
         self.conversations += conversations as u64;
         self.irregular += irregular.len() as u64;
         for row in irregular {
@@ -121,7 +121,7 @@ impl Tally {
     }
 
     /// The report without the parts that only the run knows: inputs, names, split, usage.
-    pub fn report(self, mining: Mining) -> Report {
+    pub(super) fn report(self, mining: Mining) -> Report {
         let mut rows_per_user = Distribution::default();
         // The mean of many numbers depends on their order by a hair, and a map has none.
         let mut counts: Vec<u64> = self.rows_per_user.into_values().collect();

@@ -67,7 +67,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// A conversation of these roles whose contents are the positions of the messages.
-    pub fn conversation(roles: &[&str]) -> Conversation {
+    pub(crate) fn conversation(roles: &[&str]) -> Conversation {
         let messages = roles.iter().enumerate().map(|(i, role)| {
             Message::new(Role::parse(role).expect("tests name roles correctly"), format!("message {i}"))
         });

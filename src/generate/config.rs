@@ -101,37 +101,39 @@ impl GenerateConfig {
         Settings { sampling: self.sampling, max_new_tokens: self.max_new_tokens, stop: self.stop.clone() }
     }
 
-    /// Refuses what cannot be run; the error names the flag.
+    /// Refuses what cannot be run; the error names the setting.
     ///
     /// # Errors
     /// A setting is missing, means nothing, or contradicts another.
     pub fn validate(&self) -> Result<()> {
-        let need = |flag: &str, problem: &str, hint: &str| Err(Error::input(flag, problem, hint));
+        let need = |setting: &str, problem: &str, hint: &str| Err(Error::input(setting, problem, hint));
         if self.model.is_empty() {
-            return need("--model", "is missing", "give a causal model: a directory, a .gguf file or a hub name");
+            return need("`.model`", "is missing", "give a causal model: a directory, a .gguf file or a hub name");
         }
         match (&self.prompt, &self.input, &self.output) {
-            (None, None, _) => return need("--prompt", "is missing", "or pass --input and --output"),
-            (Some(_), Some(_), _) => return need("--prompt", "cannot be used with --input", "use one of them"),
-            (Some(_), _, Some(_)) => return need("--output", "needs --input", "--prompt is answered on the terminal"),
-            (Some(_), None, None) if self.resume || self.force => {
-                return need("--prompt", "has no output to resume or replace", "pass --input and --output");
+            (None, None, _) => return need("`.prompt`", "is missing", "or pass `.input` and `.output`"),
+            (Some(_), Some(_), _) => return need("`.prompt`", "cannot be used with `.input`", "use one of them"),
+            (Some(_), _, Some(_)) => {
+                return need("`.output`", "needs `.input`", "`.prompt` is answered on the terminal");
             }
-            (None, Some(_), None) => return need("--output", "is missing", "give the file for the completions"),
+            (Some(_), None, None) if self.resume || self.force => {
+                return need("`.prompt`", "has no output to resume or replace", "pass `.input` and `.output`");
+            }
+            (None, Some(_), None) => return need("`.output`", "is missing", "give the file for the completions"),
             _ => {}
         }
         if self.resume && self.force {
-            return need("--resume", "cannot be used with --force", "use one of them");
+            return need("`.resume`", "cannot be used with `.force`", "use one of them");
         }
-        for (flag, value) in
-            [("--max-new-tokens", self.max_new_tokens), ("--n", self.n), ("--batch-size", self.batch_size)]
+        for (setting, value) in
+            [("`.max_new_tokens`", self.max_new_tokens), ("`.n`", self.n), ("`.batch_size`", self.batch_size)]
         {
             if value == 0 {
-                return need(flag, "cannot be 0", "");
+                return need(setting, "cannot be 0", "");
             }
         }
         if self.stop.iter().any(String::is_empty) {
-            return need("--stop", "cannot be empty", "");
+            return need("`.stop`", "cannot be empty", "");
         }
         self.sampling.validate()
     }

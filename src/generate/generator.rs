@@ -60,7 +60,7 @@ pub fn capacity(gpu: &Gpu, config: &ModelConfig, sequences: usize, length: usize
     let capacity = Engine::fitting(gpu, config, Capacity { pages, ..wanted }, cache);
     if capacity.pages < capacity.pages_a_sequence() {
         let problem = format!("the keys of {length} tokens exceed the adapter's maximum binding");
-        return Err(Error::run(problem, "use --cache-dtype f16, a smaller --max-new-tokens, or shorter prompts"));
+        return Err(Error::run(problem, "use `.cache_dtype` f16, a smaller `.max_new_tokens`, or shorter prompts"));
     }
     Ok(capacity)
 }

@@ -28,7 +28,7 @@ pub struct Row {
 }
 
 /// The destination of rows.
-pub struct Output {
+pub(super) struct Output {
     path: PathBuf,
     /// Rows that have ended, by what was asked; goes when the output is complete.
     partial: Store<Row>,
@@ -46,18 +46,18 @@ impl Output {
     ///
     /// # Errors
     /// It exists, whole or in part, and is neither to be replaced nor resumed; it cannot be written.
-    pub fn open(path: &Path, resume: bool, force: bool) -> Result<Self> {
-        let at = format!("--output {}", path.display());
+    pub(super) fn open(path: &Path, resume: bool, force: bool) -> Result<Self> {
+        let at = format!("`.output` {}", path.display());
         let partial = partial_path(path);
         if path.exists() && !force && !resume {
-            return Err(Error::input(at, "already exists", "use --force to replace it"));
+            return Err(Error::input(at, "already exists", "use `.force` to replace it"));
         }
         if path.exists() && resume && !partial.exists() {
-            return Err(Error::input(at, "is complete", "use --force to replace it"));
+            return Err(Error::input(at, "is complete", "use `.force` to replace it"));
         }
         if partial.exists() && !force && !resume {
             let problem = format!("{} has the completions of an interrupted run", partial.display());
-            return Err(Error::input(at, problem, "use --resume to continue, or --force to start over"));
+            return Err(Error::input(at, problem, "use `.resume` to continue, or `.force` to start over"));
         }
         // An output that cannot be written should not be noticed after hours.
         drop(staged(path)?);
@@ -71,7 +71,7 @@ impl Output {
     ///
     /// # Errors
     /// The file of kept rows cannot be read.
-    pub fn get(&mut self, key: Key) -> Result<Option<Row>> {
+    pub(super) fn get(&mut self, key: Key) -> Result<Option<Row>> {
         self.partial.get(key)
     }
 
@@ -79,7 +79,7 @@ impl Output {
     ///
     /// # Errors
     /// The disk is full.
-    pub fn keep(&mut self, key: Key, row: &Row) -> Result<()> {
+    pub(super) fn keep(&mut self, key: Key, row: &Row) -> Result<()> {
         self.partial.append(&[(key, row.id.clone(), row.clone())])
     }
 
@@ -87,7 +87,7 @@ impl Output {
     ///
     /// # Errors
     /// The disk is full; the rows kept stay.
-    pub fn complete(self, rows: &[Row]) -> Result<()> {
+    pub(super) fn complete(self, rows: &[Row]) -> Result<()> {
         let failed = |e| Error::io(&self.path, e);
         let mut out = std::io::BufWriter::new(staged(&self.path)?);
         for row in rows {
@@ -119,7 +119,7 @@ mod tests {
         output.keep(5, &row(1)).unwrap();
         drop(output);
         let refused = Output::open(&path, false, false).err().unwrap().to_string();
-        assert!(refused.contains("out.jsonl.partial") && refused.contains("--resume"), "{refused}");
+        assert!(refused.contains("out.jsonl.partial") && refused.contains("`.resume`"), "{refused}");
         let mut output = Output::open(&path, true, false).unwrap();
         assert_eq!((output.get(5).unwrap(), output.get(6).unwrap()), (Some(row(1)), None));
         output.complete(&[row(0), row(1)]).unwrap();
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(text.lines().next(), Some(expected));
         assert_eq!((text.lines().count(), partial_path(&path).exists()), (2, false));
         for (resume, force) in [(false, false), (true, false)] {
-            assert!(Output::open(&path, resume, force).err().unwrap().to_string().contains("--force"));
+            assert!(Output::open(&path, resume, force).err().unwrap().to_string().contains("`.force`"));
         }
         assert_eq!(Output::open(&path, false, true).unwrap().get(5).unwrap(), None);
         assert!(path.exists(), "what is to be replaced stays until then");

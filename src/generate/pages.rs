@@ -2,24 +2,25 @@
 
 /// Pages, counted: a page that several sequences share is free when the last of them has let it go.
 #[derive(Debug)]
-pub struct Pages {
+pub(super) struct Pages {
     free: Vec<u32>,
     users: Vec<u32>,
 }
 
 impl Pages {
-    /// So many pages, all free.
-    pub fn new(count: usize) -> Self {
+    /// A number of pages, all free.
+    pub(super) fn new(count: usize) -> Self {
         Self { free: (0..count as u32).rev().collect(), users: vec![0; count] }
     }
 
     /// Pages that nobody uses.
-    pub fn free(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
         self.free.len()
     }
 
     /// Takes free pages; `None`, and nothing taken, if there are fewer.
-    pub fn take(&mut self, count: usize) -> Option<Vec<u32>> {
+    pub(super) fn take(&mut self, count: usize) -> Option<Vec<u32>> {
         let rest = self.free.len().checked_sub(count)?;
         let taken = self.free.split_off(rest);
         taken.iter().for_each(|page| self.users[*page as usize] = 1);
@@ -27,12 +28,12 @@ impl Pages {
     }
 
     /// Another user of pages that are taken.
-    pub fn share(&mut self, pages: &[u32]) {
+    pub(super) fn share(&mut self, pages: &[u32]) {
         pages.iter().for_each(|page| self.users[*page as usize] += 1);
     }
 
     /// One user less.
-    pub fn release(&mut self, pages: &[u32]) {
+    pub(super) fn release(&mut self, pages: &[u32]) {
         for page in pages {
             let users = &mut self.users[*page as usize];
             *users -= 1;

@@ -34,7 +34,7 @@ impl Prompter {
         let template = match raw {
             true => None,
             false => {
-                let hint = "use an instruction-tuned model, or continue prompts as they stand with --raw";
+                let hint = "use an instruction-tuned model, or continue prompts as they stand with `.raw`";
                 let template = checkpoint.chat_template()?;
                 Some(template.ok_or_else(|| Error::input(&at, "has no chat template", hint))?)
             }
@@ -57,7 +57,7 @@ impl Prompter {
         let text = match (&self.template, &prompt.ask) {
             (None, Ask::Text(text)) => return self.encode(&at, text, true),
             (None, Ask::Chat(_)) => {
-                return Err(Error::input(at, "is a conversation, which --raw cannot render", "leave --raw out"));
+                return Err(Error::input(at, "is a conversation, which `.raw` cannot render", "leave `.raw` out"));
             }
             (Some(template), Ask::Text(text)) => {
                 template.render(&[Message::new(Role::User, text)], &prompt.inputs, true)

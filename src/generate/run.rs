@@ -32,7 +32,7 @@ pub struct GenerateSummary {
     pub tokens: u64,
     /// Tokens drawn over wall-clock seconds, prompts included.
     pub tokens_per_second: f64,
-    /// The completions of `--prompt`.
+    /// The completions of a prompt that is not in a file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<Row>,
     /// How the model was read.
@@ -216,7 +216,7 @@ fn load(
     let adapters = checkpoint.adapter().map(|adapter| AdapterRoom::of(&adapter.config));
     generator::add_to(&mut plan, model, adapters, capacity, cache);
     observer.on(Event::Planned(&plan));
-    plan.check_or(gpu, "use a smaller --batch-size or --max-new-tokens, or --cache-dtype f16")?;
+    plan.check_or(gpu, "use a smaller `.batch_size` or `.max_new_tokens`, or `.cache_dtype` f16")?;
     let causal = Causal::load(gpu, checkpoint, Holding::Inference, 0)?;
     let ends = checkpoint.end_tokens()?;
     Generator::new(gpu, causal, model, prompter.tokenizer().clone(), ends, capacity, cache)

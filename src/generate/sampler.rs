@@ -38,30 +38,30 @@ impl Sampling {
         Self { temperature: 0.0, ..Self::default() }
     }
 
-    /// Refuses values that mean nothing; the error names the flag.
+    /// Refuses values that mean nothing; the error names the setting.
     ///
     /// # Errors
     /// The first value that means nothing, by the name of its setting.
     pub fn validate(&self) -> Result<()> {
         let Self { temperature, top_p, min_p, repetition_penalty, .. } = *self;
-        for (flag, value, allowed, hint) in [
+        for (setting, value, allowed, hint) in [
             (
-                "--temperature",
+                "`.temperature`",
                 temperature,
                 temperature >= 0.0 && temperature.is_finite(),
                 "it must be 0 (greedy) or above",
             ),
-            ("--top-p", top_p, top_p > 0.0 && top_p <= 1.0, "it must be above 0 and at most 1"),
-            ("--min-p", min_p, (0.0..=1.0).contains(&min_p), "it must be between 0 and 1"),
+            ("`.top_p`", top_p, top_p > 0.0 && top_p <= 1.0, "it must be above 0 and at most 1"),
+            ("`.min_p`", min_p, (0.0..=1.0).contains(&min_p), "it must be between 0 and 1"),
             (
-                "--repetition-penalty",
+                "`.repetition_penalty`",
                 repetition_penalty,
                 repetition_penalty > 0.0 && repetition_penalty.is_finite(),
                 "it must be above 0; 1 is no penalty",
             ),
         ] {
             if !allowed {
-                return Err(Error::input(flag, format!("cannot be {value}"), hint));
+                return Err(Error::input(setting, format!("cannot be {value}"), hint));
             }
         }
         Ok(())
@@ -258,14 +258,14 @@ mod tests {
         for bad in [f32::NAN, f32::INFINITY] {
             assert!(Sampling::default().token(vec![0.0, bad], &[], &mut rng).is_err());
         }
-        for (flag, sampling) in [
-            ("--temperature", Sampling { temperature: -1.0, ..Sampling::default() }),
-            ("--temperature", Sampling { temperature: f64::NAN, ..Sampling::default() }),
-            ("--top-p", Sampling { top_p: 0.0, ..Sampling::default() }),
-            ("--min-p", Sampling { min_p: 1.1, ..Sampling::default() }),
-            ("--repetition-penalty", Sampling { repetition_penalty: 0.0, ..Sampling::default() }),
+        for (setting, sampling) in [
+            ("`.temperature`", Sampling { temperature: -1.0, ..Sampling::default() }),
+            ("`.temperature`", Sampling { temperature: f64::NAN, ..Sampling::default() }),
+            ("`.top_p`", Sampling { top_p: 0.0, ..Sampling::default() }),
+            ("`.min_p`", Sampling { min_p: 1.1, ..Sampling::default() }),
+            ("`.repetition_penalty`", Sampling { repetition_penalty: 0.0, ..Sampling::default() }),
         ] {
-            assert!(sampling.validate().unwrap_err().to_string().contains(flag));
+            assert!(sampling.validate().unwrap_err().to_string().contains(setting));
         }
     }
 }

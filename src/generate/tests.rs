@@ -202,7 +202,7 @@ fn rows_come_in_order_and_an_interrupted_run_goes_on() {
     let parted = config("parted.jsonl");
     assert!(matches!(run(&parted, 4).0, Err(Error::Interrupted(_))));
     assert!(!tiny.path("parted.jsonl").exists());
-    assert!(run(&parted, 99).0.unwrap_err().to_string().contains("--resume"));
+    assert!(run(&parted, 99).0.unwrap_err().to_string().contains("`.resume`"));
     let (summary, notes) = run(&GenerateConfig { resume: true, ..parted }, usize::MAX);
     assert!(summary.unwrap().tokens < whole.tokens, "what had ended is not drawn again");
     assert!(notes.iter().any(|note| note.contains("exist already")), "{notes:?}");
@@ -219,15 +219,15 @@ fn bad_settings_and_models_are_named() {
         crate::model::Dtype::F32,
     );
     let bad: Vec<(&str, GenerateConfig)> = vec![
-        ("--model", GenerateConfig { model: String::new(), ..good.clone() }),
-        ("--prompt", GenerateConfig { prompt: None, ..good.clone() }),
-        ("--prompt", GenerateConfig { input: Some("x".into()), ..good.clone() }),
-        ("--output", GenerateConfig { output: Some("x".into()), ..good.clone() }),
-        ("--output", GenerateConfig { prompt: None, input: Some("x".into()), ..good.clone() }),
-        ("--n", GenerateConfig { n: 0, ..good.clone() }),
-        ("--stop", GenerateConfig { stop: vec![String::new()], ..good.clone() }),
+        ("`.model`", GenerateConfig { model: String::new(), ..good.clone() }),
+        ("`.prompt`", GenerateConfig { prompt: None, ..good.clone() }),
+        ("`.prompt`", GenerateConfig { input: Some("x".into()), ..good.clone() }),
+        ("`.output`", GenerateConfig { output: Some("x".into()), ..good.clone() }),
+        ("`.output`", GenerateConfig { prompt: None, input: Some("x".into()), ..good.clone() }),
+        ("`.n`", GenerateConfig { n: 0, ..good.clone() }),
+        ("`.stop`", GenerateConfig { stop: vec![String::new()], ..good.clone() }),
         (
-            "--temperature",
+            "`.temperature`",
             GenerateConfig { sampling: Sampling { temperature: -0.5, ..Sampling::default() }, ..good.clone() },
         ),
         ("reward model", GenerateConfig { model: reward.source(), ..good.clone() }),
@@ -260,6 +260,6 @@ fn prompts_get_their_special_tokens_once() {
     assert_eq!(tokens(true, "hello").unwrap(), [bos, hello]);
     assert_eq!(tokens(true, "<s>hello").unwrap(), [bos, bos, hello]);
     std::fs::write(tiny.path("model/tokenizer_config.json"), "{}").unwrap();
-    assert!(tokens(false, "hello").unwrap_err().to_string().contains("--raw"));
+    assert!(tokens(false, "hello").unwrap_err().to_string().contains("`.raw`"));
     assert_eq!(tokens(true, "hello").unwrap(), [bos, hello]);
 }

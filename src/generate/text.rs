@@ -16,7 +16,7 @@ pub enum Finish {
 
 /// Tokens to text, one by one.
 #[derive(Debug, Default)]
-pub struct Text {
+pub(super) struct Text {
     tokens: Vec<u32>,
     /// Tokens whose text is complete, and where those before them begin that decide how they are joined.
     complete: usize,
@@ -32,7 +32,7 @@ impl Text {
     ///
     /// # Errors
     /// The tokenizer cannot decode the tokens.
-    pub fn push(&mut self, tokenizer: &Tokenizer, token: u32, stops: &[String]) -> Result<bool> {
+    pub(super) fn push(&mut self, tokenizer: &Tokenizer, token: u32, stops: &[String]) -> Result<bool> {
         self.tokens.push(token);
         let before = decode(tokenizer, &self.tokens[self.context..self.complete])?;
         let after = decode(tokenizer, &self.tokens[self.context..])?;
@@ -48,7 +48,7 @@ impl Text {
     ///
     /// # Errors
     /// As [`Self::push`].
-    pub fn finish(&mut self, tokenizer: &Tokenizer, stops: &[String]) -> Result<()> {
+    pub(super) fn finish(&mut self, tokenizer: &Tokenizer, stops: &[String]) -> Result<()> {
         let before = decode(tokenizer, &self.tokens[self.context..self.complete])?;
         let after = decode(tokenizer, &self.tokens[self.context..])?;
         if !self.stopped && after.len() > before.len() {
@@ -69,13 +69,13 @@ impl Text {
     }
 
     /// The text so far.
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.text
     }
 
     /// The text that can be shown since the last call: nothing that may turn out to be the beginning of a stop string,
     /// unless the text has ended.
-    pub fn fresh(&mut self, stops: &[String], ended: bool) -> &str {
+    pub(super) fn fresh(&mut self, stops: &[String], ended: bool) -> &str {
         let end = if ended { self.text.len() } else { self.text.len() - held(&self.text, stops) };
         let from = self.shown.min(end);
         self.shown = end.max(from);

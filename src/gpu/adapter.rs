@@ -1,8 +1,8 @@
-//! Which adapter to run on, and which tiles suit it.
+//! The choice of an adapter, and of the kernels that suit it.
 
 use crate::{Error, Result};
 
-/// How the user named an adapter (`--adapter`, `--backend`).
+/// The adapter that the user asked for.
 #[derive(Debug, Clone, Default)]
 pub struct AdapterChoice {
     /// Part of the adapter's name, in any case, or its index in [`adapters`].
@@ -12,7 +12,7 @@ pub struct AdapterChoice {
 }
 
 /// The family of kernels an adapter runs best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// Drivers that run shaders on the CPU: register tiles, loads shared within a subgroup, no workgroup memory.
@@ -21,20 +21,20 @@ pub enum Preset {
     Gpu,
 }
 
-/// What `wgr devices` says of one adapter.
+/// An adapter as `wgr devices` describes it.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct AdapterSummary {
-    /// Place in the list, usable as `--adapter INDEX`.
+    /// Its place in the list, which [`AdapterChoice::name`] accepts as well.
     pub index: usize,
     /// The driver's name for it.
     pub name: String,
-    /// discrete, integrated, virtual or software.
+    /// `discrete`, `integrated`, `virtual` or `software`.
     pub kind: &'static str,
-    /// vulkan, metal or dx12.
+    /// `vulkan`, `metal` or `dx12`.
     pub backend: String,
     /// Driver name and version.
     pub driver: String,
-    /// Smallest and largest subgroup.
+    /// Smallest and largest subgroup size.
     pub subgroup_size: [u32; 2],
     /// Largest storage binding in bytes.
     pub max_binding_bytes: u64,
@@ -42,13 +42,15 @@ pub struct AdapterSummary {
     pub max_buffer_bytes: u64,
     /// Workgroup memory in bytes.
     pub workgroup_memory_bytes: u32,
-    /// Storage buffers a shader may bind.
+    /// Maximum number of storage buffers that a shader can bind.
     pub storage_buffers: u32,
     /// Optional features the engine can use.
     pub features: Vec<&'static str>,
     /// Preset the engine would choose.
     pub preset: Preset,
-    /// Why the engine cannot run on it, if it cannot.
+    /// The reason why a software adapter runs the kernels for GPUs, which are slower there, if it does.
+    pub unsuited: Option<String>,
+    /// The reason why the engine cannot run on it, if there is one.
     pub unusable: Option<String>,
 }
 
@@ -63,7 +65,7 @@ pub(super) fn backends(choice: &AdapterChoice) -> Result<wgpu::Backends> {
         Some("dx12") => wgpu::Backends::DX12,
         Some(other) => {
             return Err(Error::input(
-                "--backend",
+                "`.backend`",
                 format!("no backend is called {other:?}"),
                 "use vulkan, metal or dx12",
             ));
@@ -72,6 +74,9 @@ pub(super) fn backends(choice: &AdapterChoice) -> Result<wgpu::Backends> {
 }
 
 /// Every adapter of the chosen backends, usable or not, in a stable order.
+///
+/// # Errors
+/// If there is no backend of the chosen name.
 pub async fn adapters(choice: &AdapterChoice) -> Result<Vec<AdapterSummary>> {
     let all = enumerate(choice).await?;
     Ok(all.iter().enumerate().map(|(index, adapter)| summary(index, adapter)).collect())
@@ -114,7 +119,7 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
         None => (0..all.len()).find(|i| usable(*i).is_ok()).unwrap_or(0),
         Some(wanted) => named(wanted, &names).ok_or_else(|| {
             Error::input(
-                "--adapter",
+                "`.adapter`",
                 format!("no adapter matches {wanted:?}"),
                 format!("there are: {}", names.join(", ")),
             )
@@ -132,15 +137,32 @@ fn named(wanted: &str, names: &[String]) -> Option<usize> {
 }
 
 pub(super) fn preset(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Preset {
-    let software = info.device_type == wgpu::DeviceType::Cpu;
-    if software && has_fixed_subgroups(info, features) { Preset::Software } else { Preset::Gpu }
+    if is_software(info) && misfit(info, features).is_none() { Preset::Software } else { Preset::Gpu }
 }
 
-/// The register tiles exchange values within a subgroup, so its size must be known when the pipeline is built.
-pub(super) fn has_fixed_subgroups(info: &wgpu::AdapterInfo, features: wgpu::Features) -> bool {
-    info.subgroup_min_size == info.subgroup_max_size
-        && matches!(info.subgroup_min_size, 4 | 8 | 16)
-        && features.contains(wgpu::Features::SUBGROUP)
+fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    info.device_type == wgpu::DeviceType::Cpu
+}
+
+/// Why a software adapter has to run the kernels for GPUs, if it has to.
+pub(super) fn unsuited(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Option<String> {
+    is_software(info).then(|| misfit(info, features)).flatten()
+}
+
+/// Why an adapter cannot run the software preset, if it cannot. Its kernels exchange values within a subgroup, so the
+/// number of lanes must be known when the pipeline is built; tiles of `product_register` and blocks of `attention`
+/// consist of whole subgroups of these sizes.
+pub(super) fn misfit(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Option<String> {
+    let (smallest, largest) = (info.subgroup_min_size, info.subgroup_max_size);
+    if !features.contains(wgpu::Features::SUBGROUP) {
+        Some("its shaders have no subgroups".into())
+    } else if smallest != largest {
+        Some(format!("its subgroups have {smallest} to {largest} lanes, not always the same number"))
+    } else if !matches!(smallest, 4 | 8 | 16) {
+        Some(format!("its subgroups have {smallest} lanes, not 4, 8 or 16"))
+    } else {
+        None
+    }
 }
 
 fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
@@ -163,7 +185,7 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
             wgpu::DeviceType::Other => "other",
         },
         backend: info.backend.to_string(),
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        driver: driver(&info),
         subgroup_size: [info.subgroup_min_size, info.subgroup_max_size],
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
@@ -171,8 +193,14 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
         features: known.iter().filter(|(flag, _)| features.contains(*flag)).map(|(_, name)| *name).collect(),
         preset: preset(&info, features),
+        unsuited: unsuited(&info, features),
         unusable: unusable(&limits),
     }
+}
+
+/// Name and version of the driver.
+pub(super) fn driver(info: &wgpu::AdapterInfo) -> String {
+    format!("{} {}", info.driver, info.driver_info).trim().to_owned()
 }
 
 fn unusable(limits: &wgpu::Limits) -> Option<String> {
@@ -181,7 +209,7 @@ fn unusable(limits: &wgpu::Limits) -> Option<String> {
     }
     if limits.max_compute_invocations_per_workgroup < 256 {
         return Some(format!(
-            "it runs {} invocations a workgroup, 256 are needed",
+            "it runs {} invocations per workgroup, 256 are needed",
             limits.max_compute_invocations_per_workgroup
         ));
     }
@@ -199,6 +227,31 @@ mod tests {
         assert_eq!(named("2", &names), None);
         assert_eq!(named("LLVMPIPE", &names), Some(1));
         assert_eq!(named("radeon", &names), None);
+    }
+
+    #[test]
+    fn a_software_adapter_without_the_right_subgroups_runs_the_kernels_for_gpus_and_says_why() {
+        let subgroups = wgpu::Features::SUBGROUP;
+        let adapter = |device_type, [smallest, largest]: [u32; 2]| wgpu::AdapterInfo {
+            subgroup_min_size: smallest,
+            subgroup_max_size: largest,
+            ..wgpu::AdapterInfo::new(device_type, wgpu::Backend::Vulkan)
+        };
+        let software = |sizes| adapter(wgpu::DeviceType::Cpu, sizes);
+        for lanes in [4, 8, 16] {
+            assert_eq!(preset(&software([lanes, lanes]), subgroups), Preset::Software);
+            assert_eq!(unsuited(&software([lanes, lanes]), subgroups), None);
+        }
+        for (sizes, features, reason) in [
+            ([32, 32], subgroups, "32 lanes, not 4, 8 or 16"),
+            ([4, 16], subgroups, "4 to 16 lanes"),
+            ([8, 8], wgpu::Features::empty(), "no subgroups"),
+        ] {
+            assert_eq!(preset(&software(sizes), features), Preset::Gpu);
+            assert!(unsuited(&software(sizes), features).unwrap().contains(reason));
+        }
+        // GPUs are where these kernels belong.
+        assert_eq!(unsuited(&adapter(wgpu::DeviceType::DiscreteGpu, [32, 32]), subgroups), None);
     }
 
     #[test]

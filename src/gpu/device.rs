@@ -1,4 +1,4 @@
-//! An open adapter: device, queue, pipelines, memory, and what went wrong so far.
+//! An open adapter: its device, queue, pipelines and memory, and the first fault of its driver.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,15 +10,16 @@ use super::adapter::{self, AdapterChoice, Preset};
 use super::kernel::{Identity, Kernel, Source};
 use super::memory::{self, Ledger, Memory, Pooled, SharedPool};
 use super::poller::Poller;
+use super::tuning::{Operation, Tuning, Variant};
 use crate::{Error, Result};
 
-/// Whether shaders keep the driver-side bounds and loop checks.
+/// Whether shaders keep the driver's bounds and loop checks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Every access checked, workgroup memory zeroed: for tests.
+    /// Every access is checked and workgroup memory is zeroed: for tests.
     Checked,
-    /// Checks dropped for the engine's own shaders, whose operands the host compares with what they declare before it
-    /// dispatches. 1.3 to 2.5 times faster on software adapters.
+    /// The engine's own shaders run without checks; before each dispatch, the host compares the operands with what the
+    /// shader declares. 1.3 to 2.5 times faster on software adapters.
     #[default]
     Trusted,
 }
@@ -30,16 +31,16 @@ pub struct Limits {
     pub binding_bytes: u64,
 }
 
-/// How to open an adapter; runs use the default.
+/// Options for opening an adapter; runs use the default.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// With or without checks in the shaders.
+    /// Whether shaders keep the driver's checks.
     pub mode: Mode,
-    /// Smaller limits than the adapter offers.
+    /// Limits to keep to, below those of the adapter.
     pub limits: Option<Limits>,
-    /// Another preset than the one that suits the adapter.
+    /// A preset to use instead of the one that suits the adapter.
     pub preset: Option<Preset>,
-    /// Loads words of 32 bits where the adapter has larger ones: for tests.
+    /// Whether to load 32-bit words even if the adapter has larger ones: for tests.
     pub narrow: bool,
 }
 
@@ -51,7 +52,7 @@ pub struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
     check: Check,
-    /// Keeps the shader alive, whose address tells it from others.
+    /// Keeps the shader alive, because its address is its identity.
     _source: Source,
 }
 
@@ -68,7 +69,7 @@ impl Pipeline {
 /// A shader, its features and its constants.
 type PipelineKey = (Identity, Vec<&'static str>, Vec<(&'static str, u32)>);
 
-/// First fault the driver reported outside a call that could return it.
+/// The first fault that the driver reported outside a call that could return it.
 #[derive(Debug, Default)]
 struct Fault(Mutex<Option<(String, &'static str)>>);
 
@@ -90,38 +91,47 @@ pub struct Gpu {
     pool: SharedPool,
     fault: Arc<Fault>,
     poller: Poller,
+    tuning: Tuning,
 }
 
 impl Gpu {
     /// Opens the adapter the user named, or the best one.
     ///
     /// Runs open theirs with [`crate::kernels::open`], which also tests it.
+    ///
+    /// # Errors
+    /// If there is none, or it does not open.
     pub async fn open(choice: &AdapterChoice) -> Result<Self> {
         Self::open_with(choice, Options::default()).await
     }
 
-    /// Opens an adapter in a given way.
+    /// Opens an adapter with options.
     ///
     /// # Errors
-    /// If there is none, it does not open, or it cannot run the preset asked for.
+    /// If there is none, it does not open, or it cannot run the requested preset.
     pub async fn open_with(choice: &AdapterChoice, options: Options) -> Result<Self> {
         let adapter = adapter::choose(choice).await?;
         let info = adapter.get_info();
         let offered = adapter.limits();
-        let mut wanted =
-            wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+        let mut wanted = wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
         let preset = options.preset.unwrap_or_else(|| adapter::preset(&info, adapter.features()));
         if preset == Preset::Software && !options.narrow {
             wanted |= wgpu::Features::SHADER_INT64;
         }
         let features = adapter.features() & wanted;
-        if preset == Preset::Software && !adapter::has_fixed_subgroups(&info, features) {
+        if let (Preset::Software, Some(reason)) = (preset, adapter::misfit(&info, features)) {
             return Err(Error::NoAdapter {
-                reason: format!("{} has no subgroups of one size, which the software preset needs", info.name),
+                reason: format!("{} cannot run the software preset: {reason}", info.name),
                 hint: "leave the choice of the preset to the engine".into(),
             });
         }
-        // Portable limits, raised only where sizes are concerned.
+        if let (None, Some(reason)) = (options.preset, adapter::unsuited(&info, features)) {
+            tracing::warn!("{}: {reason}; it runs the kernels for GPUs, which are slower here", info.name);
+        }
+        // Portable limits, except for sizes.
         let required = wgpu::Limits {
             max_buffer_size: offered.max_buffer_size,
             max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
@@ -139,14 +149,14 @@ impl Gpu {
             .await;
         let (device, queue) = opened.map_err(|e| Error::NoAdapter {
             reason: format!("{} refused to open: {e}", info.name),
-            hint: "name another one with --adapter; `wgr devices` lists them".into(),
+            hint: "name another one with `.adapter`; `wgr devices` lists them".into(),
         })?;
         let fault = Arc::new(Fault::default());
         let (errors, losses) = (fault.clone(), fault.clone());
         device.on_uncaptured_error(Arc::new(move |error| match error {
             wgpu::Error::OutOfMemory { .. } => errors.record(
                 "out of device memory".into(),
-                "use a smaller --batch-size or --max-length, or --checkpointing layer",
+                "use a smaller `.batch_size` or `.max_length`, or `.checkpointing` layer",
             ),
             other => errors.record(other.to_string(), "this is a fault of the engine or the driver; please report it"),
         }));
@@ -154,7 +164,7 @@ impl Gpu {
             if reason != wgpu::DeviceLostReason::Destroyed {
                 losses.record(
                     format!("the device was lost: {message}"),
-                    "the driver reset the GPU; start again with --resume, on a smaller --batch-size if it repeats",
+                    "the driver reset the GPU; start again with `.resume`, on a smaller `.batch_size` if it repeats",
                 );
             }
         });
@@ -171,12 +181,18 @@ impl Gpu {
             pool: SharedPool::default(),
             poller,
             fault,
+            tuning: Tuning::default(),
         })
     }
 
     /// The driver's name for the adapter.
     pub fn name(&self) -> &str {
         &self.info.name
+    }
+
+    /// Name and version of its driver.
+    pub fn driver(&self) -> String {
+        adapter::driver(&self.info)
     }
 
     /// The kernel family in use.
@@ -189,24 +205,40 @@ impl Gpu {
         self.mode
     }
 
-    /// Whether kernels load words of 64 bits: those of the software preset do where the adapter has them, since Mesa
-    /// fetches one word at a time for every lane, whatever its size.
+    /// Whether kernels load 64-bit words. The software preset does so if the adapter has them, since Mesa fetches one
+    /// word at a time for every lane, whatever its size.
     pub fn loads_wide(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_INT64)
     }
 
-    /// Lanes of a subgroup; meaningful where smallest and largest agree, as the software preset demands.
+    /// Whether shaders may compute in f16.
+    pub fn computes_f16(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_F16)
+    }
+
+    /// The variant of an operation that it runs.
+    pub fn variant(&self, operation: Operation) -> Variant {
+        self.tuning.variant(operation, self.loads_wide())
+    }
+
+    /// Sets the variants that it runs from now on; operations that are not named run their first one.
+    pub fn tune(&mut self, tuning: Tuning) {
+        self.tuning = tuning;
+    }
+
+    /// Lanes per subgroup; meaningful if the smallest and the largest size agree, as the software preset requires.
     pub fn subgroup_size(&self) -> u32 {
         self.info.subgroup_min_size
     }
 
-    /// Limits in force.
+    /// The limits in force.
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// Bytes the adapter can still give out, where that can be known: for adapters that use the system's memory, what
-    /// the system has left. WebGPU tells nothing of a card's own memory; there the driver's refusal is reported.
+    /// Bytes that the adapter can still allocate, if that can be known: for adapters that use the system's memory, the
+    /// memory that the system has left. WebGPU does not reveal a card's own memory; there, the driver's refusal is
+    /// reported.
     pub fn available_memory(&self) -> Option<u64> {
         let shared = matches!(self.info.device_type, wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu);
         let text = shared.then(|| std::fs::read_to_string("/proc/meminfo").ok()).flatten()?;
@@ -219,12 +251,15 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES)
     }
 
-    /// Bytes held for each purpose.
+    /// The bytes held for each purpose.
     pub fn ledger(&self) -> Ledger {
         memory::ledger(&self.pool)
     }
 
-    /// The first fault the driver reported since the last call, as an error.
+    /// Returns the first fault that the driver reported since the last call, as an error.
+    ///
+    /// # Errors
+    /// If there is one; `doing` says during which operation it was noticed.
     pub fn check(&self, doing: &str) -> Result<()> {
         match self.fault.0.lock().expect("nothing under this lock can panic").take() {
             None => Ok(()),
@@ -238,7 +273,7 @@ impl Gpu {
         Ok(pooled)
     }
 
-    /// The compiled pipeline of a kernel; compiled at its first use.
+    /// The pipeline of a kernel, compiled at its first use.
     ///
     /// # Errors
     /// If there is no such permutation or constant, a constant is not set, or the driver refuses the shader.
@@ -256,7 +291,7 @@ impl Gpu {
     fn compile(&self, program: &Program, kernel: &Kernel) -> Result<Pipeline> {
         let refused = |problem| Error::kernel(kernel.name(), problem);
         let check = program.contract.check(&kernel.constants).map_err(refused)?;
-        // Browsers demand the enable line and naga 30 refuses it, so it is no part of the shader file.
+        // Browsers require the enable line and naga 30 refuses it, so it is not part of the shader file.
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(&program.name),
             source: wgpu::ShaderSource::Wgsl(program.source.clone()),
@@ -316,7 +351,7 @@ impl Gpu {
             },
             cache: None,
         });
-        // A shader of the caller's may ask for what the device does not have.
+        // A shader of the caller's may need something that the device lacks.
         self.check(&format!("compiling {}", program.name))?;
         Ok(Pipeline {
             name: kernel.name().to_owned(),
@@ -349,10 +384,10 @@ impl Gpu {
     }
 
     /// Carries out pending writes now, which frees the copies of their data that are kept until then. Returns when that
-    /// has happened, or at once in a browser, which has no way to block.
+    /// is done, or at once in a browser, which cannot block.
     ///
     /// # Errors
-    /// If the driver failed since the last call that said so.
+    /// If the driver has failed since the last call that reported a failure.
     pub fn flush(&self, doing: &str) -> Result<()> {
         self.queue.submit([]);
         let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
@@ -363,11 +398,11 @@ impl Gpu {
     /// Waits until everything submitted has run.
     ///
     /// # Errors
-    /// If the driver failed since the last call that said so.
+    /// If the driver has failed since the last call that reported a failure.
     pub async fn wait(&self, doing: &str) -> Result<()> {
         let (sender, receiver) = oneshot::channel();
         self.queue.on_submitted_work_done(move || {
-            // Nobody waits any more where this fails.
+            // This fails only if nobody waits any more.
             let _ = sender.send(());
         });
         self.polled(receiver, doing).await
@@ -383,11 +418,11 @@ impl Gpu {
     }
 
     #[doc(hidden)]
-    /// Loses the device on purpose, so that tests can see what a run says then.
+    /// Loses the device on purpose, so that tests can see how a run reports it.
     pub fn lose(&self) {
         self.fault.record(
             "the device was lost: on request".into(),
-            "the driver reset the GPU; start again with --resume, on a smaller --batch-size if it repeats",
+            "the driver reset the GPU; start again with `.resume`, on a smaller `.batch_size` if it repeats",
         );
         self.device.destroy();
     }

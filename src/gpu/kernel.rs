@@ -1,4 +1,4 @@
-//! What is dispatched: a shader permutation with its constants, how many workgroups, and what they cost.
+//! What is dispatched: a permutation of a shader with its constants, a number of workgroups, and their cost.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use wgr_shaders::{Program, program};
 
 use crate::{Error, Result};
 
-/// What a dispatch costs, for splitting submits and for the roofline in profiles.
+/// The cost of a dispatch, for splitting submits and for the roofline in profiles.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Cost {
     /// Floating-point operations.
@@ -15,7 +15,7 @@ pub struct Cost {
     pub bytes: f64,
 }
 
-/// Which permutation to run, with which constants.
+/// The permutation to run, with its constants.
 #[derive(Debug, Clone)]
 pub struct Kernel {
     pub(super) source: Source,
@@ -23,12 +23,12 @@ pub struct Kernel {
     pub(super) constants: Vec<(&'static str, u32)>,
 }
 
-/// Where the shader of a kernel is from.
+/// The origin of a kernel's shader.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
-    /// `file/entry` of the engine's.
+    /// One of the engine's, as `file/entry`.
     Engine(&'static str),
-    /// WGSL of the caller's.
+    /// The caller's WGSL.
     Own(Arc<Program>),
 }
 
@@ -64,7 +64,7 @@ impl Kernel {
         }
     }
 
-    /// What tells its shader from others while that is alive: the name, or the place of the caller's.
+    /// The identity of its shader, valid while that is alive: the name, or the address of the caller's shader.
     pub(super) fn identity(&self) -> Identity {
         match &self.source {
             Source::Engine(name) => Identity::Engine(name),
@@ -72,7 +72,7 @@ impl Kernel {
         }
     }
 
-    /// The permutation that it names; a search, so done once for each pipeline.
+    /// The permutation that it names. This is a search, so it is done once per pipeline.
     pub(super) fn program(&self) -> Result<&Program> {
         match &self.source {
             Source::Engine(name) => program(name, &self.features)
@@ -99,7 +99,7 @@ impl Kernel {
     }
 }
 
-/// Workgroups of a one-dimensional dispatch, folded where a dimension would exceed the portable limit of 65,535.
+/// Workgroups of a one-dimensional dispatch, folded if a dimension would exceed the portable limit of 65,535.
 pub fn grid(workgroups: u32) -> [u32; 3] {
     const MAX: u32 = 65_535;
     if workgroups <= MAX { [workgroups, 1, 1] } else { [MAX, workgroups.div_ceil(MAX), 1] }

@@ -1,11 +1,11 @@
-//! Buffers by purpose, with a ledger that always knows how much each purpose holds.
+//! Buffers by purpose, with a ledger of the bytes that each purpose holds.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::{Error, Result};
 
-/// What a buffer is for; the rows of the memory plan and of the ledger.
+/// The purpose of a buffer: a row of the memory plan and of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Memory {
@@ -21,24 +21,24 @@ pub enum Memory {
     Workspace,
 }
 
-/// Bytes now and at most, for each purpose.
+/// Current and peak bytes of each purpose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     entries: BTreeMap<Memory, (u64, u64)>,
 }
 
 impl Ledger {
-    /// Bytes held now for a purpose.
+    /// Bytes now held for a purpose.
     pub fn current(&self, memory: Memory) -> u64 {
         self.entries.get(&memory).map_or(0, |entry| entry.0)
     }
 
-    /// Most bytes ever held for a purpose.
+    /// The peak of the bytes held for a purpose.
     pub fn peak(&self, memory: Memory) -> u64 {
         self.entries.get(&memory).map_or(0, |entry| entry.1)
     }
 
-    /// Bytes held now for everything.
+    /// Bytes now held for all purposes.
     pub fn total(&self) -> u64 {
         self.entries.values().map(|entry| entry.0).sum()
     }
@@ -54,7 +54,7 @@ impl Ledger {
     }
 }
 
-/// Gives out buffers; a dropped buffer is kept for the next request of its size and purpose.
+/// Hands out buffers; a dropped buffer is kept for the next request of its size and purpose.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     ledger: Ledger,
@@ -63,7 +63,7 @@ pub(super) struct Pool {
 
 pub(super) type SharedPool = Arc<Mutex<Pool>>;
 
-/// A buffer that goes back to the pool when the last user drops it.
+/// A buffer that returns to the pool when its last user drops it.
 #[derive(Debug)]
 pub(super) struct Pooled {
     pub buffer: wgpu::Buffer,
@@ -101,7 +101,7 @@ pub(super) fn take(
         return Err(Error::device(
             format!("allocating {label}"),
             format!("{bytes} bytes exceed the adapter's largest buffer of {max}"),
-            "use a smaller --batch-size or --max-length",
+            "use a smaller `.batch_size` or `.max_length`",
         ));
     }
     let kept = {

@@ -11,7 +11,9 @@ mod poller;
 mod profile;
 mod quantized;
 mod recording;
+mod roofline;
 mod tensor;
+mod tuning;
 
 pub use adapter::{AdapterChoice, AdapterSummary, Preset, adapters};
 pub use device::{Gpu, Limits, Mode, Options, Pipeline};
@@ -19,5 +21,7 @@ pub use kernel::{Cost, Kernel, grid};
 pub use memory::{Ledger, Memory};
 pub use profile::{Profile, ProfileRow};
 pub use recording::{Recorder, Recording};
+pub use roofline::{Bandwidth, Bound, Ceilings, Raised, Roofline, Work};
 pub use tensor::{Layout, Shard, Tensor, VIEW_ROWS};
+pub use tuning::{Operation, Tuning, Variant};
 pub use wgr_shaders::Dtype;

@@ -1,13 +1,16 @@
-//! Who polls the device so that its callbacks come.
+//! Polling of the device, without which its callbacks never come.
 //!
 //! Waiting for a device is a callback that wakes a future. A browser calls back by itself; elsewhere somebody has to poll
-//! the driver, and the one who awaits must not be blocked by it. So a thread sleeps until it is asked, polls until the
+//! the driver, and whoever awaits must not be blocked by it. So a thread sleeps until it is asked, polls until the
 //! device has caught up, and sleeps again.
 
 /// Polls one device whenever it is asked to, until it is dropped.
 pub(super) struct Poller {
+    /// Both are there until then.
     #[cfg(not(target_family = "wasm"))]
-    asked: std::sync::mpsc::Sender<()>,
+    asked: Option<std::sync::mpsc::Sender<()>>,
+    #[cfg(not(target_family = "wasm"))]
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 #[cfg(not(target_family = "wasm"))]
@@ -17,17 +20,31 @@ impl Poller {
         let device = device.clone();
         let poll = move || {
             while asks.recv().is_ok() {
-                // Whatever fails is reported through the callbacks of the device and those that are waited for.
+                // Failures are reported through the callbacks of the device and those that are awaited.
                 let _ = device.poll(wgpu::PollType::wait_indefinitely());
             }
         };
-        std::thread::Builder::new().name("wgr-poll".into()).spawn(poll).expect("the system can start a thread");
-        Self { asked }
+        let thread = std::thread::Builder::new().name("wgr-poll".into()).spawn(poll);
+        Self { asked: Some(asked), thread: Some(thread.expect("the system can start a thread")) }
     }
 
-    /// Has everything submitted and mapped so far called back.
+    /// Makes everything submitted and mapped so far call back.
     pub(super) fn ask(&self) {
-        self.asked.send(()).expect("the thread ends after this");
+        let asked = self.asked.as_ref().expect("it is there until this is dropped");
+        asked.send(()).expect("the thread ends after this");
+    }
+}
+
+/// The thread holds the device. Were it still letting go of it while the process ends, the driver would be unloaded under
+/// it, and crash.
+#[cfg(not(target_family = "wasm"))]
+impl Drop for Poller {
+    fn drop(&mut self) {
+        drop(self.asked.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::device::Gpu;
 use super::kernel::Cost;
 use super::recording::Recording;
+use super::roofline::{Ceilings, Raised, Roofline, Work};
 use crate::{Error, Result};
 
 /// Time and cost of one kernel, summed over its dispatches.
@@ -22,21 +23,32 @@ pub struct ProfileRow {
     pub bytes: f64,
 }
 
-/// Where the time of one replay went, slowest kernel first.
+/// The time that one replay spent in each kernel, the slowest first.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Profile {
-    /// One row a kernel.
+    /// One row per kernel.
     pub rows: Vec<ProfileRow>,
 }
 
 impl Profile {
-    /// Seconds on the device, all kernels.
+    /// Seconds on the device, of all kernels.
     pub fn seconds(&self) -> f64 {
         self.rows.iter().map(|row| row.seconds).sum()
     }
+
+    /// As [`Ceilings::rooflines`], for each row.
+    pub fn rooflines(&self, ceilings: &mut Ceilings) -> (Vec<Roofline>, Vec<Raised>) {
+        let work = |row: &ProfileRow| Work {
+            cost: Cost { flops: row.flops, bytes: row.bytes },
+            dispatches: row.dispatches,
+            seconds: row.seconds,
+        };
+        let works: Vec<(&str, Work)> = self.rows.iter().map(|row| (&*row.kernel, work(row))).collect();
+        ceilings.rooflines(&works)
+    }
 }
 
-/// Timestamps a query set may hold (WebGPU's limit).
+/// Maximum number of timestamps in a query set (WebGPU's limit).
 const QUERIES: usize = 4096;
 
 impl Recording {

@@ -1,5 +1,5 @@
-//! Storage of 8 bits a value: signed bytes and a scale for each block of 32 consecutive values of a row, as in GGUF's
-//! Q8_0 but for the scale, which is f32, and its place, which is behind the row.
+//! Storage with 8 bits per value: signed bytes and a scale for each block of 32 consecutive values of a row, as in GGUF's
+//! Q8_0 except for the scale, which is f32, and its place, which is after the row.
 
 use wgr_shaders::{Q8_BLOCK as BLOCK, q8_row_words as row_words};
 
@@ -23,7 +23,7 @@ pub(super) fn encode(values: &[f32], columns: usize) -> Vec<u32> {
     words
 }
 
-/// The values that rows of `columns` values keep.
+/// The values that the words of rows of `columns` values stand for.
 pub(super) fn decode(words: &[u32], columns: usize) -> Vec<f32> {
     let mut values = Vec::with_capacity(words.len() / row_words(columns).max(1) * columns);
     for row in words.chunks_exact(row_words(columns).max(1)) {
@@ -41,8 +41,8 @@ fn scale(block: &[f32]) -> f32 {
 }
 
 fn quantize(value: f32, scale: f32) -> i8 {
-    // The scale of a vanishing block has lost bits, and a value may be more than 127 of it; a block of zeros gives 0/0,
-    // which becomes 0.
+    // The scale of a vanishing block has lost bits, so a value may exceed 127 times the scale; a block of zeros gives
+    // 0/0, which becomes 0.
     (value / scale).round().clamp(-127.0, 127.0) as i8
 }
 

@@ -1,6 +1,6 @@
 //! Dispatches prepared once and replayed: pipelines, bind groups and parameters are ready before the first replay.
 //!
-//! A recording is written again when the shape of a batch changes. That costs about a microsecond a dispatch, because
+//! A recording is written again when the shape of a batch changes. That costs about a microsecond per dispatch, because
 //! bind groups are kept (the buffers stay, only sizes in the parameters and workgroup counts change) and all
 //! parameters go to the device in one copy per 64 KiB.
 
@@ -86,7 +86,7 @@ impl Recording {
         self.prepared
     }
 
-    /// Bind groups held: those that this recording uses, and those that only the last one did.
+    /// Bind groups held: those that this recording uses, and those that only the previous one used.
     pub fn bind_groups(&self) -> usize {
         self.bind_groups.len()
     }
@@ -98,13 +98,13 @@ impl Recording {
             .fold(Cost::default(), |sum, d| Cost { flops: sum.flops + d.cost.flops, bytes: sum.bytes + d.cost.bytes })
     }
 
-    /// What kernels record into.
+    /// The recorder that kernels record into.
     pub fn recorder<'a>(&'a mut self, gpu: &'a Gpu) -> Recorder<'a> {
         Recorder { gpu, recording: self }
     }
 
-    /// Prepares one dispatch; `bindings` are storage bindings 1, 2, … in order. Nothing is recorded where there is no
-    /// work, or where anything differs from what the shader declares.
+    /// Prepares one dispatch; `bindings` are storage bindings 1, 2, … in order. Nothing is recorded if there is no work,
+    /// or if anything differs from what the shader declares.
     fn dispatch<P: Parameters>(
         &mut self,
         gpu: &Gpu,
@@ -182,11 +182,14 @@ impl Recording {
     }
 
     /// Submits every dispatch in order. Returns at once; reading a tensor back waits for it.
+    ///
+    /// # Errors
+    /// If the driver has failed since the last call that reported a failure.
     pub fn replay(&mut self, gpu: &Gpu) -> Result<()> {
         self.replay_timed(gpu, None)
     }
 
-    /// Replays, writing a timestamp before the first dispatch and after each one where a query set is given.
+    /// Replays; if a query set is given, writes a timestamp before the first dispatch and after each one.
     pub(super) fn replay_timed(&mut self, gpu: &Gpu, queries: Option<&wgpu::QuerySet>) -> Result<()> {
         if !self.uploaded {
             for (pooled, bytes) in self.arenas.iter().filter(|(_, bytes)| !bytes.is_empty()) {
@@ -221,7 +224,7 @@ impl Recording {
     }
 }
 
-/// A recording together with the device it is for: the first argument of every kernel.
+/// A recording with its device: the first argument of every kernel.
 pub struct Recorder<'a> {
     /// The device.
     pub gpu: &'a Gpu,

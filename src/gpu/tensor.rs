@@ -1,4 +1,4 @@
-//! Matrices on the device: rows of values, padded to groups of four, sharded past the binding limit.
+//! Matrices on the device: rows of values, padded to groups of four, and sharded if they exceed the binding limit.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use super::memory::{Memory, Pooled};
 use super::quantized;
 use crate::{Error, Result};
 
-/// One dimension in the engine: `groups` blocks of `size` values, each padded with zeros to a multiple of four.
+/// A dimension of a tensor: `groups` blocks of `size` values, each padded with zeros to a multiple of four.
 ///
-/// Padding once, where a tensor enters, means that every kernel reads groups of four values and no kernel needs a
-/// second path for odd sizes. Most dimensions are one block; attention heads are two blocks each, so that both
+/// Because tensors are padded once, on creation, every kernel reads groups of four values, and none needs a second
+/// path for odd sizes. Most dimensions are one block; attention heads are two blocks each, so that both
 /// halves of a rotary pair start on a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Layout {
@@ -64,7 +64,7 @@ pub struct Shard {
     label: Arc<str>,
     dtype: Dtype,
     pooled: Arc<Pooled>,
-    /// Bytes before the first row, and of all that is bound; those of a buffer but for views.
+    /// Bytes before the first row, and bytes bound: those of the whole buffer, except for views.
     offset: u64,
     bytes: u64,
     /// Bytes of the rows alone.
@@ -82,7 +82,7 @@ impl Shard {
         &self.pooled.buffer
     }
 
-    /// What shaders' contracts are compared with.
+    /// The operand that is compared with a shader's contract.
     pub(super) fn operand(&self) -> Operand<'_> {
         Operand { label: &self.label, dtype: self.dtype, bytes: self.held }
     }
@@ -93,8 +93,8 @@ impl Shard {
     }
 }
 
-/// Views start at a multiple of so many rows, whose bytes are then a multiple of the 256 to which every adapter can
-/// bind: a row has at least four values of two bytes.
+/// Views start at a multiple of this number of rows. Their offset in bytes is then a multiple of 256, at which every
+/// adapter can bind: a row has at least four values of two bytes.
 pub const VIEW_ROWS: usize = 32;
 
 /// A matrix on the device. Cloning shares the storage.
@@ -108,8 +108,11 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A matrix, zeroed unless it is of the workspace, whose buffers are used again. It is cut into shards of whole
-    /// groups of four rows where it exceeds the binding limit.
+    /// A matrix, zeroed unless it belongs to the workspace, whose buffers are reused. If it exceeds the binding limit, it
+    /// is cut into shards of whole groups of four rows.
+    ///
+    /// # Errors
+    /// If four of its rows exceed the binding limit, or the device has no room.
     pub fn new(gpu: &Gpu, memory: Memory, label: &str, rows: Layout, columns: Layout, dtype: Dtype) -> Result<Self> {
         let row_bytes = dtype.row_bytes(columns.padded());
         let limit = gpu.limits().binding_bytes;
@@ -118,7 +121,7 @@ impl Tensor {
             padded_rows
         } else {
             let rows = (limit / row_bytes.max(1)) as usize;
-            // Whole views where rows are not huge.
+            // Whole views, unless rows are huge.
             if rows >= VIEW_ROWS { rows / VIEW_ROWS * VIEW_ROWS } else { rows / 4 * 4 }
         };
         if per_shard == 0 && padded_rows > 0 {
@@ -151,7 +154,7 @@ impl Tensor {
             return Err(Error::device(
                 format!("allocating {label}"),
                 format!("{bytes} bytes exceed the binding limit of {} bytes", gpu.limits().binding_bytes),
-                "use a smaller --batch-size or --max-length",
+                "use a smaller `.batch_size` or `.max_length`",
             ));
         }
         let pooled = gpu.allocate(Memory::Activations, label, bytes)?;
@@ -161,6 +164,9 @@ impl Tensor {
     }
 
     /// A zeroed vector of parameters: one row, in one binding.
+    ///
+    /// # Errors
+    /// If it exceeds the largest buffer of the adapter, or the device has no room.
     pub fn vector(gpu: &Gpu, memory: Memory, label: &str, columns: Layout) -> Result<Self> {
         let bytes = columns.padded() as u64 * Dtype::F32.bytes();
         let pooled = gpu.allocate(memory, label, bytes)?;
@@ -170,6 +176,9 @@ impl Tensor {
     }
 
     /// A plain list in the workspace: token ids, offsets, partial sums.
+    ///
+    /// # Errors
+    /// If it exceeds the largest buffer of the adapter, or the device has no room.
     pub fn workspace(gpu: &Gpu, label: &str, len: usize, dtype: Dtype) -> Result<Self> {
         let bytes = len as u64 * dtype.bytes();
         let pooled = gpu.allocate(Memory::Workspace, label, bytes)?;
@@ -181,7 +190,7 @@ impl Tensor {
     /// The rows `first..end` as a tensor that shares their storage, sharded where this one is.
     ///
     /// # Errors
-    /// If `first` is no multiple of [`VIEW_ROWS`] in its shard, or the rows are not plain or do not exist.
+    /// If `first` is not a multiple of [`VIEW_ROWS`] in its shard, or the rows are not plain or do not exist.
     pub fn rows_view(&self, first: usize, end: usize) -> Result<Self> {
         let refused = || Error::kernel("a view of rows", format!("{} has no view of {first}..{end}", self.label));
         if self.rows != Layout::plain(self.rows.len()) || first > end || end > self.rows.len() {
@@ -211,10 +220,10 @@ impl Tensor {
         Ok(Self { rows: Layout::plain(end - first), shards, ..self.clone() })
     }
 
-    /// The same storage, from its start, in another shape.
+    /// The same storage, from its start, with another shape.
     ///
     /// # Errors
-    /// If it has no room for that, or is sharded.
+    /// If it has no room for that shape, or is sharded.
     pub fn reshaped(&self, rows: usize, columns: Layout) -> Result<Self> {
         let bytes = rows as u64 * self.dtype.row_bytes(columns.padded());
         match &self.shards[..] {
@@ -248,7 +257,7 @@ impl Tensor {
         (self.columns.padded() / 4) as u32
     }
 
-    /// Storage of the values.
+    /// Storage type of the values.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
@@ -267,7 +276,7 @@ impl Tensor {
         &self.shards[0]
     }
 
-    /// Values the tensor has room for, padding included.
+    /// Number of values that the tensor has room for, padding included.
     pub fn capacity(&self) -> usize {
         self.shards.iter().map(|shard| shard.rows).sum::<usize>() * self.columns.padded()
     }
@@ -278,6 +287,9 @@ impl Tensor {
     }
 
     /// Writes values given row by row without padding, rounding to the storage type.
+    ///
+    /// # Errors
+    /// If there are more or fewer values than the tensor holds.
     pub fn write(&self, gpu: &Gpu, values: &[f32]) -> Result<()> {
         if values.len() != self.rows.len() * self.columns.len() {
             return Err(Error::input(
@@ -312,11 +324,17 @@ impl Tensor {
     }
 
     /// Reads the values back, row by row without padding.
+    ///
+    /// # Errors
+    /// If the driver fails.
     pub async fn read(&self, gpu: &Gpu) -> Result<Vec<f32>> {
         self.read_rows(gpu, self.rows.len()).await
     }
 
     /// As [`Self::read`], of the first `rows` rows.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
     pub async fn read_rows(&self, gpu: &Gpu, rows: usize) -> Result<Vec<f32>> {
         let mut out = Vec::with_capacity(rows * self.columns.len());
         let stride = self.columns.padded();

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::SeedableRng;
 /// Waits that double, each shortened at random by up to a half so that clients that failed together do not return
 /// together.
 #[derive(Clone, Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     left: u32,
     sent: u32,
@@ -23,12 +23,12 @@ const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
 impl Backoff {
     /// At most `attempts` requests; the first wait is up to `first`.
-    pub fn new(attempts: u32, first: Duration, seed: u64) -> Self {
+    pub(crate) fn new(attempts: u32, first: Duration, seed: u64) -> Self {
         Self { first, left: attempts.saturating_sub(1), sent: 0, random: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// The wait before the next attempt, at least as long as the server asks for; `None` if there is none left.
-    pub fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
+    pub(crate) fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         let doubled = self.first.saturating_mul(1 << self.sent.min(20)).min(LONGEST);
         self.sent += 1;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A request that was not answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The failure, in words.
     pub problem: String,
     /// Its consequence for other requests.
@@ -13,7 +13,7 @@ pub struct Failure {
 
 /// The consequence of a failure for other requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// It may pass; the server may have said how long to wait.
     Passing {
         /// The wait that the server asks for.
@@ -29,7 +29,7 @@ pub enum Kind {
 
 impl Failure {
     /// A failure that may pass.
-    pub fn passing(problem: impl Into<String>) -> Self {
+    pub(crate) fn passing(problem: impl Into<String>) -> Self {
         Self { problem: problem.into(), kind: Kind::Passing { wait: None } }
     }
 

@@ -1,11 +1,11 @@
 //! A small HTTP client for JSON services: annotators and reward servers.
 //!
-//! [`Endpoint::post`] sends one request; a [`failure`] says whether a retry may succeed and how long the server asks to
-//! wait (`waits`); [`backoff`] gives the wait if the server does not. [`RewardServer`] rates texts, for evaluation and
+//! [`Endpoint::post`] sends one request; a `failure` says whether a retry may succeed and how long the server asks to
+//! wait (`waits`); `backoff` gives the wait if the server does not. [`RewardServer`] rates texts, for evaluation and
 //! online DPO.
 
-pub mod backoff;
-pub mod failure;
+pub(crate) mod backoff;
+mod failure;
 mod reward_server;
 mod waits;
 
@@ -14,8 +14,8 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::Response;
 
-pub use failure::{Failure, Kind};
-pub use reward_server::{RewardServer, is_address};
+pub(crate) use failure::{Failure, Kind};
+pub(crate) use reward_server::{RewardServer, is_address};
 
 use crate::{Error, Result};
 
@@ -26,7 +26,7 @@ const QUOTED: usize = 300;
 
 /// A service that takes JSON.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     agent: Agent,
     url: String,
     /// The value of the `Authorization` header; never part of a message.
@@ -34,17 +34,18 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A service at `url`. A request fails after `timeout`; `key` is sent as a bearer token. `flag` is where the URL comes
+    /// A service at `url`. A request fails after `timeout`; `key` is sent as a bearer token. `setting` is where the URL comes
     /// from, for errors.
     ///
     /// # Errors
     /// The URL is none of `http` or `https`, or the key cannot stand in a header.
-    pub fn new(flag: &str, url: &str, key: Option<&str>, timeout: Duration) -> Result<Self> {
+    pub(crate) fn new(setting: &str, url: &str, key: Option<&str>, timeout: Duration) -> Result<Self> {
         let hint = "such as http://localhost:8000/v1";
-        let parsed =
-            url.parse::<ureq::http::Uri>().map_err(|e| Error::input(format!("{flag} {url}"), e.to_string(), hint))?;
+        let parsed = url
+            .parse::<ureq::http::Uri>()
+            .map_err(|e| Error::input(format!("{setting} {url}"), e.to_string(), hint))?;
         if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.host().is_none_or(str::is_empty) {
-            return Err(Error::input(format!("{flag} {url}"), "is not an http or https address", hint));
+            return Err(Error::input(format!("{setting} {url}"), "is not an http or https address", hint));
         }
         if key.is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic())) {
             return Err(Error::input(
@@ -63,7 +64,7 @@ impl Endpoint {
     }
 
     /// The address of requests.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
@@ -71,7 +72,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Anything but an answer with a status of success, in words and with what may help.
-    pub fn post(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn post(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {
         let mut request = self.agent.post(&self.url).content_type("application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);

@@ -25,26 +25,26 @@ const GLANCE: Duration = Duration::from_millis(50);
 const QUOTED: usize = 200;
 
 /// Whether a model is an address and not a name.
-pub fn is_address(model: &str) -> bool {
+pub(crate) fn is_address(model: &str) -> bool {
     model.starts_with("http://") || model.starts_with("https://")
 }
 
 /// A server that rates texts.
 #[derive(Clone, Debug)]
-pub struct RewardServer {
+pub(crate) struct RewardServer {
     endpoint: Endpoint,
     attempts: u32,
     first_wait: Duration,
 }
 
 impl RewardServer {
-    /// The server at `url`, with the key from the environment if there is one; `flag` is where the URL comes from.
+    /// The server at `url`, with the key from the environment if there is one; `setting` is where the URL comes from.
     ///
     /// # Errors
     /// As [`Endpoint::new`].
-    pub fn open(flag: &str, url: &str) -> Result<Self> {
+    pub(crate) fn open(setting: &str, url: &str) -> Result<Self> {
         let key = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty());
-        let endpoint = Endpoint::new(flag, url, key.as_deref(), TIMEOUT)?;
+        let endpoint = Endpoint::new(setting, url, key.as_deref(), TIMEOUT)?;
         Ok(Self { endpoint, attempts: ATTEMPTS, first_wait: FIRST_WAIT })
     }
 
@@ -56,7 +56,7 @@ impl RewardServer {
     }
 
     /// Where it is.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.endpoint.url()
     }
 
@@ -66,7 +66,7 @@ impl RewardServer {
     /// # Errors
     /// The server cannot be reached or refuses, several times in a row where that may pass; an answer that is not one
     /// finite number a text; what `go_on` says.
-    pub fn rewards(&self, texts: &[String], go_on: &dyn Fn() -> Result<()>) -> Result<Vec<f64>> {
+    pub(crate) fn rewards(&self, texts: &[String], go_on: &dyn Fn() -> Result<()>) -> Result<Vec<f64>> {
         let body = json!({ "query": texts }).to_string();
         let mut backoff = Backoff::new(self.attempts, self.first_wait, 0);
         loop {
@@ -132,7 +132,7 @@ mod tests {
 
     fn ask(server: &TestServer, count: usize) -> Result<Vec<f64>> {
         let url = server.base().replace("/v1", "/get_reward");
-        RewardServer::open("--reward", &url)?.impatient().rewards(&texts(count), &|| Ok(()))
+        RewardServer::open("`.reward`", &url)?.impatient().rewards(&texts(count), &|| Ok(()))
     }
 
     /// The number in each text, as its reward.
@@ -188,7 +188,7 @@ mod tests {
         let gone = TestServer::start(|_, _| Reply::HangUp);
         let url = gone.base().replace("/v1", "/get_reward");
         drop(gone);
-        let error = RewardServer::open("--reward", &url).unwrap().impatient().rewards(&texts(1), &|| Ok(()));
+        let error = RewardServer::open("`.reward`", &url).unwrap().impatient().rewards(&texts(1), &|| Ok(()));
         assert!(error.unwrap_err().to_string().contains("is the server running?"));
     }
 
@@ -201,7 +201,7 @@ mod tests {
             asked.set(asked.get() + 1);
             if asked.get() > 2 { Err(Error::Interrupted("now".into())) } else { Ok(()) }
         };
-        let error = RewardServer::open("--reward", &url).unwrap().rewards(&texts(1), &go_on).unwrap_err();
+        let error = RewardServer::open("`.reward`", &url).unwrap().rewards(&texts(1), &go_on).unwrap_err();
         assert!(matches!(error, Error::Interrupted(_)), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use ureq::http::HeaderMap;
 
 /// The wait that the headers of an answer ask for: `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3),
 /// `retry-after-ms`, or else the `x-ratelimit-reset-…` of the limits that have nothing left.
-pub fn asked_for(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn asked_for(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let milliseconds = || text("retry-after-ms")?.parse().ok().and_then(seconds).map(|wait| wait / 1000);
     let retry_after = || {

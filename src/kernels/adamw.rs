@@ -26,8 +26,12 @@ pub struct State<'a> {
     pub decays: bool,
 }
 
-/// Updates one parameter in place, shard by shard. `step` holds [`Step::values`], `clip` what the global norm decided;
-/// where that is not finite nothing changes.
+/// Updates one parameter in place, shard by shard. `step` holds [`Step::values`], `clip` the result of
+/// [`global_norm::finish`](super::global_norm::finish); if that is not finite, nothing changes.
+///
+/// # Errors
+/// If gradient, moments or copy do not have the shape of the weight, the copy is neither bf16 nor f16, a tensor is not
+/// what the shader declares, or the driver fails.
 pub fn update(recorder: &mut Recorder, step: &Tensor, clip: &Tensor, state: &State) -> Result<()> {
     let kernel = Kernel::new("adamw/update").feature_if(recorder.gpu.loads_wide(), "wide");
     let kernel = match state.copy.map(Tensor::dtype) {
@@ -78,7 +82,7 @@ pub fn update(recorder: &mut Recorder, step: &Tensor, clip: &Tensor, state: &Sta
     Ok(())
 }
 
-/// Gradient, moments and copy go by the places of the weight.
+/// Gradient, moments and copy are addressed by places in the weight.
 fn guard(state: &State) -> Result<()> {
     let weight = state.weight;
     let same_shape = |tensor: &Tensor| tensor.rows() == weight.rows() && tensor.columns() == weight.columns();

@@ -5,6 +5,9 @@ use crate::Result;
 use crate::gpu::{Kernel, Recorder, Tensor};
 
 /// `y[rows, columns] += x[rows, columns]`, both f32.
+///
+/// # Errors
+/// If the columns of the tensors differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, y: &Tensor) -> Result<()> {
     elementwise::record(recorder, &Kernel::new("add/main"), rows, &[x, y], 1.0)
 }

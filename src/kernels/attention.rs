@@ -3,7 +3,7 @@
 
 use wgr_shaders::params::attention::Params;
 
-use crate::gpu::{Cost, Dtype, Kernel, Layout, Preset, Recorder, Tensor, grid};
+use crate::gpu::{Cost, Dtype, Kernel, Layout, Operation, Preset, Recorder, Tensor, grid};
 use crate::{Error, Result};
 
 /// The shape of one attention layer.
@@ -41,6 +41,14 @@ impl<'a> From<&'a Tensor> for Spans<'a> {
 /// Most values a head may hold: lanes keep whole rows in registers.
 pub const MAX_HEAD_DIM: usize = 128;
 
+/// What walks over blocks of the other side.
+#[derive(Clone, Copy)]
+enum Entry {
+    Forward,
+    BackwardQuery,
+    BackwardKeyValue,
+}
+
 impl Attention {
     /// Layout of a query, output or output-gradient tensor.
     pub fn query_layout(&self) -> Layout {
@@ -67,21 +75,47 @@ impl Attention {
         }
     }
 
-    fn kernel(&self, recorder: &Recorder, name: &'static str, dtype: Dtype, spans: Spans) -> (Kernel, u32) {
-        let subgroup = recorder.gpu.preset() == Preset::Software;
-        let lanes = if subgroup { recorder.gpu.subgroup_size() } else { 64 };
-        let kernel = Kernel::new(name)
-            .feature(match self.head4() {
-                0..=8 => "head_32",
-                9..=16 => "head_64",
-                _ => "head_128",
-            })
-            .feature_if(subgroup, "subgroup")
-            .feature_if(dtype == Dtype::Bf16, "x_bf16")
-            .constant("LANES", lanes)
-            .constant("BRANCHING", u32::from(spans.branching))
-            .constant("HEAD4", self.head4());
-        (kernel, lanes)
+    /// The kernel of an entry point, and the rows of its tiles: of queries, or of keys in the gradient of those.
+    fn kernel(&self, recorder: &Recorder, entry: Entry, dtype: Dtype, spans: Spans) -> (Kernel, u32) {
+        let gpu = recorder.gpu;
+        let (kernel, lanes, rows) = match gpu.preset() {
+            Preset::Software => {
+                let lanes = gpu.subgroup_size();
+                let (name, operation) = match entry {
+                    Entry::Forward => ("attention_register/forward", Operation::Attention),
+                    Entry::BackwardQuery => ("attention_register/backward_query", Operation::AttentionBackward),
+                    Entry::BackwardKeyValue => ("attention_register/backward_key_value", Operation::AttentionBackward),
+                };
+                let kernel = Kernel::new(name).feature_if(gpu.variant(operation).wide, "wide");
+                let kernel = match self.head4().div_ceil(lanes) {
+                    0..=1 => kernel,
+                    2 => kernel.feature("columns_2"),
+                    3..=4 => kernel.feature("columns_4"),
+                    _ => kernel.feature("columns_8"),
+                };
+                (kernel, lanes, 16)
+            }
+            Preset::Gpu => {
+                let kernel = Kernel::new(match entry {
+                    Entry::Forward => "attention/forward",
+                    Entry::BackwardQuery => "attention/backward_query",
+                    Entry::BackwardKeyValue => "attention/backward_key_value",
+                });
+                let head = match self.head4() {
+                    0..=8 => "head_32",
+                    9..=16 => "head_64",
+                    _ => "head_128",
+                };
+                (kernel.feature(head), 64, 64)
+            }
+        };
+        let mut kernel =
+            kernel.feature_if(dtype == Dtype::Bf16, "x_bf16").constant("LANES", lanes).constant("HEAD4", self.head4());
+        // Keys have no gaps.
+        if !matches!((gpu.preset(), entry), (Preset::Software, Entry::BackwardKeyValue)) {
+            kernel = kernel.constant("BRANCHING", u32::from(spans.branching));
+        }
+        (kernel, rows)
     }
 
     fn guard(&self, queries: &[&Tensor], keys: &[&Tensor], spans: Spans) -> Result<()> {
@@ -103,6 +137,10 @@ impl Attention {
     }
 
     /// `o = softmax(q kᵀ / √head_dim) v` within each sequence; `stats` receives log-sum-exps, two values a (token, head).
+    ///
+    /// # Errors
+    /// If the shape is not supported, a tensor does not have it, sequences branch where the shape has no rule for that,
+    /// a tensor is not what the shader declares, or the driver fails.
     #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
     pub fn forward<'a>(
         &self,
@@ -117,13 +155,16 @@ impl Attention {
     ) -> Result<()> {
         let spans = spans.into();
         self.guard(&[q, o], &[k, v], spans)?;
-        let (kernel, lanes) = self.kernel(recorder, "attention/forward", q.dtype(), spans);
+        let (kernel, rows) = self.kernel(recorder, Entry::Forward, q.dtype(), spans);
         let bindings = [spans.list.whole(), q.whole(), k.whole(), v.whole(), o.whole(), stats.whole()];
-        let workgroups = [(tokens as u32).div_ceil(lanes), self.heads as u32, 1];
+        let workgroups = [(tokens as u32).div_ceil(rows), self.heads as u32, 1];
         recorder.dispatch(&kernel, &self.params(tokens), &bindings, workgroups, self.cost(tokens, 4.0))
     }
 
     /// Gradients of q, k and v, overwriting them. `stats` comes from the forward pass and is completed here.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
     #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
     pub fn backward<'a>(
         &self,
@@ -145,14 +186,14 @@ impl Attention {
         let small = Cost { flops: 0.0, bytes: 8.0 * f64::from(rows) * self.head_dim as f64 };
         recorder.dispatch(&dot, &params, &[o.whole(), d_o.whole(), stats.whole()], grid(rows.div_ceil(64)), small)?;
 
-        let (kernel, lanes) = self.kernel(recorder, "attention/backward_query", q.dtype(), spans);
-        let workgroups = [(tokens as u32).div_ceil(lanes), self.heads as u32, 1];
+        let (kernel, rows) = self.kernel(recorder, Entry::BackwardQuery, q.dtype(), spans);
+        let workgroups = [(tokens as u32).div_ceil(rows), self.heads as u32, 1];
         let shared = [spans.list.whole(), q.whole(), k.whole(), v.whole(), stats.whole(), d_o.whole()];
         let bindings = [&shared[..], &[d_q.whole()]].concat();
         recorder.dispatch(&kernel, &params, &bindings, workgroups, self.cost(tokens, 6.0))?;
 
-        let (kernel, lanes) = self.kernel(recorder, "attention/backward_key_value", q.dtype(), spans);
-        let workgroups = [(tokens as u32).div_ceil(lanes), self.key_value_heads as u32, 1];
+        let (kernel, rows) = self.kernel(recorder, Entry::BackwardKeyValue, q.dtype(), spans);
+        let workgroups = [(tokens as u32).div_ceil(rows), self.key_value_heads as u32, 1];
         let bindings = [&shared[..], &[d_k.whole(), d_v.whole()]].concat();
         recorder.dispatch(&kernel, &params, &bindings, workgroups, self.cost(tokens, 8.0))
     }

@@ -68,6 +68,10 @@ fn head4(shape: &Attention) -> u32 {
 }
 
 /// Puts the keys and values of new tokens, both f32, into their rows of the cache.
+///
+/// # Errors
+/// If the shape is not supported, a tensor does not have it, the cache does not consist of whole pages, a tensor is not
+/// what the shader declares, or the driver fails.
 pub fn write(
     recorder: &mut Recorder,
     shape: &Attention,
@@ -90,6 +94,9 @@ pub fn write(
 
 /// `o = softmax(q kᵀ / √head_dim) v` over the keys that each token sees; q and o are f32. The tokens' own keys and values
 /// must have been written before.
+///
+/// # Errors
+/// As [`write()`].
 pub fn forward(
     recorder: &mut Recorder,
     shape: &Attention,

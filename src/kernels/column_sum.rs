@@ -12,6 +12,9 @@ const WORKGROUP: u32 = 64;
 pub const CHUNK: usize = 32;
 
 /// `sum += Σ_rows x`: the gradient of a bias. `chunks` is scratch of at least `rows / CHUNK` rows of `x`, rounded up.
+///
+/// # Errors
+/// If the columns of `x` and `sum` differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, sum: &Tensor, chunks: &Tensor) -> Result<()> {
     check_columns("column_sum/total", &[x, sum])?;
     let count = rows.div_ceil(CHUNK);

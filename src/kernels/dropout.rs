@@ -11,12 +11,12 @@ const WORKGROUP: u32 = 64;
 /// Words of a key.
 pub const KEY: usize = 2;
 
-/// What decides a mask, but for the key.
+/// What determines a mask, apart from the key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
     /// Share of the values that is dropped, below 1.
     pub probability: f32,
-    /// Tells the layers of one pass apart.
+    /// Distinguishes the layers of one pass.
     pub salt: u32,
 }
 
@@ -37,6 +37,9 @@ pub(crate) fn threshold(probability: f32) -> u32 {
 }
 
 /// `y = x · mask / (1 − probability)`; `x` is f32 or bf16, `y` f32.
+///
+/// # Errors
+/// If the columns of `x` and `y` differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(
     recorder: &mut Recorder,
     rows: usize,
@@ -50,6 +53,9 @@ pub fn forward(
 }
 
 /// `d_x += d_y · mask / (1 − probability)`; both are f32.
+///
+/// # Errors
+/// If the columns of `d_y` and `d_x` differ, a tensor is not what the shader declares, or the driver fails.
 pub fn backward(
     recorder: &mut Recorder,
     rows: usize,

@@ -1,4 +1,4 @@
-//! What operations on single values share: tensors of one shape, and one lane for every group of four values.
+//! Common to operations on single values: tensors of one shape, and one lane for every group of four values.
 
 use wgr_shaders::params::swiglu::Params;
 
@@ -8,7 +8,7 @@ use crate::gpu::{Cost, Kernel, Recorder, Shard, Tensor, grid};
 
 const WORKGROUP: u32 = 64;
 
-/// Records a kernel over the first `rows` rows of its tensors, at `flops` operations a value.
+/// Records a kernel over the first `rows` rows of its tensors, at `flops` operations per value.
 pub(super) fn record(
     recorder: &mut Recorder,
     kernel: &Kernel,

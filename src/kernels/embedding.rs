@@ -37,7 +37,7 @@ impl TokenGroups {
         Self { unique, starts, rows }
     }
 
-    /// Adds empty groups, which the kernel passes over, so that one recording serves batches of any text.
+    /// Adds empty groups, which the kernel skips, so that one recording serves batches of any text.
     pub fn padded_to(mut self, groups: usize) -> Self {
         self.unique.resize(groups.max(self.unique.len()), 0);
         self.starts.resize(self.unique.len() + 1, self.rows.len() as u32);
@@ -68,6 +68,10 @@ fn params(rows: usize, groups: usize, table: &Tensor, shard: &Shard) -> Params {
 
 /// `y[rows, columns] = table[ids]`: `y` is f32, the table f32, bf16, f16 or q8. Every id must be below the table's rows;
 /// a row of `y` whose id is not keeps what it held.
+///
+/// # Errors
+/// If the columns of `table` and `y` differ, no shader reads the storage of the table, a tensor is not what the shader
+/// declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, ids: &Tensor, table: &Tensor, y: &Tensor) -> Result<()> {
     const NAME: &str = "embedding/forward";
     check_columns(NAME, &[table, y])?;
@@ -90,6 +94,9 @@ pub fn forward(recorder: &mut Recorder, rows: usize, ids: &Tensor, table: &Tenso
 ///
 /// `rows` counts tokens. `groups` may exceed the number of ids where the groups in excess are empty, so that one
 /// recording serves batches of different text.
+///
+/// # Errors
+/// If the columns of `d_table` and `d_y` differ, a tensor is not what the shader declares, or the driver fails.
 pub fn backward(
     recorder: &mut Recorder,
     rows: usize,

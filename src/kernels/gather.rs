@@ -14,7 +14,7 @@ const WORKGROUP: u32 = 64;
 pub struct Uses {
     /// One value more than there are rows.
     pub starts: Vec<u32>,
-    /// One value a taken row.
+    /// One value per taken row.
     pub uses: Vec<u32>,
 }
 
@@ -29,6 +29,9 @@ impl Uses {
 }
 
 /// `y[taken, columns] = x[sources]`, both f32; `sources` are rows of the `rows` of `x`.
+///
+/// # Errors
+/// If the columns of `x` and `y` differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(
     recorder: &mut Recorder,
     rows: usize,
@@ -46,8 +49,10 @@ pub fn forward(
 }
 
 /// `d_x[row] = Σ d_y[place]` over the places that each of the `rows` was taken to, in order; rows not taken become
-/// zero.
-/// `starts` and `uses` are the lists of [`Uses`].
+/// zero. `starts` and `uses` are the lists of [`Uses`].
+///
+/// # Errors
+/// If the columns of `d_x` and `d_y` differ, a tensor is not what the shader declares, or the driver fails.
 pub fn backward(
     recorder: &mut Recorder,
     rows: usize,

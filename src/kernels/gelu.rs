@@ -5,7 +5,7 @@ use super::elementwise;
 use crate::Result;
 use crate::gpu::{Dtype, Kernel, Recorder, Tensor};
 
-/// Which of the two functions that configurations call GELU.
+/// One of the two functions that configurations call GELU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gelu {
     /// `x · Φ(x)` with the normal distribution function: `gelu`.
@@ -24,6 +24,9 @@ impl Gelu {
 }
 
 /// `y = gelu(x)`; both are stored alike, f32 or bf16.
+///
+/// # Errors
+/// If the columns of the tensors differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, gelu: Gelu, x: &Tensor, y: &Tensor) -> Result<()> {
     let bf16 = x.dtype() == Dtype::Bf16;
     let kernel = Kernel::new("gelu/forward").feature(gelu.feature()).feature_if(bf16, "x_bf16");

@@ -22,6 +22,9 @@ pub fn slots_for(gradient: &Tensor) -> usize {
 }
 
 /// Sums squares of one f32 gradient into [`slots_for`] slots from `first_slot` on.
+///
+/// # Errors
+/// If a tensor is not what the shader declares, or the driver fails.
 pub fn partial_sums(recorder: &mut Recorder, gradient: &Tensor, slots: &Tensor, first_slot: usize) -> Result<()> {
     let lanes = match recorder.gpu.preset() {
         Preset::Software => 1,
@@ -43,6 +46,9 @@ pub fn partial_sums(recorder: &mut Recorder, gradient: &Tensor, slots: &Tensor, 
 
 /// Adds the slots of each tensor; tensor i owns those from `first_slots[i]` to `first_slots[i + 1]`, which the host
 /// wrote.
+///
+/// # Errors
+/// If a tensor is not what the shader declares, or the driver fails.
 pub fn tensors(
     recorder: &mut Recorder,
     count: usize,
@@ -58,6 +64,9 @@ pub fn tensors(
 
 /// Adds the tensors and writes `clip`: the coefficient is `min(1, max_norm / (norm + 1e-6))`, as in PyTorch's
 /// `clip_grad_norm_`, with the `max_norm` of the step tensor.
+///
+/// # Errors
+/// If a tensor is not what the shader declares, or the driver fails.
 pub fn finish(recorder: &mut Recorder, count: usize, squares: &Tensor, step: &Tensor, clip: &Tensor) -> Result<()> {
     let kernel = Kernel::new("global_norm/finish").constant("LANES", WORKGROUP);
     let params = Params { tensors: count as u32, ..Params::default() };

@@ -1,5 +1,5 @@
-//! The guard that several kernels share. Storage and extents are compared with the shader's contract when a dispatch is
-//! recorded; that tensors are laid out alike is not in it, as one stride serves all of them.
+//! A guard that several kernels share. Storage and extents are compared with the shader's contract when a dispatch is
+//! recorded. The contract does not say that tensors are laid out alike, as one stride serves all of them.
 
 use crate::gpu::Tensor;
 use crate::{Error, Result};

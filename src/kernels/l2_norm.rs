@@ -10,6 +10,9 @@ use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
 const WORKGROUP: u32 = 64;
 
 /// `y[rows, columns] = x / max(‖x‖₂, 1e-12)` row by row, both f32; a row of zeros stays one.
+///
+/// # Errors
+/// If the columns of the tensors differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, y: &Tensor) -> Result<()> {
     check_columns("l2_norm/forward", &[x, y])?;
     let params = Params { rows: rows as u32, columns4: x.columns4() };

@@ -11,6 +11,10 @@ use crate::{Error, Result};
 const WORKGROUP: u32 = 64;
 
 /// `y = (x − mean) · rstd · weight + bias` row by row. `x`, `weight` and `bias` are f32, `y` is f32 or bf16.
+///
+/// # Errors
+/// If the columns of the tensors differ or are laid out as heads, a tensor is not what the shader declares, or the
+/// driver fails.
 pub fn forward(
     recorder: &mut Recorder,
     rows: usize,

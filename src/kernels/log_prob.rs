@@ -1,8 +1,8 @@
 //! Log-probabilities of given tokens, entropies, and the gradient of the logits, over a vocabulary that passes by in
-//! chunks of columns: nothing of size tokens × vocabulary is ever held.
+//! chunks of columns: nothing of size tokens × vocabulary is ever stored.
 //!
-//! Forward, each chunk of logits is given to [`forward`], which keeps four values a row; [`sequences`] adds up. Backward,
-//! the logits of each chunk are computed again and [`backward`] turns them into their gradient, in place.
+//! Forward, each chunk of logits is given to [`forward`], which keeps four values per row; [`sequences`] adds them up.
+//! Backward, the logits of each chunk are computed again and [`backward`] turns them into their gradient, in place.
 
 use wgr_shaders::params::log_prob::Params;
 
@@ -12,18 +12,18 @@ use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
 
 const WORKGROUP: u32 = 64;
 
-/// The tokens whose log-probabilities are asked for: one row each, the rows of a sequence following each other.
+/// The tokens whose log-probabilities are wanted: one row each, with consecutive rows for each sequence.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
     /// Number of rows.
     pub rows: usize,
     /// Number of sequences.
     pub sequences: usize,
-    /// Two values a row (u32): the token's id, and the sequence that it belongs to.
+    /// Two values per row (u32): the token's id, and the sequence that it belongs to.
     pub targets: &'a Tensor,
     /// Where the rows of each sequence start, and where those of the last one end (u32).
     pub offsets: &'a Tensor,
-    /// Four values a row (f32): what is kept of the logits seen so far.
+    /// Four values per row (f32): statistics of the logits seen so far.
     pub stats: &'a Tensor,
     /// One over the temperature, which multiplies the logits.
     pub scale: f32,
@@ -43,6 +43,9 @@ impl Rows<'_> {
 
 /// Takes the chunk `logits[rows, columns]`, f32, whose first column is token `first`, into the statistics. The chunk that
 /// starts at token 0 comes first; the others in any order.
+///
+/// # Errors
+/// If a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: &Rows, first: usize, logits: &Tensor) -> Result<()> {
     let params = rows.chunk(first, logits);
     let lanes = lanes(recorder.gpu, params.columns4);
@@ -54,6 +57,9 @@ pub fn forward(recorder: &mut Recorder, rows: &Rows, first: usize, logits: &Tens
 
 /// `sums[sequences]`, two f32 values each, from the statistics over the whole vocabulary: the sum of the log-probabilities
 /// of a sequence's tokens, and the sum of the entropies of the distributions that they were drawn from.
+///
+/// # Errors
+/// If a tensor is not what the shader declares, or the driver fails.
 pub fn sequences(recorder: &mut Recorder, rows: &Rows, sums: &Tensor) -> Result<()> {
     let params = rows.params();
     let lanes = lanes(recorder.gpu, 64);
@@ -66,6 +72,9 @@ pub fn sequences(recorder: &mut Recorder, rows: &Rows, sums: &Tensor) -> Result<
 
 /// Turns the chunk of logits that starts at token `first` into the gradient of a loss by them, in place.
 /// `coefficients[sequences]` holds the gradient of that loss by the summed log-probability of each sequence.
+///
+/// # Errors
+/// If a tensor is not what the shader declares, or the driver fails.
 pub fn backward(
     recorder: &mut Recorder,
     rows: &Rows,

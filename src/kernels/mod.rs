@@ -9,6 +9,7 @@ pub mod add;
 pub mod attention;
 pub mod bench;
 pub mod cached_attention;
+pub mod ceiling;
 pub mod column_sum;
 pub mod dropout;
 mod elementwise;
@@ -21,6 +22,7 @@ pub mod l2_norm;
 pub mod layer_norm;
 pub mod log_prob;
 pub mod objective;
+mod open;
 pub mod pooling;
 pub mod preference;
 pub mod product;
@@ -28,12 +30,14 @@ pub mod rms_norm;
 pub mod rope;
 pub mod self_test;
 pub mod swiglu;
+pub mod tuner;
 
-pub use self_test::{Passes, open};
+pub use open::open;
+pub use self_test::Passes;
 
 use crate::gpu::{Gpu, Preset};
 
-/// Lanes that share a row in row-wise kernels: one on software adapters, where meeting costs more than it saves.
+/// Lanes that share a row in row-wise kernels: one on software adapters, where synchronizing costs more than it saves.
 fn lanes(gpu: &Gpu, columns4: u32) -> u32 {
     match gpu.preset() {
         Preset::Software => 1,
@@ -41,7 +45,7 @@ fn lanes(gpu: &Gpu, columns4: u32) -> u32 {
     }
 }
 
-/// Values from −1 to 1 that repeat every 1009 places: zeros can be right by accident, and can run faster than data.
+/// Values from −1 to 1 that repeat every 1009 places: zeros can be right by accident, and can be faster than data.
 fn sample(len: usize, seed: usize) -> Vec<f32> {
     (0..len).map(|i| (((i + seed) * 7919 % 1009) as f32 - 504.0) / 504.0).collect()
 }

@@ -28,7 +28,7 @@ pub struct Rows<'a> {
     pub d_logits: &'a Tensor,
 }
 
-/// What CORAL needs beside the rows.
+/// What CORAL needs in addition to the rows.
 pub struct Biases<'a> {
     /// `[K − 1]`, one row.
     pub biases: &'a Tensor,
@@ -41,17 +41,26 @@ pub struct Biases<'a> {
 }
 
 /// Independent thresholds: summed binary cross-entropy of the logit of each threshold.
+///
+/// # Errors
+/// If the columns of `logits` and `d_logits` differ, a tensor is not what the shader declares, or the driver fails.
 pub fn ordinal(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
     record(recorder, "objective/ordinal", rows, rows.logits, None)
 }
 
-/// CORN: like [`ordinal`], but threshold k only learns from rows whose label is above k − 1 (Shi, Cao & Raschka 2021,
+/// CORN: like [`ordinal`], but threshold k learns only from rows whose label is above k − 1 (Shi, Cao & Raschka 2021,
 /// arXiv 2111.08851).
+///
+/// # Errors
+/// As [`ordinal`].
 pub fn corn(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
     record(recorder, "objective/corn", rows, rows.logits, None)
 }
 
 /// CORAL: one logit and K − 1 biases (Cao, Mirjalili & Raschka 2020, arXiv 1901.07884).
+///
+/// # Errors
+/// As [`ordinal`]; if there is more than one logit, or the columns of the biases and `d_z` differ.
 pub fn coral(recorder: &mut Recorder, rows: &Rows, biases: &Biases) -> Result<()> {
     one_logit("objective/coral", rows)?;
     check_columns("objective/coral", &[biases.d_z, biases.biases])?;
@@ -61,6 +70,9 @@ pub fn coral(recorder: &mut Recorder, rows: &Rows, biases: &Biases) -> Result<()
 
 /// Bradley–Terry over sequences chosen, rejected, chosen, …: `−log σ(s_w − s_l − margin)`, written to the row of the
 /// chosen sequence.
+///
+/// # Errors
+/// As [`ordinal`]; if there is more than one logit, or the number of sequences is odd.
 pub fn pairwise(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
     one_logit("objective/pairwise", rows)?;
     if !rows.sequences.is_multiple_of(2) {
@@ -70,6 +82,9 @@ pub fn pairwise(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
 }
 
 /// Squared error of one logit against the label.
+///
+/// # Errors
+/// As [`ordinal`]; if there is more than one logit.
 pub fn regression(recorder: &mut Recorder, rows: &Rows) -> Result<()> {
     one_logit("objective/regression", rows)?;
     record(recorder, "objective/regression", rows, rows.logits, None)

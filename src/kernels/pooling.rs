@@ -1,4 +1,4 @@
-//! One row a packed sequence: its last token, as sequence classifiers read it, or its first token or the mean of its
+//! One row per packed sequence: its last token, as sequence classifiers read it, or its first token or the mean of its
 //! tokens, as sentence embedders do.
 
 use wgr_shaders::params::pooling::Params;
@@ -9,7 +9,7 @@ use crate::gpu::{Cost, Kernel, Recorder, Tensor, grid};
 
 const WORKGROUP: u32 = 64;
 
-/// What a sequence is pooled to.
+/// The row that a sequence is pooled to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooling {
     /// Its first token, which is `[CLS]` in BERT-like models.
@@ -36,6 +36,9 @@ fn params(rows: usize, sequences: usize, x: &Tensor) -> Params {
 
 /// `y[sequences, columns]` = the first or last row or the mean of the rows `offsets[s]..offsets[s + 1]` of `x[rows, columns]`,
 /// both f32. No sequence may be empty.
+///
+/// # Errors
+/// If the columns of `x` and `y` differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(
     recorder: &mut Recorder,
     rows: usize,
@@ -56,6 +59,9 @@ pub fn forward(
 
 /// The backward pass of [`Pooling::Last`]: overwrites the rows of every sequence in `d_x[rows, columns]` with that of `d_y`
 /// for its last token and zeros for the others. The other poolings have none: encoders are not trained.
+///
+/// # Errors
+/// If the columns of `d_x` and `d_y` differ, a tensor is not what the shader declares, or the driver fails.
 pub fn backward(
     recorder: &mut Recorder,
     rows: usize,

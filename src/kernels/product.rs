@@ -4,7 +4,7 @@
 use wgr_shaders::params::product::Params;
 
 use super::guard::check_columns;
-use crate::gpu::{Cost, Dtype, Kernel, Preset, Recorder, Shard, Tensor};
+use crate::gpu::{Cost, Dtype, Kernel, Operation, Preset, Recorder, Shard, Tensor};
 use crate::{Error, Result};
 
 /// What a forward product does with its result before it stores it.
@@ -52,15 +52,26 @@ fn record(
     params: Params,
     [a, b, c]: [&Shard; 3],
 ) -> Result<()> {
-    let software = recorder.gpu.preset() == Preset::Software;
+    let gpu = recorder.gpu;
+    let software = gpu.preset() == Preset::Software;
     let few = layout == "nt" && params.m as usize <= FEW_ROWS && dtypes[0] == Dtype::F32 && dtypes[2] == Dtype::F32;
+    let variant = gpu.variant(match (layout, few) {
+        ("nt", true) => Operation::ProductFew,
+        ("nt", false) => Operation::ProductNt,
+        ("nn", _) => Operation::ProductNn,
+        _ => Operation::ProductTn,
+    });
     let (kernel, rows, columns4) = match (software, few) {
         (true, true) => {
             let rows = [(1, "rows_1"), (4, "rows_4"), (16, "rows_16")].into_iter().find(|(rows, _)| params.m <= *rows);
             let (rows, feature) = rows.unwrap_or((16, "rows_16"));
-            (Kernel::new("product_skinny/main").feature(feature), rows, recorder.gpu.subgroup_size())
+            (Kernel::new("product_skinny/main").feature(feature), rows, gpu.subgroup_size())
         }
-        (true, false) => (Kernel::new("product_register/main").feature(layout), 32, recorder.gpu.subgroup_size()),
+        (true, false) => {
+            let large = variant.rows == 64 && dtypes == [Dtype::F32; 3];
+            let kernel = Kernel::new("product_register/main").feature(layout).feature_if(large, "rows_64");
+            (kernel, if large { 64 } else { 32 }, gpu.subgroup_size())
+        }
         (false, true) => (Kernel::new("product_tiled/main").feature(layout).feature("few"), 16, 16),
         (false, false) => (Kernel::new("product_tiled/main").feature(layout), 64, 16),
     };
@@ -71,7 +82,7 @@ fn record(
         .feature_if(epilogue.bias.is_some(), "bias")
         .feature_if(epilogue.residual.is_some(), "residual");
     if software {
-        kernel = kernel.feature_if(recorder.gpu.loads_wide(), "wide").constant("LANES", columns4);
+        kernel = kernel.feature_if(variant.wide, "wide").constant("LANES", columns4);
     }
     let mut bindings = vec![a, b, c];
     bindings.extend(epilogue.bias.map(Tensor::whole));
@@ -81,6 +92,9 @@ fn record(
 }
 
 /// `y[rows, out] = scale · x[rows, in] · w[out, in]ᵀ` plus what the epilogue adds: the forward pass of a linear layer.
+///
+/// # Errors
+/// If shapes or storages do not fit, a tensor is not what the shader declares, or the driver fails.
 pub fn nt(recorder: &mut Recorder, rows: usize, x: &Tensor, w: &Tensor, y: &Tensor, epilogue: Epilogue) -> Result<()> {
     if x.columns().padded() != w.columns().padded() || w.rows().padded() != y.columns().padded() {
         return Err(Error::kernel("product nt", mismatch(x, w, y)));
@@ -106,6 +120,9 @@ pub fn nt(recorder: &mut Recorder, rows: usize, x: &Tensor, w: &Tensor, y: &Tens
 }
 
 /// `d_x[rows, in] (+)= d_y[rows, out] · w[out, in]`: the gradient of the input of a linear layer.
+///
+/// # Errors
+/// As [`nt`].
 pub fn nn(
     recorder: &mut Recorder,
     rows: usize,
@@ -118,6 +135,9 @@ pub fn nn(
 }
 
 /// [`nn`] with the product, not what it is added to, multiplied by `scale`.
+///
+/// # Errors
+/// As [`nt`].
 pub fn nn_scaled(
     recorder: &mut Recorder,
     rows: usize,
@@ -150,6 +170,9 @@ pub fn nn_scaled(
 }
 
 /// `d_w[out, in] += d_y[rows, out]ᵀ · x[rows, in]`: the gradient of the weight of a linear layer.
+///
+/// # Errors
+/// As [`nt`].
 pub fn tn(recorder: &mut Recorder, rows: usize, d_y: &Tensor, x: &Tensor, d_w: &Tensor) -> Result<()> {
     if d_y.columns().padded() != d_w.rows().padded() || x.columns().padded() != d_w.columns().padded() {
         return Err(Error::kernel("product tn", mismatch(d_y, x, d_w)));

@@ -24,7 +24,7 @@ fn params(rows: usize, weight: &Tensor, eps: f32) -> Params {
 
 fn guard(kernel: &str, rows: usize, weight: &Tensor, tensors: &[&Tensor]) -> Result<usize> {
     let stride = weight.columns().padded();
-    // A tensor of heads is read as one row a head.
+    // A tensor of heads is read as one row per head.
     let heads = tensors[0].columns().padded() / stride.max(1);
     if let Some(tensor) = tensors.iter().find(|tensor| tensor.columns().padded() != heads * stride) {
         return Err(Error::kernel(kernel, format!("the columns of {} do not fit {}", tensor.label(), weight.label())));
@@ -32,7 +32,11 @@ fn guard(kernel: &str, rows: usize, weight: &Tensor, tensors: &[&Tensor]) -> Res
     Ok(rows * heads)
 }
 
-/// `y = x · rstd · weight`, keeping `rstd` (one value a row) for the backward pass.
+/// `y = x · rstd · weight`, keeping `rstd` (one value per row) for the backward pass.
+///
+/// # Errors
+/// If the columns of `x` and `y` differ or are not a multiple of the weight's, a tensor is not what the shader
+/// declares, or the driver fails.
 pub fn forward(
     recorder: &mut Recorder,
     rows: usize,
@@ -52,6 +56,10 @@ pub fn forward(
 }
 
 /// `d_x (+)= ∂y/∂x · d_y`.
+///
+/// # Errors
+/// If the columns of `d_y`, `x` and `d_x` differ or are not a multiple of the weight's, a tensor is not what the shader
+/// declares, or the driver fails.
 #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
 pub fn backward(
     recorder: &mut Recorder,
@@ -73,6 +81,10 @@ pub fn backward(
 }
 
 /// `d_weight += Σ_rows d_y · x · rstd`; `chunks` is scratch of at least `rows / CHUNK` rows of the weight, rounded up.
+///
+/// # Errors
+/// If the columns of `d_y` and `x` differ or are not a multiple of the weight's, a tensor is not what the shader
+/// declares, or the driver fails.
 pub fn backward_weight(
     recorder: &mut Recorder,
     rows: usize,

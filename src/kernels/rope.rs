@@ -30,11 +30,18 @@ pub fn table(gpu: &Gpu, positions: usize, inverse_frequencies: &[f64], factor: f
 ///
 /// `spans` holds, for each token, the first token and the end of its sequence (u32); the position of a token counts
 /// from the first. The table must reach as far as the longest sequence.
+///
+/// # Errors
+/// If `x` does not consist of heads as wide as the table, a tensor is not what the shader declares, or the driver
+/// fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, table: &Tensor, spans: &Tensor) -> Result<()> {
     rotate(recorder, rows, x, table, spans, 1.0)
 }
 
-/// Turns the gradient of rotated heads into that of the heads before, in place: the rotation by the negative angles.
+/// Turns the gradient of rotated heads into that of the heads before the rotation, in place, by rotating them back.
+///
+/// # Errors
+/// As [`forward`].
 pub fn backward(recorder: &mut Recorder, rows: usize, d_x: &Tensor, table: &Tensor, spans: &Tensor) -> Result<()> {
     rotate(recorder, rows, d_x, table, spans, -1.0)
 }

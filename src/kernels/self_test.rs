@@ -5,15 +5,15 @@ use super::attention::Attention;
 use super::cached_attention::{self, Cache, PAGE, Places};
 use super::product::{self, Epilogue};
 use super::sample;
-use crate::gpu::{AdapterChoice, Dtype, Gpu, Layout, Memory, Options, Preset, Recorder, Recording, Tensor};
+use crate::gpu::{Dtype, Gpu, Layout, Memory, Operation, Recorder, Recording, Tensor};
 use crate::{Error, Result, reference};
 
-/// Normalised mean squared error that f32 kernels stay under. Rounding gives 1e-14, fast exponentials of drivers
-/// 1e-11; a wrong lane or a wrong row gives 1e-3 and more.
+/// Normalized mean squared error that f32 kernels stay below. Rounding gives 1e-14, fast exponentials of drivers
+/// 1e-11; a wrong lane or a wrong row gives 1e-3 or more.
 const TOLERANCE: f64 = 1e-9;
 
-/// What a run asks of its kernels. Kernels that it does not use are not compiled for the test: on a driver that has not
-/// seen them before, that takes longer than testing them.
+/// The passes that a run needs. Kernels that it does not use are not compiled for the test: on a driver that has not
+/// seen them before, compiling takes longer than testing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passes {
     /// Scoring.
@@ -24,73 +24,84 @@ pub enum Passes {
     ForwardAndBackward,
 }
 
-/// Opens an adapter for a run and tests it. Where the kernels that suit it disagree with their twins, the run goes on
-/// with those for ordinary GPUs, which need the least of a driver.
-///
-/// # Errors
-/// If there is no adapter, or those kernels are wrong as well; the error names the first that is.
-pub async fn open(choice: &AdapterChoice, passes: Passes) -> Result<Gpu> {
-    open_tested(choice, async |gpu| run(gpu, passes).await).await
-}
-
-async fn open_tested(choice: &AdapterChoice, test: impl AsyncFn(&Gpu) -> Result<()>) -> Result<Gpu> {
-    let gpu = Gpu::open(choice).await?;
-    match test(&gpu).await {
-        Ok(()) => return Ok(gpu),
-        Err(problem) if gpu.preset() == Preset::Gpu => return Err(problem),
-        Err(problem) => tracing::warn!("{problem}; going on with the kernels for ordinary GPUs, which are slower here"),
-    }
-    // Opened anew, because the fault may have cost the device.
-    let gpu = Gpu::open_with(choice, Options { preset: Some(Preset::Gpu), ..Options::default() }).await?;
-    test(&gpu).await?;
-    Ok(gpu)
-}
-
 /// Compares the products and attention of the adapter's preset with their twins, on odd sizes.
 ///
 /// # Errors
 /// If a kernel disagrees or the driver fails; the error names the kernel.
 pub async fn run(gpu: &Gpu, passes: Passes) -> Result<()> {
-    products(gpu, passes).await?;
-    match passes {
-        Passes::Generation => cached(gpu).await,
-        Passes::Forward | Passes::ForwardAndBackward => attention(gpu, passes).await,
+    for operation in passes.operations() {
+        agrees(gpu, *operation).await?;
+    }
+    if passes == Passes::Generation { cached(gpu).await } else { Ok(()) }
+}
+
+impl Passes {
+    /// The operations that differ between presets or have variants, from the one that a run needs most.
+    pub(super) fn operations(self) -> &'static [Operation] {
+        use Operation::{Attention, AttentionBackward, ProductFew, ProductNn, ProductNt, ProductTn};
+        match self {
+            Self::Forward => &[ProductNt, Attention, ProductFew],
+            Self::Generation => &[ProductFew, ProductNt],
+            Self::ForwardAndBackward => &[ProductNt, ProductNn, ProductTn, Attention, AttentionBackward, ProductFew],
+        }
     }
 }
 
-/// The products of a linear layer, on more than one tile of every preset.
-async fn products(gpu: &Gpu, passes: Passes) -> Result<()> {
+/// Compares one operation, in the variant that the adapter runs, with its twin.
+///
+/// # Errors
+/// If it disagrees or the driver fails; the error names the kernel.
+pub(super) async fn agrees(gpu: &Gpu, operation: Operation) -> Result<()> {
+    match operation {
+        Operation::Attention => attention(gpu, false).await,
+        Operation::AttentionBackward => attention(gpu, true).await,
+        _ => product(gpu, operation).await,
+    }
+}
+
+/// A product of a linear layer, on more than one tile of every preset and variant.
+async fn product(gpu: &Gpu, operation: Operation) -> Result<()> {
     const ROWS: usize = 67;
     const INNER: usize = 21;
     const OUT: usize = 70;
     const FEW: usize = 3;
     let (inner, out) = (Layout::plain(INNER), Layout::plain(OUT));
     let [x, w, d_y] = [(ROWS * INNER, 1), (OUT * INNER, 2), (ROWS * OUT, 3)].map(|(len, seed)| sample(len, seed));
+    let twin = [&x, &w, &d_y].map(|values| wide(values));
     let matrix = |rows, columns, values: &[f32]| filled(gpu, rows, columns, values);
-    let (x_tensor, d_y_tensor) = (matrix(ROWS, inner, &x)?, matrix(ROWS, out, &d_y)?);
     let parameter = |memory| Tensor::new(gpu, memory, "self-test", out, inner, Dtype::F32);
-    let (w_tensor, d_w) = (parameter(Memory::Weights)?, parameter(Memory::Gradients)?);
-    w_tensor.write(gpu, &w)?;
-    let [y, d_x] = [matrix(ROWS, out, &d_y)?, matrix(ROWS, inner, &x)?];
-    let few = matrix(FEW, out, &d_y[..FEW * OUT])?;
-    let (x, w, d_y) = (wide(&x), wide(&w), wide(&d_y));
-
-    let nt = |recorder: &mut Recorder| product::nt(recorder, ROWS, &x_tensor, &w_tensor, &y, Epilogue::default());
-    check(gpu, "product nt", nt, &[(&y, reference::product::nt(ROWS, INNER, OUT, &x, &w))]).await?;
-    let nt = |recorder: &mut Recorder| product::nt(recorder, FEW, &x_tensor, &w_tensor, &few, Epilogue::default());
-    let expected = reference::product::nt(FEW, INNER, OUT, &x[..FEW * INNER], &w);
-    check(gpu, "product nt of few rows", nt, &[(&few, expected)]).await?;
-    if passes != Passes::ForwardAndBackward {
-        return Ok(());
+    let weight = || {
+        let tensor = parameter(Memory::Weights)?;
+        tensor.write(gpu, &w)?;
+        Ok::<_, Error>(tensor)
+    };
+    match operation {
+        Operation::ProductNn => {
+            let (d_y, w, d_x) = (matrix(ROWS, out, &d_y)?, weight()?, matrix(ROWS, inner, &x)?);
+            let nn = |recorder: &mut Recorder| product::nn(recorder, ROWS, &d_y, &w, &d_x, false);
+            let expected = reference::product::nn(ROWS, OUT, INNER, &twin[2], &twin[1]);
+            check(gpu, "product nn", nn, &[(&d_x, expected)]).await
+        }
+        Operation::ProductTn => {
+            let (d_y, x, d_w) = (matrix(ROWS, out, &d_y)?, matrix(ROWS, inner, &x)?, parameter(Memory::Gradients)?);
+            let tn = |recorder: &mut Recorder| product::tn(recorder, ROWS, &d_y, &x, &d_w);
+            let expected = reference::product::tn(ROWS, OUT, INNER, &twin[2], &twin[0]);
+            check(gpu, "product tn", tn, &[(&d_w, expected)]).await
+        }
+        _ => {
+            let few = operation == Operation::ProductFew;
+            let (rows, name) = if few { (FEW, "product nt of few rows") } else { (ROWS, "product nt") };
+            let (x, y) = (matrix(rows, inner, &x[..rows * INNER])?, matrix(rows, out, &d_y[..rows * OUT])?);
+            let w = weight()?;
+            let nt = |recorder: &mut Recorder| product::nt(recorder, rows, &x, &w, &y, Epilogue::default());
+            let expected = reference::product::nt(rows, INNER, OUT, &twin[0][..rows * INNER], &twin[1]);
+            check(gpu, name, nt, &[(&y, expected)]).await
+        }
     }
-    let nn = |recorder: &mut Recorder| product::nn(recorder, ROWS, &d_y_tensor, &w_tensor, &d_x, false);
-    check(gpu, "product nn", nn, &[(&d_x, reference::product::nn(ROWS, OUT, INNER, &d_y, &w))]).await?;
-    let tn = |recorder: &mut Recorder| product::tn(recorder, ROWS, &d_y_tensor, &x_tensor, &d_w);
-    check(gpu, "product tn", tn, &[(&d_w, reference::product::tn(ROWS, OUT, INNER, &d_y, &x))]).await
 }
 
-/// Attention over two packed sequences, the second of which starts within a block.
-async fn attention(gpu: &Gpu, passes: Passes) -> Result<()> {
+/// Attention over two packed sequences, the second of which starts within a block; its gradients as well if asked for.
+async fn attention(gpu: &Gpu, backward: bool) -> Result<()> {
     const TOKENS: usize = 37;
     const SPLIT: usize = 21;
     // Small heads, because drivers take longest to compile this kernel for large ones.
@@ -120,7 +131,7 @@ async fn attention(gpu: &Gpu, passes: Passes) -> Result<()> {
     let forward = |recorder: &mut Recorder| shape.forward(recorder, TOKENS, &spans, q, k, v, &o, &stats);
     let expected = twin.forward(&inputs[0], &inputs[1], &inputs[2]);
     check(gpu, "attention forward", forward, &[(&o, expected)]).await?;
-    if passes == Passes::Forward {
+    if !backward {
         return Ok(());
     }
     let backward = |recorder: &mut Recorder| {
@@ -205,7 +216,7 @@ async fn check(
 }
 
 async fn compare(gpu: &Gpu, kernel: &str, mut recording: Recording, results: &[(&Tensor, Vec<f64>)]) -> Result<()> {
-    const HINT: &str = "update the driver, or name another adapter with --adapter; `wgr devices` lists them";
+    const HINT: &str = "update the driver, or name another adapter with `.adapter`; `wgr devices` lists them";
     let fault = |problem: String| Error::device(format!("testing {kernel}"), problem, HINT);
     let failed = |error: Error| match error {
         Error::Device { problem, .. } => fault(problem),
@@ -215,7 +226,7 @@ async fn compare(gpu: &Gpu, kernel: &str, mut recording: Recording, results: &[(
     for (tensor, expected) in results {
         let actual = tensor.read(gpu).await.map_err(failed)?;
         let error = normalised_error(&actual, expected);
-        // Not the other way round: an error that is no number is no agreement.
+        // Not the other way round: an error that is not a number must not count as agreement.
         if !matches!(error.partial_cmp(&TOLERANCE), Some(std::cmp::Ordering::Less)) {
             return Err(fault(format!("{} computes something else than the CPU, by {error:.1e}", gpu.name())));
         }
@@ -233,37 +244,7 @@ fn normalised_error(actual: &[f32], expected: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    async fn test(gpu: &Gpu) -> Result<()> {
-        run(gpu, Passes::ForwardAndBackward).await?;
-        run(gpu, Passes::Generation).await
-    }
-
-    fn opened(test: impl AsyncFn(&Gpu) -> Result<()>) -> Result<Gpu> {
-        pollster::block_on(open_tested(&AdapterChoice::default(), test))
-    }
-
-    #[test]
-    fn the_adapter_passes_with_every_preset() {
-        let own = opened(test).unwrap();
-        assert_eq!(own.preset(), pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap().preset());
-        let options = Options { preset: Some(Preset::Gpu), ..Options::default() };
-        let gpu = pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).unwrap();
-        pollster::block_on(test(&gpu)).unwrap();
-    }
-
-    #[test]
-    fn wrong_kernels_are_replaced_by_the_safe_ones_and_those_must_be_right() {
-        let wrong = |preset| Error::device("testing a kernel", format!("{preset:?} is wrong"), "");
-        // Adapters with one preset only have nothing to fall back to.
-        let safe_is_right = opened(async |gpu| match gpu.preset() {
-            Preset::Software => Err(wrong(gpu.preset())),
-            Preset::Gpu => Ok(()),
-        });
-        assert_eq!(safe_is_right.unwrap().preset(), Preset::Gpu);
-        let nothing_is_right = opened(async |gpu| Err(wrong(gpu.preset())));
-        assert!(nothing_is_right.err().unwrap().to_string().contains("Gpu is wrong"));
-    }
+    use crate::gpu::AdapterChoice;
 
     #[test]
     fn a_wrong_value_a_nan_and_a_driver_fault_name_the_kernel() {

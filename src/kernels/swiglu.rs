@@ -5,12 +5,18 @@ use crate::Result;
 use crate::gpu::{Dtype, Kernel, Recorder, Tensor};
 
 /// `y = silu(gate) · up`; the three are stored alike, f32 or bf16.
+///
+/// # Errors
+/// If the columns of the tensors differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, gate: &Tensor, up: &Tensor, y: &Tensor) -> Result<()> {
     let kernel = Kernel::new("swiglu/forward").feature_if(gate.dtype() == Dtype::Bf16, "x_bf16");
     elementwise::record(recorder, &kernel, rows, &[gate, up, y], 6.0)
 }
 
 /// Overwrites `d_gate` and `d_up` (f32) with `∂y/∂gate · d_y` and `∂y/∂up · d_y`.
+///
+/// # Errors
+/// If the columns of the tensors differ, a tensor is not what the shader declares, or the driver fails.
 pub fn backward(
     recorder: &mut Recorder,
     rows: usize,

@@ -34,7 +34,7 @@ pub enum Format {
 pub fn convert(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<Option<Reading>> {
     let checkpoint = Checkpoint::open(source)?;
     if checkpoint.adapter().is_some() {
-        return Err(Error::input(source, "is an adapter", "pass --merge to merge it into its base model"));
+        return Err(Error::input(source, "is an adapter", "pass `.merge` to merge it into its base model"));
     }
     write(&checkpoint, source, output, dtype, format)
 }
@@ -47,7 +47,7 @@ pub fn convert(source: &str, output: &Path, dtype: Option<Dtype>, format: Format
 pub fn merge(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<Option<Reading>> {
     let checkpoint = Checkpoint::open(source)?;
     if checkpoint.adapter().is_none() {
-        return Err(Error::input(source, "is not an adapter that can be merged", "leave --merge out"));
+        return Err(Error::input(source, "is not an adapter that can be merged", "leave `.merge` out"));
     }
     write(&checkpoint, source, output, dtype, format)
 }
@@ -71,10 +71,10 @@ fn write(
     }
     match (format, dtype) {
         (Format::HuggingFace, Some(Dtype::Quantized(_))) => {
-            Err(Error::input("--dtype", "model directories cannot hold quantized weights", "use f32, f16 or bf16"))
+            Err(Error::input("`.dtype`", "model directories cannot hold quantized weights", "use f32, f16 or bf16"))
         }
         (Format::Gguf, Some(Dtype::Quantized(kind))) if kind != GgmlType::Q8_0 => {
-            Err(Error::input("--dtype", format!("{kind:?} can only be read"), "use f32, f16, bf16 or q8_0"))
+            Err(Error::input("`.dtype`", format!("{kind:?} can only be read"), "use f32, f16, bf16 or q8_0"))
         }
         (Format::HuggingFace, dtype) => to_directory(checkpoint, output, dtype),
         (Format::Gguf, dtype) => to_gguf(checkpoint, output, dtype),
@@ -502,9 +502,9 @@ mod tests {
             assert!(!tiny.path("out").exists());
             error.to_string()
         };
-        assert!(refused(&tiny.source(), Some(Q8_0), Format::HuggingFace).contains("--dtype"));
+        assert!(refused(&tiny.source(), Some(Q8_0), Format::HuggingFace).contains("`.dtype`"));
         let unwritable = Some(Dtype::Quantized(GgmlType::Q4_0));
-        assert!(refused(&tiny.source(), unwritable, Format::Gguf).contains("--dtype"));
+        assert!(refused(&tiny.source(), unwritable, Format::Gguf).contains("`.dtype`"));
         assert!(refused(&tiny.named("model/config.json"), None, Format::Gguf).contains("no weights"));
         let mixed = json!({"use_sliding_window": true, "sliding_window": 4, "max_window_layers": 1});
         let mixed = Tiny::new(Family::Qwen2, mixed, Dtype::F32);

@@ -21,7 +21,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The fields of `value`, found at `at`.
-    pub fn new(value: &'a Value, at: &'a str) -> Result<Self> {
+    pub(super) fn new(value: &'a Value, at: &'a str) -> Result<Self> {
         match value.as_object() {
             Some(map) => Ok(Self { map, at }),
             None => Err(Error::input(at, "is not a JSON object", "")),
@@ -29,17 +29,17 @@ impl<'a> Fields<'a> {
     }
 
     /// An error about one field.
-    pub fn error(&self, name: &str, problem: impl Into<String>, hint: &str) -> Error {
+    pub(super) fn error(&self, name: &str, problem: impl Into<String>, hint: &str) -> Error {
         Error::input(format!("{}: {name}", self.at), problem, hint)
     }
 
     /// The value, unless it is absent or null.
-    pub fn get(&self, name: &str) -> Option<&'a Value> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
         self.map.get(name).filter(|value| !value.is_null())
     }
 
     /// Whether the field is there and null.
-    pub fn is_null(&self, name: &str) -> bool {
+    pub(super) fn is_null(&self, name: &str) -> bool {
         self.map.get(name).is_some_and(Value::is_null)
     }
 
@@ -52,7 +52,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number of at least `least` and at most `most`; `8.0` counts as whole.
-    pub fn whole(&self, name: &str, least: u64, most: u64) -> Result<Option<usize>> {
+    pub(super) fn whole(&self, name: &str, least: u64, most: u64) -> Result<Option<usize>> {
         let expected = format!("a whole number from {least} to {most}");
         self.typed(name, &expected, |value| {
             let number = value.as_u64().or_else(|| value.as_f64().filter(|n| n.fract() == 0.0).map(|n| n as u64))?;
@@ -61,42 +61,42 @@ impl<'a> Fields<'a> {
     }
 
     /// A positive size.
-    pub fn size(&self, name: &str) -> Result<Option<usize>> {
+    pub(super) fn size(&self, name: &str) -> Result<Option<usize>> {
         self.whole(name, 1, MAX_SIZE)
     }
 
     /// A size no configuration can do without.
-    pub fn required_size(&self, name: &str) -> Result<usize> {
+    pub(super) fn required_size(&self, name: &str) -> Result<usize> {
         self.size(name)?.ok_or_else(|| self.error(name, "is missing", "every config.json of this family has it"))
     }
 
     /// A token id.
-    pub fn token(&self, name: &str) -> Result<Option<u32>> {
+    pub(super) fn token(&self, name: &str) -> Result<Option<u32>> {
         Ok(self.whole(name, 0, u64::from(u32::MAX))?.map(|id| id as u32))
     }
 
     /// A finite number.
-    pub fn number(&self, name: &str) -> Result<Option<f64>> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<f64>> {
         self.typed(name, "a finite number", |value| value.as_f64().filter(|n| n.is_finite()))
     }
 
     /// A finite number above zero.
-    pub fn positive(&self, name: &str) -> Result<Option<f64>> {
+    pub(super) fn positive(&self, name: &str) -> Result<Option<f64>> {
         self.typed(name, "a number above 0", |value| value.as_f64().filter(|n| n.is_finite() && *n > 0.0))
     }
 
     /// A boolean.
-    pub fn flag(&self, name: &str) -> Result<Option<bool>> {
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>> {
         self.typed(name, "true or false", Value::as_bool)
     }
 
     /// A string.
-    pub fn text(&self, name: &str) -> Result<Option<&'a str>> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>> {
         self.typed(name, "a string", Value::as_str)
     }
 
     /// A list of strings.
-    pub fn texts(&self, name: &str) -> Result<Option<Vec<&'a str>>> {
+    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<&'a str>>> {
         self.typed(name, "a list of strings", |value| value.as_array()?.iter().map(Value::as_str).collect())
     }
 }

@@ -11,7 +11,7 @@ use super::parameter::{Holding, Parameter, gradient};
 
 /// `y = x Wᵀ + b`, and what its adapter adds.
 #[derive(Debug, Clone)]
-pub struct Linear {
+pub(super) struct Linear {
     /// `[out, in]`.
     pub weight: Parameter,
     /// `[out]`.
@@ -24,7 +24,7 @@ impl Linear {
     ///
     /// # Errors
     /// The device has no room.
-    pub fn new(
+    pub(super) fn new(
         gpu: &Gpu,
         name: &str,
         out: Layout,
@@ -39,7 +39,7 @@ impl Linear {
     }
 
     /// Weight, then bias, then those of the adapter.
-    pub fn parameters(&self) -> impl Iterator<Item = &Parameter> {
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &Parameter> {
         let adapter = self.adapter.iter().flat_map(Adapter::parameters);
         std::iter::once(&self.weight).chain(&self.bias).chain(adapter)
     }
@@ -48,7 +48,7 @@ impl Linear {
     ///
     /// # Errors
     /// The device has no room.
-    pub fn adapt(&mut self, gpu: &Gpu, config: &LoraConfig, holding: Holding) -> Result<()> {
+    pub(super) fn adapt(&mut self, gpu: &Gpu, config: &LoraConfig, holding: Holding) -> Result<()> {
         let name = self.weight.name.trim_end_matches(".weight");
         if config.adapts(name) {
             let (out, inner) = (self.weight.weight.rows(), self.weight.weight.columns());
@@ -58,12 +58,12 @@ impl Linear {
     }
 
     /// The same layer without its adapter.
-    pub fn without_adapter(&self) -> Self {
+    pub(super) fn without_adapter(&self) -> Self {
         Self { adapter: None, ..self.clone() }
     }
 
     /// The same layer, its adapter dropping a share of the inputs.
-    pub fn with_dropout(&self, probability: f32, key: &DropoutKey) -> Self {
+    pub(super) fn with_dropout(&self, probability: f32, key: &DropoutKey) -> Self {
         let adapter = self.adapter.as_ref().map(|adapter| adapter.with_dropout(probability, key));
         Self { adapter, ..self.clone() }
     }
@@ -73,7 +73,7 @@ impl Linear {
     ///
     /// # Errors
     /// A tensor does not fit the layer.
-    pub fn forward(
+    pub(super) fn forward(
         &self,
         recorder: &mut Recorder,
         rows: usize,
@@ -96,7 +96,7 @@ impl Linear {
     /// # Errors
     /// A tensor does not fit the layer, or a parameter that is trained was loaded without room for a gradient.
     #[allow(clippy::too_many_arguments, reason = "operands of one operation, in the order of its formula")]
-    pub fn backward(
+    pub(super) fn backward(
         &self,
         recorder: &mut Recorder,
         rows: usize,

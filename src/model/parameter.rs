@@ -201,6 +201,9 @@ fn normal(name: &str, seed: u64, deviation: f32, count: usize) -> Vec<f32> {
 }
 
 /// The gradient of a parameter; asking for one that is not held is an error that names it.
+///
+/// # Errors
+/// If the parameter was loaded without one; the error names it.
 pub fn gradient(parameter: &Parameter) -> Result<&Tensor> {
     parameter
         .gradient

@@ -68,9 +68,9 @@ impl MemoryPlan {
     /// The plan needs more memory than the adapter has.
     pub fn check(&self, gpu: &Gpu) -> Result<()> {
         let hint = if self.gradients == 0 {
-            "use a smaller --batch-size or --max-length"
+            "use a smaller `.batch_size` or `.max_length`"
         } else {
-            "use a smaller --batch-size with more --grad-accum, a smaller --max-length, --checkpointing layer or --precision mixed"
+            "use a smaller `.batch_size` with more `.grad_accum`, a smaller `.max_length`, `.checkpointing` layer or `.precision` mixed"
         };
         self.check_or(gpu, hint)
     }

@@ -6,7 +6,7 @@ use crate::gpu::{Dtype, Gpu, Tensor};
 use crate::kernels::gather::Uses;
 
 /// Buffers for the tables, rewritten for every batch.
-pub struct Predictions {
+pub(super) struct Predictions {
     /// Predicted tokens of the batch it holds now.
     pub count: usize,
     /// Of each: the token before it, whose row of the residual stream predicts it.
@@ -26,7 +26,7 @@ impl Predictions {
     ///
     /// # Errors
     /// The device has no room.
-    pub fn new(gpu: &Gpu, tokens: usize, sequences: usize, predictions: usize) -> Result<Self> {
+    pub(super) fn new(gpu: &Gpu, tokens: usize, sequences: usize, predictions: usize) -> Result<Self> {
         let list = |label, len| Tensor::workspace(gpu, label, len, Dtype::U32);
         Ok(Self {
             count: 0,
@@ -39,7 +39,7 @@ impl Predictions {
     }
 
     /// Bytes of the lists, for the plan.
-    pub fn bytes(tokens: usize, sequences: usize, predictions: usize) -> u64 {
+    pub(super) fn bytes(tokens: usize, sequences: usize, predictions: usize) -> u64 {
         4 * (4 * predictions + sequences + tokens + 2) as u64
     }
 
@@ -47,7 +47,7 @@ impl Predictions {
     ///
     /// # Panics
     /// If the batch is larger than the room that was made, which is a fault of whoever packed it.
-    pub fn write(&mut self, gpu: &Gpu, batch: &PackedCompletions) {
+    pub(super) fn write(&mut self, gpu: &Gpu, batch: &PackedCompletions) {
         let (mut sources, mut targets, mut offsets) = (vec![], vec![], vec![0]);
         for (sequence, placed) in batch.sequences.iter().enumerate() {
             // The last token of the prompt predicts the first of the completion, which need not follow it.

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// Files of a model, on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub(super) enum Source {
     /// A Hugging Face model directory, perhaps without weights.
     Directory(PathBuf),
     /// A `.gguf` file.
@@ -30,7 +30,7 @@ pub enum Source {
 ///
 /// # Errors
 /// When nothing of that name is there, and when the hub cannot be reached and the cache does not have it.
-pub fn resolve(name: &str) -> Result<Source> {
+pub(super) fn resolve(name: &str) -> Result<Source> {
     let path = Path::new(name);
     if path.is_dir() {
         let Some(gguf) = gguf_in(path)? else { return Ok(Source::Directory(path.to_owned())) };

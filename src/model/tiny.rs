@@ -11,16 +11,16 @@ use super::{Family, ModelConfig, TensorSpec};
 use crate::test_files::fetched;
 
 /// Rows of the embedding; a few more than the tokenizer has tokens.
-pub const VOCAB: usize = 266;
+pub(crate) const VOCAB: usize = 266;
 
 /// A model in a directory that goes when this is dropped.
-pub struct Tiny {
+pub(crate) struct Tiny {
     parent: TempDir,
 }
 
 impl Tiny {
     /// A model with these fields on top of the smallest configuration of the family, and weights stored as `dtype`.
-    pub fn new(family: Family, changes: Value, dtype: Dtype) -> Self {
+    pub(crate) fn new(family: Family, changes: Value, dtype: Dtype) -> Self {
         let mut json = json!({
             "architectures": [format!("{}ForCausalLM", family.class_prefix())], "model_type": family.model_type(),
             "vocab_size": VOCAB, "hidden_size": 8, "intermediate_size": 6, "num_hidden_layers": 2,
@@ -50,22 +50,22 @@ impl Tiny {
     }
 
     /// A place beside the model.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.parent.path().join(name)
     }
 
     /// The name to open the model by.
-    pub fn source(&self) -> String {
+    pub(crate) fn source(&self) -> String {
         self.named("model")
     }
 
     /// The name to open a model beside it by.
-    pub fn named(&self, name: &str) -> String {
+    pub(crate) fn named(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
     /// The model, opened.
-    pub fn open(&self) -> Checkpoint {
+    pub(crate) fn open(&self) -> Checkpoint {
         Checkpoint::open(&self.source()).unwrap()
     }
 }
@@ -110,6 +110,6 @@ fn tokenizer_config() -> Value {
 }
 
 /// A real model of 135 million weights, in Q4_1.
-pub fn smollm2() -> Option<String> {
+pub(crate) fn smollm2() -> Option<String> {
     Some(fetched("WGR_ASSETS", "smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")?.display().to_string())
 }

@@ -1,6 +1,6 @@
 //! Losses with their gradients: which logits an objective has, what its loss is a mean over, how a score is read.
 
-pub mod preference;
+mod preference;
 
 use std::fmt;
 use std::str::FromStr;
@@ -87,7 +87,7 @@ impl FromStr for Objective {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|objective| objective.name() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
-            Error::input("--objective", format!("there is no objective \"{name}\""), format!("one of {known}"))
+            Error::input("`.objective`", format!("there is no objective \"{name}\""), format!("one of {known}"))
         })
     }
 }

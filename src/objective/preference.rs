@@ -101,7 +101,7 @@ impl FromStr for PreferenceLoss {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|loss| loss.name() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
-            Error::input("--loss", format!("there is no loss function \"{name}\""), format!("one of {known}"))
+            Error::input("`.loss`", format!("there is no loss function \"{name}\""), format!("one of {known}"))
         })
     }
 }

@@ -47,7 +47,7 @@ impl FromStr for Schedule {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|schedule| schedule.name() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
-            Error::input("--schedule", format!("there is no schedule \"{name}\""), format!("one of {known}"))
+            Error::input("`.schedule`", format!("there is no schedule \"{name}\""), format!("one of {known}"))
         })
     }
 }
@@ -102,9 +102,9 @@ impl LearningRate {
              other learning rates in a run of {}",
             self.schedule, self.total_steps
         );
-        let hint = "runs that will be extended need --schedule constant from the start; or start a new run from the \
+        let hint = "runs that will be extended need `.schedule` constant from the start; or start a new run from the \
             trained model";
-        Err(Error::input("--resume", problem, hint))
+        Err(Error::input("`.resume`", problem, hint))
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
         rate(Schedule::Linear, 0.0, 4).check_extends(2, 1).unwrap();
         for (schedule, warmup) in [(Schedule::Linear, 0.0), (Schedule::Cosine, 0.0), (Schedule::Constant, 0.5)] {
             let error = rate(schedule, warmup, 40).check_extends(20, 20).unwrap_err();
-            assert!(error.to_string().contains("--schedule constant") && error.exit_code() == 2, "{error}");
+            assert!(error.to_string().contains("`.schedule` constant") && error.exit_code() == 2, "{error}");
         }
     }
 }

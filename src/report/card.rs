@@ -1,16 +1,15 @@
 //! The model card: `README.md` of a model directory, with Hugging Face front matter.
 
-use crate::Result;
-use crate::model::Reading;
 use std::fmt::Write as _;
-use std::path::Path;
+
+use crate::model::Reading;
 
 /// The purpose of a model, and how it was made.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// It rates responses.
     RewardModel {
-        /// The objective, as `--objective` names it.
+        /// The objective, as settings name it.
         objective: String,
         /// Number of levels K.
         levels: u32,
@@ -19,7 +18,7 @@ pub enum Kind {
     },
     /// It responds.
     Policy {
-        /// The loss, as `--loss` names it.
+        /// The loss, as settings name it.
         loss: String,
         /// Whether the directory holds an adapter of the base model and not a model.
         is_adapter: bool,
@@ -28,7 +27,7 @@ pub enum Kind {
 
 /// The facts about a trained model.
 #[derive(Clone, Debug)]
-pub struct ModelCard {
+pub(crate) struct ModelCard {
     /// The name of the model, shown as the heading.
     pub name: String,
     /// Hub name (`owner/name`) of the model it was fine-tuned from; `None` when it came from a local directory.
@@ -53,7 +52,7 @@ pub struct ModelCard {
 
 impl ModelCard {
     /// A card of which only the kind is known.
-    pub fn new(kind: Kind) -> Self {
+    pub(crate) fn new(kind: Kind) -> Self {
         Self {
             name: String::new(),
             base_model: None,
@@ -69,7 +68,7 @@ impl ModelCard {
     }
 
     /// The card as Markdown.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut out = String::new();
         self.front_matter(&mut out);
         self.summary(&mut out);
@@ -85,14 +84,6 @@ impl ModelCard {
             section(&mut out, "Settings", &fenced("toml", &self.settings));
         }
         out
-    }
-
-    /// Writes `README.md` into a model directory, under a temporary name that is moved into place.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write(&self, directory: &Path) -> Result<()> {
-        crate::files::replace_file(&directory.join("README.md"), self.render().as_bytes())
     }
 
     fn front_matter(&self, out: &mut String) {
@@ -310,13 +301,5 @@ mod tests {
         assert!(text.contains("base_model: \"x\\\"\\nlicense: mit\"\n"));
         assert!(text.contains("# a --- b\n"));
         assert!(text.contains("`````jinja\n"));
-    }
-
-    #[test]
-    fn the_card_is_written_into_place() {
-        let directory = tempfile::tempdir().unwrap();
-        card("ordinal").write(directory.path()).unwrap();
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
-        assert!(std::fs::read_to_string(directory.path().join("README.md")).unwrap().starts_with("---\n"));
     }
 }

@@ -108,7 +108,7 @@ fn rows_up_to<'a>(text: &'a str, step: u64, path: &Path) -> Result<Vec<&'a str>>
                 return Err(Error::input(
                     format!("{}:{}", path.display(), index + 1),
                     "not a metrics row with a whole number `step`",
-                    "remove the line, or start over with --force",
+                    "remove the line, or start over with `.force`",
                 ));
             }
         }

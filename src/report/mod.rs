@@ -1,8 +1,8 @@
 //! The output of a run for people: metrics, charts, cards.
 
-pub mod card;
+pub(crate) mod card;
 pub mod chart;
 pub mod html;
 pub mod metrics;
-pub mod number;
-pub mod tensorboard;
+pub(crate) mod number;
+pub(crate) mod tensorboard;

@@ -1,7 +1,7 @@
 //! Numbers formatted for people.
 
 /// A count with its thousands set apart: `1,234,567`.
-pub fn count(value: u64) -> String {
+pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -14,7 +14,7 @@ pub fn count(value: u64) -> String {
 }
 
 /// A share in per cent, small ones with more digits: `76.4 %`, `0.04 %`; a dash if it is not a number.
-pub fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     match percent.abs() {
         size if !size.is_finite() => "–".into(),
@@ -24,7 +24,7 @@ pub fn percent(share: f64) -> String {
 }
 
 /// A short number: `0.25`, `1200`, `2.5M`, `1e-5`.
-pub fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let trimmed = |value: f64, decimals: usize| {
         let text = format!("{value:.decimals$}");
         if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
@@ -40,7 +40,7 @@ pub fn short(value: f64) -> String {
 }
 
 /// The share of a part in a whole; 0 if the whole is zero.
-pub fn share(part: u64, whole: u64) -> f64 {
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 

@@ -16,7 +16,7 @@ const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 /// Appends scalar summaries to an event file of its own.
 #[derive(Debug)]
-pub struct TensorBoardWriter {
+pub(crate) struct TensorBoardWriter {
     path: PathBuf,
     file: File,
 }
@@ -27,7 +27,7 @@ impl TensorBoardWriter {
     ///
     /// # Errors
     /// The directory cannot be made or written to.
-    pub fn create(directory: &Path) -> Result<Self> {
+    pub(crate) fn create(directory: &Path) -> Result<Self> {
         std::fs::create_dir_all(directory).map_err(|e| Error::io(directory, e))?;
         let now = wall_time();
         // Nanoseconds keep the name free when a run is resumed within the second.
@@ -43,12 +43,13 @@ impl TensorBoardWriter {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn scalars<'a>(&mut self, step: u64, values: impl IntoIterator<Item = (&'a str, f64)>) -> Result<()> {
+    pub(crate) fn scalars<'a>(&mut self, step: u64, values: impl IntoIterator<Item = (&'a str, f64)>) -> Result<()> {
         self.append(&scalar_event(wall_time(), step, values))
     }
 
     /// The file being written.
-    pub fn path(&self) -> &Path {
+    #[cfg(test)]
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 

@@ -31,7 +31,7 @@ mod golden {
     use serde_json::Value;
 
     /// The cases of one kind.
-    pub fn cases(kind: &str) -> Vec<Value> {
+    pub(super) fn cases(kind: &str) -> Vec<Value> {
         let all: Value = serde_json::from_str(include_str!("../../tests/golden/metrics.json")).unwrap();
         let cases = all[kind].as_array().unwrap().clone();
         assert!(cases.len() >= 4);
@@ -39,12 +39,12 @@ mod golden {
     }
 
     /// A field of a case.
-    pub fn field<T: serde::de::DeserializeOwned>(case: &Value, name: &str) -> T {
+    pub(super) fn field<T: serde::de::DeserializeOwned>(case: &Value, name: &str) -> T {
         serde_json::from_value(case[name].clone()).unwrap()
     }
 
     /// Compares a metric with what a case expects of it; null stands for undefined.
-    pub fn check(case: &Value, metric: &str, ours: Option<f64>, tolerance: f64) {
+    pub(super) fn check(case: &Value, metric: &str, ours: Option<f64>, tolerance: f64) {
         let what = format!("{}: {metric}", case["name"]);
         let expected = case["expected"].get(metric).unwrap_or_else(|| panic!("{what} is not in the file"));
         match (ours, expected.as_f64()) {

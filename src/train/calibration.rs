@@ -32,7 +32,7 @@ impl ModelCalibration {
         let at = model.path().join(CALIBRATION).display().to_string();
         let bytes = model.companion(CALIBRATION)?.ok_or_else(|| {
             let problem = "does not exist: the model was trained without held-out ratings";
-            Error::input(&at, problem, "train with --eval-data, or score without --calibrated")
+            Error::input(&at, problem, "train with `.eval_data`, or score without `.calibrated`")
         })?;
         let found: Self =
             serde_json::from_slice(&bytes).map_err(|e| Error::input(&at, e.to_string(), "train again"))?;

@@ -17,7 +17,7 @@ use super::summary::TrainSummary;
 
 /// Which rows each step of a run sees, and at which learning rate: a pure function of settings and step, so that the
 /// step number is all that a resumed run needs.
-pub struct Course {
+pub(crate) struct Course {
     sampler: Sampler,
     grad_accum: usize,
     steps_per_epoch: u64,
@@ -32,7 +32,7 @@ impl Course {
     ///
     /// # Errors
     /// A batch size of 0.
-    pub fn new(lengths: &[usize], lr: f64, config: &TrainerConfig) -> Result<Self> {
+    pub(crate) fn new(lengths: &[usize], lr: f64, config: &TrainerConfig) -> Result<Self> {
         let sampler = Sampler::new(lengths, config.batch_size, config.shuffle, config.seed)?;
         let steps_per_epoch = sampler.batches_per_epoch().div_ceil(config.grad_accum) as u64;
         let all_steps = steps_per_epoch * u64::from(config.epochs);
@@ -48,12 +48,12 @@ impl Course {
     }
 
     /// The most micro-batches of a step.
-    pub fn micro_batches(&self) -> usize {
+    pub(crate) fn micro_batches(&self) -> usize {
         self.grad_accum.min(self.sampler.batches_per_epoch())
     }
 
     /// Every micro-batch of the epochs that the run will see, as places of rows.
-    pub fn all_batches(&self) -> impl Iterator<Item = Vec<usize>> {
+    pub(crate) fn all_batches(&self) -> impl Iterator<Item = Vec<usize>> {
         let epochs = self.total_steps.div_ceil(self.steps_per_epoch.max(1));
         (0..epochs).flat_map(|epoch| self.sampler.epoch(epoch))
     }
@@ -71,7 +71,7 @@ impl Course {
 
 /// The result of a step.
 #[derive(Debug, Clone)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// The update of the weights; `None` where there was nothing to learn from.
     pub update: Option<Updated>,
     /// Tokens that it learned from.
@@ -88,7 +88,7 @@ pub struct Taken {
 
 /// What the update of a step came to.
 #[derive(Debug, Clone)]
-pub struct Updated {
+pub(crate) struct Updated {
     /// Mean loss over the rows of the step.
     pub loss: f64,
     /// Norm of all gradients before clipping. Where it is not finite, the weights are those of the step before.
@@ -97,7 +97,7 @@ pub struct Updated {
 
 impl Updated {
     /// Whether loss and gradient are numbers.
-    pub fn is_finite(&self) -> bool {
+    pub(crate) fn is_finite(&self) -> bool {
         self.loss.is_finite() && self.grad_norm.finite
     }
 
@@ -109,14 +109,14 @@ impl Updated {
             Some(tensor) => format!("the gradient of {tensor} is not finite at step {step} (loss {loss})"),
             None => format!("the loss is {loss} at step {step}"),
         };
-        let hint = "lower --lr or --max-grad-norm, or inspect the rows of this step";
+        let hint = "lower `.lr` or `.max_grad_norm`, or inspect the rows of this step";
         Err(End::Diverged(Error::run(what, hint)))
     }
 }
 
 /// The parts that differ among trainers: how rows become a step, what is measured, what is saved.
 #[allow(async_fn_in_trait, reason = "used within this crate, on one thread")]
-pub trait Method {
+pub(crate) trait Method {
     /// Whether held-out rows are also measured before the first step, to be compared with what comes after the last.
     const MEASURES_START: bool = false;
 
@@ -150,7 +150,7 @@ pub trait Method {
 /// A loss or gradient that is no longer finite, after a checkpoint of the last good state was written; whatever the
 /// method, the device or the disk fails with. Where a step fails for another reason than these two, what was learned in
 /// this run is in a checkpoint, too.
-pub async fn run(
+pub(crate) async fn run(
     method: &mut impl Method,
     mut course: Course,
     config: &TrainerConfig,
@@ -172,7 +172,7 @@ pub async fn run(
         Ok(()) => {}
         Err(End::Asked) => {
             let directory = running.save_checkpoint().await?;
-            running.observer.note(&format!("stopped on request; --resume continues from {}", directory.display()));
+            running.observer.note(&format!("stopped on request; `.resume` continues from {}", directory.display()));
             running.summary.interrupted = true;
         }
         // The state after the last whole step is worth saving, unless it was just loaded.

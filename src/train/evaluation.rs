@@ -15,7 +15,7 @@ use super::step::Stepper;
 
 /// Metrics of a model on held-out rows.
 #[derive(Default)]
-pub struct Evaluated {
+pub(super) struct Evaluated {
     /// `eval/…` metrics; those that are not defined on the set (one class only) are left out.
     pub metrics: Map<String, Value>,
     /// The calibration of the thresholds, if there are any.
@@ -23,7 +23,7 @@ pub struct Evaluated {
 }
 
 /// Scores held-out examples.
-pub async fn evaluate(
+pub(super) async fn evaluate(
     gpu: &Gpu,
     stepper: &mut Stepper,
     head: &Head,

@@ -77,7 +77,7 @@ impl Head {
             let is_scalar = !head.objective.has_thresholds();
             if chosen.is_some_and(|chosen| (chosen == HeadReading::Scalar) != is_scalar) {
                 let problem = format!("contradicts the configuration: the head was trained with {}", head.objective);
-                return Err(Error::input(flag(chosen), problem, "leave it out"));
+                return Err(Error::input(setting(chosen), problem, "leave it out"));
             }
             return Ok((head, "as `wgr` wrote it".into()));
         }
@@ -85,23 +85,23 @@ impl Head {
         match (chosen, outputs) {
             (Some(HeadReading::Scalar), 2..) => {
                 let problem = format!("is for heads of one logit; score.weight has {}", in_words(outputs));
-                Err(Error::input(flag(chosen), problem, "use --head ordinal if they are thresholds"))
+                Err(Error::input(setting(chosen), problem, "use `.head` ordinal if they are thresholds"))
             }
-            (Some(HeadReading::Scalar), _) => Ok((Self::scalar(), "as --head says".into())),
-            (Some(HeadReading::Ordinal), _) => Ok((Self::ordinal(outputs), "as --head says".into())),
+            (Some(HeadReading::Scalar), _) => Ok((Self::scalar(), "as `.head` says".into())),
+            (Some(HeadReading::Ordinal), _) => Ok((Self::ordinal(outputs), "as `.head` says".into())),
             (None, _) if evidence.names_thresholds(outputs) => {
                 Ok((Self::ordinal(outputs), "as id2label of config.json names thresholds".into()))
             }
             (None, 0..=1) => Ok((Self::scalar(), "as it is one logit".into())),
             (None, _) if evidence.is_silent() => {
-                let why = "assumed, as there are several outputs and config.json does not define them; --head ordinal \
+                let why = "assumed, as there are several outputs and config.json does not define them; `.head` ordinal \
                     confirms it";
                 Ok((Self::ordinal(outputs), why.into()))
             }
             (None, _) => {
                 let problem =
                     format!("has {outputs} outputs, and config.json does not say that they are thresholds: {evidence}");
-                let hint = "--head ordinal reads them as P(y > k); other classifiers are not reward models";
+                let hint = "`.head` ordinal reads them as P(y > k); other classifiers are not reward models";
                 Err(Error::input(format!("{}: score.weight", checkpoint.path().display()), problem, hint))
             }
         }
@@ -138,8 +138,8 @@ fn at(checkpoint: &Checkpoint) -> String {
     format!("{}: config.json: wgr", checkpoint.path().display())
 }
 
-fn flag(chosen: Option<HeadReading>) -> String {
-    chosen.map_or_else(String::new, |chosen| format!("--head {chosen}"))
+fn setting(chosen: Option<HeadReading>) -> String {
+    chosen.map_or_else(String::new, |chosen| format!("`.head` {chosen}"))
 }
 
 /// A configuration's evidence about a head, besides its number of outputs.
@@ -229,12 +229,12 @@ mod tests {
                              "id2label": {"0": "bad", "1": "neutral", "2": "good"}});
         let error = read(classes.clone(), 3, None).unwrap_err().to_string();
         assert!(
-            error.contains("3 outputs") && error.contains("bad, neutral, good") && error.contains("--head ordinal"),
+            error.contains("3 outputs") && error.contains("bad, neutral, good") && error.contains("`.head` ordinal"),
             "{error}"
         );
         assert_eq!(read(classes.clone(), 3, Some(HeadReading::Ordinal)).unwrap(), Head::ordinal(3));
         let error = read(classes, 3, Some(HeadReading::Scalar)).unwrap_err().to_string();
-        assert!(error.starts_with("--head scalar: is for heads of one logit"), "{error}");
+        assert!(error.starts_with("`.head` scalar: is for heads of one logit"), "{error}");
         let silent = json!({"num_labels": 2, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}});
         let (head, evidence) = Head::of(&checkpoint(silent), 2, None).unwrap();
         assert!(head == Head::ordinal(2) && evidence.starts_with("assumed"), "{evidence}");

@@ -10,7 +10,7 @@ use crate::objective::Objective;
 use crate::{Event, Observer, Result};
 
 /// The purpose of a run's rows.
-pub fn purpose(objective: Objective, levels: u32) -> Purpose {
+pub(super) fn purpose(objective: Objective, levels: u32) -> Purpose {
     match objective {
         Objective::Pairwise => Purpose::Preference,
         Objective::Regression => Purpose::Regression,
@@ -20,10 +20,10 @@ pub fn purpose(objective: Objective, levels: u32) -> Purpose {
 
 /// The template the user named, else the one that `wgr` saved with the model, else, for a reward model that was trained on
 /// chats (`shows_chats`), its own chat template, else the built-in one; and whose it is, in words.
-pub fn template(named: Option<&Path>, checkpoint: &Checkpoint, shows_chats: bool) -> Result<(Template, String)> {
+pub(super) fn template(named: Option<&Path>, checkpoint: &Checkpoint, shows_chats: bool) -> Result<(Template, String)> {
     if let Some(path) = named {
         let template = Template::from_file(path, &checkpoint.special_tokens()?)?;
-        return Ok((template, format!("of --template, {}", path.display())));
+        return Ok((template, format!("of `.template`, {}", path.display())));
     }
     if let Some(bytes) = checkpoint.companion(TEMPLATE)? {
         let name = checkpoint.path().join(TEMPLATE).display().to_string();
@@ -39,7 +39,12 @@ pub fn template(named: Option<&Path>, checkpoint: &Checkpoint, shows_chats: bool
 
 /// An encoder for a checkpoint. Sequences are never longer than the model's positions; those that end with `pad` are
 /// counted.
-pub fn encoder(checkpoint: &Checkpoint, template: Template, max_length: usize, pad: Option<u32>) -> Result<Encoder> {
+pub(super) fn encoder(
+    checkpoint: &Checkpoint,
+    template: Template,
+    max_length: usize,
+    pad: Option<u32>,
+) -> Result<Encoder> {
     let config = checkpoint.config();
     let max_length = max_length.min(config.max_position_embeddings);
     let name = format!("{}: tokenizer", checkpoint.path().display());
@@ -52,7 +57,7 @@ pub fn encoder(checkpoint: &Checkpoint, template: Template, max_length: usize, p
 
 /// Where the rows of a run are.
 #[derive(Clone, Copy)]
-pub enum Rows<'a> {
+pub(super) enum Rows<'a> {
     /// In files.
     Files(&'a [PathBuf]),
     /// In memory.
@@ -61,7 +66,7 @@ pub enum Rows<'a> {
 
 impl Rows<'_> {
     /// Whether there are none.
-    pub fn is_empty(self) -> bool {
+    pub(super) fn is_empty(self) -> bool {
         match self {
             Self::Files(files) => files.is_empty(),
             Self::Given(rows) => rows.is_empty(),
@@ -70,7 +75,7 @@ impl Rows<'_> {
 }
 
 /// Reads and tokenizes rows.
-pub fn examples(
+pub(super) fn examples(
     rows: Rows<'_>,
     purpose: Purpose,
     scale: RatingScale,

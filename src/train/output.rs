@@ -16,67 +16,67 @@ use super::saving::latest_checkpoint;
 const CONFIG: &str = "config.json";
 const CHECKPOINTS: &str = "checkpoints";
 
-/// Checks that the output may be written; with `--resume`, finds the checkpoint to continue from. Changes nothing.
-pub fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
+/// Checks that the output may be written; with `resume`, finds the checkpoint to continue from. Changes nothing.
+pub(crate) fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
     let output = &config.output;
     let latest = if config.resume { latest_checkpoint(output)? } else { None };
     let occupied = [CONFIG, ADAPTER_CONFIG, CHECKPOINTS].iter().any(|name| output.join(name).exists());
     let replaces = config.force && !config.resume;
     if occupied && latest.is_none() && !replaces {
         let hint = if config.resume {
-            "it holds no complete checkpoint to resume from; use --force to start over"
+            "it holds no complete checkpoint to resume from; use `.force` to start over"
         } else {
-            "use --resume to continue or --force to start over"
+            "use `.resume` to continue or `.force` to start over"
         };
-        return Err(Error::input(format!("--output {}", output.display()), "already holds a run", hint));
+        return Err(Error::input(format!("`.output` {}", output.display()), "already holds a run", hint));
     }
     Ok(latest)
 }
 
 /// A run continues with the head it began with: a checkpoint's moments mean nothing for another.
-pub fn check_head(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<()> {
+pub(crate) fn check_head(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<()> {
     let Some(head) = Head::written(checkpoint)? else { return Ok(()) };
-    let refuse = |flag: String, had: String| {
+    let refuse = |setting: String, had: String| {
         let problem = format!("the checkpoint {} was trained with {had}", checkpoint.path().display());
-        Err(Error::input(flag, problem, "resume with the same, or start a new run in another --output"))
+        Err(Error::input(setting, problem, "resume with the same, or start a new run in another `.output`"))
     };
     if head.objective != config.objective {
-        return refuse(format!("--objective {}", config.objective), head.objective.to_string());
+        return refuse(format!("`.objective` {}", config.objective), head.objective.to_string());
     }
     if head.levels != config.levels {
-        return refuse(format!("--levels {}", config.levels), format!("{} levels", head.levels));
+        return refuse(format!("`.levels` {}", config.levels), format!("{} levels", head.levels));
     }
     Ok(())
 }
 
 /// A new run must not replace the model that it starts from, which the user called `name`, nor the base model of that.
-pub fn check_source(output: &Path, source: &Checkpoint, name: &str) -> Result<()> {
+pub(crate) fn check_source(output: &Path, source: &Checkpoint, name: &str) -> Result<()> {
     check_apart(output, source.path(), name)?;
     check_apart(output, Path::new(source.base_name()), source.base_name())
 }
 
 /// A run must not replace a model that it needs: the one at `path`, which the user called `name`.
-pub fn check_apart(output: &Path, path: &Path, name: &str) -> Result<()> {
+pub(crate) fn check_apart(output: &Path, path: &Path, name: &str) -> Result<()> {
     let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let (model, target) = (resolved(path), resolved(output));
     if model == target || model == target.join(CONFIG) || model.starts_with(target.join(CHECKPOINTS)) {
-        let at = format!("--output {}", output.display());
+        let at = format!("`.output` {}", output.display());
         return Err(Error::input(at, format!("contains the model {name}"), "use another directory"));
     }
     Ok(())
 }
 
 /// Says that a run starts from random weights, where its model has none.
-pub fn note_new(source: &Checkpoint, seed: u64, observer: &mut dyn Observer) {
+pub(crate) fn note_new(source: &Checkpoint, seed: u64, observer: &mut dyn Observer) {
     if source.is_new() {
         let place = source.path().display();
-        observer.note(&format!("warning: {place} has no weights; they are initialized at random (--seed {seed})"));
+        observer.note(&format!("warning: {place} has no weights; they are initialized at random (`.seed` {seed})"));
     }
 }
 
 /// Makes the directory. When a run starts, the files of an old one are removed, including its configuration and
 /// calibration: until the new run is done, the directory is not a model.
-pub fn open(output: &Path, goes_on: bool) -> Result<()> {
+pub(crate) fn open(output: &Path, goes_on: bool) -> Result<()> {
     std::fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
     if goes_on {
         return Ok(());

@@ -20,7 +20,7 @@ const IDLE: [&str; 4] = ["pad", "unk", "reserved", "unused"];
 ///
 /// # Errors
 /// The tokenizer cannot be read.
-pub fn settle(checkpoint: &mut Checkpoint, examples: &[Example], is_adapter: bool) -> Result<Option<String>> {
+pub(super) fn settle(checkpoint: &mut Checkpoint, examples: &[Example], is_adapter: bool) -> Result<Option<String>> {
     let (tokenizer, tokens) = (checkpoint.tokenizer()?, checkpoint.special_tokens()?);
     let id = |name: &str| special_token_id(&tokens, &tokenizer, name);
     let config = checkpoint.config();

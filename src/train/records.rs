@@ -17,21 +17,21 @@ use super::saving::Progress;
 const PLACE: [&str; 3] = ["step", "epoch", "tokens"];
 
 /// Writers of a run in progress.
-pub struct Records {
+pub(crate) struct Records {
     metrics: MetricsWriter,
     tensorboard: TensorBoardWriter,
 }
 
 impl Records {
     /// Opens the writers; a resumed run drops rows after the step it resumes from.
-    pub fn open(directory: &Path, step: u64) -> Result<Self> {
+    pub(crate) fn open(directory: &Path, step: u64) -> Result<Self> {
         let metrics =
             if step == 0 { MetricsWriter::create(directory)? } else { MetricsWriter::resume(directory, step)? };
         Ok(Self { metrics, tensorboard: TensorBoardWriter::create(&directory.join("runs"))? })
     }
 
     /// Writes one step.
-    pub fn step(&mut self, metrics: &StepMetrics) -> Result<()> {
+    pub(crate) fn step(&mut self, metrics: &StepMetrics) -> Result<()> {
         let row = metrics.to_row();
         self.metrics.write(&row)?;
         let told = row.iter().filter(|(name, _)| !PLACE.contains(&name.as_str()));
@@ -41,7 +41,7 @@ impl Records {
     }
 
     /// Writes one evaluation, `eval/…` names.
-    pub fn evaluation(&mut self, step: u64, metrics: &Map<String, Value>) -> Result<()> {
+    pub(crate) fn evaluation(&mut self, step: u64, metrics: &Map<String, Value>) -> Result<()> {
         let mut row = Map::new();
         row.insert("step".into(), step.into());
         row.extend(metrics.clone());
@@ -53,7 +53,7 @@ impl Records {
 
 /// The files that go into the model directory with the weights: settings, loss chart, and the card, of which the caller
 /// fills in what only it knows.
-pub fn finish(
+pub(crate) fn finish(
     directory: &Path,
     config: &impl Serialize,
     card: ModelCard,
@@ -83,6 +83,6 @@ pub fn finish(
 }
 
 /// The name of a model on the hub, for its card; `None` where it is a path.
-pub fn hub_name(model: &str) -> Option<String> {
+pub(crate) fn hub_name(model: &str) -> Option<String> {
     (!Path::new(model).exists()).then(|| model.to_owned())
 }

@@ -93,7 +93,7 @@ impl RewardModel {
         let path = self.path();
         if !self.head.objective.has_thresholds() {
             let problem = format!("is trained with {}, which has no thresholds", self.head.objective);
-            return Err(Error::input(path.display().to_string(), problem, "score without --calibrated"));
+            return Err(Error::input(path.display().to_string(), problem, "score without `.calibrated`"));
         }
         ModelCalibration::read(&self.source, self.head.levels as usize - 1)
     }

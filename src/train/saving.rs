@@ -28,7 +28,7 @@ const MOMENTS: &str = "optimizer.safetensors";
 
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Optimizer steps taken.
     pub step: u64,
     /// Tokens trained on.
@@ -39,7 +39,7 @@ pub struct Progress {
 }
 
 /// Everything a model directory holds beside its weights.
-pub struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     /// The source of the weights: configuration and tokenizer.
     pub source: &'a Checkpoint,
     /// The head.
@@ -50,7 +50,7 @@ pub struct Parts<'a> {
 
 /// Writes the model as a Hugging Face directory, or its adapters as PEFT's, complete or not at all. `extra` are more
 /// files for it.
-pub async fn save_model(
+pub(crate) async fn save_model(
     gpu: &Gpu,
     stepper: &Stepper,
     parts: &Parts<'_>,
@@ -86,7 +86,7 @@ pub async fn save_model(
 }
 
 /// Writes adapters, and the head where `trained` has one, as a directory that PEFT reads.
-pub async fn save_adapter<'a>(
+pub(crate) async fn save_adapter<'a>(
     gpu: &Gpu,
     trained: impl Iterator<Item = &'a Parameter>,
     config: &LoraConfig,
@@ -104,13 +104,13 @@ pub async fn save_adapter<'a>(
 }
 
 /// The directory of a checkpoint.
-pub fn checkpoint_directory(output: &Path, progress: Progress) -> PathBuf {
+pub(crate) fn checkpoint_directory(output: &Path, progress: Progress) -> PathBuf {
     output.join("checkpoints").join(format!("step-{}", progress.step))
 }
 
 /// Completes a checkpoint, whose model has been written: the moments of the parameters, and last the progress, whose
 /// presence says that the rest is complete.
-pub async fn save_state<'a>(
+pub(crate) async fn save_state<'a>(
     gpu: &Gpu,
     parameters: impl Iterator<Item = &'a Parameter>,
     optimizer: &AdamW,
@@ -137,7 +137,7 @@ pub async fn save_state<'a>(
 }
 
 /// The checkpoint in an output directory that went furthest, if there is a complete one.
-pub fn latest_checkpoint(output: &Path) -> Result<Option<PathBuf>> {
+pub(crate) fn latest_checkpoint(output: &Path) -> Result<Option<PathBuf>> {
     let folder = output.join("checkpoints");
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
@@ -156,7 +156,7 @@ pub fn latest_checkpoint(output: &Path) -> Result<Option<PathBuf>> {
 
 /// Puts the moments of the parameters back and returns how far the checkpoint had come. The weights were loaded with the
 /// model.
-pub fn restore<'a>(
+pub(crate) fn restore<'a>(
     gpu: &Gpu,
     parameters: impl Iterator<Item = &'a Parameter>,
     optimizer: &AdamW,

@@ -24,9 +24,9 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
     config.validate()?;
     if config.output.exists() && !config.force {
         return Err(Error::input(
-            format!("--output {}", config.output.display()),
+            format!("`.output` {}", config.output.display()),
             "already exists",
-            "use --force to replace it",
+            "use `.force` to replace it",
         ));
     }
     // Opened first: an output that cannot be written should not be noticed after hours of scoring.

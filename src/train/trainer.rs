@@ -53,10 +53,10 @@ pub async fn train_on(
     held_out: &[Row],
     observer: &mut dyn Observer,
 ) -> Result<TrainSummary> {
-    for (setting, files) in [("data", &config.data), ("eval-data", &config.trainer.eval_data)] {
+    for (setting, files) in [("`.data`", &config.data), ("`.eval_data`", &config.trainer.eval_data)] {
         if let Some(file) = files.first() {
             let problem = format!("names {}, but the rows are given", file.display());
-            return Err(Error::input(format!("--{setting}"), problem, "leave it empty"));
+            return Err(Error::input(setting, problem, "leave it empty"));
         }
     }
     config.validate_for(!rows.is_empty(), !held_out.is_empty())?;
@@ -115,7 +115,7 @@ async fn run(
     }
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
     output::open(&config.trainer.output, resumed.is_some())?;
-    let peak = Some(bench::peak_flops(gpu).await?);
+    let peak = Some(bench::f32_ceiling(gpu).await?);
     let mut summary = course::run(&mut run, course, &config.trainer, peak, &mut progress, observer).await?;
     summary.reading = Some(run.reading.clone());
     if !summary.interrupted {
@@ -269,7 +269,7 @@ impl HeadStart {
         let replaced = |what: String| Some(format!("warning: {what} is not used: the head is initialized anew"));
         let (words, warning) = match found {
             _ if source.is_new() => (new("the model has no weights".into()), None),
-            Some(_) if new_head => (new("as --new-head says".into()), None),
+            Some(_) if new_head => (new("as `.new_head` says".into()), None),
             Some(found) if found == wanted => {
                 let before = match &written {
                     Some(head) if head.objective != objective => format!("; it was trained with {}", head.objective),

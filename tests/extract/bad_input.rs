@@ -1,6 +1,6 @@
 //! Unreadable input and unwritable output are named, and lose nothing.
 
-use wgr::extract::config::AnnotatorKind;
+use wgr::extract::AnnotatorKind;
 
 use crate::harness::*;
 
@@ -77,6 +77,6 @@ fn a_full_disk_is_an_error_and_leaves_no_rows() {
 fn what_an_annotator_lacks_is_asked_for_before_anything_is_written() {
     let mut log = Log::of(&[turn(1, "u", PRAISE)]);
     log.config.annotator = Some(AnnotatorKind::Api);
-    refused(&log, &["--api-base"]);
+    refused(&log, &["`.api_base`"]);
     assert!(!log.config.output.exists());
 }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use serde_json::json;
+use wgr::extract::SplitBy;
 use wgr::extract::TestSize;
-use wgr::extract::config::SplitBy;
 
 use crate::harness::*;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 use serde_json::json;
-use wgr::extract::config::AnnotatorKind;
+use wgr::extract::AnnotatorKind;
 use wgr::extract::inspect::{Query, find};
 
 use crate::harness::*;
@@ -117,7 +117,7 @@ fn a_run_goes_on_with_its_own_labels_only() {
     log.config.annotator_file = Some(others.clone());
     log.config.resume = true;
     let error = log.run().unwrap_err();
-    for part in ["--annotator-file", "others.jsonl", "some.jsonl", "--force"] {
+    for part in ["`.annotator_file`", "others.jsonl", "some.jsonl", "`.force`"] {
         assert!(error.to_string().contains(part), "{error}");
     }
     assert_eq!(log.rows(), rows, "what a run finished stays");

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use wgr::data::{Purpose, read_rows};
+use wgr::extract::Format;
 use wgr::extract::TestSize;
-use wgr::extract::config::Format;
 use wgr::extract::inspect::{Query, find};
 
 use crate::harness::*;

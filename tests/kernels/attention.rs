@@ -114,9 +114,51 @@ fn attention_and_its_gradients_agree() {
 }
 
 #[test]
-fn attention_takes_every_size_of_head() {
+fn a_sequence_gets_the_same_bits_wherever_it_stands() {
+    let gpu = open(wgr::gpu::Mode::Trusted, None);
+    if gpu.preset() != wgr::gpu::Preset::Software {
+        println!("skipped: {} runs the kernels for GPUs", gpu.name());
+        return;
+    }
+    let shape = Attention { heads: 2, key_value_heads: 1, head_dim: 20, causal: true, window: None };
+    let (query, keys) = (shape.query_layout(), shape.key_value_layout());
+    const TOKENS: usize = 45;
+    let run_after = |before: usize| {
+        let tokens = before + TOKENS;
+        let fill = |layout: Layout, seed| {
+            // Scores that grow, so that the largest one changes from block to block.
+            let own: Vec<f32> = random(TOKENS * layout.len(), seed).iter().map(|value| 4.0 * value).collect();
+            activation(&gpu, layout, &[random(before * layout.len(), 9), own].concat(), Dtype::F32)
+        };
+        let (q, k, v, d_o) = (fill(query, 1), fill(keys, 2), fill(keys, 3), fill(query, 4));
+        let empty = |layout: Layout| activation(&gpu, layout, &vec![0.0; tokens * layout.len()], Dtype::F32);
+        let (o, d_q, d_k, d_v) = (empty(query), empty(query), empty(keys), empty(keys));
+        run(&gpu, |recorder| {
+            let list = Tensor::workspace(&gpu, "spans", tokens * 2, Dtype::U32)?;
+            let offsets: &[usize] = if before == 0 { &[0, TOKENS] } else { &[0, before, tokens] };
+            list.write_u32(&gpu, &spans(offsets));
+            let stats = Tensor::workspace(&gpu, "stats", tokens * shape.heads * 2, Dtype::F32)?;
+            shape.forward(recorder, tokens, &list, &q, &k, &v, &o, &stats)?;
+            shape.backward(recorder, tokens, &list, [&q, &k, &v, &o], &stats, &d_o, [&d_q, &d_k, &d_v])
+        });
+        [&o, &d_q, &d_k, &d_v].map(|tensor| {
+            let values = read(&gpu, tensor);
+            values[before * (values.len() / tokens)..].to_vec()
+        })
+    };
+    let alone = run_after(0);
+    for before in [1, 5, 13, 32] {
+        assert!(run_after(before) == alone, "after {before} other tokens");
+    }
+}
+
+/// At all widths: lanes of a subgroup share the columns of a head.
+#[test]
+fn attention_takes_heads_of_any_size() {
     checked(|gpu| {
-        for (head_dim, dtype) in [(64, Dtype::F32), (128, Dtype::F32), (128, Dtype::Bf16)] {
+        for (head_dim, dtype) in
+            [(64, Dtype::F32), (80, Dtype::F32), (128, Dtype::F32), (32, Dtype::Bf16), (128, Dtype::Bf16)]
+        {
             let shape = Attention { heads: 2, key_value_heads: 1, head_dim, causal: true, window: None };
             check(gpu, &Case::plain(shape, &[0, 11, 40], dtype));
         }

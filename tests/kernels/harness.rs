@@ -10,14 +10,14 @@ use wgr::gpu::{AdapterChoice, Dtype, Gpu, Layout, Limits, Memory, Mode, Options,
 use wgr::reference;
 
 /// Normalised mean squared error that f32 kernels stay under: Σ(a − e)² / Σe².
-pub const F32: f64 = 1e-11;
+pub(crate) const F32: f64 = 1e-11;
 /// The same where bf16 is stored: one rounding is 2⁻⁹ relative.
-pub const BF16: f64 = 1e-5;
+pub(crate) const BF16: f64 = 1e-5;
 
 /// Runs a case with the adapter's own preset and with that of ordinary GPUs, each on checked and on trusted shaders and
 /// with bindings of at most 40 KiB, so that weights are sharded; and with words of 32 bits where the adapter has larger
 /// ones.
-pub fn everywhere(case: impl Fn(&Gpu)) {
+pub(crate) fn everywhere(case: impl Fn(&Gpu)) {
     let small = Some(Limits { binding_bytes: 40 << 10 });
     for (mode, limits, preset, narrow) in [
         (Mode::Checked, None, None, false),
@@ -33,14 +33,14 @@ pub fn everywhere(case: impl Fn(&Gpu)) {
 
 /// Runs a case on checked shaders alone, with both presets and with words of 32 bits: for permutations that differ in
 /// nothing that other tests leave out.
-pub fn checked(case: impl Fn(&Gpu)) {
+pub(crate) fn checked(case: impl Fn(&mut Gpu)) {
     for (preset, narrow) in [(None, false), (None, true), (Some(Preset::Gpu), false)] {
-        case(&open_with(Options { mode: Mode::Checked, limits: None, preset, narrow }));
+        case(&mut open_with(Options { mode: Mode::Checked, limits: None, preset, narrow }));
     }
 }
 
 /// The adapter the tests run on.
-pub fn open(mode: Mode, limits: Option<Limits>) -> Gpu {
+pub(crate) fn open(mode: Mode, limits: Option<Limits>) -> Gpu {
     open_with(Options { mode, limits, ..Options::default() })
 }
 
@@ -49,17 +49,17 @@ fn open_with(options: Options) -> Gpu {
 }
 
 /// Seeded values between −1 and 1.
-pub fn random(len: usize, seed: u64) -> Vec<f32> {
+pub(crate) fn random(len: usize, seed: u64) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-pub fn wide(values: &[f32]) -> Vec<f64> {
+pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().copied().map(f64::from).collect()
 }
 
 /// The values as a storage type keeps them.
-pub fn stored(values: &[f32], dtype: Dtype) -> Vec<f32> {
+pub(crate) fn stored(values: &[f32], dtype: Dtype) -> Vec<f32> {
     match dtype {
         Dtype::Bf16 => values.iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect(),
         Dtype::F16 => values.iter().map(|v| half::f16::from_f32(*v).to_f32()).collect(),
@@ -68,7 +68,7 @@ pub fn stored(values: &[f32], dtype: Dtype) -> Vec<f32> {
 }
 
 /// As [`stored`], of weights in rows of so many values, which may be kept in 8 bits.
-pub fn stored_rows(columns: usize, values: &[f32], dtype: Dtype) -> Vec<f32> {
+pub(crate) fn stored_rows(columns: usize, values: &[f32], dtype: Dtype) -> Vec<f32> {
     match dtype {
         Dtype::Q8 => reference::quantized::stored(columns, values),
         _ => stored(values, dtype),
@@ -76,7 +76,7 @@ pub fn stored_rows(columns: usize, values: &[f32], dtype: Dtype) -> Vec<f32> {
 }
 
 /// A tensor of activations holding `values`, rows × columns.
-pub fn activation(gpu: &Gpu, columns: Layout, values: &[f32], dtype: Dtype) -> Tensor {
+pub(crate) fn activation(gpu: &Gpu, columns: Layout, values: &[f32], dtype: Dtype) -> Tensor {
     let rows = values.len() / columns.len();
     let tensor = Tensor::activation(gpu, "test activation", rows, columns, dtype).unwrap();
     tensor.write(gpu, values).unwrap();
@@ -84,23 +84,23 @@ pub fn activation(gpu: &Gpu, columns: Layout, values: &[f32], dtype: Dtype) -> T
 }
 
 /// A parameter holding `values`, rows × columns, sharded if the limit asks for it.
-pub fn parameter(gpu: &Gpu, rows: Layout, columns: Layout, values: &[f32], dtype: Dtype) -> Tensor {
+pub(crate) fn parameter(gpu: &Gpu, rows: Layout, columns: Layout, values: &[f32], dtype: Dtype) -> Tensor {
     let tensor = Tensor::new(gpu, Memory::Weights, "test parameter", rows, columns, dtype).unwrap();
     tensor.write(gpu, values).unwrap();
     tensor
 }
 
 /// A parameter of one row.
-pub fn vector(gpu: &Gpu, columns: Layout, values: &[f32]) -> Tensor {
+pub(crate) fn vector(gpu: &Gpu, columns: Layout, values: &[f32]) -> Tensor {
     activation(gpu, columns, values, Dtype::F32)
 }
 
-pub fn read(gpu: &Gpu, tensor: &Tensor) -> Vec<f32> {
+pub(crate) fn read(gpu: &Gpu, tensor: &Tensor) -> Vec<f32> {
     pollster::block_on(tensor.read(gpu)).unwrap()
 }
 
 /// Records with a closure and runs the recording once.
-pub fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder) -> wgr::Result<()>) {
+pub(crate) fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder) -> wgr::Result<()>) {
     let mut recording = Recording::new();
     record(&mut recording.recorder(gpu)).unwrap();
     replay(gpu, &mut recording);
@@ -109,7 +109,7 @@ pub fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder) -> wgr::Result<()>) {
 
 /// Replays, and notes in the file that this variable names what ran with the driver's checks: `cargo xtask test` demands
 /// that every permutation did.
-pub fn replay(gpu: &Gpu, recording: &mut Recording) {
+pub(crate) fn replay(gpu: &Gpu, recording: &mut Recording) {
     recording.replay(gpu).unwrap();
     if let (Mode::Checked, Some(path)) = (gpu.mode(), std::env::var_os("WGR_CHECKED_KERNELS")) {
         let kernels: BTreeSet<String> =
@@ -122,7 +122,7 @@ pub fn replay(gpu: &Gpu, recording: &mut Recording) {
 
 /// Asserts that every element agrees, by the normalised mean squared error.
 #[track_caller]
-pub fn assert_close(what: &str, actual: &[f32], expected: &[f64], tolerance: f64) {
+pub(crate) fn assert_close(what: &str, actual: &[f32], expected: &[f64], tolerance: f64) {
     assert_eq!(actual.len(), expected.len(), "{what}: length");
     let energy: f64 = expected.iter().map(|e| e * e).sum();
     let error: f64 = actual.iter().zip(expected).map(|(a, e)| (f64::from(*a) - e).powi(2)).sum();

@@ -7,6 +7,7 @@ mod harness;
 
 mod attention;
 mod cached_attention;
+mod ceiling;
 mod contract;
 mod dropout;
 mod elementwise;

@@ -1,4 +1,4 @@
-use wgr::gpu::{Dtype, Gpu, Layout};
+use wgr::gpu::{Dtype, Gpu, Layout, Mode, Operation, Tuning};
 use wgr::kernels::product::{self, Epilogue};
 use wgr::reference;
 
@@ -90,6 +90,47 @@ fn nt_agrees_in_every_permutation() {
 }
 
 #[test]
+fn tiles_of_every_number_of_rows_agree() {
+    checked(|gpu| {
+        for operation in [Operation::ProductNt, Operation::ProductNn, Operation::ProductTn] {
+            for variant in operation.variants(gpu.loads_wide()) {
+                gpu.tune(Tuning([(operation, variant)].into()));
+                for shape in SHAPES {
+                    match operation {
+                        Operation::ProductNt => {
+                            for (bias, residual) in [(false, false), (true, false), (false, true), (true, true)] {
+                                nt(gpu, shape, [Dtype::F32; 3], bias, residual);
+                            }
+                        }
+                        Operation::ProductNn => nn(gpu, shape, Dtype::F32),
+                        _ => tn(gpu, shape, Dtype::F32),
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn no_bit_depends_on_the_variant() {
+    let (rows, inner, out) = (75, 100, 70);
+    let (x, w) = (random(rows * inner, 1), random(out * inner, 2));
+    let mut gpu = open(Mode::Trusted, None);
+    let mut results = vec![];
+    for variant in Operation::ProductNt.variants(gpu.loads_wide()) {
+        gpu.tune(Tuning([(Operation::ProductNt, variant)].into()));
+        let y = activation(&gpu, Layout::plain(out), &vec![0.5; rows * out], Dtype::F32);
+        run(&gpu, |recorder| {
+            let x = activation(&gpu, Layout::plain(inner), &x, Dtype::F32);
+            let w = parameter(&gpu, Layout::plain(out), Layout::plain(inner), &w, Dtype::F32);
+            product::nt(recorder, rows, &x, &w, &y, Epilogue::default())
+        });
+        results.push(read(&gpu, &y));
+    }
+    assert!(results.len() > 1 && results.iter().all(|result| *result == results[0]));
+}
+
+#[test]
 fn a_row_gets_the_same_bits_whatever_the_rows_beside_it() {
     let (inner, out) = (100, 70);
     let (x, w) = (random(64 * inner, 1), random(out * inner, 2));
@@ -153,42 +194,49 @@ fn nn_scales_the_product_alone() {
     });
 }
 
+fn nn(gpu: &Gpu, (rows, out, inner): (usize, usize, usize), b: Dtype) {
+    let (d_y, w, before) = (random(rows * out, 1), random(out * inner, 2), random(rows * inner, 3));
+    let d_x = activation(gpu, Layout::plain(inner), &before, Dtype::F32);
+    run(gpu, |recorder| {
+        let d_y = activation(gpu, Layout::plain(out), &d_y, Dtype::F32);
+        let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, b);
+        product::nn(recorder, rows, &d_y, &w, &d_x, true)
+    });
+    let mut expected = reference::product::nn(rows, out, inner, &wide(&d_y), &wide(&stored_rows(inner, &w, b)));
+    expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
+    assert_close(&format!("nn {b:?} {rows}x{out}x{inner}"), &read(gpu, &d_x), &expected, F32);
+}
+
 #[test]
 fn nn_agrees_and_accumulates() {
     everywhere(|gpu| {
-        for (rows, out, inner) in SHAPES {
+        for shape in SHAPES {
             for b in [Dtype::F32, Dtype::Bf16, Dtype::F16, Dtype::Q8] {
-                let (d_y, w, before) = (random(rows * out, 1), random(out * inner, 2), random(rows * inner, 3));
-                let d_x = activation(gpu, Layout::plain(inner), &before, Dtype::F32);
-                run(gpu, |recorder| {
-                    let d_y = activation(gpu, Layout::plain(out), &d_y, Dtype::F32);
-                    let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, b);
-                    product::nn(recorder, rows, &d_y, &w, &d_x, true)
-                });
-                let mut expected =
-                    reference::product::nn(rows, out, inner, &wide(&d_y), &wide(&stored_rows(inner, &w, b)));
-                expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
-                assert_close(&format!("nn {b:?} {rows}x{out}x{inner}"), &read(gpu, &d_x), &expected, F32);
+                nn(gpu, shape, b);
             }
         }
     });
 }
 
+fn tn(gpu: &Gpu, (rows, out, inner): (usize, usize, usize), b: Dtype) {
+    let (d_y, x, before) = (random(rows * out, 1), random(rows * inner, 2), random(out * inner, 3));
+    let d_w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &before, Dtype::F32);
+    run(gpu, |recorder| {
+        let d_y = activation(gpu, Layout::plain(out), &d_y, Dtype::F32);
+        let x = activation(gpu, Layout::plain(inner), &x, b);
+        product::tn(recorder, rows, &d_y, &x, &d_w)
+    });
+    let mut expected = reference::product::tn(rows, out, inner, &wide(&d_y), &wide(&stored(&x, b)));
+    expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
+    assert_close(&format!("tn {b:?} {rows}x{out}x{inner}"), &read(gpu, &d_w), &expected, F32);
+}
+
 #[test]
 fn tn_agrees_and_accumulates() {
     everywhere(|gpu| {
-        for (rows, out, inner) in SHAPES {
+        for shape in SHAPES {
             for b in [Dtype::F32, Dtype::Bf16] {
-                let (d_y, x, before) = (random(rows * out, 1), random(rows * inner, 2), random(out * inner, 3));
-                let d_w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &before, Dtype::F32);
-                run(gpu, |recorder| {
-                    let d_y = activation(gpu, Layout::plain(out), &d_y, Dtype::F32);
-                    let x = activation(gpu, Layout::plain(inner), &x, b);
-                    product::tn(recorder, rows, &d_y, &x, &d_w)
-                });
-                let mut expected = reference::product::tn(rows, out, inner, &wide(&d_y), &wide(&stored(&x, b)));
-                expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
-                assert_close(&format!("tn {b:?} {rows}x{out}x{inner}"), &read(gpu, &d_w), &expected, F32);
+                tn(gpu, shape, b);
             }
         }
     });

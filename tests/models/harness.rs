@@ -15,35 +15,35 @@ use wgr::objective::Objective;
 use wgr::optimizer::AdamWConfig;
 use wgr::train::Stepper;
 
-pub use crate::fetched::fetched;
+pub(crate) use crate::fetched::fetched;
 
 /// The tiny models of `tests/golden/models.py`.
-pub const MODELS: [&str; 4] = ["llama", "qwen2", "qwen3", "mistral"];
+pub(crate) const MODELS: [&str; 4] = ["llama", "qwen2", "qwen3", "mistral"];
 
-pub fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-pub fn open(mode: Mode, limits: Option<Limits>) -> Gpu {
+pub(crate) fn open(mode: Mode, limits: Option<Limits>) -> Gpu {
     open_with(Options { mode, limits, ..Options::default() })
 }
 
-pub fn open_with(options: Options) -> Gpu {
+pub(crate) fn open_with(options: Options) -> Gpu {
     pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).expect("the tests need an adapter")
 }
 
 /// The tensors of `golden.safetensors`, widened.
-pub struct Golden {
+pub(crate) struct Golden {
     floats: HashMap<String, Vec<f32>>,
     integers: HashMap<String, Vec<u32>>,
 }
 
 impl Golden {
-    pub fn read(name: &str) -> Self {
+    pub(crate) fn read(name: &str) -> Self {
         Self::read_file(&folder(name).join("golden.safetensors"))
     }
 
-    pub fn read_file(path: &Path) -> Self {
+    pub(crate) fn read_file(path: &Path) -> Self {
         let bytes = std::fs::read(path).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
         let (mut floats, mut integers) = (HashMap::new(), HashMap::new());
@@ -56,31 +56,37 @@ impl Golden {
         Self { floats, integers }
     }
 
-    pub fn floats(&self, name: &str) -> &[f32] {
+    pub(crate) fn floats(&self, name: &str) -> &[f32] {
         &self.floats[name]
     }
 
-    pub fn integers(&self, name: &str) -> &[u32] {
+    pub(crate) fn integers(&self, name: &str) -> &[u32] {
         &self.integers[name]
     }
 
-    pub fn batch(&self) -> Packed {
+    pub(crate) fn batch(&self) -> Packed {
         let labels = self.integers["labels"].iter().map(|label| *label as f32).collect();
         Packed { tokens: self.integers["ids"].clone(), offsets: self.integers["offsets"].clone(), labels }
     }
 
-    pub fn capacity(&self) -> Capacity {
+    pub(crate) fn capacity(&self) -> Capacity {
         let offsets = &self.integers["offsets"];
         let length = offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap() as usize;
         Capacity { tokens: self.integers["ids"].len(), sequences: offsets.len() - 1, length }
     }
 }
 
-pub fn loading(capacity: Capacity, holding: Holding, checkpointing: Checkpointing) -> Loading {
+pub(crate) fn loading(capacity: Capacity, holding: Holding, checkpointing: Checkpointing) -> Loading {
     Loading { holding, checkpointing, logits: 3, new_head: false, biases: vec![], lora: None, seed: 1, capacity }
 }
 
-pub fn stepper(gpu: &Gpu, name: &str, capacity: Capacity, holding: Holding, checkpointing: Checkpointing) -> Stepper {
+pub(crate) fn stepper(
+    gpu: &Gpu,
+    name: &str,
+    capacity: Capacity,
+    holding: Holding,
+    checkpointing: Checkpointing,
+) -> Stepper {
     let checkpoint = Checkpoint::open(&folder(name).display().to_string()).unwrap();
     let loading = loading(capacity, holding, checkpointing);
     Stepper::new(gpu, &checkpoint, &loading, Objective::Ordinal, 4, AdamWConfig::default(), 4).unwrap()
@@ -88,7 +94,7 @@ pub fn stepper(gpu: &Gpu, name: &str, capacity: Capacity, holding: Holding, chec
 
 /// Largest difference over the largest value.
 #[track_caller]
-pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f32) {
+pub(crate) fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(actual.len(), expected.len(), "{what}: length");
     let scale = expected.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
     let worst = actual.iter().zip(expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max) / scale;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 ///
 /// `WGR_ASSETS` holds models and tokenizers, in `~/.cache/wgr-assets` unless it is set; `WGR_DATA` holds rows and
 /// benchmarks. `cargo xtask test` counts a test that says such a line as skipped.
-pub fn fetched(variable: &str, name: &str) -> Option<PathBuf> {
+pub(crate) fn fetched(variable: &str, name: &str) -> Option<PathBuf> {
     let root = match (std::env::var_os(variable), variable) {
         (Some(root), _) => Some(PathBuf::from(root)),
         (None, "WGR_ASSETS") => std::env::home_dir().map(|home| home.join(".cache/wgr-assets")),

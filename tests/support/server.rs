@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     pub path: String,
     pub authorization: Option<String>,
     pub body: Value,
@@ -17,7 +17,7 @@ pub struct Request {
 
 impl Request {
     /// The text of the last message.
-    pub fn question(&self) -> &str {
+    pub(crate) fn question(&self) -> &str {
         self.body["messages"]
             .as_array()
             .and_then(|all| all.last())
@@ -27,7 +27,7 @@ impl Request {
 }
 
 /// The behaviour of the server.
-pub enum Reply {
+pub(crate) enum Reply {
     /// Answers with a status, headers and a body.
     Answer(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// Promises a body and breaks off within it.
@@ -40,7 +40,7 @@ pub enum Reply {
 
 impl Reply {
     /// A chat completion with this answer, of 10 and 3 tokens.
-    pub fn completion(answer: &str) -> Self {
+    pub(crate) fn completion(answer: &str) -> Self {
         Self::json(&json!({
             "choices": [{"index": 0, "message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 10, "completion_tokens": 3},
@@ -48,21 +48,21 @@ impl Reply {
     }
 
     /// A verdict on feedback.
-    pub fn feedback(level: &str) -> Self {
+    pub(crate) fn feedback(level: &str) -> Self {
         Self::completion(&json!({"reason": "because", "feedback": level}).to_string())
     }
 
-    pub fn json(body: &Value) -> Self {
+    pub(crate) fn json(body: &Value) -> Self {
         Self::Answer(200, vec![], body.to_string().into_bytes())
     }
 
-    pub fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self::Answer(status, vec![], b"{\"error\": \"as told\"}".to_vec())
     }
 }
 
 /// The server; it ends when it is dropped.
-pub struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     log: Arc<Mutex<Vec<Request>>>,
     ended: Arc<AtomicBool>,
@@ -70,7 +70,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a server that answers the n-th request, from 0, with `reply`.
-    pub fn start(reply: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(reply: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (log, ended) = (Arc::new(Mutex::new(vec![])), Arc::new(AtomicBool::new(false)));
@@ -91,12 +91,12 @@ impl Server {
     }
 
     /// The base of its address, with the version that OpenAI-compatible servers have in it.
-    pub fn base(&self) -> String {
+    pub(crate) fn base(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
     /// The requests so far.
-    pub fn log(&self) -> Vec<Request> {
+    pub(crate) fn log(&self) -> Vec<Request> {
         self.log.lock().unwrap().clone()
     }
 }

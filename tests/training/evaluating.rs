@@ -124,7 +124,7 @@ fn a_stopped_run_keeps_what_it_has_and_goes_on() {
     let partial = report(&config.output);
     assert_eq!((&partial["partial"], &partial["suites"][0]), (&json!(true), &whole["suites"][0]));
     assert_eq!(partial["suites"][1]["results"], json!([]));
-    assert!(partial["failures"][0]["problem"].as_str().unwrap().contains("--resume"));
+    assert!(partial["failures"][0]["problem"].as_str().unwrap().contains("`.resume`"));
 
     // A kill may tear the last line.
     let stored = config.output.join("scores/llama.jsonl");

@@ -10,7 +10,7 @@ fn a_run_that_diverges_names_step_and_tensor_and_keeps_the_last_good_state() {
     let error = train(&config, &mut Watch::default()).unwrap_err();
     assert_eq!(error.exit_code(), 1);
     let message = error.to_string();
-    assert!(message.contains("at step 2") && message.contains("model.") && message.contains("--lr"), "{message}");
+    assert!(message.contains("at step 2") && message.contains("model.") && message.contains("`.lr`"), "{message}");
     assert!(!config.trainer.output.join("config.json").exists(), "no model is left behind");
     let kept = config.trainer.output.join("checkpoints/step-1/model.safetensors");
     assert!(tensors(&kept).iter().all(|(_, values)| values.iter().all(|v| v.is_finite())));
@@ -78,7 +78,7 @@ fn a_device_lost_on_the_way_ends_the_run_with_one_sentence() {
         let error = pollster::block_on(wgr::train::train(&gpu, &config, &mut watch)).unwrap_err();
         let message = error.to_string();
         assert_eq!(error.exit_code(), 1);
-        assert!(message.contains("the device was lost") && message.contains("--resume"), "{message}");
+        assert!(message.contains("the device was lost") && message.contains("`.resume`"), "{message}");
         assert!(!message.contains('\n'), "{message}");
         assert!(!config.trainer.output.join("config.json").exists());
         drop(watch);

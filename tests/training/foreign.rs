@@ -232,6 +232,6 @@ fn a_finished_run_goes_on_where_its_schedule_allows() {
     let before = weights(&linear);
     let more = linear.with(|c| (c.trainer.max_steps, c.trainer.resume) = (Some(4), true));
     let error = train(&more, &mut Watch::default()).unwrap_err();
-    assert!(error.to_string().contains("--schedule constant") && error.exit_code() == 2, "{error}");
+    assert!(error.to_string().contains("`.schedule` constant") && error.exit_code() == 2, "{error}");
     assert!(weights(&linear) == before);
 }

@@ -14,13 +14,13 @@ use wgr::train::{ScoreConfig, ScoreSummary, TrainConfig, TrainSummary, TrainerCo
 use wgr::{Event, Observer};
 
 /// The device that all tests share but those that lose it or count its memory.
-pub static GPU: LazyLock<Gpu> = LazyLock::new(|| open(None));
+pub(crate) static GPU: LazyLock<Gpu> = LazyLock::new(|| open(None));
 
-pub fn open(limits: Option<Limits>) -> Gpu {
+pub(crate) fn open(limits: Option<Limits>) -> Gpu {
     open_in(Mode::Trusted, limits)
 }
 
-pub fn open_in(mode: Mode, limits: Option<Limits>) -> Gpu {
+pub(crate) fn open_in(mode: Mode, limits: Option<Limits>) -> Gpu {
     let options = Options { mode, limits, ..Options::default() };
     pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).expect("the tests need an adapter")
 }
@@ -29,19 +29,19 @@ pub fn open_in(mode: Mode, limits: Option<Limits>) -> Gpu {
 const WORDS: std::ops::Range<usize> = 3..45;
 
 /// A temporary folder with a tiny model and rows for it.
-pub struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// A model of `tests/golden` with a tokenizer of one token per word.
-    pub fn model(&self, name: &str) -> PathBuf {
+    pub(crate) fn model(&self, name: &str) -> PathBuf {
         let folder = self.path(name);
         std::fs::create_dir_all(&folder).unwrap();
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -52,7 +52,7 @@ impl Place {
         folder
     }
 
-    pub fn write(&self, name: &str, rows: &[Value]) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, rows: &[Value]) -> PathBuf {
         let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
@@ -60,7 +60,7 @@ impl Place {
     }
 
     /// Settings of a short run on the tiny Llama with rows for an objective.
-    pub fn run(&self, objective: Objective, rows: usize) -> TrainConfig {
+    pub(crate) fn run(&self, objective: Objective, rows: usize) -> TrainConfig {
         let model = self.path("llama");
         let model = if model.exists() { model } else { self.model("llama") };
         let data = match objective {
@@ -82,7 +82,7 @@ impl Place {
         }
     }
 
-    pub fn scoring(&self, model: &Path, rows: &[Value]) -> ScoreConfig {
+    pub(crate) fn scoring(&self, model: &Path, rows: &[Value]) -> ScoreConfig {
         ScoreConfig {
             model: model.display().to_string(),
             input: self.write("to-score.jsonl", rows),
@@ -94,7 +94,7 @@ impl Place {
 }
 
 /// A copy with some settings changed.
-pub trait With: Clone {
+pub(crate) trait With: Clone {
     fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
         let mut changed = self.clone();
         change(&mut changed);
@@ -105,7 +105,7 @@ pub trait With: Clone {
 impl With for TrainConfig {}
 
 /// A tokenizer of one token per word, `w3` being token 3.
-pub fn tokenizer(words: usize) -> Value {
+pub(crate) fn tokenizer(words: usize) -> Value {
     let vocab: Map<String, Value> = (0..words)
         .map(|id| match id {
             0..3 => (["<unk>", "<s>", "</s>"][id].to_owned(), json!(id)),
@@ -120,7 +120,7 @@ pub fn tokenizer(words: usize) -> Value {
 }
 
 /// A text of 3 to 22 words, the same for a number.
-pub fn text(number: usize) -> String {
+pub(crate) fn text(number: usize) -> String {
     let mut state = number as u64 + 1;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -131,17 +131,17 @@ pub fn text(number: usize) -> String {
     words.join(" ")
 }
 
-pub fn labelled(count: usize) -> Vec<Value> {
+pub(crate) fn labelled(count: usize) -> Vec<Value> {
     (0..count).map(|i| json!({"id": format!("r{i}"), "text": text(i), "label": 1 + i * 7 % 4})).collect()
 }
 
-pub fn pairs(count: usize) -> Vec<Value> {
+pub(crate) fn pairs(count: usize) -> Vec<Value> {
     (0..count).map(|i| json!({"id": format!("p{i}"), "chosen": text(2 * i), "rejected": text(2 * i + 1)})).collect()
 }
 
 /// Remembers what it is told; may stop the run after some steps, or do something then.
 #[derive(Default)]
-pub struct Watch<'a> {
+pub(crate) struct Watch<'a> {
     pub steps: Vec<StepMetrics>,
     pub notes: Vec<String>,
     pub plan: Option<MemoryPlan>,
@@ -150,7 +150,7 @@ pub struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    pub fn losses(&self) -> Vec<f64> {
+    pub(crate) fn losses(&self) -> Vec<f64> {
         self.steps.iter().map(|step| step.loss).collect()
     }
 }
@@ -176,33 +176,33 @@ impl Observer for Watch<'_> {
     }
 }
 
-pub fn train(config: &TrainConfig, watch: &mut Watch) -> wgr::Result<TrainSummary> {
+pub(crate) fn train(config: &TrainConfig, watch: &mut Watch) -> wgr::Result<TrainSummary> {
     pollster::block_on(wgr::train::train(&GPU, config, watch))
 }
 
 /// Trains and returns the losses.
-pub fn losses(config: &TrainConfig) -> Vec<f64> {
+pub(crate) fn losses(config: &TrainConfig) -> Vec<f64> {
     let mut watch = Watch::default();
     train(config, &mut watch).unwrap();
     watch.losses()
 }
 
-pub fn score(config: &ScoreConfig) -> wgr::Result<ScoreSummary> {
+pub(crate) fn score(config: &ScoreConfig) -> wgr::Result<ScoreSummary> {
     pollster::block_on(wgr::train::score(&GPU, config, &mut wgr::Silent))
 }
 
 /// Scores and returns the rows written.
-pub fn scores(config: &ScoreConfig) -> Vec<Value> {
+pub(crate) fn scores(config: &ScoreConfig) -> Vec<Value> {
     score(config).unwrap();
     json_lines(&config.output)
 }
 
-pub fn json_lines(path: &Path) -> Vec<Value> {
+pub(crate) fn json_lines(path: &Path) -> Vec<Value> {
     std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The tensors of a safetensors file, by name.
-pub fn tensors(path: &Path) -> Vec<(String, Vec<f32>)> {
+pub(crate) fn tensors(path: &Path) -> Vec<(String, Vec<f32>)> {
     let bytes = std::fs::read(path).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let mut tensors: Vec<_> = file

@@ -60,7 +60,7 @@ fn a_trained_adapter_scores_as_the_model_it_is_merged_into() {
             assert!((merged - adapter).abs() < 1e-5, "{objective}: the head comes along");
         }
         let refused = convert::convert(&source, &place.path("no"), None, Format::HuggingFace).unwrap_err().to_string();
-        assert!(refused.contains("--merge"), "{refused}");
+        assert!(refused.contains("`.merge`"), "{refused}");
         let refused = convert::merge(&config.model, &place.path("no"), None, Format::HuggingFace).unwrap_err();
         assert!(refused.to_string().contains("not an adapter"), "{refused}");
     }
@@ -86,14 +86,14 @@ fn a_run_with_dropout_goes_on_to_the_same_bits() {
         assert!(train(&parts, &mut watch).unwrap().interrupted);
         assert!(!parts.trainer.output.join("adapter_config.json").exists(), "a stopped run leaves no adapter");
         // Another rank or other targets would make another model of the checkpoint.
-        for (flag, change) in [
-            ("--lora-rank", (|c| c.lora.lora_rank = Some(4)) as fn(&mut TrainConfig)),
-            ("--lora-targets", |c| c.lora.lora_targets = vec!["q_proj".into()]),
+        for (setting, change) in [
+            ("`.lora_rank`", (|c| c.lora.lora_rank = Some(4)) as fn(&mut TrainConfig)),
+            ("`.lora_targets`", |c| c.lora.lora_targets = vec!["q_proj".into()]),
             ("is an adapter", |c| c.lora = Default::default()),
         ] {
             let other = parts.with(|c| c.trainer.resume = true).with(change);
             let error = train(&other, &mut Watch::default()).unwrap_err().to_string();
-            assert!(error.contains(flag), "{error}");
+            assert!(error.contains(setting), "{error}");
         }
         train(&parts.with(|c| c.trainer.resume = true), &mut Watch::default()).unwrap();
         let weights = |config: &TrainConfig| tensors(&config.trainer.output.join("adapter_model.safetensors"));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use wgr::dpo::{DpoConfig, DpoSummary, dpo};
+use wgr::dpo::{DpoConfig, DpoSummary, PolicyConfig, dpo};
 use wgr::generate::{GenerateConfig, Sampling, generate};
 use wgr::model::convert::{self, Format};
 use wgr::model::lora::BaseDtype;
@@ -38,9 +38,8 @@ fn run(place: &Place, rows: usize) -> DpoConfig {
         std::fs::write(model.join("tokenizer_config.json"), tokens.to_string()).unwrap();
     }
     DpoConfig {
-        policy: model.display().to_string(),
+        policy: PolicyConfig { model: model.display().to_string(), lr: 1e-3, ..PolicyConfig::default() },
         data: vec![place.write("pairs.jsonl", &separable(rows))],
-        lr: 1e-3,
         trainer: TrainerConfig {
             output: place.path("out"),
             schedule: Schedule::Constant,
@@ -97,7 +96,7 @@ fn a_policy_learns_to_tell_pairs_apart() {
     }
     // The output is a policy: it can be trained further, and starts where the other ended.
     let again = run(&place, 32).with(|c| {
-        c.policy = config.trainer.output.display().to_string();
+        c.policy.model = config.trainer.output.display().to_string();
         c.trainer.output = place.path("again");
         c.trainer.max_steps = Some(1);
     });
@@ -106,7 +105,7 @@ fn a_policy_learns_to_tell_pairs_apart() {
     assert!((first["loss"].as_f64().unwrap() - 2f64.ln()).abs() < 1e-5, "{first}");
     // The model it came from is a reference that it has left behind.
     let against = again.with(|c| {
-        c.reference = Some(run(&place, 32).policy);
+        c.policy.reference = Some(run(&place, 32).policy.model);
         c.trainer.output = place.path("against");
     });
     train(&against, &mut Watch::default()).unwrap();
@@ -176,11 +175,11 @@ impl Observer for Passes {
 #[test]
 fn an_interrupted_reference_computes_only_what_is_missing() {
     let place = Place::new();
-    let policy = run(&place, 11).policy;
+    let policy = run(&place, 11).policy.model;
     for (name, reference) in [("own", None), ("second", Some(policy))] {
         let at = |part: &str| {
             run(&place, 11).with(|c| {
-                c.reference = reference.clone();
+                c.policy.reference = reference.clone();
                 c.trainer.output = place.path(&format!("{name}-{part}"));
                 c.trainer.batch_size = 2;
                 c.trainer.max_steps = Some(1);
@@ -236,9 +235,9 @@ fn reference_log_probabilities_are_computed_once() {
         assert!(error.to_string().contains("reference.jsonl") && !config.trainer.output.exists(), "{error}");
     };
     refused(&shared("fresh", 0.1).with(|c| c.data = vec![place.write("other.jsonl", &separable(9))]), "other rows");
-    refused(&shared("fresh", 0.1).with(|c| c.trainer.max_length = 7), "--max-length");
-    refused(&shared("fresh", 0.1).with(|c| c.trainer.precision = Precision::Mixed), "--precision f32");
-    refused(&shared("fresh", 0.1).with(|c| c.policy = other_model(&place)), "another reference model");
+    refused(&shared("fresh", 0.1).with(|c| c.trainer.max_length = 7), "`.max_length`");
+    refused(&shared("fresh", 0.1).with(|c| c.trainer.precision = Precision::Mixed), "`.precision` f32");
+    refused(&shared("fresh", 0.1).with(|c| c.policy.model = other_model(&place)), "another reference model");
     std::fs::write(&cache, &written[..written.len() - 9]).unwrap();
     refused(&shared("fresh", 0.1), "is damaged");
 
@@ -294,25 +293,28 @@ fn bad_input_is_refused_before_anything_is_written() {
     refused(&with(&[json!({"prompt": "w3", "chosen": "w4"})]), &["bad.jsonl:1", "no `rejected`"]);
     refused(&with(&[json!({"text": "w3", "label": 1})]), &["bad.jsonl:1", "preference pairs"]);
     let equal = json!({"prompt": "w3", "chosen": "w4", "rejected": "w4"});
-    refused(&with(&[equal]), &["--data", "equal completions"]);
+    refused(&with(&[equal]), &["`.data`", "equal completions"]);
     refused(&with(&[json!({"id": "bare", "chosen": "w4", "rejected": "w5"})]), &["row \"bare\"", "has no prompt"]);
     let chat = json!({"id": "chat", "prompt": "w3", "chosen": [{"role": "assistant", "content": "w4"}],
                       "rejected": [{"role": "assistant", "content": "w5"}]});
     refused(&with(&[chat]), &["has no chat template", "row \"chat\""]);
-    refused(&good.with(|c| c.policy = place.path("absent").display().to_string()), &["absent"]);
-    refused(&good.with(|c| c.loss.beta = 0.0), &["--beta"]);
-    refused(&good.with(|c| c.reference = Some("no/such/model".into())), &["no/such/model"]);
+    refused(&good.with(|c| c.policy.model = place.path("absent").display().to_string()), &["absent"]);
+    refused(&good.with(|c| c.loss.beta = 0.0), &["`.beta`"]);
+    refused(&good.with(|c| c.policy.reference = Some("no/such/model".into())), &["no/such/model"]);
 
     let other = other_model(&place);
     let tokenizer = Path::new(&other).join("tokenizer.json");
     let vocabulary = std::fs::read_to_string(&tokenizer).unwrap().replace("\"w9\":9", "\"w9\":10");
     let vocabulary = vocabulary.replace("\"w10\":10", "\"w10\":9");
     std::fs::write(&tokenizer, vocabulary).unwrap();
-    refused(&good.with(|c| c.reference = Some(other.clone())), &["--reference", "a different vocabulary", "token 9"]);
+    refused(
+        &good.with(|c| c.policy.reference = Some(other.clone())),
+        &["`.reference`", "a different vocabulary", "token 9"],
+    );
 
     let classifier = place.run(wgr::objective::Objective::Ordinal, 4).with(|c| c.trainer.output = place.path("rm"));
     crate::harness::train(&classifier, &mut Watch::default()).unwrap();
-    refused(&good.with(|c| c.policy = place.path("rm").display().to_string()), &["--policy", "is a classifier"]);
+    refused(&good.with(|c| c.policy.model = place.path("rm").display().to_string()), &["`.policy`", "is a classifier"]);
 }
 
 #[test]
@@ -325,16 +327,16 @@ fn a_run_goes_on_with_what_it_was_after_only() {
         c.loss.beta = 0.2;
     });
     let error = train(&other, &mut Watch::default()).unwrap_err();
-    assert!(error.exit_code() == 2 && error.to_string().contains("--beta 0.2"), "{error}");
+    assert!(error.exit_code() == 2 && error.to_string().contains("`.beta` 0.2"), "{error}");
 }
 
 #[test]
 fn a_run_that_diverges_keeps_the_last_good_state() {
     let place = Place::new();
-    let config = run(&place, 12).with(|c| c.lr = 1e30);
+    let config = run(&place, 12).with(|c| c.policy.lr = 1e30);
     let error = train(&config, &mut Watch::default()).unwrap_err();
     assert_eq!(error.exit_code(), 1);
-    assert!(error.to_string().contains("at step 2") && error.to_string().contains("--lr"), "{error}");
+    assert!(error.to_string().contains("at step 2") && error.to_string().contains("`.lr`"), "{error}");
     assert!(config.trainer.output.join("checkpoints/step-1/dpo.json").exists());
     assert!(!config.trainer.output.join("config.json").exists(), "no model is left behind");
 }
@@ -346,7 +348,7 @@ fn a_policy_learns_with_adapters_and_goes_on_to_the_same_bits() {
         run(&place, 32).with(|c| {
             c.trainer.output = place.path(name);
             c.trainer.epochs = 3;
-            c.lr = 1e-2;
+            c.policy.lr = 1e-2;
             c.lora.lora_rank = Some(4);
         })
     };
@@ -368,7 +370,7 @@ fn a_policy_learns_with_adapters_and_goes_on_to_the_same_bits() {
     assert_eq!(metrics(&parts.trainer.output), metrics(&whole.trainer.output));
     // An adapter is a policy, too, and begins as its own reference.
     let again = at("again").with(|c| {
-        c.policy = whole.trainer.output.display().to_string();
+        c.policy.model = whole.trainer.output.display().to_string();
         c.trainer.max_steps = Some(1);
     });
     train(&again, &mut Watch::default()).unwrap();
@@ -380,7 +382,7 @@ fn a_policy_learns_with_adapters_and_goes_on_to_the_same_bits() {
 fn an_adapter_generates_as_the_policy_it_is_merged_into() {
     let place = Place::new();
     let config = run(&place, 32).with(|c| {
-        c.lr = 1e-2;
+        c.policy.lr = 1e-2;
         c.lora.lora_rank = Some(4);
         c.lora.base_dtype = Some(BaseDtype::Q8);
     });
@@ -401,5 +403,5 @@ fn an_adapter_generates_as_the_policy_it_is_merged_into() {
     };
     let with_adapter = greedy(&adapter);
     assert_eq!(with_adapter, greedy(&merged.display().to_string()));
-    assert_ne!(with_adapter, greedy(&config.policy), "it learned");
+    assert_ne!(with_adapter, greedy(&config.policy.model), "it learned");
 }

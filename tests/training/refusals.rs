@@ -40,7 +40,7 @@ fn an_existing_run_is_kept_unless_force_or_resume_say_otherwise() {
     let place = Place::new();
     let config = place.run(Objective::Ordinal, 8).with(|c| c.trainer.save_every = Some(1));
     train(&config, &mut Watch::default()).unwrap();
-    refused(&config, &["already holds a run", "--resume", "--force"]);
+    refused(&config, &["already holds a run", "`.resume`", "`.force`"]);
     let shorter = config.with(|c| {
         c.trainer.max_steps = Some(1);
         c.trainer.force = true;
@@ -55,7 +55,7 @@ fn an_existing_run_is_kept_unless_force_or_resume_say_otherwise() {
         "the old model is not taken for that of a stopped run"
     );
     std::fs::remove_file(config.trainer.output.join("checkpoints/step-1/trainer_state.json")).unwrap();
-    refused(&config.with(|c| c.trainer.resume = true), &["no complete checkpoint", "--force"]);
+    refused(&config.with(|c| c.trainer.resume = true), &["no complete checkpoint", "`.force`"]);
 }
 
 #[test]
@@ -72,15 +72,15 @@ fn bad_input_is_refused_before_anything_is_written() {
     refused(&good.with(|c| c.model = place.path("absent").display().to_string()), &["absent"]);
     let chat = json!({"id": "chat", "messages": [{"role": "user", "content": "w3"},
         {"role": "assistant", "content": "w4"}], "label": 1});
-    refused(&with(&[chat]).with(|c| c.trainer.max_length = 8), &["chat", "--max-length"]);
-    for (flag, config) in [
-        ("--batch-size", good.with(|c| c.trainer.batch_size = 0)),
-        ("--lr", good.with(|c| c.lr = f64::NAN)),
-        ("--lr", good.with(|c| c.lr = 1e39)),
-        ("--levels", good.with(|c| c.levels = 1)),
-        ("--epochs", good.with(|c| c.trainer.epochs = 0)),
+    refused(&with(&[chat]).with(|c| c.trainer.max_length = 8), &["chat", "`.max_length`"]);
+    for (setting, config) in [
+        ("`.batch_size`", good.with(|c| c.trainer.batch_size = 0)),
+        ("`.lr`", good.with(|c| c.lr = f64::NAN)),
+        ("`.lr`", good.with(|c| c.lr = 1e39)),
+        ("`.levels`", good.with(|c| c.levels = 1)),
+        ("`.epochs`", good.with(|c| c.trainer.epochs = 0)),
     ] {
-        refused(&config, &[flag]);
+        refused(&config, &[setting]);
     }
     assert!(!good.trainer.output.exists(), "nothing was written");
 }
@@ -101,7 +101,7 @@ fn bad_input_does_not_cost_the_old_run_that_force_would_replace() {
             c.trainer.force = true;
             c.model = model.display().to_string();
         });
-        refused(&itself, &["--output", "contains the model"]);
+        refused(&itself, &["`.output`", "contains the model"]);
     }
     // Nor is it written over the model under its adapters.
     let adapter = config.with(|c| {
@@ -113,7 +113,7 @@ fn bad_input_does_not_cost_the_old_run_that_force_would_replace() {
         (c.lora.lora_rank, c.trainer.force) = (Some(2), true);
         c.model = adapter.trainer.output.display().to_string();
     });
-    refused(&over_base, &["--output", "contains the model"]);
+    refused(&over_base, &["`.output`", "contains the model"]);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn scoring_refuses_what_it_cannot_do_and_writes_nothing() {
         }
     };
     refused(&ScoreConfig { input: place.write("empty.jsonl", &[]), ..good.clone() }, &["empty.jsonl", "no rows"]);
-    refused(&ScoreConfig { batch_size: 0, ..good.clone() }, &["--batch-size"]);
+    refused(&ScoreConfig { batch_size: 0, ..good.clone() }, &["`.batch_size`"]);
     let nowhere = place.path("nowhere/scores.jsonl");
     refused(&ScoreConfig { output: nowhere.clone(), ..good.clone() }, &[&nowhere.display().to_string()]);
     let headless = place.model("qwen2");
@@ -153,7 +153,7 @@ fn scoring_refuses_what_it_cannot_do_and_writes_nothing() {
     assert!(!good.output.exists());
     score(&good).unwrap();
     let before = std::fs::read(&good.output).unwrap();
-    refused(&good, &["scores.jsonl", "already exists", "--force"]);
+    refused(&good, &["scores.jsonl", "already exists", "`.force`"]);
     refused(&ScoreConfig { force: true, input: place.path("absent.jsonl"), ..good.clone() }, &["absent.jsonl"]);
     assert!(std::fs::read(&good.output).unwrap() == before, "a failed run keeps the old scores");
 }

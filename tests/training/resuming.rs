@@ -97,13 +97,13 @@ fn a_resumed_run_keeps_its_head() {
         c.trainer.resume = true;
     });
     let error = train(&other, &mut Watch::default()).unwrap_err();
-    assert!(error.exit_code() == 2 && error.to_string().contains("--objective"), "{error}");
+    assert!(error.exit_code() == 2 && error.to_string().contains("`.objective`"), "{error}");
     let other = config.with(|c| {
         c.levels = 5;
         c.trainer.resume = true;
     });
     let error = train(&other, &mut Watch::default()).unwrap_err();
-    assert!(error.exit_code() == 2 && error.to_string().contains("--levels"), "{error}");
+    assert!(error.exit_code() == 2 && error.to_string().contains("`.levels`"), "{error}");
 }
 
 #[test]

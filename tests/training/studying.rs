@@ -96,7 +96,7 @@ fn a_stopped_study_goes_on_to_the_same_bits_and_repeats_nothing() {
     assert!(page.contains("Partial") && page.contains("<svg "));
 
     let error = run(&config, &mut Counter::default()).unwrap_err();
-    assert!(error.exit_code() == 2 && error.to_string().contains("--resume"), "{error}");
+    assert!(error.exit_code() == 2 && error.to_string().contains("`.resume`"), "{error}");
     config.train.trainer.resume = true;
     let mut counter = Counter::default();
     run(&config, &mut counter).unwrap();
@@ -213,12 +213,12 @@ fn what_is_wrong_is_said_before_anything_is_written() {
     let broken = place.path("broken.jinja");
     std::fs::write(&broken, "{{ query }}").unwrap();
     let cases: [(&str, Spoil); 7] = [
-        ("--study", &|c| c.grid.study.clear()),
+        ("`.study`", &|c| c.grid.study.clear()),
         ("no/such/model", &|c| c.train.model = "no/such/model".into()),
         ("no-such-rows.jsonl", &|c| c.train.data = vec!["no-such-rows.jsonl".into()]),
         ("no-such-suite.jsonl", &|c| c.grid.suite = vec!["pairs=no-such-suite.jsonl".parse().unwrap()]),
         ("was mined", &|c| c.train.data = vec![plain.clone()]),
-        ("--size: 13 rows are more than the 12", &|c| c.grid.size = Some(13)),
+        ("`.size`: 13 rows are more than the 12", &|c| c.grid.size = Some(13)),
         ("never uses `response`", &|c| c.train.template = Some(broken.clone())),
     ];
     for (problem, spoil) in cases {

@@ -26,7 +26,7 @@ const INSTALLERS: &[Installer] = &[
 ];
 
 /// The best usable adapter; if there is none, a software driver is installed first, or with `no_install` only named.
-pub fn ensure(no_install: bool) -> Result<AdapterSummary> {
+pub(crate) fn ensure(no_install: bool) -> Result<AdapterSummary> {
     let problem = match usable() {
         Ok(adapter) => {
             println!("adapter: {} ({}, {})", adapter.name, adapter.kind, adapter.backend);
@@ -80,7 +80,7 @@ fn usable() -> Result<AdapterSummary> {
 }
 
 /// Whether a program can be started by its name.
-pub fn on_path(program: &str) -> bool {
+pub(crate) fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let name = format!("{program}{}", std::env::consts::EXE_SUFFIX);
     std::env::split_paths(&path).any(|folder| folder.join(&name).is_file())

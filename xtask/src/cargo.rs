@@ -4,13 +4,13 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// The repository, wherever the task was started.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own)
 }
 
 /// The cargo that runs this task.
-pub fn cargo(arguments: &[&str]) -> Command {
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     command.args(arguments);
     // Cargo's variables about this crate would look like a change to other build scripts, which would run again.
@@ -27,6 +27,6 @@ pub fn cargo(arguments: &[&str]) -> Command {
 }
 
 /// The exit code of a program; 1 where a signal ended it.
-pub fn exit_code(status: std::process::ExitStatus) -> ExitCode {
+pub(crate) fn exit_code(status: std::process::ExitStatus) -> ExitCode {
     ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }

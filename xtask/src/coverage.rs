@@ -7,14 +7,20 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use wgr_shaders::programs;
+use wgr::gpu::AdapterSummary;
+use wgr_shaders::{Program, programs};
 
 /// Fails, with the list of them, where permutations are missing from what the tests noted in `file`, one line each: the
-/// name and the features.
-pub fn check(file: &Path) -> Result<()> {
+/// name and the features. Those in f16 are left out, by name, where the adapter cannot run them.
+pub(crate) fn check(file: &Path, adapter: Option<&AdapterSummary>) -> Result<()> {
     let noted = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let all: Vec<String> =
-        programs().iter().map(|program| format!("{} {}", program.name, program.features.join(" "))).collect();
+    let computes_f16 = adapter.is_none_or(|adapter| adapter.features.contains(&"f16 arithmetic"));
+    let runs = |program: &&Program| computes_f16 || !program.features.contains(&"f16");
+    let line = |program: &Program| format!("{} {}", program.name, program.features.join(" "));
+    let all: Vec<String> = programs().iter().filter(runs).map(line).collect();
+    for program in programs().iter().filter(|program| !runs(program)) {
+        println!("left out, as the adapter has no f16 arithmetic: {}", line(program));
+    }
     let missing = missing(&all, &noted);
     if missing.is_empty() {
         println!("all {} permutations ran with the driver's checks against their twins", all.len());

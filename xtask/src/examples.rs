@@ -10,7 +10,7 @@ use crate::cargo::cargo;
 const MODEL: &str = "examples/tiny-llama";
 
 /// Runs every example; those that score need what `train` writes.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let output = folder.path().join("reward-model");
     let output = output.to_str().context("the temporary folder has no Unicode name")?;

@@ -25,14 +25,14 @@ Every kernel of the engine: what it computes, how it is dispatched, what it bind
 ";
 
 /// Writes the page.
-pub fn write() -> Result<()> {
+pub(crate) fn write() -> Result<()> {
     std::fs::write(PAGE, page()?).with_context(|| format!("{PAGE} cannot be written"))?;
     println!("{PAGE} describes them");
     Ok(())
 }
 
 /// Fails unless the page is what would be written.
-pub fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     let committed = std::fs::read_to_string(PAGE).with_context(|| format!("{PAGE} cannot be read"))?;
     // Git may check lines out with other endings.
     match committed.lines().eq(page()?.lines()) {

@@ -9,7 +9,7 @@ use crate::chats::{Logs, Style, write_jsonl, write_parquet};
 
 /// The format of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// As WildChat comes.
     Parquet,
     /// One JSON object a line.
@@ -17,7 +17,7 @@ pub enum Format {
 }
 
 /// Writes `conversations` in `shards` files of about equal length.
-pub fn run(conversations: u64, output: &Path, seed: u64, shards: u64, format: Format) -> Result<()> {
+pub(crate) fn run(conversations: u64, output: &Path, seed: u64, shards: u64, format: Format) -> Result<()> {
     ensure!(shards > 0, "--shards is 0: use at least 1");
     std::fs::create_dir_all(output).with_context(|| format!("{} cannot be made", output.display()))?;
     let logs = Logs { seed, style: Style::Long };

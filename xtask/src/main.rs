@@ -1,10 +1,11 @@
-//! Developer tools: `cargo xtask demo|test|shaders|logs|bench`.
+//! Developer tools: `cargo xtask demo|test|drivers|shaders|logs|bench`.
 
 mod adapter;
 mod cargo;
 mod chats;
 mod coverage;
 mod demo;
+mod drivers;
 mod examples;
 mod imports;
 mod index;
@@ -13,13 +14,15 @@ mod shaders;
 mod tally;
 mod test;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use self::cargo::{cargo, exit_code, root};
+use self::drivers::Driver;
 
 /// Tasks around the wgr repository.
 #[derive(Debug, Parser)]
@@ -50,6 +53,9 @@ enum Task {
         #[arg(long)]
         no_install: bool,
     },
+    /// Fetch other Vulkan drivers than the installed one, and test on them (Debian on x86-64)
+    #[command(subcommand)]
+    Drivers(Drivers),
     /// Write docs/shaders.md and every shader permutation as plain WGSL, and run tint over them where it is installed
     Shaders {
         /// Folder to write to
@@ -82,6 +88,39 @@ enum Task {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum Drivers {
+    /// Fetch drivers into ~/.cache/wgr-drivers, or the folder that WGR_DRIVERS names; the system stays as it is
+    Get {
+        /// Which; all of them unless named
+        drivers: Vec<Driver>,
+    },
+    /// Run `cargo test --workspace` with the tests on a driver, which is fetched if it is missing
+    Test {
+        /// The driver
+        driver: Driver,
+        /// What else to pass to cargo, such as `--test kernels -- swiglu`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Run a compiled program on a driver that was fetched; programs that it starts itself may get the installed one
+    Run {
+        /// The driver
+        driver: Driver,
+        /// Path of the program
+        program: PathBuf,
+        /// Its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Say which adapter this process gets, and fail unless it is of this driver
+    #[command(hide = true)]
+    Check {
+        /// The driver
+        driver: Driver,
+    },
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse().task) {
         Ok(code) => code,
@@ -93,7 +132,10 @@ fn main() -> ExitCode {
 }
 
 fn run(task: Task) -> Result<ExitCode> {
-    std::env::set_current_dir(root()).context("the repository is gone")?;
+    // Programs on another driver run in the folder they were started in.
+    if !matches!(task, Task::Drivers(Drivers::Run { .. })) {
+        std::env::set_current_dir(root()).context("the repository is gone")?;
+    }
     match task {
         Task::Demo { output, no_install } => {
             let adapter = adapter::ensure(no_install)?;
@@ -101,6 +143,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Test { no_device: true, .. } => return test::run_without_device(),
         Task::Test { no_install, .. } => return test::run(&adapter::ensure(no_install)?),
+        Task::Drivers(task) => return on_drivers(task),
         Task::Shaders { directory } => {
             shaders::run(&directory)?;
             index::write()?;
@@ -113,6 +156,27 @@ fn run(task: Task) -> Result<ExitCode> {
             let status = cargo(&["bench", "--workspace"]).status().context("cargo could not be started")?;
             return Ok(exit_code(status));
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn on_drivers(task: Drivers) -> Result<ExitCode> {
+    match task {
+        Drivers::Get { drivers } => {
+            let wanted = if drivers.is_empty() { Driver::value_variants() } else { &drivers };
+            for driver in wanted {
+                drivers::get(*driver)?;
+                drivers::check(*driver)?;
+            }
+        }
+        Drivers::Test { driver, arguments } => {
+            drivers::get(driver)?;
+            drivers::check(driver)?;
+            let status = drivers::test(driver)?.args(arguments).status().context("cargo could not be started")?;
+            return Ok(exit_code(status));
+        }
+        Drivers::Run { driver, program, arguments } => return drivers::run(driver, &program, &arguments),
+        Drivers::Check { driver } => drivers::check_own(driver)?,
     }
     Ok(ExitCode::SUCCESS)
 }

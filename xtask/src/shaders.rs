@@ -10,7 +10,7 @@ use crate::adapter::on_path;
 
 /// Writes every permutation to `directory` and runs tint, the compiler of Chrome and stricter than naga, over each that is
 /// standard WGSL.
-pub fn run(directory: &Path) -> Result<()> {
+pub(crate) fn run(directory: &Path) -> Result<()> {
     std::fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
     let mut standard = vec![];
     for program in programs() {

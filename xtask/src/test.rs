@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use wgr::gpu::{AdapterSummary, Preset};
 
 use crate::cargo::{cargo, exit_code, root};
+use crate::drivers::{self, Driver};
 use crate::tally::Tally;
 use crate::{coverage, demo, examples, imports, index, shaders};
 
@@ -20,6 +21,9 @@ enum Work {
     Cargo(&'static [&'static str], Environment),
     /// `cargo test` with these arguments and without the tests of these modules; what is run and left out is counted.
     Tests(&'static [&'static str], &'static [&'static str], Environment),
+    /// The tests of one target on another driver, skipped where that cannot be had: the tests whose names contain one of
+    /// these words, if there are any, without those of these modules.
+    OnDriver(Driver, &'static str, &'static [&'static str], &'static [&'static str]),
     /// A task of this program, given the adapter if there is one.
     Task(fn(Option<&AdapterSummary>) -> Result<()>),
 }
@@ -41,11 +45,40 @@ const STAGES: &[(&str, Work)] = &[
 const SOFTWARE_STAGES: &[(&str, Work)] = &[
     ("kernels, subgroups of 4", Work::Tests(KERNELS, ALL_PERMUTATIONS, &[("LP_NATIVE_VECTOR_WIDTH", "128")])),
     ("kernels, subgroups of 16", Work::Tests(KERNELS, ALL_PERMUTATIONS, &[("LP_NATIVE_VECTOR_WIDTH", "512")])),
-    ("kernels, coverage", Work::Task(|_| coverage::check(&checked_kernels()))),
+    ("kernels, coverage", Work::Task(|adapter| coverage::check(&checked_kernels(), adapter))),
 ];
 const KERNELS: &[&str] = &["--workspace", "--test", "kernels"];
 /// Minutes of compiling shaders for what does not depend on the width; they run at the usual one.
 const ALL_PERMUTATIONS: &[&str] = &["_every_permutation", "_every_size_of_head"];
+
+/// Other drivers make other code of the same shaders, and SwiftShader has other subgroups and limits.
+const DRIVER_STAGES: &[(&str, Work)] = &[
+    ("kernels, Mesa 25", Work::OnDriver(Driver::Mesa25, "kernels", &[], SLOW_ON_MESA)),
+    ("golden models, Mesa 25", Work::OnDriver(Driver::Mesa25, "models", &["golden::"], &[])),
+    ("kernels, Mesa of sid", Work::OnDriver(Driver::MesaSid, "kernels", &[], SLOW_ON_MESA)),
+    ("golden models, Mesa of sid", Work::OnDriver(Driver::MesaSid, "models", &["golden::"], &[])),
+    ("kernels, SwiftShader", Work::OnDriver(Driver::Swiftshader, "kernels", &[], SLOW_ON_SWIFTSHADER)),
+];
+/// Minutes each where nothing is compiled yet. The golden models train with the same kernels.
+const SLOW_ON_MESA: &[&str] = &[
+    "_every_permutation",
+    "_every_size_of_head",
+    "attention_and_its_gradients_agree",
+    "heads_of_any_size",
+    "over_chunks_of_the_vocabulary",
+    "tiles_of_every_number_of_rows",
+];
+const SLOW_ON_SWIFTSHADER: &[&str] = &[
+    "_every_permutation",
+    "_every_size_of_head",
+    "attention_and_its_gradients_agree",
+    "cached_attention::",
+    "heads_of_any_size",
+    "over_chunks_of_the_vocabulary",
+    "product::nt_adds_bias_and_residual",
+    "product::nt_agrees_in_every_storage_type",
+    "tiles_of_every_number_of_rows",
+];
 
 const LAST_STAGES: &[(&str, Work)] = &[("demo", Work::Task(demo_elsewhere))];
 
@@ -64,22 +97,37 @@ const MODULES_ON_DEVICE: &[&str] = &[
     "generate::tests::",
     "gpu::recording::",
     "kernels::bench::",
+    "kernels::open::",
     "kernels::self_test::",
+    "kernels::tuner::",
 ];
 
 /// Runs all stages that suit the adapter.
-pub fn run(adapter: &AdapterSummary) -> Result<ExitCode> {
+pub(crate) fn run(adapter: &AdapterSummary) -> Result<ExitCode> {
     let software = if adapter.preset == Preset::Software { SOFTWARE_STAGES } else { &[] };
-    in_order(STAGES.iter().chain(software).chain(LAST_STAGES), Some(adapter))
+    in_order(STAGES.iter().chain(software).chain(DRIVER_STAGES).chain(LAST_STAGES), Some(adapter))
 }
 
 /// Runs what needs no adapter.
-pub fn run_without_device() -> Result<ExitCode> {
+pub(crate) fn run_without_device() -> Result<ExitCode> {
     in_order(STAGES_WITHOUT_DEVICE.iter(), None)
 }
 
+/// How a stage ended.
+enum Outcome {
+    Passed,
+    Skipped,
+    Failed(ExitCode),
+}
+
+impl Outcome {
+    fn of(status: ExitStatus) -> Self {
+        if status.success() { Self::Passed } else { Self::Failed(exit_code(status)) }
+    }
+}
+
 /// Runs stages; the exit code is that of the first that failed. The last line counts the tests of all of them, and a
-/// failure outside of tests as one.
+/// failure outside of tests as one, as it does a stage that is skipped.
 fn in_order(
     stages: impl Iterator<Item = &'static (&'static str, Work)>,
     adapter: Option<&AdapterSummary>,
@@ -93,51 +141,80 @@ fn in_order(
         println!("\n==> {name}");
         let start = Instant::now();
         let failed_before = tally.failed();
-        let failed = perform(work, adapter, &mut tally)?;
-        table.push((*name, failed.is_none(), start.elapsed()));
-        if let Some(failure) = failed {
-            code = failure;
-            if tally.failed() == failed_before {
-                tally.fail();
+        let outcome = perform(work, adapter, &mut tally)?;
+        let verdict = match &outcome {
+            Outcome::Passed => "pass",
+            Outcome::Skipped => "skip",
+            Outcome::Failed(_) => "FAIL",
+        };
+        table.push((*name, verdict, start.elapsed()));
+        match outcome {
+            Outcome::Passed => {}
+            Outcome::Skipped => tally.skip(),
+            Outcome::Failed(failure) => {
+                code = failure;
+                if tally.failed() == failed_before {
+                    tally.fail();
+                }
+                break;
             }
-            break;
         }
     }
     println!("\n{}\n\n{tally}", summary(&table));
     Ok(code)
 }
 
-/// Does the work of a stage; the exit code if it failed.
-fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> Result<Option<ExitCode>> {
+/// Does the work of a stage.
+fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> Result<Outcome> {
     match work {
         Work::Cargo(arguments, environment) => {
             let mut command = cargo(arguments);
             command.envs(environment.iter().copied());
-            let status = command.status().context("cargo could not be started")?;
-            Ok((!status.success()).then(|| exit_code(status)))
+            Ok(Outcome::of(command.status().context("cargo could not be started")?))
         }
         Work::Tests(arguments, left_out, environment) => {
             let mut command = cargo(&["test"]);
-            command.env("WGR_CHECKED_KERNELS", checked_kernels());
-            // Without the last flag a test that passes is not heard to say that it did nothing.
-            command.args(*arguments).args(["--", "--show-output"]).envs(environment.iter().copied());
-            command.args(left_out.iter().flat_map(|module| ["--skip", module]));
-            let mut tests = command.stdout(Stdio::piped()).spawn().context("cargo could not be started")?;
-            let output = tests.stdout.take().context("cargo was started without its output")?;
-            for line in BufReader::new(output).split(b'\n') {
-                let line = line.context("the output of cargo cannot be read")?;
-                if let Some(shown) = tally.read(String::from_utf8_lossy(&line).trim_end_matches('\r')) {
-                    println!("{shown}");
-                }
-            }
-            let status = tests.wait().context("cargo could not be waited for")?;
-            Ok((!status.success()).then(|| exit_code(status)))
+            command.args(*arguments).envs(environment.iter().copied());
+            tests(command, &[], left_out, tally)
         }
-        Work::Task(task) => Ok(task(adapter).err().map(|error| {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        })),
+        Work::OnDriver(driver, target, only, left_out) => {
+            if let Err(problem) = drivers::get(*driver) {
+                println!("skipped: {problem:#}");
+                return Ok(Outcome::Skipped);
+            }
+            if let Err(problem) = drivers::check(*driver) {
+                eprintln!("error: {problem:#}");
+                return Ok(Outcome::Failed(ExitCode::FAILURE));
+            }
+            let mut command = drivers::test(*driver)?;
+            command.args(["--test", target]);
+            tests(command, only, left_out, tally)
+        }
+        Work::Task(task) => Ok(match task(adapter) {
+            Ok(()) => Outcome::Passed,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                Outcome::Failed(ExitCode::FAILURE)
+            }
+        }),
     }
+}
+
+/// Runs `cargo test`, with the tests whose names contain one of the words if there are any, and counts what it says.
+fn tests(mut command: Command, only: &[&str], left_out: &[&str], tally: &mut Tally) -> Result<Outcome> {
+    command.env("WGR_CHECKED_KERNELS", checked_kernels());
+    // Without the flag a test that passes is not heard to say that it did nothing.
+    command.args(["--", "--show-output"]).args(only);
+    command.args(left_out.iter().flat_map(|module| ["--skip", module]));
+    let mut tests = command.stdout(Stdio::piped()).spawn().context("cargo could not be started")?;
+    let output = tests.stdout.take().context("cargo was started without its output")?;
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.context("the output of cargo cannot be read")?;
+        if let Some(shown) = tally.read(String::from_utf8_lossy(&line).trim_end_matches('\r')) {
+            println!("{shown}");
+        }
+    }
+    Ok(Outcome::of(tests.wait().context("cargo could not be waited for")?))
 }
 
 /// Where tests note what ran with the driver's checks.
@@ -151,10 +228,7 @@ fn demo_elsewhere(adapter: Option<&AdapterSummary>) -> Result<()> {
     demo::run(adapter, &directory.path().join("demo"))
 }
 
-fn summary(stages: &[(&str, bool, Duration)]) -> String {
-    let rows = stages.iter().map(|(name, passed, time)| {
-        let verdict = if *passed { "pass" } else { "FAIL" };
-        format!("{name:<26}{verdict}  {:>7.1} s", time.as_secs_f64())
-    });
+fn summary(stages: &[(&str, &str, Duration)]) -> String {
+    let rows = stages.iter().map(|(name, verdict, time)| format!("{name:<28}{verdict}  {:>7.1} s", time.as_secs_f64()));
     rows.collect::<Vec<_>>().join("\n")
 }

@@ -7,6 +7,7 @@ pub mod adamw;
 pub mod add;
 pub mod attention;
 pub mod cached_attention;
+pub mod ceiling;
 pub mod column_sum;
 pub mod dropout;
 pub mod embedding;

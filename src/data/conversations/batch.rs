@@ -13,7 +13,7 @@ const BATCH_TEXT: usize = 4 << 20;
 
 /// Some rows of one part of a file.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(super) struct Batch {
     /// Its rows, in order; unusable ones in their place.
     pub rows: Vec<Result<Conversation, Irregular>>,
     /// Bytes of text in them.
@@ -26,13 +26,13 @@ pub struct Batch {
 
 impl Batch {
     /// Takes one more row.
-    pub fn push(&mut self, row: Result<Conversation, Irregular>) {
+    pub(super) fn push(&mut self, row: Result<Conversation, Irregular>) {
         self.text += row.as_ref().map_or(0, text_of);
         self.rows.push(row);
     }
 
     /// Whether it is time to send it.
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.rows.len() >= BATCH_ROWS || self.text >= BATCH_TEXT
     }
 }
@@ -42,11 +42,11 @@ fn text_of(conversation: &Conversation) -> usize {
 }
 
 /// The channel to which a thread sends what it reads of a part.
-pub struct Sink(pub SyncSender<Result<Batch>>);
+pub(super) struct Sink(pub SyncSender<Result<Batch>>);
 
 impl Sink {
     /// Waits for room and sends; false where the reader is gone.
-    pub fn send(&self, batch: Batch) -> bool {
+    pub(super) fn send(&self, batch: Batch) -> bool {
         self.0.send(Ok(batch)).is_ok()
     }
 }

@@ -11,7 +11,7 @@ const ENDINGS: [&str; 5] = [".parquet", ".jsonl", ".json", ".jsonl.gz", ".json.g
 ///
 /// # Errors
 /// A path does not exist or cannot be read, or a folder has no file of conversations.
-pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = vec![];
     for path in paths {
         let before = files.len();

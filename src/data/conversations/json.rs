@@ -19,7 +19,7 @@ use crate::{Error, Result};
 const LONGEST_ROW: usize = 8 * LONGEST_TEXT;
 
 /// A JSON file.
-pub struct JsonFile {
+pub(super) struct JsonFile {
     /// Its bytes, unpacked.
     pub reader: Box<dyn BufRead + Send>,
     /// Whether it is one list; otherwise there is one object per line.
@@ -34,7 +34,7 @@ pub struct JsonFile {
 ///
 /// # Errors
 /// The file cannot be read, or it was named and not one of its rows is a conversation.
-pub fn read(path: &Path, file: JsonFile, sink: &Sink) -> Result<()> {
+pub(super) fn read(path: &Path, file: JsonFile, sink: &Sink) -> Result<()> {
     let JsonFile { reader, is_list, packed, was_found } = file;
     let mut elements = Elements::new(reader, is_list, LONGEST_ROW);
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();

@@ -40,7 +40,7 @@ const NESTED: [&str; 9] = [
 ///
 /// # Errors
 /// The file is damaged, or has no column of messages.
-pub fn row_groups(path: &Path, file: File, report: &mut ReadReport) -> Result<usize> {
+pub(super) fn row_groups(path: &Path, file: File, report: &mut ReadReport) -> Result<usize> {
     let builder = open(path, file)?;
     let roots = builder.parquet_schema().root_schema().get_fields();
     if !roots.iter().any(|root| MESSAGES.contains(&root.name())) {
@@ -67,7 +67,7 @@ fn open(path: &Path, file: File) -> Result<ParquetRecordBatchReaderBuilder<File>
 ///
 /// # Errors
 /// The row group is damaged, or its columns are of other types than those of conversations.
-pub fn read(path: &Path, file: File, row_group: usize, sink: &Sink) -> Result<()> {
+pub(super) fn read(path: &Path, file: File, row_group: usize, sink: &Sink) -> Result<()> {
     let builder = open(path, file)?;
     let groups = builder.metadata().row_groups();
     let first: i64 = groups[..row_group].iter().map(|group| group.num_rows()).sum();

@@ -15,14 +15,14 @@ use crate::data::read_report::ReadReport;
 use crate::data::{Message, Role};
 
 /// Maximum bytes of text in a conversation; a longer one is not a chat, and would have to be held in memory whole.
-pub const LONGEST_TEXT: usize = 8 << 20;
+pub(super) const LONGEST_TEXT: usize = 8 << 20;
 /// Bytes of what a user wrote that are enough to tell its language.
 const TELLING: usize = 2000;
 
 /// Fields of a [`Row`] that may hold the messages; of columns, the first that a file has.
-pub const MESSAGES: [&str; 3] = ["conversation", "conversations", "messages"];
+pub(super) const MESSAGES: [&str; 3] = ["conversation", "conversations", "messages"];
 /// Its other fields.
-pub const COLUMNS: [&str; 10] = [
+pub(super) const COLUMNS: [&str; 10] = [
     "conversation_hash",
     "conversation_id",
     "id",
@@ -38,7 +38,7 @@ pub const COLUMNS: [&str; 10] = [
 /// The fields of a row that are read; others are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Row {
+pub(super) struct Row {
     #[serde(deserialize_with = "scalar")]
     pub conversation_hash: Option<String>,
     #[serde(deserialize_with = "scalar")]
@@ -66,7 +66,7 @@ pub struct Row {
 /// The fields of a message that are read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct RowMessage {
+pub(super) struct RowMessage {
     #[serde(alias = "from")]
     pub role: Option<String>,
     /// Absent where a provider withheld it; that is a message that says nothing.
@@ -85,7 +85,7 @@ pub struct RowMessage {
 
 /// The content of a message.
 #[derive(Debug, Default)]
-pub enum Said {
+pub(super) enum Said {
     /// There is none.
     #[default]
     Nothing,
@@ -201,7 +201,7 @@ fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
 }
 
 /// Why a row is not a conversation.
-pub struct Fault {
+pub(super) struct Fault {
     /// Its id, where it has one.
     pub id: Option<String>,
     /// The kind of fault.
@@ -215,7 +215,7 @@ impl Row {
     ///
     /// # Errors
     /// The row holds no conversation that can be used; the fault says why.
-    pub fn conversation(
+    pub(super) fn conversation(
         self,
         unnamed: impl FnOnce() -> String,
         report: &mut ReadReport,

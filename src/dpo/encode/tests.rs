@@ -175,7 +175,7 @@ fn rows_and_models_that_do_not_fit_are_named() {
     let text = json!({"id": "t", "prompt": "q", "chosen": " a", "rejected": " b"});
     let chat = json!({"id": "c", "prompt": "q", "chosen": [{"role": "assistant", "content": "a"}],
                       "rejected": [{"role": "assistant", "content": "b"}]});
-    assert!(said(json!({}), text.clone(), 1).contains("--max-length"));
+    assert!(said(json!({}), text.clone(), 1).contains("`.max_length`"));
     let error = said(json!({"chat_template": null}), chat.clone(), 64);
     assert!(error.contains("has no chat template") && error.contains("row \"c\""), "{error}");
     assert!(said(json!({"eos_token": null}), text.clone(), 64).contains("has no end-of-sequence token"));

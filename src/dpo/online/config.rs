@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dpo::LossConfig;
 use crate::dpo::validate::adapters;
+use crate::dpo::{LossConfig, PolicyConfig};
 use crate::generate::Sampling;
 use crate::http::is_address;
 use crate::model::lora::LoraSettings;
@@ -20,10 +20,9 @@ use crate::{Error, Result};
 pub struct OnlineConfig {
     /// Says in a file of settings that they are those of online DPO.
     pub online: bool,
-    /// Causal model to start from: directory, `.gguf` file, config `.json` of a new model, or hub name.
-    pub policy: String,
-    /// The reference model; the initial policy when absent.
-    pub reference: Option<String>,
+    /// The model to train, and how far it may move.
+    #[serde(flatten)]
+    pub policy: PolicyConfig<true>,
     /// Prompts to learn from.
     pub prompts: Vec<PathBuf>,
     /// The reward model that rates completions, or the address of a reward server; the name of a custom reward.
@@ -52,8 +51,6 @@ pub struct OnlineConfig {
     /// The loss function and the numbers that it reads.
     #[serde(flatten)]
     pub loss: LossConfig,
-    /// Peak learning rate.
-    pub lr: f64,
     /// The settings shared with other trainers. A micro-batch is one of prompts; held-out rows are prompts, too.
     #[serde(flatten)]
     pub trainer: TrainerConfig,
@@ -66,8 +63,7 @@ impl Default for OnlineConfig {
     fn default() -> Self {
         Self {
             online: true,
-            policy: String::new(),
-            reference: None,
+            policy: PolicyConfig::default(),
             prompts: vec![],
             reward: String::new(),
             template: None,
@@ -81,7 +77,6 @@ impl Default for OnlineConfig {
             min_margin: 0.0,
             max_kl: None,
             loss: LossConfig::default(),
-            lr: 5e-7,
             trainer: TrainerConfig::default(),
             lora: LoraSettings::default(),
         }
@@ -103,40 +98,40 @@ impl OnlineConfig {
     /// Checks every value that can be wrong on its own.
     ///
     /// # Errors
-    /// The first setting that no run can have, named as its flag.
+    /// The first setting that no run can have, by its name.
     pub fn validate(&self) -> Result<()> {
-        given("--policy", !self.policy.is_empty())?;
-        given("--prompts", !self.prompts.is_empty())?;
-        given("--reward", !self.reward.is_empty())?;
+        given("policy", !self.policy.model.is_empty())?;
+        given("prompts", !self.prompts.is_empty())?;
+        given("reward", !self.reward.is_empty())?;
         if self.head.is_some() && is_address(&self.reward) {
-            return Err(Error::input("--head", "is not used with a reward server", "leave it out"));
+            return Err(Error::input("`.head`", "is not used with a reward server", "leave it out"));
         }
-        check("--rollouts", self.rollouts > 1, self.rollouts, "use at least 2, which make a pair")?;
+        check("`.rollouts`", self.rollouts > 1, self.rollouts, "use at least 2, which make a pair")?;
         let is_positive = |value: f64| (value as f32).is_finite() && value > 0.0;
         check(
-            "--temperature",
+            "`.temperature`",
             is_positive(self.temperature),
             self.temperature,
             "use a number above 0; greedy rollouts of a prompt are all alike",
         )?;
         self.sampling().validate()?;
-        check("--max-new-tokens", self.max_new_tokens > 0, self.max_new_tokens, "use at least 1")?;
+        check("`.max_new_tokens`", self.max_new_tokens > 0, self.max_new_tokens, "use at least 1")?;
         let margin = self.min_margin;
-        check("--min-margin", margin.is_finite() && margin >= 0.0, margin, "use 0 or a number above 0")?;
+        check("`.min_margin`", margin.is_finite() && margin >= 0.0, margin, "use 0 or a number above 0")?;
         if let Some(kl) = self.max_kl {
-            check("--max-kl", kl.is_finite() && kl > 0.0, kl, "use a number above 0, or leave it out")?;
+            check("`.max_kl`", kl.is_finite() && kl > 0.0, kl, "use a number above 0, or leave it out")?;
         }
         if self.trainer.precision == Precision::Mixed {
             let problem = "would give the policy log-probabilities of a different precision from the reference model's";
-            return Err(Error::input("--precision mixed", problem, "online DPO uses f32"));
+            return Err(Error::input("`.precision` mixed", problem, "online DPO uses f32"));
         }
         self.loss.validate()?;
-        self.loss.check_reference("--reference", self.reference.is_some())?;
-        for model in self.reference.iter().chain([&self.reward]) {
+        self.loss.check_reference("`.reference`", self.policy.reference.is_some())?;
+        for model in self.policy.reference.iter().chain([&self.reward]) {
             check_apart(&self.trainer.output, Path::new(model), model)?;
         }
         adapters(&self.lora)?;
-        learning_rate(self.lr)?;
+        learning_rate(self.policy.lr)?;
         self.trainer.validate()
     }
 }
@@ -147,7 +142,7 @@ mod tests {
 
     fn whole() -> OnlineConfig {
         OnlineConfig {
-            policy: "p".into(),
+            policy: PolicyConfig { model: "p".into(), ..PolicyConfig::default() },
             prompts: vec!["f".into()],
             reward: "r".into(),
             trainer: TrainerConfig { output: "o".into(), ..TrainerConfig::default() },
@@ -161,32 +156,43 @@ mod tests {
     }
 
     #[test]
-    fn each_impossible_value_is_refused_by_its_flag() {
+    fn settings_are_read_from_a_flat_file_with_defaults_of_their_own() {
+        let read = |text: &str| toml::from_str::<OnlineConfig>(text);
+        assert_eq!(read("").unwrap(), OnlineConfig::default());
+        assert_eq!(OnlineConfig::default().policy.lr, 5e-7);
+        let given = read("policy = 'p'\nreference = 'r'\nlr = 1e-4\nbeta = 0.2\nmax-length = 9").unwrap();
+        assert_eq!(given.policy, PolicyConfig { model: "p".into(), reference: Some("r".into()), lr: 1e-4 });
+        assert_eq!((given.loss.beta, given.trainer.max_length), (0.2, 9));
+        assert!(read("modle = 'm'").unwrap_err().to_string().contains("modle"));
+    }
+
+    #[test]
+    fn each_impossible_value_is_refused_by_its_name() {
         type Spoil = fn(&mut OnlineConfig);
         let cases: &[(&str, Spoil)] = &[
-            ("--policy", |c| c.policy.clear()),
-            ("--prompts", |c| c.prompts.clear()),
-            ("--reward", |c| c.reward.clear()),
-            ("--rollouts", |c| c.rollouts = 1),
-            ("--temperature", |c| c.temperature = 0.0),
-            ("--temperature", |c| c.temperature = f64::NAN),
-            ("--top-p", |c| c.top_p = 0.0),
-            ("--top-p", |c| c.top_p = 1.5),
-            ("--max-new-tokens", |c| c.max_new_tokens = 0),
-            ("--min-margin", |c| c.min_margin = -0.1),
-            ("--min-margin", |c| c.min_margin = f64::NAN),
-            ("--max-kl", |c| c.max_kl = Some(0.0)),
-            ("--beta", |c| c.loss.beta = 0.0),
-            ("--lr", |c| c.lr = 0.0),
-            ("--lora-rank", |c| c.lora.lora_rank = Some(0)),
-            ("--batch-size", |c| c.trainer.batch_size = 0),
-            ("--precision mixed", |c| c.trainer.precision = Precision::Mixed),
+            ("`.policy`", |c| c.policy.model.clear()),
+            ("`.prompts`", |c| c.prompts.clear()),
+            ("`.reward`", |c| c.reward.clear()),
+            ("`.rollouts`", |c| c.rollouts = 1),
+            ("`.temperature`", |c| c.temperature = 0.0),
+            ("`.temperature`", |c| c.temperature = f64::NAN),
+            ("`.top_p`", |c| c.top_p = 0.0),
+            ("`.top_p`", |c| c.top_p = 1.5),
+            ("`.max_new_tokens`", |c| c.max_new_tokens = 0),
+            ("`.min_margin`", |c| c.min_margin = -0.1),
+            ("`.min_margin`", |c| c.min_margin = f64::NAN),
+            ("`.max_kl`", |c| c.max_kl = Some(0.0)),
+            ("`.beta`", |c| c.loss.beta = 0.0),
+            ("`.lr`", |c| c.policy.lr = 0.0),
+            ("`.lora_rank`", |c| c.lora.lora_rank = Some(0)),
+            ("`.batch_size`", |c| c.trainer.batch_size = 0),
+            ("`.precision` mixed", |c| c.trainer.precision = Precision::Mixed),
         ];
-        for (flag, spoil) in cases {
+        for (setting, spoil) in cases {
             let mut config = whole();
             spoil(&mut config);
-            let error = config.validate().expect_err(flag);
-            assert!(error.to_string().starts_with(flag), "{flag}: {error}");
+            let error = config.validate().expect_err(setting);
+            assert!(error.to_string().starts_with(setting), "{setting}: {error}");
             assert_eq!(error.exit_code(), 2);
         }
     }

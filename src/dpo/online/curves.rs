@@ -13,7 +13,7 @@ use crate::report::metrics::{FILE_NAME, read as read_metrics};
 use crate::report::number::short;
 
 /// The page, within the output.
-pub const PAGE: &str = "report.html";
+pub(super) const PAGE: &str = "report.html";
 /// Largest weight of the past in smoothed lines.
 const SMOOTHING: f64 = 0.9;
 /// Steps that a smoothed line of a short run looks back, as a share of all.
@@ -25,7 +25,7 @@ const SHOWN: usize = 3;
 ///
 /// # Errors
 /// The records cannot be read, or the page not written.
-pub fn write(directory: &Path, summary: &OnlineSummary) -> Result<()> {
+pub(super) fn write(directory: &Path, summary: &OnlineSummary) -> Result<()> {
     let history = read_metrics(&directory.join(FILE_NAME))?;
     let points = |name: &str| -> Vec<(f64, f64)> {
         history.iter().filter_map(|row| Some((row.get("step")?.as_f64()?, row.get(name)?.as_f64()?))).collect()

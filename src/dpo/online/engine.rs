@@ -30,7 +30,7 @@ const AT_ONCE: usize = 32;
 
 /// How much the engine must hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub(super) struct Room {
     /// Tokens of the longest prompt with a completion.
     pub length: usize,
     /// Completions of the largest round.
@@ -38,7 +38,7 @@ pub struct Room {
 }
 
 /// The engine.
-pub struct Engine<'a> {
+pub(super) struct Engine<'a> {
     gpu: &'a Gpu,
     config: &'a OnlineConfig,
     source: Checkpoint,
@@ -54,7 +54,7 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// Models that do not fit the adapter; weights that cannot be read.
-    pub fn load(
+    pub(super) fn load(
         gpu: &'a Gpu,
         config: &'a OnlineConfig,
         source: Checkpoint,
@@ -65,7 +65,7 @@ impl<'a> Engine<'a> {
         let trainer = &config.trainer;
         let lora = source.adapters_to_train(adapters(&config.lora)?)?;
         // Frozen weights are held once: the reference is the policy with its new adapters off.
-        let is_shared = lora.is_some() && config.reference.is_none() && reference.adapter().is_none();
+        let is_shared = lora.is_some() && config.policy.reference.is_none() && reference.adapter().is_none();
         let holding = trainer.precision.holding();
         // A micro-batch of pairs; rollouts are rated in batches of the same size.
         let sequences = 2 * trainer.batch_size;
@@ -115,7 +115,7 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// A file of the checkpoint is missing or damaged.
-    pub fn restore(&mut self, directory: &std::path::Path) -> Result<Progress> {
+    pub(super) fn restore(&mut self, directory: &std::path::Path) -> Result<Progress> {
         let parameters = self.stepper.policy.causal.trained();
         saving::restore(self.gpu, parameters, &self.stepper.update.optimizer, directory)?;
         Progress::read(directory)
@@ -125,7 +125,7 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// The device or the disk fails.
-    pub async fn save(&self, directory: &std::path::Path, files: Vec<(String, Vec<u8>)>) -> Result<()> {
+    pub(super) async fn save(&self, directory: &std::path::Path, files: Vec<(String, Vec<u8>)>) -> Result<()> {
         let lora = self.lora.as_ref().map(|lora| &lora.config);
         save_policy(self.gpu, &self.stepper.policy.causal, lora, &self.source, directory, files).await
     }

@@ -10,7 +10,7 @@ use crate::{Observer, Result};
 
 /// A completion to draw.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub(super) struct Request<'a> {
     /// Token ids of the prompt.
     pub prompt: &'a [u32],
     /// The seed of its random numbers.
@@ -19,7 +19,7 @@ pub struct Request<'a> {
 
 /// A completion drawn.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Draw {
+pub(super) struct Draw {
     /// Its tokens, the one that ended it included; never empty.
     pub tokens: Vec<u32>,
     /// Its text, without special tokens.
@@ -31,7 +31,7 @@ pub struct Draw {
 /// The log-probabilities of a completion under policy and reference model: sums over its tokens, in f32 on the same
 /// kernels, at temperature 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LogProbs {
+pub(super) struct LogProbs {
     /// Log-probability under the policy.
     pub policy: f64,
     /// Log-probability under the reference.
@@ -42,7 +42,7 @@ pub struct LogProbs {
 
 /// A completion that is learned from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Learned {
+pub(super) struct Learned {
     /// Prompt and completion.
     pub completion: Completion,
     /// Its log-probability under the reference.
@@ -50,7 +50,7 @@ pub struct Learned {
 }
 
 /// A policy that is sampled from and learns.
-pub trait Learner {
+pub(super) trait Learner {
     /// Samples one completion per request. It depends on the weights, the prompt and the seed, not on other requests.
     /// Ends with [`crate::Error::Interrupted`] if the observer asks to stop.
     async fn sample(&mut self, requests: &[Request<'_>], observer: &dyn Observer) -> Result<Vec<Draw>>;

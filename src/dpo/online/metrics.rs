@@ -10,7 +10,7 @@ use super::rollouts::Rollout;
 
 /// Means over the rollouts of a step, or of held-out prompts.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Sampled {
+pub(super) struct Sampled {
     /// Mean reward.
     pub scores: f64,
     /// Standard deviation of the rewards within a prompt, mean over prompts: what best and worst are chosen from.
@@ -30,7 +30,7 @@ pub struct Sampled {
 
 impl Sampled {
     /// Of at least one rollout.
-    pub fn of(rollouts: &[Rollout]) -> Self {
+    pub(super) fn of(rollouts: &[Rollout]) -> Self {
         let mean = |value: &dyn Fn(&Rollout) -> f64| rollouts.iter().map(value).sum::<f64>() / rollouts.len() as f64;
         Self {
             scores: mean(&|rollout| rollout.reward),
@@ -44,7 +44,7 @@ impl Sampled {
     }
 
     /// Names and values.
-    pub fn named(&self) -> [(&'static str, f64); 7] {
+    pub(super) fn named(&self) -> [(&'static str, f64); 7] {
         [
             ("objective/kl", self.kl),
             ("objective/scores", self.scores),
@@ -57,7 +57,7 @@ impl Sampled {
     }
 
     /// Reads a row of metrics back; `None` where it holds no such values.
-    pub fn from_row(row: &Map<String, Value>) -> Option<Self> {
+    pub(super) fn from_row(row: &Map<String, Value>) -> Option<Self> {
         let value = |name: &str| row.get(name)?.as_f64();
         Some(Self {
             scores: value("objective/scores")?,
@@ -84,7 +84,7 @@ fn deviation_within_prompts(rollouts: &[Rollout]) -> f64 {
 }
 
 /// Metrics of the pairs of a step, as names and values. Implicit rewards are β·(log π − log ref).
-pub fn preference(rollouts: &[Rollout], pairing: &Pairing, beta: f64) -> Vec<(&'static str, f64)> {
+pub(super) fn preference(rollouts: &[Rollout], pairing: &Pairing, beta: f64) -> Vec<(&'static str, f64)> {
     let count = pairing.pairs.len();
     let Skipped { ties, small_margins, identical } = pairing.skipped;
     let mut values = vec![

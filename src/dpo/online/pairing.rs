@@ -11,7 +11,7 @@ use super::rollouts::{Rollout, Side};
 
 /// Two rollouts of one prompt, by their places in the list that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair {
+pub(super) struct Pair {
     /// The one with the highest reward.
     pub chosen: usize,
     /// The one with the lowest reward.
@@ -46,7 +46,7 @@ impl std::ops::AddAssign for Skipped {
 
 /// The pairs of a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pairing {
+pub(super) struct Pairing {
     /// At most one per prompt, in the order of prompt ids.
     pub pairs: Vec<Pair>,
     /// The prompts without one.
@@ -55,7 +55,7 @@ pub struct Pairing {
 
 impl Pairing {
     /// Marks the rollouts that are in a pair.
-    pub fn mark(&self, rollouts: &mut [Rollout]) {
+    pub(super) fn mark(&self, rollouts: &mut [Rollout]) {
         for pair in &self.pairs {
             rollouts[pair.chosen].pair = Some(Side::Chosen);
             rollouts[pair.rejected].pair = Some(Side::Rejected);
@@ -65,7 +65,7 @@ impl Pairing {
 
 /// Pairs the best rollout of each prompt with its worst. Of equal rewards the sample with the lowest number stands, so
 /// that the order of the list means nothing. `min_margin` is the least difference of rewards.
-pub fn by_prompt(rollouts: &[Rollout], min_margin: f64) -> Pairing {
+pub(super) fn by_prompt(rollouts: &[Rollout], min_margin: f64) -> Pairing {
     let mut prompts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (place, rollout) in rollouts.iter().enumerate() {
         prompts.entry(&rollout.prompt_id).or_default().push(place);
@@ -98,7 +98,7 @@ pub fn by_prompt(rollouts: &[Rollout], min_margin: f64) -> Pairing {
 /// those of one prompt. Kept for tests that show its effect. Lengths of real completions hardly repeat; those of tests
 /// do, and rollouts of equal length are in no particular order of prompts.
 #[cfg(test)]
-pub fn by_position(rollouts: &[Rollout], each: usize) -> Pairing {
+pub(super) fn by_position(rollouts: &[Rollout], each: usize) -> Pairing {
     let mut places: Vec<usize> = (0..rollouts.len()).collect();
     let shuffled = |rollout: &Rollout| super::rollouts::seed(0, "shuffled", &rollout.prompt_id, rollout.sample);
     places.sort_by_key(|&place| (std::cmp::Reverse(rollouts[place].length), shuffled(&rollouts[place])));

@@ -14,6 +14,7 @@ use super::rollouts::{ROLLOUTS, Rollout, read};
 use super::summary::OnlineSummary;
 use super::toy::worth;
 use super::trainer::{open, train_with};
+use crate::dpo::PolicyConfig;
 use crate::gpu::Gpu;
 use crate::model::Family;
 use crate::model::tiny::Tiny;
@@ -83,12 +84,15 @@ impl Place {
 
     fn config(&self, seed: u64, steps: u64) -> OnlineConfig {
         OnlineConfig {
-            policy: self.path("policy").display().to_string(),
+            policy: PolicyConfig {
+                model: self.path("policy").display().to_string(),
+                lr: 1e-2,
+                ..PolicyConfig::default()
+            },
             prompts: vec![self.path("prompts.jsonl")],
             reward: "share of a word".into(),
             rollouts: SAMPLES,
             max_new_tokens: LENGTH,
-            lr: 1e-2,
             trainer: TrainerConfig {
                 output: self.path("out"),
                 eval_data: vec![self.path("held-out.jsonl")],
@@ -238,19 +242,23 @@ fn what_cannot_be_run_is_refused_before_anything_is_written() {
     std::fs::write(place.path("long.jsonl"), json!({"prompt": "tea ".repeat(40)}).to_string()).unwrap();
     std::fs::write(place.path("chat.jsonl"), json!({"messages": [{"role": "user", "content": "tea"}]}).to_string())
         .unwrap();
+    let with_reference = |reference: String| {
+        let policy = PolicyConfig { reference: Some(reference), ..good.policy.clone() };
+        OnlineConfig { policy, ..good.clone() }
+    };
     let cases: [(OnlineConfig, &str); 5] = [
-        (OnlineConfig { reference: Some(other.source()), ..good.clone() }, "a different vocabulary"),
-        (OnlineConfig { reference: Some(good.policy.clone()), ..good.clone() }, "has no weights"),
+        (with_reference(other.source()), "a different vocabulary"),
+        (with_reference(good.policy.model.clone()), "has no weights"),
         (OnlineConfig { prompts: vec![place.path("long.jsonl")], ..good.clone() }, "leaves no room for a completion"),
         (OnlineConfig { prompts: vec![place.path("chat.jsonl")], ..good.clone() }, "chat template"),
-        (OnlineConfig { rollouts: 1, ..good.clone() }, "--rollouts"),
+        (OnlineConfig { rollouts: 1, ..good.clone() }, "`.rollouts`"),
     ];
     for (config, problem) in cases {
         let error: Error = open(&GPU, &config, Share, &mut Silent).err().unwrap();
         assert!(error.to_string().contains(problem) && error.exit_code() == 2, "{problem}: {error}");
         assert!(!place.path("out").exists(), "{problem}");
     }
-    let config = OnlineConfig { reward: good.policy.clone(), ..good };
+    let config = OnlineConfig { reward: good.policy.model.clone(), ..good };
     let error = pollster::block_on(super::train(&GPU, &config, &mut Silent)).unwrap_err();
     assert!(error.to_string().contains("not a reward model"), "{error}");
 }

@@ -10,10 +10,10 @@ use crate::Result;
 use crate::report::metrics::{FILE_NAME, read};
 
 /// The beginning of names that are of held-out prompts.
-pub const EVALUATION: &str = "eval/";
+pub(super) const EVALUATION: &str = "eval/";
 
 /// Rollouts of a run in progress, and what its steps and evaluations came to so far.
-pub struct Records {
+pub(super) struct Records {
     rollouts: RolloutWriter,
     held_out: RolloutWriter,
     /// After which step held-out prompts were sampled, and their mean reward.
@@ -28,7 +28,7 @@ impl Records {
     ///
     /// # Errors
     /// A file cannot be read or written, or holds a line that is none of it.
-    pub fn open(directory: &Path, step: u64) -> Result<Self> {
+    pub(super) fn open(directory: &Path, step: u64) -> Result<Self> {
         let (mut evaluations, mut steps) = (vec![], vec![]);
         for row in read(&directory.join(FILE_NAME))? {
             steps.extend(Sampled::from_row(&row));
@@ -48,17 +48,17 @@ impl Records {
     }
 
     /// Writes the rollouts of a step.
-    pub fn rollouts(&mut self, rollouts: &[Rollout]) -> Result<()> {
+    pub(super) fn rollouts(&mut self, rollouts: &[Rollout]) -> Result<()> {
         self.rollouts.write(rollouts)
     }
 
     /// The mean reward of held-out prompts after a step, if they were sampled then.
-    pub fn evaluated(&self, step: u64) -> Option<f64> {
+    pub(super) fn evaluated(&self, step: u64) -> Option<f64> {
         self.evaluations.iter().find(|(of, _)| *of == step).map(|(_, score)| *score)
     }
 
     /// Writes the rollouts of an evaluation, and keeps their mean reward.
-    pub fn evaluation(&mut self, step: u64, rollouts: &[Rollout], score: f64) -> Result<()> {
+    pub(super) fn evaluation(&mut self, step: u64, rollouts: &[Rollout], score: f64) -> Result<()> {
         self.held_out.write(rollouts)?;
         self.evaluations.push((step, score));
         Ok(())

@@ -7,7 +7,7 @@ const PHRASE: usize = 4;
 
 /// The share of a completion's four-token phrases that occurred earlier in it: seq-rep-4 of Welleck et al. 2020 (arXiv
 /// 1908.04319). 0 if there are no phrases.
-pub fn repetition(tokens: &[u32]) -> f64 {
+pub(super) fn repetition(tokens: &[u32]) -> f64 {
     let phrases = tokens.len().saturating_sub(PHRASE - 1);
     if phrases == 0 {
         return 0.0;

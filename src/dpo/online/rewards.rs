@@ -48,7 +48,7 @@ pub trait Rewards {
 ///
 /// # Errors
 /// As [`Rewards::rewards`]; a wrong count or a number that is not finite, with the prompt it belongs to.
-pub async fn checked(
+pub(super) async fn checked(
     rewards: &mut impl Rewards,
     responses: &[Response<'_>],
     go_on: &dyn Fn() -> Result<()>,
@@ -113,7 +113,7 @@ impl ServerRewards {
     pub fn open(url: &str, template: Option<&Path>) -> Result<Self> {
         let from_file = |path| Template::from_file(path, &SpecialTokens::new());
         let template = template.map_or_else(|| Ok(Template::builtin()), from_file)?;
-        Ok(Self { server: RewardServer::open("--reward", url)?, template, report: EncodingReport::default() })
+        Ok(Self { server: RewardServer::open("`.reward`", url)?, template, report: EncodingReport::default() })
     }
 }
 

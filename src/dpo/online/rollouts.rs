@@ -12,14 +12,14 @@ use crate::data::{Completion, json};
 use crate::{Error, Result};
 
 /// The rollouts of training steps, within the output.
-pub const ROLLOUTS: &str = "rollouts.jsonl";
+pub(super) const ROLLOUTS: &str = "rollouts.jsonl";
 /// The rollouts for held-out prompts, within the output.
-pub const HELD_OUT: &str = "held_out.jsonl";
+pub(super) const HELD_OUT: &str = "held_out.jsonl";
 
 /// The role of a rollout in the pair of its prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Side {
+pub(super) enum Side {
     /// The best of its prompt.
     Chosen,
     /// The worst of its prompt.
@@ -28,7 +28,7 @@ pub enum Side {
 
 /// A completion; a row of `rollouts.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Rollout {
+pub(super) struct Rollout {
     /// The optimizer step it was drawn for, from 1; for held-out prompts the steps taken before.
     pub step: u64,
     /// Its prompt.
@@ -60,19 +60,19 @@ pub struct Rollout {
 
 impl Rollout {
     /// The tokens sampled.
-    pub fn sampled(&self) -> &[u32] {
+    pub(super) fn sampled(&self) -> &[u32] {
         &self.completion.tokens[self.completion.prompt..]
     }
 }
 
 /// The seed of one completion, which depends on nothing else: not on the batch, nor on what was sampled before. `round`
 /// tells training steps and evaluations apart.
-pub fn seed(run: u64, round: &str, prompt_id: &str, sample: usize) -> u64 {
+pub(super) fn seed(run: u64, round: &str, prompt_id: &str, sample: usize) -> u64 {
     XxHash3_64::oneshot(serde_json::json!([run, round, prompt_id, sample]).to_string().as_bytes())
 }
 
 /// Appends rollouts to a file, each step's in one write.
-pub struct RolloutWriter {
+pub(super) struct RolloutWriter {
     path: PathBuf,
     file: File,
 }
@@ -83,7 +83,7 @@ impl RolloutWriter {
     ///
     /// # Errors
     /// The file cannot be read or written, or a line before the last is not a rollout; the file is then left unchanged.
-    pub fn open(directory: &Path, name: &str, keeps: Option<&dyn Fn(u64) -> bool>) -> Result<Self> {
+    pub(super) fn open(directory: &Path, name: &str, keeps: Option<&dyn Fn(u64) -> bool>) -> Result<Self> {
         let path = directory.join(name);
         let lines = keeps.map(|keeps| Ok::<_, Error>((keeps, read_lines(&path)?))).transpose()?;
         let kept = lines.into_iter().flat_map(|(keeps, lines)| lines.into_iter().filter(move |(_, step)| keeps(*step)));
@@ -97,7 +97,7 @@ impl RolloutWriter {
     ///
     /// # Errors
     /// The disk is full.
-    pub fn write(&mut self, rollouts: &[Rollout]) -> Result<()> {
+    pub(super) fn write(&mut self, rollouts: &[Rollout]) -> Result<()> {
         let failed = |e| Error::io(&self.path, e);
         let mut text = vec![];
         for rollout in rollouts {
@@ -112,7 +112,7 @@ impl RolloutWriter {
 ///
 /// # Errors
 /// The file cannot be read, or a line before the last is not a rollout.
-pub fn read(directory: &Path, name: &str) -> Result<Vec<Rollout>> {
+pub(super) fn read(directory: &Path, name: &str) -> Result<Vec<Rollout>> {
     let path = directory.join(name);
     let parse = |(line, _): (String, u64)| match json::parse(line.as_bytes()) {
         Ok(parsed) => Ok(parsed.value),
@@ -133,7 +133,7 @@ fn read_lines(path: &Path) -> Result<Vec<(String, u64)>> {
             None if lines.peek().is_none() => {}
             None => {
                 let at = format!("{}:{}", path.display(), index + 1);
-                return Err(Error::input(at, "is not a rollout", "remove the line, or start over with --force"));
+                return Err(Error::input(at, "is not a rollout", "remove the line, or start over with `.force`"));
             }
         }
     }
@@ -141,11 +141,11 @@ fn read_lines(path: &Path) -> Result<Vec<(String, u64)>> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A rollout with one token a character, after a prompt of one token.
-    pub fn rollout(prompt_id: &str, sample: usize, text: &str, reward: f64) -> Rollout {
+    pub(crate) fn rollout(prompt_id: &str, sample: usize, text: &str, reward: f64) -> Rollout {
         let tokens: Vec<u32> = std::iter::once(0).chain(text.chars().map(u32::from)).collect();
         Rollout {
             step: 1,

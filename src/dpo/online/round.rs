@@ -9,7 +9,7 @@ use crate::{Error, Observer, Result};
 
 /// A prompt with its token ids.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub(super) struct Task {
     /// The prompt.
     pub prompt: Prompt,
     /// The prompt as token ids.
@@ -18,7 +18,7 @@ pub struct Task {
 
 /// The prompts and settings of a round.
 #[derive(Clone, Copy, Debug)]
-pub struct Round<'a> {
+pub(super) struct Round<'a> {
     /// The prompts.
     pub tasks: &'a [&'a Task],
     /// Completions per prompt.
@@ -37,7 +37,7 @@ impl Round<'_> {
     /// # Errors
     /// The learner fails, a reward cannot be had, or a log-probability is not finite; [`Error::Interrupted`] if the user wants
     /// to stop.
-    pub async fn play(
+    pub(super) async fn play(
         &self,
         learner: &mut impl Learner,
         rewards: &mut impl Rewards,
@@ -88,7 +88,7 @@ impl Round<'_> {
         if !policy.is_finite() || !reference.is_finite() {
             let of = format!("a completion for prompt {:?} has log-probability {policy}", task.prompt.id);
             let problem = format!("{of} under the policy and {reference} under the reference model");
-            return Err(Error::run(problem, "the weights may be damaged, or --lr is too large"));
+            return Err(Error::run(problem, "the weights may be damaged, or `.lr` is too large"));
         }
         Ok(Rollout {
             step: self.step,
@@ -109,7 +109,7 @@ impl Round<'_> {
 }
 
 /// Whether the user wants to stop, as an error that says so.
-pub fn go_on(observer: &dyn Observer) -> Result<()> {
+pub(super) fn go_on(observer: &dyn Observer) -> Result<()> {
     match observer.stop_requested() {
         true => Err(Error::Interrupted("the step was not finished".into())),
         false => Ok(()),

@@ -22,7 +22,7 @@ use crate::train::{TrainerConfig, saving};
 use crate::{Error, Observer, Result};
 
 /// A run: who samples and learns, who rates, and how far it has come.
-pub struct Run<'a, L, R> {
+pub(super) struct Run<'a, L, R> {
     /// Samples and learns.
     pub learner: L,
     /// How far it has come.
@@ -41,7 +41,7 @@ pub struct Run<'a, L, R> {
 
 impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
     /// A run that continues from `progress`, with the prompts to learn from and those to measure with.
-    pub fn new(
+    pub(super) fn new(
         config: &'a OnlineConfig,
         learner: L,
         rewards: R,
@@ -64,7 +64,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
     }
 
     /// The number of prompts to learn from.
-    pub fn prompts(&self) -> usize {
+    pub(super) fn prompts(&self) -> usize {
         self.tasks.len()
     }
 
@@ -73,7 +73,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
     /// # Errors
     /// Rewards that cannot be had, a policy too far from the reference, a loss or gradient that is no longer finite, in each
     /// case after a checkpoint of the last whole step was written; failures of device and disk.
-    pub async fn train(&mut self, observer: &mut dyn Observer) -> Result<OnlineSummary> {
+    pub(super) async fn train(&mut self, observer: &mut dyn Observer) -> Result<OnlineSummary> {
         let (config, begun) = (self.config, self.progress.step);
         let (course, mut progress) = (self.course()?, self.progress.common());
         let ended = course::run(self, course, &config.trainer, None, &mut progress, observer).await;
@@ -100,7 +100,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         let Self { config, tasks, .. } = self;
         let batch_size = config.prompts_per_step();
         let batches = TrainerConfig { batch_size, grad_accum: 1, ..config.trainer.clone() };
-        Course::new(&vec![1; tasks.len()], config.lr, &batches)
+        Course::new(&vec![1; tasks.len()], config.policy.lr, &batches)
     }
 
     fn summary(&self, interrupted: bool) -> OnlineSummary {
@@ -172,10 +172,10 @@ impl<L: Learner, R: Rewards> Method for Run<'_, L, R> {
             // The rollouts that ended the run can be read; a resumed run samples them again.
             self.records().rollouts(&rollouts)?;
             let problem = format!(
-                "step {step}: the KL divergence from the reference model is {:.3}, above --max-kl {limit}",
+                "step {step}: the KL divergence from the reference model is {:.3}, above `.max_kl` {limit}",
                 sampled.kl
             );
-            return Err(Error::run(problem, "use this state, or continue with --resume and a larger --max-kl"));
+            return Err(Error::run(problem, "use this state, or continue with `.resume` and a larger `.max_kl`"));
         }
         let pairing = (self.pairing)(&rollouts, self.config.min_margin);
         pairing.mark(&mut rollouts);

@@ -16,7 +16,7 @@ const STATE: &str = "online.json";
 
 /// Counts since the run began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub(super) struct Progress {
     /// Steps taken, those without a pair included.
     pub step: u64,
     /// Updates of the weights.
@@ -34,19 +34,19 @@ pub struct Progress {
 
 impl Progress {
     /// What every trainer counts.
-    pub fn common(self) -> saving::Progress {
+    pub(super) fn common(self) -> saving::Progress {
         let Self { step, tokens, planned_steps, .. } = self;
         saving::Progress { step, tokens, planned_steps }
     }
 
     /// The same, with what every trainer counts as it is now.
-    pub fn at(self, common: saving::Progress) -> Self {
+    pub(super) fn at(self, common: saving::Progress) -> Self {
         let saving::Progress { step, tokens, planned_steps } = common;
         Self { step, tokens, planned_steps, ..self }
     }
 
     /// It as a file of a checkpoint.
-    pub fn file(&self) -> (String, Vec<u8>) {
+    pub(super) fn file(&self) -> (String, Vec<u8>) {
         (STATE.to_owned(), serde_json::to_vec_pretty(self).expect("numbers serialize"))
     }
 
@@ -54,7 +54,7 @@ impl Progress {
     ///
     /// # Errors
     /// It is missing or damaged.
-    pub fn read(checkpoint: &Path) -> Result<Self> {
+    pub(super) fn read(checkpoint: &Path) -> Result<Self> {
         let path = checkpoint.join(STATE);
         let at = path.display().to_string();
         let bytes = crate::files::read_if_there(&path)?.ok_or_else(|| {

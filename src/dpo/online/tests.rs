@@ -204,7 +204,7 @@ fn a_policy_too_far_from_the_reference_stops_with_a_checkpoint() {
     let step = run.progress.step;
     assert!((1..40).contains(&step) && error.exit_code() == 1, "{step}");
     let text = error.to_string();
-    assert!(text.contains("above --max-kl 0.5") && text.contains(&format!("toy-{step}.json")), "{text}");
+    assert!(text.contains("above `.max_kl` 0.5") && text.contains(&format!("toy-{step}.json")), "{text}");
     assert_eq!(Toy::load(folder.path(), step).tables, run.learner.tables);
     let kl: Vec<f64> = rows(folder.path()).iter().filter_map(|row| row["objective/kl"].as_f64()).collect();
     assert!(kl.len() as u64 == step && kl.iter().all(|kl| *kl <= 0.5), "{kl:?}");

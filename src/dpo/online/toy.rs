@@ -16,7 +16,7 @@ use super::round::Task;
 use super::state::Progress;
 use crate::data::Completion;
 use crate::data::prompts::{Ask, Prompt};
-use crate::dpo::LossConfig;
+use crate::dpo::{LossConfig, PolicyConfig};
 use crate::optimizer::{GradNorm, Schedule};
 use crate::train::TrainerConfig;
 use crate::train::course::Updated;
@@ -25,7 +25,7 @@ use crate::{Error, Observer, Result};
 /// Letters; the last one ends a completion.
 const LETTERS: usize = 4;
 /// Longest completion.
-pub const LENGTH: usize = 6;
+pub(super) const LENGTH: usize = 6;
 
 /// The logits of one prompt.
 type Table = [[f64; LETTERS]; LENGTH];
@@ -34,7 +34,7 @@ type Bits = [[u64; LETTERS]; LENGTH];
 
 /// The policy. Its reference is the table of zeros.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Toy {
+pub(super) struct Toy {
     pub tables: HashMap<u32, Table>,
     pub output: PathBuf,
     pub beta: f64,
@@ -66,7 +66,7 @@ impl Toy {
     }
 
     /// The weights of a checkpoint.
-    pub fn load(output: &Path, step: u64) -> Self {
+    pub(super) fn load(output: &Path, step: u64) -> Self {
         let bytes = std::fs::read(output.join(format!("toy-{step}.json"))).unwrap();
         let (tables, beta, updates): (Vec<(u32, Bits)>, f64, Vec<u64>) = serde_json::from_slice(&bytes).unwrap();
         let table = |(letter, bits): (u32, Bits)| (letter, bits.map(|place| place.map(f64::from_bits)));
@@ -160,7 +160,7 @@ impl Learner for Toy {
 /// The share of the letter that a prompt asks for, plus what the prompt is worth by itself: as with reward models, whose
 /// scores differ more between prompts than between answers to one.
 #[derive(Clone, Debug, Default)]
-pub struct Share {
+pub(super) struct Share {
     /// Responses rated.
     pub rated: usize,
 }
@@ -174,7 +174,7 @@ impl Rewards for Share {
 }
 
 /// The reward of a prompt by itself.
-pub fn worth(id: &str) -> f64 {
+pub(super) fn worth(id: &str) -> f64 {
     10.0 * seed(0, "worth", id, 0) as f64 / u64::MAX as f64
 }
 
@@ -184,7 +184,7 @@ fn share(response: &Response) -> f64 {
 }
 
 /// Prompts of these numbers, each of which wants one of the letters; the policy sees the letter and not the number.
-pub fn tasks(numbers: std::ops::Range<u32>) -> Vec<Task> {
+pub(super) fn tasks(numbers: std::ops::Range<u32>) -> Vec<Task> {
     let task = |number: u32| Task {
         prompt: Prompt {
             id: format!("prompt {number}"),
@@ -197,9 +197,9 @@ pub fn tasks(numbers: std::ops::Range<u32>) -> Vec<Task> {
 }
 
 /// Settings of runs on the toy.
-pub fn config(output: &Path, max_steps: u64) -> OnlineConfig {
+pub(super) fn config(output: &Path, max_steps: u64) -> OnlineConfig {
     OnlineConfig {
-        lr: 4.0,
+        policy: PolicyConfig { lr: 4.0, ..PolicyConfig::default() },
         loss: LossConfig { beta: 0.5, ..LossConfig::default() },
         rollouts: 4,
         trainer: TrainerConfig {

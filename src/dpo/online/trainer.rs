@@ -64,7 +64,7 @@ pub async fn train_with(
 ///
 /// # Errors
 /// Bad settings or prompts; an output that exists; models that do not fit each other or the adapter.
-pub fn open<'a, R: Rewards>(
+pub(super) fn open<'a, R: Rewards>(
     gpu: &'a Gpu,
     config: &'a OnlineConfig,
     rewards: R,
@@ -73,7 +73,7 @@ pub fn open<'a, R: Rewards>(
     config.validate()?;
     let trainer = &config.trainer;
     let resumed = output::check(trainer)?;
-    let source = open_policy(&config.policy, &config.loss, &trainer.output, resumed.as_deref())?;
+    let source = open_policy(&config.policy.model, &config.loss, &trainer.output, resumed.as_deref())?;
     let reading = Reading::of_causal(&source)?;
     observer.note(&reading.to_string());
     output::note_new(&source, trainer.seed, observer);
@@ -102,7 +102,7 @@ pub fn open<'a, R: Rewards>(
 
 /// The reference model: the given one, or the initial policy.
 fn open_reference(config: &OnlineConfig, policy: &Checkpoint) -> Result<Checkpoint> {
-    let Some(name) = &config.reference else { return Checkpoint::open(&config.policy) };
+    let Some(name) = &config.policy.reference else { return Checkpoint::open(&config.policy.model) };
     let reference = reference::open_reference(name, &PairEncoder::new(policy, config.trainer.max_length)?)?;
     let (had, has) = (policy.config().vocab_size, reference.config().vocab_size);
     match had == has {
@@ -132,7 +132,7 @@ fn read_tasks(files: &[PathBuf], policy: &Checkpoint, reach: usize, observer: &m
         }
         if tokens.len() >= reach {
             let problem = format!("has {} tokens, which leaves no room for a completion within {reach}", tokens.len());
-            return refuse(problem, "drop it, or raise --max-length up to the model's limit");
+            return refuse(problem, "drop it, or raise `.max_length` up to the model's limit");
         }
         let rows = policy.config().vocab_size;
         match tokens.iter().find(|id| **id as usize >= rows) {
@@ -157,7 +157,7 @@ async fn finish<R: Rewards>(
 ) -> Result<()> {
     let output = &config.trainer.output;
     let card = ModelCard {
-        base_model: records::hub_name(&config.policy),
+        base_model: records::hub_name(&config.policy.model),
         training_rows: run.prompts() as u64,
         ..ModelCard::new(Kind::Policy {
             loss: config.loss.kind.to_string(),

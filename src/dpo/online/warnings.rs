@@ -17,14 +17,14 @@ const EOS_FALL: f64 = 0.2;
 
 /// Watches the steps of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Watch {
+pub(super) struct Watch {
     steps: Vec<Sampled>,
     told: [bool; 3],
 }
 
 impl Watch {
     /// Takes in the next step and gives what is worth telling now.
-    pub fn step(&mut self, sampled: Sampled) -> Vec<String> {
+    pub(super) fn step(&mut self, sampled: Sampled) -> Vec<String> {
         self.steps.push(sampled);
         if self.steps.len() < 2 * WINDOW {
             return vec![];
@@ -70,7 +70,7 @@ fn repetition(first: Sampled, last: Sampled) -> Option<String> {
     (last.repetition - first.repetition > REPETITION_RISE).then(|| {
         format!(
             "repeated phrases rose from {:.0} % to {:.0} % of a completion: the policy may be falling into loops; a larger \
-             --beta or a smaller --lr keeps it closer to the reference model",
+             `.beta` or a smaller `.lr` keeps it closer to the reference model",
             100.0 * first.repetition,
             100.0 * last.repetition
         )
@@ -81,7 +81,7 @@ fn ends(first: Sampled, last: Sampled) -> Option<String> {
     (first.contain_eos - last.contain_eos > EOS_FALL).then(|| {
         format!(
             "{:.0} % of the completions end by themselves, {:.0} % did at first: the policy forgets to stop; a larger \
-             --max-new-tokens lets the reward model see complete ones",
+             `.max_new_tokens` lets the reward model see complete ones",
             100.0 * last.contain_eos,
             100.0 * first.contain_eos
         )

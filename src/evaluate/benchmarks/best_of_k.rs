@@ -4,7 +4,7 @@
 /// k = 1..=K of K responses; responses with equal scores are equally likely to be taken.
 ///
 /// It is the exact expectation, where sampling orders of the responses would add noise.
-pub fn curve(scores: &[f64], correct: &[bool]) -> Vec<f64> {
+pub(super) fn curve(scores: &[f64], correct: &[bool]) -> Vec<f64> {
     let n = scores.len();
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
@@ -37,7 +37,7 @@ fn share_of_subsets(m: usize, n: usize, k: usize) -> f64 {
 }
 
 /// The k that are shown of a best-of-k curve: powers of two and K itself.
-pub fn shown(responses: usize) -> Vec<usize> {
+pub(super) fn shown(responses: usize) -> Vec<usize> {
     let powers = std::iter::successors(Some(1), |k| Some(k * 2)).take_while(|&k| k < responses);
     powers.chain((responses > 0).then_some(responses)).collect()
 }

@@ -2,7 +2,7 @@
 
 /// Groups of rows: the known ones in their order, then unknown ones in the order they appear.
 #[derive(Clone, Debug)]
-pub struct Groups {
+pub(super) struct Groups {
     /// Names, including known ones without a row.
     pub names: Vec<String>,
     /// Number of known names, which come first.
@@ -14,7 +14,7 @@ pub struct Groups {
 }
 
 impl Groups {
-    pub fn new<'a>(keys: impl IntoIterator<Item = &'a str>, known: &[&str]) -> Self {
+    pub(super) fn new<'a>(keys: impl IntoIterator<Item = &'a str>, known: &[&str]) -> Self {
         let mut names: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();
         let group = |key: &str| {
             names.iter().position(|name| name == key).unwrap_or_else(|| {
@@ -29,7 +29,7 @@ impl Groups {
     }
 
     /// The mean of each group; `None` where nothing is counted. Of more weights than rows, the first ones are used.
-    pub fn means(&self, values: &[f64], weights: &[u32]) -> Vec<Option<f64>> {
+    pub(super) fn means(&self, values: &[f64], weights: &[u32]) -> Vec<Option<f64>> {
         let mut sums = vec![(0u64, 0.0); self.names.len()];
         for ((&group, value), &weight) in self.of_row.iter().zip(values).zip(weights) {
             sums[group].0 += u64::from(weight);

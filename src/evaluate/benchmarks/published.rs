@@ -41,7 +41,7 @@ impl Table {
     }
 
     /// The results, model by model.
-    pub fn results(&self) -> Vec<Published> {
+    pub(crate) fn results(&self) -> Vec<Published> {
         let Self { source, address, models, parts } = *self;
         let of_model = |(place, model): (usize, &&'static str)| {
             let model = *model;

@@ -4,14 +4,14 @@ use super::groups::Groups;
 use super::part::{Part, indicator, mean_of_all};
 
 /// A section: its name, and its subsets with their weights.
-pub type Section = (&'static str, &'static [(&'static str, u32)]);
+pub(super) type Section = (&'static str, &'static [(&'static str, u32)]);
 
 /// Pairs with scores, laid out in sections.
 ///
 /// A section is the mean of its subsets by their weights, over those present; the total is the plain mean of the
 /// sections, and shown only if no subset is missing. Unknown subsets are listed under `other` and do not count.
 #[derive(Clone, Debug)]
-pub struct Sections {
+pub(super) struct Sections {
     table: &'static [Section],
     groups: Groups,
     right: Vec<f64>,
@@ -19,7 +19,7 @@ pub struct Sections {
 
 impl Sections {
     /// Lays out pairs, each with its subset and whether it is right.
-    pub fn new<'a>(table: &'static [Section], pairs: impl IntoIterator<Item = (&'a str, bool)>) -> Self {
+    pub(super) fn new<'a>(table: &'static [Section], pairs: impl IntoIterator<Item = (&'a str, bool)>) -> Self {
         let known: Vec<&str> = table.iter().flat_map(|(_, subsets)| subsets.iter().map(|(name, _)| *name)).collect();
         let (subsets, right): (Vec<&str>, Vec<f64>) =
             pairs.into_iter().map(|(subset, right)| (subset, indicator(right))).unzip();
@@ -27,17 +27,17 @@ impl Sections {
     }
 
     /// Number of pairs.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.right.len()
     }
 
     /// The subset of each pair, as a number.
-    pub fn subsets(&self) -> &[usize] {
+    pub(super) fn subsets(&self) -> &[usize] {
         &self.groups.of_row
     }
 
     /// The total under a name, with the sections below it and their subsets below them.
-    pub fn score(&self, name: &str, weights: &[u32]) -> Part {
+    pub(super) fn score(&self, name: &str, weights: &[u32]) -> Part {
         let means = self.groups.means(&self.right, weights);
         let mut parts = vec![];
         let mut first = 0;

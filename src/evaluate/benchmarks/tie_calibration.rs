@@ -3,7 +3,7 @@
 
 /// How a verdict of people and a difference of scores go together.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// People preferred one response; the difference is its score minus the other's.
     Decided(f64),
     /// People called it a tie; the difference is that of the two scores, in either direction.
@@ -12,7 +12,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Whether a model that calls differences of at most ε a tie agrees with people.
-    pub fn agrees(self, epsilon: f64) -> bool {
+    pub(super) fn agrees(self, epsilon: f64) -> bool {
         match self {
             Self::Decided(difference) => difference > epsilon,
             Self::Tied(difference) => difference.abs() <= epsilon,
@@ -26,7 +26,7 @@ impl Verdict {
 }
 
 /// The smallest ε ≥ 0 for which most verdicts agree. It is 0 or the size of one of the differences.
-pub fn threshold(verdicts: &[Verdict]) -> f64 {
+pub(super) fn threshold(verdicts: &[Verdict]) -> f64 {
     let candidates = |verdict: &Verdict| verdict.distance().is_finite() && verdict.distance() > 0.0;
     let mut sorted: Vec<Verdict> = verdicts.iter().copied().filter(candidates).collect();
     sorted.sort_by(|a, b| a.distance().total_cmp(&b.distance()));

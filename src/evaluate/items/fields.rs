@@ -8,23 +8,23 @@ use crate::data::{Content, Exchange, Message, ReadReport, Record, TemplateInputs
 use crate::{Error, Result};
 
 /// The fields of a row.
-pub struct Fields {
+pub(crate) struct Fields {
     place: String,
     map: Map<String, Value>,
 }
 
 impl Fields {
-    pub fn new(record: Record) -> Self {
+    pub(crate) fn new(record: Record) -> Self {
         Self { place: record.place, map: record.fields }
     }
 
     /// File and row.
-    pub fn place(&self) -> &str {
+    pub(crate) fn place(&self) -> &str {
         &self.place
     }
 
     /// An error at this row.
-    pub fn wrong(&self, problem: impl Into<String>, hint: &str) -> Error {
+    pub(crate) fn wrong(&self, problem: impl Into<String>, hint: &str) -> Error {
         Error::input(&self.place, problem, hint)
     }
 
@@ -33,17 +33,17 @@ impl Fields {
     }
 
     /// Whether the row has a field, if only with null.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.map.contains_key(name)
     }
 
     /// Any value but null.
-    pub fn value(&mut self, name: &str) -> Result<Value> {
+    pub(crate) fn value(&mut self, name: &str) -> Result<Value> {
         self.take(name).ok_or_else(|| self.wrong(format!("the row has no `{name}`"), "is this a file of the suite?"))
     }
 
     /// A field that goes by several names: the first of them that the row has, and its value.
-    pub fn any<'a>(&mut self, names: &[&'a str]) -> Result<(&'a str, Value)> {
+    pub(crate) fn any<'a>(&mut self, names: &[&'a str]) -> Result<(&'a str, Value)> {
         let found = names.iter().find_map(|name| Some((*name, self.take(name)?)));
         found.ok_or_else(|| {
             self.wrong(format!("the row has no `{}`", names.join("` or `")), "is this a file of the suite?")
@@ -51,7 +51,7 @@ impl Fields {
     }
 
     /// An error at this row: a field is not what it should be.
-    pub fn not(&self, name: &str, value: &Value, expected: &str) -> Error {
+    pub(crate) fn not(&self, name: &str, value: &Value, expected: &str) -> Error {
         let whole = json::shown(value);
         let mut shown: String = whole.chars().take(40).collect();
         if shown.len() < whole.len() {
@@ -61,7 +61,7 @@ impl Fields {
     }
 
     /// A text.
-    pub fn text(&mut self, name: &str) -> Result<String> {
+    pub(crate) fn text(&mut self, name: &str) -> Result<String> {
         match self.value(name)? {
             Value::String(text) => Ok(text),
             other => Err(self.not(name, &other, "a text")),
@@ -69,7 +69,7 @@ impl Fields {
     }
 
     /// A text or number, as text; `None` when the row has none.
-    pub fn optional(&mut self, name: &str) -> Result<Option<String>> {
+    pub(crate) fn optional(&mut self, name: &str) -> Result<Option<String>> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -79,13 +79,13 @@ impl Fields {
     }
 
     /// An id, a text or a number.
-    pub fn id(&mut self, name: &str) -> Result<String> {
+    pub(crate) fn id(&mut self, name: &str) -> Result<String> {
         let id = self.optional(name)?;
         id.ok_or_else(|| self.wrong(format!("the row has no `{name}`"), "is this a file of the suite?"))
     }
 
     /// A list of texts.
-    pub fn texts(&mut self, name: &str) -> Result<Vec<String>> {
+    pub(crate) fn texts(&mut self, name: &str) -> Result<Vec<String>> {
         let value = self.value(name)?;
         let texts = value
             .as_array()
@@ -94,20 +94,20 @@ impl Fields {
     }
 
     /// A boolean, which may be written as 0 or 1.
-    pub fn boolean(&mut self, name: &str) -> Result<bool> {
+    pub(crate) fn boolean(&mut self, name: &str) -> Result<bool> {
         let value = self.value(name)?;
         boolean(&value).ok_or_else(|| self.not(name, &value, "a boolean"))
     }
 
     /// A list of booleans, which may be written as 0 and 1.
-    pub fn booleans(&mut self, name: &str) -> Result<Vec<bool>> {
+    pub(crate) fn booleans(&mut self, name: &str) -> Result<Vec<bool>> {
         let value = self.value(name)?;
         let booleans = value.as_array().and_then(|list| list.iter().map(boolean).collect::<Option<Vec<bool>>>());
         booleans.ok_or_else(|| self.not(name, &value, "a list of booleans"))
     }
 
     /// A list of numbers; `None` when the row has none.
-    pub fn numbers(&mut self, name: &str) -> Result<Option<Vec<f64>>> {
+    pub(crate) fn numbers(&mut self, name: &str) -> Result<Option<Vec<f64>>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let finite = |value: &Value| json::number(value).filter(|number| number.is_finite());
         let numbers = value.as_array().and_then(|list| list.iter().map(finite).collect::<Option<Vec<f64>>>());
@@ -115,19 +115,19 @@ impl Fields {
     }
 
     /// A number; `None` when the row has none.
-    pub fn number(&mut self, name: &str) -> Result<Option<f64>> {
+    pub(crate) fn number(&mut self, name: &str) -> Result<Option<f64>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let number = json::number(&value).filter(|number| number.is_finite());
         number.map(Some).ok_or_else(|| self.not(name, &value, "a finite number"))
     }
 
     /// The messages of a field that was taken out of the row.
-    pub fn messages(&self, name: &str, value: Value, report: &mut ReadReport) -> Result<Vec<Message>> {
+    pub(crate) fn messages(&self, name: &str, value: Value, report: &mut ReadReport) -> Result<Vec<Message>> {
         parse_messages(&self.place, name, value, report)
     }
 
     /// A list of pairs of places.
-    pub fn places(&mut self, name: &str) -> Result<Vec<[usize; 2]>> {
+    pub(crate) fn places(&mut self, name: &str) -> Result<Vec<[usize; 2]>> {
         let value = self.value(name)?;
         serde_json::from_value(value.clone()).map_err(|_| self.not(name, &value, "a list of pairs of positions"))
     }
@@ -143,11 +143,11 @@ fn boolean(value: &Value) -> Option<bool> {
 }
 
 /// The end of a list of messages: a response to judge, after the query that it answers.
-pub fn conversation(place: &str, messages: Vec<Message>) -> Result<Content> {
+pub(crate) fn conversation(place: &str, messages: Vec<Message>) -> Result<Content> {
     Exchange::from_messages(place, messages, TemplateInputs::default()).map(Content::Chat)
 }
 
 /// A response to a prompt without history.
-pub fn chat(prompt: &str, response: String) -> Content {
+pub(crate) fn chat(prompt: &str, response: String) -> Content {
     Content::Chat(Exchange::new(vec![], prompt, response))
 }

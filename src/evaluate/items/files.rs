@@ -11,7 +11,7 @@ const ENDINGS: [&str; 5] = [".json", ".jsonl", ".parquet", ".json.gz", ".jsonl.g
 ///
 /// # Errors
 /// Nothing is there, or a folder without a file that could be read.
-pub fn find(path: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn find(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         path.metadata().map_err(|e| Error::io(path, e))?;
         return Ok(vec![path.to_owned()]);
@@ -45,7 +45,7 @@ fn gather(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 /// The name of a file without its endings.
-pub fn stem(file: &Path) -> String {
+pub(crate) fn stem(file: &Path) -> String {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let ending = ENDINGS.iter().filter(|ending| name.ends_with(**ending)).map(|ending| ending.len()).max();
     name[..name.len() - ending.unwrap_or(0)].to_owned()

@@ -66,7 +66,7 @@ impl Item {
 }
 
 /// The response at the end of a content; for a plain text, all of it.
-pub fn response(content: &Content) -> &str {
+pub(super) fn response(content: &Content) -> &str {
     match content {
         Content::Chat(exchange) => &exchange.response.content,
         Content::Text(text) => text,
@@ -76,7 +76,7 @@ pub fn response(content: &Content) -> &str {
 }
 
 /// The query that a content's response answers; nothing for a plain text.
-pub fn query(content: &Content) -> &str {
+pub(super) fn query(content: &Content) -> &str {
     match content {
         Content::Chat(exchange) => &exchange.query.content,
         Content::Text(_) | Content::Pair(_) => "",
@@ -85,7 +85,7 @@ pub fn query(content: &Content) -> &str {
 
 /// The reasons for which a suite leaves out rows, in the plural: the rows are or hold these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeftOut(pub &'static str);
+pub(super) struct LeftOut(pub &'static str);
 
 /// The item of a row, or why there is none.
 pub(super) type Row = std::result::Result<Item, LeftOut>;

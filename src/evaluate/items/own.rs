@@ -10,7 +10,7 @@ use crate::data::{Content, Record};
 use crate::{Error, Result};
 
 /// Optional columns of a row.
-pub struct Origin {
+pub(crate) struct Origin {
     place: String,
     source: String,
     language: Option<String>,
@@ -19,7 +19,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub fn of(file: &Path, record: &Record) -> Self {
+    pub(crate) fn of(file: &Path, record: &Record) -> Self {
         let text = |name: &str| record.fields.get(name).and_then(Value::as_str).map(str::to_owned);
         Self {
             place: record.place.clone(),
@@ -31,18 +31,18 @@ impl Origin {
     }
 
     /// File and row.
-    pub fn place(&self) -> &str {
+    pub(crate) fn place(&self) -> &str {
         &self.place
     }
 
     /// An error at the row.
-    pub fn wrong<T>(&self, problem: String, hint: &str) -> Result<T> {
+    pub(crate) fn wrong<T>(&self, problem: String, hint: &str) -> Result<T> {
         Err(Error::input(&self.place, problem, hint))
     }
 
     /// The item of the row. Rows of one conversation are one unit; where no conversation is named, rows of one user, or
     /// with `by_prompt` of one prompt.
-    pub fn item(self, id: String, responses: Vec<Content>, by_prompt: bool) -> Item {
+    pub(crate) fn item(self, id: String, responses: Vec<Content>, by_prompt: bool) -> Item {
         let owner = if by_prompt { responses.first().and_then(prompt) } else { self.user.clone() };
         Item {
             unit: self.conversation.or(owner).unwrap_or_else(|| id.clone()),
@@ -61,7 +61,7 @@ impl Origin {
 }
 
 /// The id that a row without one gets.
-pub fn unnamed(file: &Path, record: &Record) -> String {
+pub(crate) fn unnamed(file: &Path, record: &Record) -> String {
     format!("{}:{}", files::stem(file), record.number)
 }
 

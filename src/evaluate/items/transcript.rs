@@ -5,7 +5,7 @@ use crate::data::{Exchange, Message, Role, TemplateInputs};
 const TURNS: [(&str, Role); 2] = [("\n\nHuman:", Role::User), ("\n\nAssistant:", Role::Assistant)];
 
 /// The conversation of a transcript that ends with a query and its response; `None` for any other text.
-pub fn exchange(text: &str) -> Option<Exchange> {
+pub(crate) fn exchange(text: &str) -> Option<Exchange> {
     let mut rest = text;
     let mut messages = vec![];
     while !rest.is_empty() {

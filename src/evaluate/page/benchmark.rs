@@ -10,7 +10,7 @@ use crate::report::number::percent;
 use crate::statistics::Estimate;
 
 /// Models beside published results, in one table; a chart for each part but the total, which the top of the page has.
-pub fn published(page: &mut Page, view: &View) {
+pub(super) fn published(page: &mut Page, view: &View) {
     let all = &view.suite.published;
     let Some(first) = all.first() else { return };
     page.heading("Beside published numbers");
@@ -47,7 +47,7 @@ fn share_chart(dots: &[Dot]) -> crate::Result<String> {
 }
 
 /// The published results of a part, as marks of a chart.
-pub fn published_dots(view: &View, part: &str) -> Vec<Dot> {
+pub(super) fn published_dots(view: &View, part: &str) -> Vec<Dot> {
     let of_part = view.suite.published.iter().filter(|published| published.part == part);
     let dot = |published: &Published| Dot {
         name: format!("{} (published)", published.model),
@@ -59,7 +59,7 @@ pub fn published_dots(view: &View, part: &str) -> Vec<Dot> {
 }
 
 /// The benchmark's own parts.
-pub fn parts(page: &mut Page, view: &View) {
+pub(super) fn parts(page: &mut Page, view: &View) {
     let trees = view.each(|result| result.benchmark.as_ref());
     // All models have the same tree.
     let Some(tree) = trees.iter().copied().flatten().next() else { return };

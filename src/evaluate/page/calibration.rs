@@ -20,7 +20,7 @@ struct Diagram<'a> {
 }
 
 /// The diagrams of confidences in pairs, one per model.
-pub fn of_pairs(page: &mut Page, view: &View) {
+pub(super) fn of_pairs(page: &mut Page, view: &View) {
     let all = view.having(|result| result.pairs.as_ref()?.summary.calibration.as_ref());
     page.columns(|page| {
         for (model, calibration) in &all {
@@ -41,7 +41,7 @@ pub fn of_pairs(page: &mut Page, view: &View) {
 }
 
 /// The table and the diagrams of every P(y > k).
-pub fn of_ratings(page: &mut Page, view: &View) {
+pub(super) fn of_ratings(page: &mut Page, view: &View) {
     let all = view.having(|result| Some(&result.ratings.as_ref()?.calibration).filter(|all| !all.is_empty()));
     if all.is_empty() {
         return;

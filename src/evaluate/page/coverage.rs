@@ -14,7 +14,7 @@ const BANDS: usize = 2;
 /// The table shows every seventh threshold: of 50 the eight from 0 to 1 in sevenths.
 const STRIDE: usize = 7;
 
-pub fn coverage(page: &mut Page, view: &View) {
+pub(super) fn coverage(page: &mut Page, view: &View) {
     let all = view.having(|result| result.pairs.as_ref());
     if all.iter().all(|(_, pairs)| pairs.summary.coverage_quantiles.is_empty()) {
         return;

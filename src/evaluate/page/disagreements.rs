@@ -5,7 +5,7 @@ use super::figures::View;
 use crate::evaluate::report::disagreements::{PairDisagreement, RatingDisagreement};
 use crate::report::number::short;
 
-pub fn disagreements(page: &mut Page, view: &View) {
+pub(super) fn disagreements(page: &mut Page, view: &View) {
     let pairs = view.having(|result| Some(&result.pairs.as_ref()?.worst).filter(|worst| !worst.is_empty()));
     let ratings = view.having(|result| Some(&result.ratings.as_ref()?.worst).filter(|worst| !worst.is_empty()));
     if pairs.is_empty() && ratings.is_empty() {

@@ -8,7 +8,7 @@ use crate::report::number::{percent, short};
 use crate::statistics::Estimate;
 
 /// The axis of shares, whatever is drawn on it.
-pub const fn shares(label: &str) -> Axis<'_> {
+pub(super) const fn shares(label: &str) -> Axis<'_> {
     Axis::new(label, whole_percent).within(0.0, 1.0)
 }
 
@@ -18,7 +18,7 @@ fn whole_percent(share: f64) -> String {
 
 /// How a number is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(super) enum Form {
     /// In per cent.
     Share,
     /// As it is.
@@ -27,7 +27,7 @@ pub enum Form {
 
 impl Form {
     /// A value as text; a dash if there is none.
-    pub fn text(self, value: Option<f64>) -> String {
+    pub(super) fn text(self, value: Option<f64>) -> String {
         match (self, value.filter(|value| value.is_finite())) {
             (_, None) => "–".to_owned(),
             // Values that round to zero are shown as zero.
@@ -37,7 +37,7 @@ impl Form {
     }
 
     /// A value with its interval.
-    pub fn cell(self, estimate: Option<Estimate>) -> Cell {
+    pub(super) fn cell(self, estimate: Option<Estimate>) -> Cell {
         let Some(Estimate { value: Some(value), interval, .. }) = estimate else { return Cell::new("–") };
         let detail = interval.map_or_else(String::new, |interval| match self {
             Self::Share => format!("{:.1} to {:.1}", 100.0 * interval.low, 100.0 * interval.high),
@@ -48,13 +48,13 @@ impl Form {
 }
 
 /// The colour of a model; it is the same in every chart and table.
-pub fn paint(report: &Report, model: &str) -> Paint {
+pub(super) fn paint(report: &Report, model: &str) -> Paint {
     Paint::Palette(report.models.iter().position(|info| info.name == model).unwrap_or(0))
 }
 
 /// A suite of a report.
 #[derive(Clone, Copy)]
-pub struct View<'a> {
+pub(super) struct View<'a> {
     /// The report.
     pub report: &'a Report,
     /// The suite.
@@ -62,7 +62,7 @@ pub struct View<'a> {
 }
 
 /// A row of a table of estimates, with one estimate for each result of the suite.
-pub struct Line {
+pub(super) struct Line {
     /// The estimated quantity.
     pub name: Name,
     /// How it is written.
@@ -73,34 +73,34 @@ pub struct Line {
 
 impl<'a> View<'a> {
     /// The colour of a model.
-    pub fn paint(&self, model: &str) -> Paint {
+    pub(super) fn paint(&self, model: &str) -> Paint {
         paint(self.report, model)
     }
 
     /// Something of each model's result.
-    pub fn each<T>(&self, of: impl Fn(&'a ModelResult) -> Option<T>) -> Vec<Option<T>> {
+    pub(super) fn each<T>(&self, of: impl Fn(&'a ModelResult) -> Option<T>) -> Vec<Option<T>> {
         self.suite.results.iter().map(of).collect()
     }
 
     /// The results that some models have, with the names of these models.
-    pub fn having<T>(&self, of: impl Fn(&'a ModelResult) -> Option<T>) -> Vec<(&'a str, T)> {
+    pub(super) fn having<T>(&self, of: impl Fn(&'a ModelResult) -> Option<T>) -> Vec<(&'a str, T)> {
         self.suite.results.iter().filter_map(|result| Some((result.model.as_str(), of(result)?))).collect()
     }
 
     /// A row of a table of estimates.
-    pub fn line(&self, name: &str, form: Form, of: impl Fn(&'a ModelResult) -> Option<Estimate>) -> Line {
+    pub(super) fn line(&self, name: &str, form: Form, of: impl Fn(&'a ModelResult) -> Option<Estimate>) -> Line {
         Line { name: Name::new(name), form, values: self.each(of) }
     }
 
     /// A column for each model.
-    pub fn columns(&self) -> Vec<Name> {
+    pub(super) fn columns(&self) -> Vec<Name> {
         let column = |result: &ModelResult| Name { paint: Some(self.paint(&result.model)), ..Name::new(&result.model) };
         self.suite.results.iter().map(column).collect()
     }
 
     /// A table of estimates, one column per model and one for the baseline, where rows have one; it is the same for all
     /// models, or else the first's.
-    pub fn table(&self, page: &mut Page, caption: &str, corner: &str, lines: &[Line]) {
+    pub(super) fn table(&self, page: &mut Page, caption: &str, corner: &str, lines: &[Line]) {
         let baseline = |line: &Line| line.values.iter().flatten().find_map(|estimate| estimate.baseline);
         let any = lines.iter().any(|line| baseline(line).is_some());
         let mut columns = self.columns();
@@ -114,7 +114,7 @@ impl<'a> View<'a> {
     }
 
     /// A mark of a chart of intervals for each model.
-    pub fn dots(&self, of: impl Fn(&'a ModelResult) -> Option<Estimate>) -> Vec<Dot> {
+    pub(super) fn dots(&self, of: impl Fn(&'a ModelResult) -> Option<Estimate>) -> Vec<Dot> {
         let dot = |result: &'a ModelResult| {
             let estimate = of(result).unwrap_or_default();
             Dot {
@@ -129,7 +129,7 @@ impl<'a> View<'a> {
 }
 
 /// Adds a chart. The numbers of one that cannot be drawn are in the table beside it.
-pub fn chart(page: &mut Page, caption: &str, svg: Result<String>) {
+pub(super) fn chart(page: &mut Page, caption: &str, svg: Result<String>) {
     if let Ok(svg) = svg {
         page.svg(caption, &svg);
     }

@@ -60,7 +60,7 @@ const WORDS: [(&str, &str); 14] = [
     ),
 ];
 
-pub fn guide(page: &mut Page, report: &Report) {
+pub(super) fn guide(page: &mut Page, report: &Report) {
     page.section("Glossary");
     let rows: Vec<_> = WORDS.iter().map(|(word, meaning)| vec![(*word).to_owned(), (*meaning).to_owned()]).collect();
     page.table("Words on this page", &["word", "meaning"], &rows);

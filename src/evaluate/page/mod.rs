@@ -20,7 +20,7 @@ use crate::report::html::Page;
 use crate::report::number::{count, percent};
 
 /// The page of a report.
-pub fn page(report: &Report) -> Page {
+pub(super) fn page(report: &Report) -> Page {
     let mut page = Page::new("Evaluation of reward models");
     overview::missing(&mut page, report);
     overview::results(&mut page, report);

@@ -10,7 +10,7 @@ use crate::report::html::{Cell, Name, Row};
 use crate::report::number::{percent, short};
 use crate::statistics::Estimate;
 
-pub fn missing(page: &mut Page, report: &Report) {
+pub(super) fn missing(page: &mut Page, report: &Report) {
     if report.partial && report.failures.is_empty() {
         page.note(
             "Partial: results are missing. The run was in progress when this page was written; if it has ended since, \
@@ -32,7 +32,7 @@ pub fn missing(page: &mut Page, report: &Report) {
     }
 }
 
-pub fn results(page: &mut Page, report: &Report) {
+pub(super) fn results(page: &mut Page, report: &Report) {
     page.section("Results").paragraph(&intervals(report));
     let columns: Vec<Name> = report.models.iter().map(|model| name(report, &model.name)).collect();
     let rows: Vec<Row> = report.suites.iter().map(|suite| row(report, suite)).collect();

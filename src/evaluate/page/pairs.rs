@@ -8,7 +8,7 @@ use crate::evaluate::report::pairs::PairReport;
 use crate::statistics::Estimate;
 use crate::statistics::pairs::PairCalibration;
 
-pub fn pairs(page: &mut Page, view: &View) {
+pub(super) fn pairs(page: &mut Page, view: &View) {
     let all = view.having(|result| result.pairs.as_ref());
     let Some((_, first)) = all.first() else { return };
     let line = |name: &str, form, of: fn(&PairReport) -> Option<Estimate>| {

@@ -9,7 +9,7 @@ use crate::report::html::{Count, Matrix};
 use crate::report::number::{percent, share};
 use crate::statistics::Estimate;
 
-pub fn ratings(page: &mut Page, view: &View) {
+pub(super) fn ratings(page: &mut Page, view: &View) {
     let all = view.having(|result| result.ratings.as_ref());
     let Some((_, first)) = all.first() else { return };
     page.heading("Ratings");

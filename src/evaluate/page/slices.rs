@@ -11,7 +11,7 @@ use crate::statistics::slices::{SMALL, Slices};
 const SHOWN: usize = 8;
 
 /// One table for each key that tells rows apart; all models have the same slices.
-pub fn slices<'a, T: 'a>(
+pub(super) fn slices<'a, T: 'a>(
     page: &mut Page,
     view: &View<'a>,
     measure: &str,

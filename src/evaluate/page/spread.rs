@@ -8,7 +8,7 @@ use crate::statistics::levels::ScoreHistograms;
 use crate::statistics::margins::Margins;
 
 /// The margins of pairs, one chart per model, as each has its own scale.
-pub fn margins(page: &mut Page, view: &View) {
+pub(super) fn margins(page: &mut Page, view: &View) {
     let all = view.having(|result| result.pairs.as_ref()?.summary.margins.as_ref());
     if all.is_empty() {
         return;
@@ -45,7 +45,7 @@ fn histogram(page: &mut Page, paint: Paint, model: &str, margins: &Margins) {
 }
 
 /// The scores of the responses of each level, one chart per model.
-pub fn levels(page: &mut Page, view: &View) {
+pub(super) fn levels(page: &mut Page, view: &View) {
     let all = view.having(|result| result.ratings.as_ref()?.histograms.as_ref());
     if all.is_empty() {
         return;

@@ -13,12 +13,16 @@ const SLICES: usize = 20;
 pub type SlicesBy<T> = BTreeMap<&'static str, Slices<T>>;
 
 /// The length of a text in words; in languages without spaces, in characters.
-pub fn length(text: &str) -> u64 {
+pub(super) fn length(text: &str) -> u64 {
     words(text) as u64
 }
 
 /// Slices rows, each of which belongs to an item and one of its responses; keys that no row names are left out.
-pub fn slices_by<T>(suite: &Suite, rows: &[(usize, usize)], mut measure: impl FnMut(&[usize]) -> T) -> SlicesBy<T> {
+pub(super) fn slices_by<T>(
+    suite: &Suite,
+    rows: &[(usize, usize)],
+    mut measure: impl FnMut(&[usize]) -> T,
+) -> SlicesBy<T> {
     let key = |of: &dyn Fn(usize, usize) -> Option<String>| -> Vec<Option<String>> {
         rows.iter().map(|&(item, place)| of(item, place)).collect()
     };

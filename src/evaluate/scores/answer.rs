@@ -16,7 +16,7 @@ pub struct Answer {
 }
 
 /// The scores of a suite.
-pub struct Scored {
+pub(crate) struct Scored {
     /// One answer for each response of each item, or why there are none.
     pub answers: Result<Vec<Vec<Answer>>>,
     /// Counts of what was cut to the maximum length, each distinct response counted once, where it comes first; `None`
@@ -25,4 +25,4 @@ pub struct Scored {
 }
 
 /// Takes the scores of a suite, by its place, as soon as they are complete.
-pub type Done<'a> = dyn FnMut(usize, Scored) -> Result<()> + 'a;
+pub(crate) type Done<'a> = dyn FnMut(usize, Scored) -> Result<()> + 'a;

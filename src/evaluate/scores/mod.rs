@@ -13,7 +13,7 @@ mod work;
 use std::collections::HashSet;
 use std::path::Path;
 
-pub use self::answer::{Answer, Done, Scored};
+pub(super) use self::answer::{Answer, Done, Scored};
 pub use self::info::{ModelInfo, Origin};
 use self::model::Model;
 use self::server::Server;
@@ -26,10 +26,10 @@ use crate::store::Store;
 use crate::{Error, Observer, Result};
 
 /// The folder of an output that holds what models said.
-pub const FOLDER: &str = "scores";
+pub(super) const FOLDER: &str = "scores";
 
 /// A model with its way to scores: a column of the report.
-pub struct Column {
+pub(super) struct Column {
     /// The model.
     pub info: ModelInfo,
     source: Source,
@@ -46,7 +46,7 @@ enum Source {
 /// # Errors
 /// A model that cannot be read or has no score head, a template that fails, an address that is none, a bad file of
 /// scores, or two columns of the same name.
-pub fn columns(config: &EvalConfig) -> Result<Vec<Column>> {
+pub(super) fn columns(config: &EvalConfig) -> Result<Vec<Column>> {
     let mut columns = vec![];
     for (name, source) in names(&config.model).into_iter().zip(&config.model) {
         columns.push(if is_address(source) {
@@ -85,7 +85,7 @@ impl Column {
     /// # Errors
     /// What ends the column: a failing device or server, bad rows, a full disk, or a stop on request. Suites that were
     /// given to `done` before are not touched by it.
-    pub async fn score(
+    pub(super) async fn score(
         &self,
         gpu: Option<&Gpu>,
         config: &EvalConfig,

@@ -15,20 +15,20 @@ use crate::train::{RewardModel, RewardOptions};
 use crate::{Error, Event, Observer, Result};
 
 /// A reward model, opened.
-pub struct Model {
+pub(super) struct Model {
     source: String,
     model: RewardModel,
 }
 
 impl Model {
-    pub fn open(config: &EvalConfig, source: &str) -> Result<Self> {
+    pub(super) fn open(config: &EvalConfig, source: &str) -> Result<Self> {
         let options =
             RewardOptions { template: config.template.as_deref(), max_length: config.max_length, head: config.head };
         let model = RewardModel::open_with(source, options)?;
         Ok(Self { source: source.to_owned(), model })
     }
 
-    pub fn info(&self, name: String) -> ModelInfo {
+    pub(super) fn info(&self, name: String) -> ModelInfo {
         let head = self.model.head();
         ModelInfo {
             name,
@@ -40,7 +40,7 @@ impl Model {
         }
     }
 
-    pub async fn score(
+    pub(super) async fn score(
         &self,
         gpu: Option<&Gpu>,
         config: &EvalConfig,
@@ -80,7 +80,7 @@ impl Model {
                 (&mut scorer, batches.next_if(|batch| batch.iter().all(|&row| row < end)))
             {
                 if observer.stop_requested() {
-                    return Err(Error::Interrupted("the scores so far are kept; continue with --resume".into()));
+                    return Err(Error::Interrupted("the scores so far are kept; continue with `.resume`".into()));
                 }
                 let of_batch: Vec<(&Job, &Example)> = batch.iter().map(|&row| rows[row]).collect();
                 let scores =

@@ -14,24 +14,24 @@ use crate::store::{Key, Store};
 use crate::{Error, Event, Observer, Result};
 
 /// A reward server.
-pub struct Server {
+pub(super) struct Server {
     server: RewardServer,
     template: Template,
 }
 
 impl Server {
-    pub fn open(config: &EvalConfig, url: &str) -> Result<Self> {
+    pub(super) fn open(config: &EvalConfig, url: &str) -> Result<Self> {
         let from_file = |path| Template::from_file(path, &SpecialTokens::new());
         let template = config.template.as_deref().map_or_else(|| Ok(Template::builtin()), from_file)?;
-        Ok(Self { server: RewardServer::open("--model", url)?, template })
+        Ok(Self { server: RewardServer::open("`.model`", url)?, template })
     }
 
-    pub fn info(&self, name: String) -> ModelInfo {
+    pub(super) fn info(&self, name: String) -> ModelInfo {
         let source = self.server.url().to_owned();
         ModelInfo { name, origin: Origin::Server, source, objective: None, levels: None, reading: None }
     }
 
-    pub fn score(
+    pub(super) fn score(
         &self,
         config: &EvalConfig,
         suites: &[Suite],
@@ -83,7 +83,7 @@ impl Server {
 
 fn stop(observer: &dyn Observer) -> Result<()> {
     match observer.stop_requested() {
-        true => Err(Error::Interrupted("the scores so far are kept; continue with --resume".into())),
+        true => Err(Error::Interrupted("the scores so far are kept; continue with `.resume`".into())),
         false => Ok(()),
     }
 }

@@ -16,7 +16,7 @@ use crate::{Error, Observer, Result};
 
 /// The scores of a model.
 #[derive(Default)]
-pub struct Table {
+pub(super) struct Table {
     rows: HashMap<Name, Row>,
     /// How many probabilities rows hold, where they do.
     thresholds: Option<usize>,
@@ -40,7 +40,7 @@ struct Row {
 /// # Errors
 /// A file that is missing, empty or broken, a row without an id or scores, a score that is not a finite number, and two
 /// rows of one model for the same id.
-pub fn read(paths: &[PathBuf]) -> Result<Vec<(ModelInfo, Table)>> {
+pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<(ModelInfo, Table)>> {
     let mut tables: Vec<(String, String, Table)> = vec![];
     for path in paths {
         let mut is_empty = true;
@@ -107,7 +107,13 @@ impl Table {
         Ok(())
     }
 
-    pub fn score(&self, model: &str, suites: &[Suite], observer: &mut dyn Observer, done: &mut Done<'_>) -> Result<()> {
+    pub(super) fn score(
+        &self,
+        model: &str,
+        suites: &[Suite],
+        observer: &mut dyn Observer,
+        done: &mut Done<'_>,
+    ) -> Result<()> {
         let mut used: HashSet<&str> = HashSet::new();
         for (place, suite) in suites.iter().enumerate() {
             let answers = self.answers(model, suite, &mut used);
@@ -133,7 +139,7 @@ impl Table {
             let own = || find(&item.own_id).filter(|_| of_own[item.own_id.as_str()] == 1);
             let Some(row) = find(&item.id).or_else(own) else {
                 let problem = format!("{} has no score of {model} for {:?}", suite.name, item.id);
-                return Err(Error::input(&item.place, problem, "--scores must have every item of the suite"));
+                return Err(Error::input(&item.place, problem, "`.scores` must have every item of the suite"));
             };
             if row.answers.len() != item.responses.len() {
                 let (found, needed) = (row.answers.len(), item.responses.len());

@@ -9,7 +9,7 @@ use crate::store::{Key, Store};
 use crate::{Error, Result};
 
 /// A response to score.
-pub struct Job<'a> {
+pub(super) struct Job<'a> {
     /// The hash of everything that its score depends on.
     pub key: Key,
     /// The item it belongs to and, of several, its place from 1; for errors and for readers of stored scores.
@@ -18,7 +18,7 @@ pub struct Job<'a> {
 }
 
 /// All responses.
-pub struct Work<'a> {
+pub(super) struct Work<'a> {
     /// For each suite its responses, but those that came before.
     pub sets: Vec<Vec<Job<'a>>>,
     /// The key of each response of each item of each suite.
@@ -27,7 +27,7 @@ pub struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// Looks through all suites; `key` hashes what a score depends on.
-    pub fn new(suites: &'a [Suite], key: impl Fn(&Content) -> Result<Key>) -> Result<Self> {
+    pub(super) fn new(suites: &'a [Suite], key: impl Fn(&Content) -> Result<Key>) -> Result<Self> {
         let mut listed = HashSet::new();
         let mut work = Self { sets: vec![], keys: vec![] };
         for suite in suites {
@@ -52,14 +52,14 @@ impl<'a> Work<'a> {
     }
 
     /// The number of distinct responses.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.sets.iter().map(Vec::len).sum()
     }
 
     /// The answers of a suite, all of which are in the store.
     ///
     /// Also what this run scored is read back, so that a report has the same bits whoever scored first.
-    pub fn answers(&self, suite: usize, store: &mut Store<Answer>) -> Result<Vec<Vec<Answer>>> {
+    pub(super) fn answers(&self, suite: usize, store: &mut Store<Answer>) -> Result<Vec<Vec<Answer>>> {
         let mut answer = |key: &Key| {
             store
                 .get(*key)?

@@ -25,7 +25,7 @@ const METRICS: &str = "metrics.jsonl";
 const KEY: &str = "key";
 
 /// A cell with a seed and a folder to work in.
-pub struct Run<'a> {
+pub(super) struct Run<'a> {
     pub config: &'a StudyConfig,
     pub rows: &'a Rows,
     pub cell: &'a Cell,
@@ -39,7 +39,7 @@ pub struct Run<'a> {
 
 /// A hash of everything that a result depends on: not of the study, so that cells that are the same in two studies are
 /// trained once. `inputs` is a hash of model, rows and suites.
-pub fn key(config: &StudyConfig, inputs: u128, cell: &Cell, size: usize, seed: u64) -> Key {
+pub(super) fn key(config: &StudyConfig, inputs: u128, cell: &Cell, size: usize, seed: u64) -> Key {
     // Paths, and how to resume, do not change a result.
     let trainer = TrainerConfig {
         output: PathBuf::new(),
@@ -63,7 +63,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// What training and evaluation fail with; [`Error::Interrupted`] where the observer asks to stop.
-    pub async fn run(&self, gpu: &Gpu, observer: &mut dyn Observer) -> Result<RunResult> {
+    pub(super) async fn run(&self, gpu: &Gpu, observer: &mut dyn Observer) -> Result<RunResult> {
         self.open()?;
         let picks = self.cell.variant.pick(self.rows, self.size, self.seed);
         let labels: Vec<u32> = picks.iter().map(|pick| pick.label).collect();
@@ -74,7 +74,7 @@ impl Run<'_> {
             if pairs.is_empty() {
                 let problem = format!("all {} rows of the cell {} have the same level", labels.len(), self.cell.name);
                 return Err(Error::input(
-                    "--objective pairwise",
+                    "`.objective` pairwise",
                     problem,
                     "pairs are made of rows of different levels",
                 ));
@@ -90,7 +90,7 @@ impl Run<'_> {
         if !model.join("config.json").exists() {
             let config = self.training(&model, latest_checkpoint(&model)?.is_some());
             if train(gpu, &config, observer).await?.interrupted {
-                return Err(Error::Interrupted("finished runs are kept; continue with --resume".into()));
+                return Err(Error::Interrupted("finished runs are kept; continue with `.resume`".into()));
             }
         }
         let evaluation = evaluate(Some(gpu), &self.evaluation(&model), observer).await?;
@@ -160,7 +160,7 @@ impl Run<'_> {
 
 /// Removes everything that is no longer needed once a run has its result: the model, its checkpoints and its rows.
 /// Metrics of the training and the evaluation stay.
-pub fn tidy(folder: &Path) -> Result<()> {
+pub(super) fn tidy(folder: &Path) -> Result<()> {
     let metrics = folder.join(MODEL).join(METRICS);
     if metrics.exists() {
         std::fs::rename(&metrics, folder.join(METRICS)).map_err(|e| Error::io(&metrics, e))?;
@@ -174,7 +174,7 @@ pub fn tidy(folder: &Path) -> Result<()> {
 }
 
 /// Removes a folder, if it is there.
-pub fn remove(folder: &Path) -> Result<()> {
+pub(super) fn remove(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, error)),
         _ => Ok(()),

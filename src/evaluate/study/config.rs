@@ -71,33 +71,33 @@ impl StudyConfig {
     /// Checks every value that can be wrong on its own.
     ///
     /// # Errors
-    /// The first setting that no study can have, named as its flag.
+    /// The first setting that no study can have, by its name.
     pub fn validate(&self) -> Result<()> {
-        let check = |flag: &str, holds: bool, problem: &str, hint: &str| match holds {
+        let check = |setting: &str, holds: bool, problem: &str, hint: &str| match holds {
             true => Ok(()),
-            false => Err(Error::input(flag, problem, hint)),
+            false => Err(Error::input(setting, problem, hint)),
         };
         self.train.validate()?;
         let GridConfig { study, users, heads, size, seeds, suite, bootstrap, .. } = &self.grid;
         let names = StudyName::ALL.map(StudyName::as_str).join(", ");
-        check("--study", !study.is_empty(), "is missing", &format!("use one or more of {names}"))?;
-        check("--study", are_distinct(study), "has a study twice", "")?;
-        check("--suite", !suite.is_empty(), "is missing", "such as wildfb=test.jsonl")?;
+        check("`.study`", !study.is_empty(), "is missing", &format!("use one or more of {names}"))?;
+        check("`.study`", are_distinct(study), "has a study twice", "")?;
+        check("`.suite`", !suite.is_empty(), "is missing", "such as wildfb=test.jsonl")?;
         if study.contains(&StudyName::Users) {
-            let hint = "give two or more numbers of users, such as --users 10 100 1000";
-            check("--users", users.len() > 1, "leaves nothing to compare", hint)?;
-            check("--users", users.iter().all(|&number| number > 0), "cannot be 0", "")?;
-            check("--users", are_distinct(users), "has a number twice", "")?;
+            let hint = "give two or more numbers of users, such as `.users` 10 100 1000";
+            check("`.users`", users.len() > 1, "leaves nothing to compare", hint)?;
+            check("`.users`", users.iter().all(|&number| number > 0), "cannot be 0", "")?;
+            check("`.users`", are_distinct(users), "has a number twice", "")?;
         }
         if study.contains(&StudyName::Heads) {
-            check("--heads", heads.len() > 1, "leaves nothing to compare", "give two or more objectives")?;
-            check("--heads", are_distinct(heads), "has an objective twice", "")?;
+            check("`.heads`", heads.len() > 1, "leaves nothing to compare", "give two or more objectives")?;
+            check("`.heads`", are_distinct(heads), "has an objective twice", "")?;
         }
-        check("--size", *size != Some(0), "cannot be 0", "use at least 1, or leave it out")?;
-        check("--seeds", (1..=1000).contains(seeds), "is out of range", "use a number from 1 to 1000")?;
-        check("--bootstrap", *bootstrap <= 1_000_000, "is out of range", "use at most 1000000 samples")?;
+        check("`.size`", *size != Some(0), "cannot be 0", "use at least 1, or leave it out")?;
+        check("`.seeds`", (1..=1000).contains(seeds), "is out of range", "use a number from 1 to 1000")?;
+        check("`.bootstrap`", *bootstrap <= 1_000_000, "is out of range", "use at most 1000000 samples")?;
         let held_out = self.train.trainer.eval_data.is_empty();
-        check("--eval-data", held_out, "is not used by studies", "measure on --suite wildfb=FILE instead")
+        check("`.eval_data`", held_out, "is not used by studies", "measure on `.suite` wildfb=FILE instead")
     }
 }
 
@@ -145,27 +145,27 @@ mod tests {
         whole().validate().unwrap();
         type Spoil = fn(&mut StudyConfig);
         let cases: &[(&str, Spoil)] = &[
-            ("--model", |c| c.train.model.clear()),
-            ("--lr", |c| c.train.lr = 0.0),
-            ("--study", |c| c.grid.study.clear()),
-            ("--study", |c| c.grid.study = vec![StudyName::Mining; 2]),
-            ("--suite", |c| c.grid.suite.clear()),
-            ("--users", |c| c.grid.users = vec![5]),
-            ("--users", |c| c.grid.users = vec![5, 0]),
-            ("--users", |c| c.grid.users = vec![5, 5]),
-            ("--heads", |c| c.grid.heads.truncate(1)),
-            ("--heads", |c| c.grid.heads = vec![Objective::Corn; 2]),
-            ("--size", |c| c.grid.size = Some(0)),
-            ("--seeds", |c| c.grid.seeds = 0),
-            ("--bootstrap", |c| c.grid.bootstrap = u32::MAX),
-            ("--eval-data", |c| c.train.trainer.eval_data = vec!["e".into()]),
-            ("--resume", |c| (c.train.trainer.resume, c.train.trainer.force) = (true, true)),
+            ("`.model`", |c| c.train.model.clear()),
+            ("`.lr`", |c| c.train.lr = 0.0),
+            ("`.study`", |c| c.grid.study.clear()),
+            ("`.study`", |c| c.grid.study = vec![StudyName::Mining; 2]),
+            ("`.suite`", |c| c.grid.suite.clear()),
+            ("`.users`", |c| c.grid.users = vec![5]),
+            ("`.users`", |c| c.grid.users = vec![5, 0]),
+            ("`.users`", |c| c.grid.users = vec![5, 5]),
+            ("`.heads`", |c| c.grid.heads.truncate(1)),
+            ("`.heads`", |c| c.grid.heads = vec![Objective::Corn; 2]),
+            ("`.size`", |c| c.grid.size = Some(0)),
+            ("`.seeds`", |c| c.grid.seeds = 0),
+            ("`.bootstrap`", |c| c.grid.bootstrap = u32::MAX),
+            ("`.eval_data`", |c| c.train.trainer.eval_data = vec!["e".into()]),
+            ("`.resume`", |c| (c.train.trainer.resume, c.train.trainer.force) = (true, true)),
         ];
-        for (flag, spoil) in cases {
+        for (setting, spoil) in cases {
             let mut config = whole();
             spoil(&mut config);
-            let error = config.validate().expect_err(flag);
-            assert!(error.to_string().starts_with(&format!("{flag}: ")), "{flag}: {error}");
+            let error = config.validate().expect_err(setting);
+            assert!(error.to_string().starts_with(&format!("{setting}: ")), "{setting}: {error}");
             assert_eq!(error.exit_code(), 2);
         }
         let mut config = whole();

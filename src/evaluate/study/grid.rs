@@ -32,30 +32,30 @@ pub struct Plan {
 ///
 /// # Errors
 /// Rows that have nothing to study, and fewer rows than the settings ask for.
-pub fn plans(config: &StudyConfig, rows: &Rows) -> Result<Vec<Plan>> {
+pub(super) fn plans(config: &StudyConfig, rows: &Rows) -> Result<Vec<Plan>> {
     config.grid.study.iter().map(|&study| plan(config, rows, study)).collect()
 }
 
 fn plan(config: &StudyConfig, rows: &Rows, study: StudyName) -> Result<Plan> {
-    let at = format!("--study {study}");
+    let at = format!("`.study` {study}");
     let cells = cells(config, study);
     let refuse = |problem: &str, hint: &str| Err(Error::input(&at, problem, hint));
     match study {
         StudyName::Mining if !rows.rows.iter().any(|row| row.mined) => {
             let hint = "rows of `wgr extract --embedder` record it in `evidence.mined_from`";
-            return refuse("no row of --data was mined", hint);
+            return refuse("no row of `.data` was mined", hint);
         }
         StudyName::Refusals if !rows.rows.iter().any(|row| row.validated) => {
             let hint = "rows of `wgr extract` record it in `evidence.refusal_verdict`";
-            return refuse("no row of --data is a refusal that was found justified", hint);
+            return refuse("no row of `.data` is a refusal that was found justified", hint);
         }
         _ => {}
     }
     for cell in &cells {
         match cell.variant {
             Variant::Users(users) if users > rows.users => {
-                let problem = format!("{users} users are requested, but the rows of --data have {}", rows.users);
-                return Err(Error::input("--users", problem, "rows name it in `user`"));
+                let problem = format!("{users} users are requested, but the rows of `.data` have {}", rows.users);
+                return Err(Error::input("`.users`", problem, "rows name it in `user`"));
             }
             _ => {}
         }
@@ -66,7 +66,7 @@ fn plan(config: &StudyConfig, rows: &Rows, study: StudyName) -> Result<Plan> {
     if size > most || most == 0 {
         let least = available.iter().position(|&rows| rows == most).map_or("", |place| &cells[place].name);
         let problem = format!("{size} rows are more than the {most} that {study}: {least} has");
-        return Err(Error::input("--size", problem, "use fewer, or leave it out"));
+        return Err(Error::input("`.size`", problem, "use fewer, or leave it out"));
     }
     let widest = cells.iter().filter_map(|cell| match cell.variant {
         Variant::Users(users) => Some(users),
@@ -75,7 +75,7 @@ fn plan(config: &StudyConfig, rows: &Rows, study: StudyName) -> Result<Plan> {
     match widest.max() {
         Some(users) if users > size => {
             let problem = format!("{users} users cannot share the {size} rows that every cell of the study has");
-            Err(Error::input("--users", problem, "use numbers of users that are closer to each other"))
+            Err(Error::input("`.users`", problem, "use numbers of users that are closer to each other"))
         }
         _ => Ok(Plan { study, size, cells }),
     }
@@ -146,15 +146,15 @@ mod tests {
     fn what_cannot_be_studied_is_said() {
         let said = |config: &StudyConfig, rows: &Rows| plans(config, rows).unwrap_err().to_string();
         let plain = Rows::of(rows().rows.into_iter().skip(3).collect(), 5);
-        assert!(said(&config(StudyName::Mining), &plain).contains("--study mining: no row of --data was mined"));
-        assert!(said(&config(StudyName::Refusals), &plain).contains("--study refusals: no row"));
+        assert!(said(&config(StudyName::Mining), &plain).contains("`.study` mining: no row of `.data` was mined"));
+        assert!(said(&config(StudyName::Refusals), &plain).contains("`.study` refusals: no row"));
         let mut many = config(StudyName::Users);
         many.grid.users = vec![2, 6];
-        assert!(said(&many, &rows()).contains("--users: 6 users are requested, but the rows of --data have 5"));
+        assert!(said(&many, &rows()).contains("`.users`: 6 users are requested, but the rows of `.data` have 5"));
         let mut large = config(StudyName::Users);
         large.grid.size = Some(11);
-        assert!(said(&large, &rows()).contains("--size: 11 rows are more than the 10 that users: 5 users has"));
+        assert!(said(&large, &rows()).contains("`.size`: 11 rows are more than the 10 that users: 5 users has"));
         large.grid.size = Some(4);
-        assert!(said(&large, &rows()).contains("--users: 5 users cannot share the 4 rows"));
+        assert!(said(&large, &rows()).contains("`.users`: 5 users cannot share the 4 rows"));
     }
 }

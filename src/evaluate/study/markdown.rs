@@ -6,7 +6,7 @@ use super::report::{CellReport, StudyReport, StudySection, Summary, with_spread}
 use crate::evaluate::report::number;
 
 /// The whole comparison.
-pub fn markdown(report: &StudyReport) -> String {
+pub(super) fn markdown(report: &StudyReport) -> String {
     let mut text = String::from("# Studies\n\n");
     if report.partial {
         text.push_str("**Partial**: runs are missing.\n\n");

@@ -1,22 +1,22 @@
 //! `wgr eval study`: the effect of a choice of data or head. Trains one model for each cell of a grid and each seed,
 //! evaluates all of them on the same suites, and compares.
 //!
-//! In reading order: [`config`] are the settings, [`rows`] the rated rows, [`variants`] the rows and labels that a cell
-//! is trained on, `pairs` turns ratings into pairs, [`grid`] are the cells of each study, `cell` is one training run
-//! with its evaluation, [`results`] its results, [`run`] the grid with all seeds, [`report`] the comparison, which
+//! In reading order: `config` are the settings, `rows` the rated rows, `variants` the rows and labels that a cell
+//! is trained on, `pairs` turns ratings into pairs, `grid` are the cells of each study, `cell` is one training run
+//! with its evaluation, `results` its results, `run` the grid with all seeds, `report` the comparison, which
 //! `markdown` and `page` write for people.
 
 mod cell;
-pub mod config;
-pub mod grid;
+mod config;
+mod grid;
 mod markdown;
 mod page;
 mod pairs;
-pub mod report;
-pub mod results;
-pub mod rows;
-pub mod run;
-pub mod variants;
+mod report;
+mod results;
+mod rows;
+mod run;
+mod variants;
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,8 +24,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use config::{GridConfig, StudyConfig};
-pub use report::{StudyReport, table};
+pub use report::{CellReport, DataReport, Failure, Spread, StudyReport, StudySection, Summary, table};
+pub use results::{Measure, RunResult};
 pub use run::{StudyRun, study};
+pub use variants::Variant;
 
 /// The studies (arXiv 2602.08829, section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

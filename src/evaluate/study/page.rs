@@ -10,7 +10,7 @@ use crate::report::html::Page;
 use crate::report::number::{count, short};
 
 /// The page of a report.
-pub fn page(report: &StudyReport) -> Page {
+pub(super) fn page(report: &StudyReport) -> Page {
     let mut page = Page::new("Studies");
     let data = &report.data;
     page.paragraph(&format!(

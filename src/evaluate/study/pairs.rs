@@ -14,7 +14,7 @@ const PAIRS: u64 = u64::MAX - 4;
 ///
 /// Every pair takes a row of the level with the most rows left and one of any other level. So rows are left over only
 /// if one level has more rows than all others together.
-pub fn pairs(labels: &[u32], seed: u64) -> Vec<[usize; 2]> {
+pub(super) fn pairs(labels: &[u32], seed: u64) -> Vec<[usize; 2]> {
     let mut rng = stream(seed, PAIRS);
     let mut levels: Vec<Vec<usize>> = vec![vec![]; labels.iter().max().map_or(0, |&most| most as usize + 1)];
     let mut order: Vec<usize> = (0..labels.len()).collect();
@@ -42,7 +42,7 @@ pub fn pairs(labels: &[u32], seed: u64) -> Vec<[usize; 2]> {
 }
 
 /// The rows of pairs as training reads them: `id`, `chosen` and `rejected`, each a whole conversation or text.
-pub fn rows(rated: &[Map<String, Value>], pairs: &[[usize; 2]]) -> Vec<Map<String, Value>> {
+pub(super) fn rows(rated: &[Map<String, Value>], pairs: &[[usize; 2]]) -> Vec<Map<String, Value>> {
     let side = |row: &Map<String, Value>| match (row.get("messages"), row.get("text")) {
         (Some(messages), _) => {
             let said = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();

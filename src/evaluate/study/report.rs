@@ -11,12 +11,12 @@ use crate::evaluate::suites::SuiteName;
 use crate::objective::Objective;
 
 /// The version of the schema of `study.json`; it grows where a field is removed or changes its meaning.
-pub const SCHEMA_VERSION: u32 = 1;
+pub(super) const SCHEMA_VERSION: u32 = 1;
 
 /// The results of a run's studies.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StudyReport {
-    /// [`SCHEMA_VERSION`].
+    /// [`SCHEMA_VERSION`](crate::evaluate::report::SCHEMA_VERSION).
     pub schema_version: u32,
     /// The version of wgr that wrote it.
     pub wgr_version: &'static str,
@@ -221,7 +221,7 @@ fn summaries(runs: &[RunResult], first: Option<&Vec<RunResult>>) -> Vec<Summary>
 }
 
 /// The first measure of each suite, which is its result in one number.
-pub fn headlines(section: &StudySection) -> Vec<(SuiteName, String)> {
+pub(super) fn headlines(section: &StudySection) -> Vec<(SuiteName, String)> {
     let mut found: Vec<(SuiteName, String)> = vec![];
     for summary in section.cells.iter().flat_map(|cell| &cell.measures) {
         if !found.iter().any(|(suite, _)| *suite == summary.suite) {
@@ -232,7 +232,7 @@ pub fn headlines(section: &StudySection) -> Vec<(SuiteName, String)> {
 }
 
 /// A mean with its standard deviation.
-pub fn with_spread(spread: &Spread) -> String {
+pub(super) fn with_spread(spread: &Spread) -> String {
     match (spread.mean, spread.sd) {
         (Some(mean), Some(sd)) => format!("{mean:.4} ± {sd:.4}"),
         (Some(mean), None) => format!("{mean:.4}"),
@@ -266,7 +266,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// A run that measured these.
-    pub fn run(seed: u64, values: [Option<f64>; 2]) -> RunResult {
+    pub(crate) fn run(seed: u64, values: [Option<f64>; 2]) -> RunResult {
         let measure = |(suite, name): (SuiteName, &str), value| Measure {
             suite,
             name: name.into(),
@@ -292,7 +292,7 @@ pub(crate) mod tests {
     }
 
     /// A report of the studies of users and of mining, without runs.
-    pub fn empty() -> StudyReport {
+    pub(crate) fn empty() -> StudyReport {
         let cell = |name: &str| Cell { name: name.into(), variant: Variant::All, objective: Objective::Ordinal };
         let plan = |study, names: [&str; 2]| Plan { study, size: 1200, cells: names.map(cell).to_vec() };
         let plans = [

@@ -59,7 +59,7 @@ impl RunResult {
 }
 
 /// Everything that an evaluation of one model found, suite by suite.
-pub fn measures(report: &Report) -> Vec<Measure> {
+pub(super) fn measures(report: &Report) -> Vec<Measure> {
     let of_suite = |(suite, result): (SuiteName, &ModelResult)| {
         named(result).into_iter().map(move |(name, estimate)| {
             let Estimate { value, interval, baseline } = estimate;

@@ -207,7 +207,7 @@ impl Evidence {
         let annotated = match levels {
             WITHOUT_NEUTRAL => level.label(false),
             WITH_NEUTRAL => level.label(true),
-            _ => return Err(wrong(format!("the annotator's level has no place among --levels {levels}"))),
+            _ => return Err(wrong(format!("the annotator's level has no place among `.levels` {levels}"))),
         };
         Ok(Self { mined, validated, annotated })
     }
@@ -273,7 +273,7 @@ mod tests {
         for (rows, levels, problem) in [
             (vec![row("a", 5, None, json!(null))], 4, "train.jsonl:1: row \"a\": the label 5 is outside 1..4"),
             (vec![mined(), mined()], 4, "train.jsonl:2: the id \"m\" was already used at "),
-            (vec![mined()], 6, "no place among --levels 6"),
+            (vec![mined()], 6, "no place among `.levels` 6"),
             (vec![row("a", 1, None, json!({"mined_from": 2}))], 4, "train.jsonl:1: `evidence` has no `level`"),
             (vec![row("a", 1, None, json!({"mined_from": 2, "level": "good"}))], 4, "`evidence.level` is \"good\""),
             (vec![mined(), json!({"text": "t", "label": 1})], 4, "train.jsonl:2: some rows hold `messages`"),

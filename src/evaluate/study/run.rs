@@ -97,7 +97,7 @@ pub async fn study(gpu: &Gpu, config: &StudyConfig, observer: &mut dyn Observer)
             continue;
         }
         if observer.stop_requested() {
-            failure.get_or_insert(Error::Interrupted("finished runs are kept; continue with --resume".into()));
+            failure.get_or_insert(Error::Interrupted("finished runs are kept; continue with `.resume`".into()));
             break;
         }
         let (of, seed) = (asked.len(), run.seed);
@@ -171,13 +171,13 @@ fn inputs(config: &StudyConfig, rows: &Rows, observer: &mut dyn Observer) -> Res
 /// Checks that the output may be written; changes nothing.
 fn check_output(config: &StudyConfig) -> Result<()> {
     let output = &config.train.trainer.output;
-    let at = format!("--output {}", output.display());
+    let at = format!("`.output` {}", output.display());
     if output.exists() && !output.is_dir() {
         return Err(Error::input(at, "is a file", "give a directory"));
     }
     let occupied = [RESULTS, CELLS].iter().any(|name| output.join(name).exists());
     if occupied && !config.train.trainer.resume && !config.train.trainer.force {
-        let hint = "use --resume to continue or --force to start over";
+        let hint = "use `.resume` to continue or `.force` to start over";
         return Err(Error::input(at, "already holds a study", hint));
     }
     // The study must not replace its own input.

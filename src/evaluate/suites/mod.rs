@@ -15,8 +15,8 @@ use crate::data::records::records;
 use crate::statistics::{Bootstrap, Units};
 use crate::{Error, Result};
 
-pub use super::benchmarks::SuiteName;
-pub use super::items::{Item, query, response};
+pub(super) use super::benchmarks::SuiteName;
+pub(super) use super::items::{Item, query, response};
 
 /// A suite that was read.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use super::prompt::Question;
 /// The verdict of an answer to a question: the one JSON object in it that holds the question's field. An answer without
 /// one, or with several that differ, or with a value that is not a choice, is not a verdict. Thoughts and words around
 /// the object are ignored.
-pub fn verdict<T>(answer: &str, question: Question, named: impl Fn(&str) -> Option<T>) -> Verdict<T> {
+pub(super) fn verdict<T>(answer: &str, question: Question, named: impl Fn(&str) -> Option<T>) -> Verdict<T> {
     let objects = objects(without_thoughts(answer));
     let mut given = objects.iter().filter_map(|object| Some((object, object.get(question.field())?)));
     let unparsable = || Verdict::Unparsable { answer: answer.to_owned() };

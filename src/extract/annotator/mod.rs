@@ -2,11 +2,11 @@
 
 pub(super) mod account;
 mod answer;
-pub mod api;
-pub mod labels;
-pub mod local;
-pub mod prompt;
-pub mod rules;
+pub(super) mod api;
+pub(crate) mod labels;
+pub(super) mod local;
+mod prompt;
+pub(super) mod rules;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use crate::{Observer, Result};
 pub use self::account::Usage;
 
 /// The file of an output that holds the answers of models.
-pub const ANSWERS: &str = "answers.jsonl";
+pub(super) const ANSWERS: &str = "answers.jsonl";
 /// The file of an output that says with which labels its run began.
-pub const LABELS: &str = "labels.json";
+pub(super) const LABELS: &str = "labels.json";
 
 /// Verdicts on their way, in the order of the turns. An annotator that runs a model awaits the device; it never blocks.
-pub type Verdicts<'a, T> = Pin<Box<dyn Future<Output = Result<Vec<Verdict<T>>>> + 'a>>;
+pub(super) type Verdicts<'a, T> = Pin<Box<dyn Future<Output = Result<Vec<Verdict<T>>>> + 'a>>;
 
 /// Judges turns, a window of some thousand at a time.
-pub trait Annotator {
+pub(super) trait Annotator {
     /// How reports and evidence name it: `rules`, `api:<model>`, `local:<model>`, `file:<path>`.
     fn name(&self) -> String;
 
@@ -66,7 +66,7 @@ pub trait Annotator {
 
 /// An annotator's verdict about a turn.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict<T> {
+pub(super) enum Verdict<T> {
     /// A judgement.
     Given {
         /// The judgement.
@@ -86,7 +86,7 @@ pub enum Verdict<T> {
 /// Whether a refusal was right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// The query was unsafe: refusing it was right.
     Justified,
     /// The query was harmless.

@@ -9,7 +9,7 @@ use crate::extract::turn::Turn;
 
 /// Characters of a turn that a question shows.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub(super) struct Room {
     /// The messages before the query, the newest first.
     pub history: usize,
     /// The query.
@@ -22,12 +22,12 @@ pub struct Room {
 
 impl Room {
     /// Room for models that read some ten thousand tokens.
-    pub const WIDE: Self = Self { history: 6000, query: 4000, response: 6000, feedback: 3000 };
+    pub(super) const WIDE: Self = Self { history: 6000, query: 4000, response: 6000, feedback: 3000 };
 }
 
 /// A question about a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
+pub(super) enum Question {
     /// What the next message says about the response.
     Feedback,
     /// Whether the refused query was unsafe.
@@ -63,7 +63,7 @@ const REFUSALS: [(&str, Refusal, &str); 2] = [
 
 impl Question {
     /// The field of the answer that holds the verdict.
-    pub fn field(self) -> &'static str {
+    pub(super) fn field(self) -> &'static str {
         match self {
             Self::Feedback => "feedback",
             Self::Refusal => "request",
@@ -72,7 +72,7 @@ impl Question {
 
     /// The question with its turn. The answer is asked for as one JSON object, whose reason comes before the verdict so
     /// that a model weighs before it decides.
-    pub fn text(self, turn: &Turn, room: Room) -> String {
+    pub(super) fn text(self, turn: &Turn, room: Room) -> String {
         let mut text = self.task();
         let _ = write!(
             text,
@@ -85,7 +85,7 @@ impl Question {
     }
 
     /// The question, without the turn and the form of the answer.
-    pub fn task(self) -> String {
+    pub(super) fn task(self) -> String {
         let mut text = String::new();
         match self {
             Self::Feedback => {
@@ -117,7 +117,7 @@ impl Question {
     }
 
     /// The turn as a question shows it.
-    pub fn shown(self, turn: &Turn, room: Room) -> String {
+    pub(super) fn shown(self, turn: &Turn, room: Room) -> String {
         let mut text = history(turn, room.history);
         let mut part = |title: &str, content: &str, room: usize| {
             let _ = write!(text, "\n### {title}\n{}\n", shortened(content, room));
@@ -131,7 +131,7 @@ impl Question {
     }
 
     /// The verdicts a model can give, by their names.
-    pub fn choices(self) -> Vec<&'static str> {
+    pub(super) fn choices(self) -> Vec<&'static str> {
         match self {
             Self::Feedback => LEVELS.map(|(level, _)| level.name()).to_vec(),
             Self::Refusal => REFUSALS.map(|(name, ..)| name).to_vec(),
@@ -140,12 +140,12 @@ impl Question {
 }
 
 /// The level of this name.
-pub fn feedback_named(name: &str) -> Option<Feedback> {
+pub(super) fn feedback_named(name: &str) -> Option<Feedback> {
     Feedback::ALL.into_iter().find(|feedback| feedback.name() == name)
 }
 
 /// The verdict on a refusal of this name.
-pub fn refusal_named(name: &str) -> Option<Refusal> {
+pub(super) fn refusal_named(name: &str) -> Option<Refusal> {
     REFUSALS.into_iter().find(|(known, ..)| *known == name).map(|(_, refusal, _)| refusal)
 }
 
@@ -177,7 +177,7 @@ fn history(turn: &Turn, room: usize) -> String {
 }
 
 /// A text without its middle where it has more than `room` characters.
-pub fn shortened(text: &str, room: usize) -> Cow<'_, str> {
+pub(super) fn shortened(text: &str, room: usize) -> Cow<'_, str> {
     let length = text.chars().count();
     if length <= room {
         return text.into();

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// A verdict on a turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judgement {
+pub(super) struct Judgement {
     /// The level.
     pub level: Feedback,
     /// Why: the rule, the model's answer, or the category of a label.
@@ -23,7 +23,7 @@ pub struct Judgement {
 
 /// An annotator's verdicts.
 #[derive(Clone, Debug, Default)]
-pub struct Verdicts {
+pub(super) struct Verdicts {
     /// The annotator, if the source names it.
     pub annotator: Option<String>,
     /// Verdicts by the id of the turn, `<conversation>:<turn>`.
@@ -35,7 +35,7 @@ impl Verdicts {
     ///
     /// # Errors
     /// A directory without a finished run, a file that holds no labels, or a damaged one.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path) -> Result<Self> {
         if path.is_dir() { Self::of_run(path) } else { Self::of_labels(path) }
     }
 
@@ -43,7 +43,7 @@ impl Verdicts {
     fn of_run(output: &Path) -> Result<Self> {
         let (report, verdicts) = (output.join(REPORT), output.join(FOLDER).join(VERDICTS));
         if !report.exists() || !verdicts.exists() {
-            let hint = "give the --output of a finished run of wgr extract, or a file of labels";
+            let hint = "give the `.output` of a finished run of wgr extract, or a file of labels";
             return Err(Error::input(output.display().to_string(), "holds no finished run", hint));
         }
         let text = std::fs::read(&report).map_err(|e| Error::io(&report, e))?;
@@ -78,7 +78,7 @@ impl Verdicts {
 ///
 /// # Errors
 /// A file of a run is damaged.
-pub fn said(sources: [&Path; 2], turns: &HashSet<&str>) -> Result<HashMap<String, String>> {
+pub(super) fn said(sources: [&Path; 2], turns: &HashSet<&str>) -> Result<HashMap<String, String>> {
     let mut said = HashMap::new();
     for path in sources.map(|source| source.join(FOLDER).join(TURNS)).into_iter().filter(|path| path.exists()) {
         for record in records(&path, &[])? {

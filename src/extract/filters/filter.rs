@@ -2,7 +2,7 @@
 
 /// A reason to drop a turn, in the order they are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Filter {
+pub(crate) enum Filter {
     /// In no language that was asked for.
     Language,
     /// After more turns than a model will be shown.
@@ -33,7 +33,7 @@ pub enum Filter {
 
 impl Filter {
     /// All filters, in the order they run.
-    pub const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Language,
         Self::LongHistory,
         Self::ShortQuery,
@@ -50,7 +50,7 @@ impl Filter {
     ];
 
     /// Its name in rows and reports.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Language => "language",
             Self::LongHistory => "long_history",

@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-pub use self::filter::Filter;
+pub(super) use self::filter::Filter;
 use self::requests::Requests;
 use super::config::{ExtractConfig, Variant};
 use super::lexical::{beginning, end, normalized};
@@ -32,7 +32,7 @@ const RESPONSE_WORDS: usize = 10;
 const READ: usize = 600;
 
 /// The filters of a run.
-pub struct Filters {
+pub(super) struct Filters {
     languages: Vec<String>,
     max_history: usize,
     /// Whether histories are counted in messages; in turns otherwise.
@@ -41,7 +41,7 @@ pub struct Filters {
 
 impl Filters {
     /// The filters that the settings ask for.
-    pub fn new(config: &ExtractConfig) -> Self {
+    pub(super) fn new(config: &ExtractConfig) -> Self {
         Self {
             languages: config.languages.clone(),
             max_history: config.max_history_turns,
@@ -50,7 +50,7 @@ impl Filters {
     }
 
     /// The first filter that drops the turn; all but [`Filter::Duplicate`], for which turns have to be seen in order.
-    pub fn dropped_by(&self, turn: &Turn) -> Option<Filter> {
+    pub(super) fn dropped_by(&self, turn: &Turn) -> Option<Filter> {
         self.by_form(turn).or_else(|| by_request(turn)).or_else(|| by_personal_data(turn))
     }
 

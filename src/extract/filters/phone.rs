@@ -24,7 +24,7 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Whether the text contains a phone number of a person or an office; not example numbers (1234567, 555), nor toll-free
 /// numbers, which help lines have.
-pub fn is_in(text: &str) -> bool {
+pub(super) fn is_in(text: &str) -> bool {
     if text.bytes().filter(u8::is_ascii_digit).nth(6).is_none() {
         return false;
     }

@@ -5,20 +5,20 @@
 mod normalize;
 mod phrases;
 
-pub use normalize::{folded, normalized};
-pub use phrases::Phrases;
+pub(super) use normalize::{folded, normalized};
+pub(super) use phrases::Phrases;
 
 #[cfg(test)]
 pub(crate) use phrases::tests::check_entries;
 
 /// The beginning of a text, at most N bytes, never cut within a character.
-pub fn beginning(text: &str, bytes: usize) -> &str {
+pub(super) fn beginning(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
     &text[..end.unwrap_or(0)]
 }
 
 /// The end of a text, at most N bytes, never cut within a character.
-pub fn end(text: &str, bytes: usize) -> &str {
+pub(super) fn end(text: &str, bytes: usize) -> &str {
     let start = (text.len().saturating_sub(bytes)..text.len()).find(|&at| text.is_char_boundary(at));
     &text[start.unwrap_or(text.len())..]
 }

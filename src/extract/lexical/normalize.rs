@@ -9,7 +9,7 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 ///
 /// Time is linear in the text; ASCII, most of what people write in English, takes a path of its own, and text that is
 /// normalised already is not copied.
-pub fn normalized(text: &str) -> Cow<'_, str> {
+pub(crate) fn normalized(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return match is_normal_ascii(text.as_bytes()) {
             true => Cow::Borrowed(text),
@@ -25,7 +25,7 @@ pub fn normalized(text: &str) -> Cow<'_, str> {
 }
 
 /// The characters of the text in NFKC and lower case, with straight quotes and without invisible characters.
-pub fn folded(text: &str) -> impl Iterator<Item = char> + '_ {
+pub(crate) fn folded(text: &str) -> impl Iterator<Item = char> + '_ {
     text.chars().filter(|&c| !is_invisible(c)).map(straight).nfkc().flat_map(char::to_lowercase)
 }
 

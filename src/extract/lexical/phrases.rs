@@ -16,7 +16,7 @@ use crate::data::words::is_unspaced;
 /// character an entry matches anywhere. Where several alternatives match at one place, the longest of a bracket wins, and
 /// among entries the one that is longer as written.
 #[derive(Debug)]
-pub struct Phrases {
+pub(crate) struct Phrases {
     regex: Regex,
     /// The same at the beginning of a text only.
     anchored: Regex,
@@ -27,7 +27,7 @@ impl Phrases {
     ///
     /// # Panics
     /// An entry has an unbalanced bracket. Lists are constants, and tests compile each of them.
-    pub fn new<'a>(entries: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn new<'a>(entries: impl IntoIterator<Item = &'a str>) -> Self {
         let mut patterns: Vec<String> = entries.into_iter().map(pattern).collect();
         patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.len()));
         let patterns = patterns.join("|");
@@ -36,17 +36,17 @@ impl Phrases {
     }
 
     /// Whether a phrase is in the normalised text.
-    pub fn is_in(&self, text: &str) -> bool {
+    pub(crate) fn is_in(&self, text: &str) -> bool {
         self.find(text).is_some()
     }
 
     /// The range of the first phrase in the normalized text.
-    pub fn find(&self, text: &str) -> Option<Range<usize>> {
+    pub(crate) fn find(&self, text: &str) -> Option<Range<usize>> {
         self.find_from(text, 0)
     }
 
     /// The ranges of the phrases in the normalized text, none overlapping another.
-    pub fn all<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
+    pub(crate) fn all<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
         let mut from = 0;
         std::iter::from_fn(move || {
             let found = self.find_from(text, from)?;
@@ -56,7 +56,7 @@ impl Phrases {
     }
 
     /// The end of a phrase at the start of the text.
-    pub fn begins(&self, text: &str) -> Option<usize> {
+    pub(crate) fn begins(&self, text: &str) -> Option<usize> {
         let found = self.anchored.find(text)?.range();
         (stands_alone(text, &found) && !found.is_empty()).then_some(found.end)
     }
@@ -136,7 +136,7 @@ pub(crate) mod tests {
 
     /// The texts that an entry matches, with `thing` for any word: not every combination, but every alternative at
     /// least once.
-    pub fn spelled_out(entry: &str) -> Vec<String> {
+    pub(crate) fn spelled_out(entry: &str) -> Vec<String> {
         fn sequence(rest: &mut Peekable<Chars>) -> Vec<String> {
             let mut done: Vec<String> = vec![];
             let mut current = vec![String::new()];
@@ -176,7 +176,7 @@ pub(crate) mod tests {
     }
 
     /// Goes over every entry of a list: all it stands for is found in a sentence, and never within a longer word.
-    pub fn check_entries(list: &[&str]) {
+    pub(crate) fn check_entries(list: &[&str]) {
         let phrases = Phrases::new(list.iter().copied());
         for entry in list {
             let alone = Phrases::new([*entry]);

@@ -5,7 +5,7 @@ use crate::extract::report::Report;
 use crate::report::html::{Count, Page};
 use crate::report::number::{count, percent, share};
 
-pub fn funnel(page: &mut Page, report: &Report) {
+pub(super) fn funnel(page: &mut Page, report: &Report) {
     page.section("From conversations to rows").paragraph(
         "A response counts if the user wrote another message after it: that message is the feedback. Filters drop \
          responses that cannot be trained on, the annotator judges the rest, and those with a label become rows.",
@@ -25,7 +25,7 @@ pub fn funnel(page: &mut Page, report: &Report) {
     page.counts("The count after each stage, and its share of the stage before", &["stage", "count", "kept"], &rows);
 }
 
-pub fn left_out(page: &mut Page, report: &Report) {
+pub(super) fn left_out(page: &mut Page, report: &Report) {
     page.section("Dropped responses");
     let read = report.funnel.first().map_or(0, |stage| stage.count);
     if report.irregular.is_empty() {
@@ -51,7 +51,7 @@ pub fn left_out(page: &mut Page, report: &Report) {
 }
 
 /// The usage of the annotator; nothing if it asks nobody.
-pub fn usage(page: &mut Page, report: &Report) {
+pub(super) fn usage(page: &mut Page, report: &Report) {
     let usage = &report.usage;
     if *usage == Default::default() {
         return;

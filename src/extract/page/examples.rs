@@ -4,7 +4,7 @@ use super::parts::{counted, labels};
 use crate::extract::report::Report;
 use crate::report::html::Page;
 
-pub fn examples(page: &mut Page, report: &Report) {
+pub(super) fn examples(page: &mut Page, report: &Report) {
     if report.examples.is_empty() {
         return;
     }

@@ -5,7 +5,7 @@ use crate::extract::report::Report;
 use crate::report::html::Page;
 
 /// Nothing where the annotator is another.
-pub fn labels(page: &mut Page, report: &Report) {
+pub(super) fn labels(page: &mut Page, report: &Report) {
     let Some(labels) = &report.labels else { return };
     page.section("Labels made elsewhere").paragraph(&format!(
         "{} holds the labels, and nothing was judged again. Turns without a label count as neutral.",

@@ -7,7 +7,7 @@ use crate::report::chart::{Bars, Series, Style, bar_chart, line_chart, outline};
 use crate::report::html::{Count, Page};
 use crate::report::number::{count, percent, share};
 
-pub fn levels(page: &mut Page, report: &Report) {
+pub(super) fn levels(page: &mut Page, report: &Report) {
     page.section("Levels of feedback");
     let mut stages: Vec<(&str, &Levels)> = vec![("judged", &report.annotated)];
     if report.embedder.is_some() {
@@ -42,7 +42,7 @@ pub fn levels(page: &mut Page, report: &Report) {
 }
 
 /// Nothing where no embedder is named.
-pub fn mining(page: &mut Page, report: &Report) {
+pub(super) fn mining(page: &mut Page, report: &Report) {
     let Some(embedder) = &report.embedder else { return };
     let mining = &report.mining;
     page.section("Implicit feedback").paragraph(&format!(
@@ -88,7 +88,7 @@ pub fn mining(page: &mut Page, report: &Report) {
     ));
 }
 
-pub fn refusals(page: &mut Page, report: &Report) {
+pub(super) fn refusals(page: &mut Page, report: &Report) {
     let refusals = &report.refusals;
     page.section("Refusals").paragraph(
         "Users may punish a refusal that was right. If the annotator finds that it was, the response takes the top \

@@ -15,7 +15,7 @@ use crate::report::html::Page;
 use crate::report::number::count;
 
 /// The page of a report.
-pub fn page(report: &Report) -> Page {
+pub(super) fn page(report: &Report) -> Page {
     let mut page = Page::new("From chats to rated rows");
     summary(&mut page, report);
     counts::funnel(&mut page, report);
@@ -48,7 +48,7 @@ fn summary(page: &mut Page, report: &Report) {
     if report.annotator == "rules" {
         page.note(
             "Lexical rules are the weak annotator: they know phrases and no meaning, and leave what they do not know \
-             neutral. Take a language model (--annotator api or local) for rows that a model of consequence learns from.",
+             neutral. Take a language model as the annotator (api or local) for rows that a model of consequence learns from.",
         );
     }
     page.folded("The files read", |page| {

@@ -11,7 +11,7 @@ use crate::report::number::{count, percent, share, short};
 /// Models shown; the rest is summed up.
 const MODELS: usize = 20;
 
-pub fn split(page: &mut Page, report: &Report) {
+pub(super) fn split(page: &mut Page, report: &Report) {
     let (train, test) = (&report.train, &report.test);
     page.section("Training and test rows").paragraph(
         "Rows are split by whole conversations, or by whole users, with a seed. Labels and languages should have \
@@ -53,7 +53,7 @@ pub fn split(page: &mut Page, report: &Report) {
     page.table("Rows by language", &[&["language"], &headers[..]].concat(), &rows);
 }
 
-pub fn rows(page: &mut Page, report: &Report) {
+pub(super) fn rows(page: &mut Page, report: &Report) {
     if report.query_words.count == 0 {
         return;
     }

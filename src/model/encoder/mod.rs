@@ -1,14 +1,14 @@
 //! BERT-family encoders: BERT, RoBERTa and XLM-RoBERTa, forward only. Their parameters have no gradients, so nothing
 //! can silently stay zero.
 //!
-//! [`config`] and [`checkpoint`] read a directory, [`sentence`] turns it into a sentence embedder; [`activations`] is
-//! the one table of buffers, [`batch`] a packed batch.
+//! `config` and `checkpoint` read a directory, `sentence` turns it into a sentence embedder; `activations` is
+//! the one table of buffers, `batch` a packed batch.
 
-pub mod activations;
-pub mod batch;
-pub mod checkpoint;
-pub mod config;
-pub mod sentence;
+mod activations;
+mod batch;
+mod checkpoint;
+mod config;
+mod sentence;
 
 use crate::Result;
 use crate::gpu::{Gpu, Layout, Recorder, Tensor};
@@ -23,9 +23,9 @@ use super::parameter::{Holding, Parameter};
 use crate::model::batch::Capacity;
 
 pub use activations::plan;
-use batch::Batch;
+pub use batch::Batch;
 pub use checkpoint::EncoderCheckpoint;
-pub use config::EncoderConfig;
+pub use config::{EncoderConfig, Family};
 pub use sentence::SentenceModel;
 
 /// An encoder on the device, with room for its batches: packed token ids in, one row per token or per sequence out.

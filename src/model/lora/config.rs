@@ -86,32 +86,32 @@ impl LoraSettings {
     /// Checks every value, and says what adapters to train; `None` where all weights are trained.
     ///
     /// # Errors
-    /// The first setting that no run can have, named as its flag.
+    /// The first setting that no run can have, by its name.
     pub fn resolve(&self) -> Result<Option<Lora>> {
         let Some(rank) = self.lora_rank else {
             return self.refuse_without_rank().map(|()| None);
         };
         let refuse =
-            |flag: &str, value: String, hint: &str| Err(Error::input(flag, format!("cannot be {value}"), hint));
+            |setting: &str, value: String, hint: &str| Err(Error::input(setting, format!("cannot be {value}"), hint));
         if !(1..=MAX_RANK).contains(&rank) {
-            return refuse("--lora-rank", rank.to_string(), "use a number from 1 to 4096, such as 8");
+            return refuse("`.lora_rank`", rank.to_string(), "use a number from 1 to 4096, such as 8");
         }
         if !(self.lora_alpha as f32).is_finite() || self.lora_alpha <= 0.0 {
-            return refuse("--lora-alpha", self.lora_alpha.to_string(), "use a number above 0, such as 16");
+            return refuse("`.lora_alpha`", self.lora_alpha.to_string(), "use a number above 0, such as 16");
         }
         if !(0.0..1.0).contains(&self.lora_dropout) {
-            return refuse("--lora-dropout", self.lora_dropout.to_string(), "use a number from 0 to below 1");
+            return refuse("`.lora_dropout`", self.lora_dropout.to_string(), "use a number from 0 to below 1");
         }
         let mut targets = vec![];
         for target in &self.lora_targets {
             match target.as_str() {
                 ALL => targets.extend(PROJECTIONS.map(str::to_owned)),
                 name if PROJECTIONS.contains(&name) => targets.push(name.to_owned()),
-                name => return refuse("--lora-targets", name.to_owned(), &known_targets()),
+                name => return refuse("`.lora_targets`", name.to_owned(), &known_targets()),
             }
         }
         if targets.is_empty() {
-            return refuse("--lora-targets", "empty".into(), &known_targets());
+            return refuse("`.lora_targets`", "empty".into(), &known_targets());
         }
         let config =
             LoraConfig { rank, alpha: self.lora_alpha, dropout: self.lora_dropout, targets, rslora: self.lora_rslora };
@@ -121,15 +121,19 @@ impl LoraSettings {
     /// Settings of adapters have no effect without adapters; a user who gives them means something else.
     fn refuse_without_rank(&self) -> Result<()> {
         let defaults = Self::default();
-        for (flag, given) in [
-            ("--lora-alpha", self.lora_alpha != defaults.lora_alpha),
-            ("--lora-dropout", self.lora_dropout != defaults.lora_dropout),
-            ("--lora-targets", self.lora_targets != defaults.lora_targets),
-            ("--lora-rslora", self.lora_rslora),
-            ("--base-dtype", self.base_dtype.is_some()),
+        for (setting, given) in [
+            ("`.lora_alpha`", self.lora_alpha != defaults.lora_alpha),
+            ("`.lora_dropout`", self.lora_dropout != defaults.lora_dropout),
+            ("`.lora_targets`", self.lora_targets != defaults.lora_targets),
+            ("`.lora_rslora`", self.lora_rslora),
+            ("`.base_dtype`", self.base_dtype.is_some()),
         ] {
             if given {
-                return Err(Error::input(flag, "applies to adapters, but there are none", "pass --lora-rank as well"));
+                return Err(Error::input(
+                    setting,
+                    "applies to adapters, but there are none",
+                    "pass `.lora_rank` as well",
+                ));
             }
         }
         Ok(())
@@ -192,16 +196,16 @@ impl LoraConfig {
     /// Checks that a run wants the adapters that the model at `at` has; only dropout may change.
     pub(in crate::model) fn check_same(&self, wanted: &Self, at: &str) -> Result<()> {
         let kinds = |config: &Self| PROJECTIONS.map(|kind| config.targets.iter().any(|name| name.ends_with(kind)));
-        for (flag, had, same) in [
-            ("--lora-rank", self.rank.to_string(), self.rank == wanted.rank),
-            ("--lora-alpha", self.alpha.to_string(), self.alpha == wanted.alpha),
-            ("--lora-rslora", self.rslora.to_string(), self.rslora == wanted.rslora),
-            ("--lora-targets", self.targets.join(","), kinds(self) == kinds(wanted)),
+        for (setting, had, same) in [
+            ("`.lora_rank`", self.rank.to_string(), self.rank == wanted.rank),
+            ("`.lora_alpha`", self.alpha.to_string(), self.alpha == wanted.alpha),
+            ("`.lora_rslora`", self.rslora.to_string(), self.rslora == wanted.rslora),
+            ("`.lora_targets`", self.targets.join(","), kinds(self) == kinds(wanted)),
         ] {
             if !same {
                 let problem = format!("the adapters in {at} have {had}");
                 return Err(Error::input(
-                    flag,
+                    setting,
                     problem,
                     "train them with the same settings, or start from the base model",
                 ));
@@ -297,26 +301,26 @@ mod tests {
     }
 
     #[test]
-    fn each_impossible_setting_is_refused_by_its_flag() {
+    fn each_impossible_setting_is_refused_by_its_name() {
         type Spoil = fn(&mut LoraSettings);
         let cases: &[(&str, Spoil)] = &[
-            ("--lora-rank", |s| s.lora_rank = Some(0)),
-            ("--lora-rank", |s| s.lora_rank = Some(1 << 20)),
-            ("--lora-alpha", |s| s.lora_alpha = f64::NAN),
-            ("--lora-alpha", |s| s.lora_alpha = 0.0),
-            ("--lora-dropout", |s| s.lora_dropout = 1.0),
-            ("--lora-dropout", |s| s.lora_dropout = f64::NAN),
-            ("--lora-targets", |s| s.lora_targets = vec!["lm_head".into()]),
-            ("--lora-targets", |s| s.lora_targets = vec![]),
-            ("--lora-alpha", |s| (s.lora_rank, s.lora_alpha) = (None, 8.0)),
-            ("--lora-targets", |s| (s.lora_rank, s.lora_targets) = (None, vec!["q_proj".into()])),
-            ("--base-dtype", |s| (s.lora_rank, s.base_dtype) = (None, Some(BaseDtype::F16))),
+            ("`.lora_rank`", |s| s.lora_rank = Some(0)),
+            ("`.lora_rank`", |s| s.lora_rank = Some(1 << 20)),
+            ("`.lora_alpha`", |s| s.lora_alpha = f64::NAN),
+            ("`.lora_alpha`", |s| s.lora_alpha = 0.0),
+            ("`.lora_dropout`", |s| s.lora_dropout = 1.0),
+            ("`.lora_dropout`", |s| s.lora_dropout = f64::NAN),
+            ("`.lora_targets`", |s| s.lora_targets = vec!["lm_head".into()]),
+            ("`.lora_targets`", |s| s.lora_targets = vec![]),
+            ("`.lora_alpha`", |s| (s.lora_rank, s.lora_alpha) = (None, 8.0)),
+            ("`.lora_targets`", |s| (s.lora_rank, s.lora_targets) = (None, vec!["q_proj".into()])),
+            ("`.base_dtype`", |s| (s.lora_rank, s.base_dtype) = (None, Some(BaseDtype::F16))),
         ];
-        for (flag, spoil) in cases {
+        for (setting, spoil) in cases {
             let mut settings = settings();
             spoil(&mut settings);
-            let error = settings.resolve().expect_err(flag).to_string();
-            assert!(error.starts_with(&format!("{flag}: ")), "{flag}: {error}");
+            let error = settings.resolve().expect_err(setting).to_string();
+            assert!(error.starts_with(&format!("{setting}: ")), "{setting}: {error}");
         }
         assert_eq!(LoraSettings::default().resolve().unwrap(), None);
     }

@@ -250,11 +250,11 @@ impl Checkpoint {
             (None, Some(adapter)) => {
                 let rank = adapter.config.rank;
                 let hint =
-                    format!("continue training it with --lora-rank {rank}, or merge it with `wgr convert --merge`");
+                    format!("continue training it with `.lora_rank` {rank}, or merge it with `wgr convert --merge`");
                 Err(Error::input(at, "is an adapter", hint))
             }
             (Some(_), None) if self.is_new() => {
-                let hint = "leave --lora-rank out to train all weights of a new model";
+                let hint = "leave `.lora_rank` out to train all weights of a new model";
                 Err(Error::input(at, "has no weights to adapt", hint))
             }
             (Some(wanted), Some(adapter)) => {

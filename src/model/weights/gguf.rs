@@ -38,22 +38,22 @@ pub(in crate::model) struct Metadata {
 
 impl Metadata {
     /// An error about one key.
-    pub fn error(&self, key: &str, problem: impl Into<String>, hint: &str) -> Error {
+    pub(crate) fn error(&self, key: &str, problem: impl Into<String>, hint: &str) -> Error {
         Error::input(format!("{}: {key}", self.at), problem, hint)
     }
 
     /// Every key, in no order.
-    pub fn keys(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
     }
 
     /// The value of a key, whatever its type.
-    pub fn value(&self, key: &str) -> Option<&Value> {
+    pub(crate) fn value(&self, key: &str) -> Option<&Value> {
         self.values.get(key)
     }
 
     /// The path of the file, for errors.
-    pub fn at(&self) -> &str {
+    pub(crate) fn at(&self) -> &str {
         &self.at
     }
 
@@ -66,7 +66,7 @@ impl Metadata {
     ///
     /// # Errors
     /// The key holds something else.
-    pub fn text(&self, key: &str) -> Result<Option<&str>> {
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&str>> {
         self.typed(key, "a string", |value| if let Value::Text(text) = value { Some(text.as_str()) } else { None })
     }
 
@@ -74,7 +74,7 @@ impl Metadata {
     ///
     /// # Errors
     /// The key holds something else.
-    pub fn number(&self, key: &str) -> Result<Option<f64>> {
+    pub(crate) fn number(&self, key: &str) -> Result<Option<f64>> {
         self.typed(key, "a number", |value| if let Value::Number(n) = value { Some(*n) } else { None })
     }
 
@@ -82,7 +82,7 @@ impl Metadata {
     ///
     /// # Errors
     /// The key holds something else.
-    pub fn whole(&self, key: &str) -> Result<Option<u32>> {
+    pub(crate) fn whole(&self, key: &str) -> Result<Option<u32>> {
         self.typed(key, "a whole number, the same for every layer", |value| {
             let number = match value {
                 Value::Number(number) => *number,
@@ -100,7 +100,7 @@ impl Metadata {
     ///
     /// # Errors
     /// The key holds something else.
-    pub fn flag(&self, key: &str) -> Result<Option<bool>> {
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>> {
         self.typed(key, "a boolean", |value| if let Value::Flag(flag) = value { Some(*flag) } else { None })
     }
 
@@ -108,7 +108,7 @@ impl Metadata {
     ///
     /// # Errors
     /// The key holds something else.
-    pub fn numbers(&self, key: &str) -> Result<Option<&[f64]>> {
+    pub(crate) fn numbers(&self, key: &str) -> Result<Option<&[f64]>> {
         self.typed(key, "an array of numbers", |value| match value {
             Value::Numbers(numbers) => Some(numbers.as_slice()),
             _ => None,
@@ -119,7 +119,7 @@ impl Metadata {
     ///
     /// # Errors
     /// The key holds something else.
-    pub fn texts(&self, key: &str) -> Result<Option<&[String]>> {
+    pub(crate) fn texts(&self, key: &str) -> Result<Option<&[String]>> {
         self.typed(key, "an array of strings", |value| match value {
             Value::Texts(texts) => Some(texts.as_slice()),
             _ => None,

@@ -80,12 +80,12 @@ pub(super) struct RotaryRows {
 impl RotaryRows {
     /// From GGUF's `llama` order, where the two rows of a rotated pair are neighbours, to that of Hugging Face, where
     /// they are half a head apart. A bias counts as a matrix of one column.
-    pub fn split_pairs<T: Copy>(self, values: &[T]) -> Vec<T> {
+    pub(super) fn split_pairs<T: Copy>(self, values: &[T]) -> Vec<T> {
         self.reordered(values, |row, half| row % half * 2 + row / half)
     }
 
     /// The reverse of [`Self::split_pairs`].
-    pub fn join_pairs<T: Copy>(self, values: &[T]) -> Vec<T> {
+    pub(super) fn join_pairs<T: Copy>(self, values: &[T]) -> Vec<T> {
         self.reordered(values, |row, half| row % 2 * half + row / 2)
     }
 

@@ -29,7 +29,7 @@ pub(in crate::model) struct PartName {
 
 impl PartName {
     /// Takes the name of a file apart; `None` for one that is not the name of a part.
-    pub fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.strip_suffix(".gguf")?;
         let (left, total) = name.rsplit_once("-of-")?;
         let (prefix, number) = left.rsplit_once('-')?;
@@ -167,7 +167,7 @@ pub(in crate::model) mod cut {
     use super::*;
 
     /// The parts of a file that holds `token_embd.weight` first, with the given numbers of tensors.
-    pub fn cut(whole: &[u8], counts: &[usize]) -> Vec<Vec<u8>> {
+    pub(crate) fn cut(whole: &[u8], counts: &[usize]) -> Vec<Vec<u8>> {
         let (_, entries) = gguf::header(whole, "whole.gguf").unwrap();
         assert_eq!(counts.iter().sum::<usize>(), entries.len());
         let name = b"token_embd.weight";

@@ -21,7 +21,7 @@ impl Mapped {
     ///
     /// # Errors
     /// The file cannot be opened or mapped.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|source| Error::io(path, source))?;
         // SAFETY: the bytes are only read, as plain integers and floats without invalid values. Another process that
         // shortens the file while it is mapped can still end this one; the format leaves no way around that short of
@@ -34,7 +34,7 @@ impl Mapped {
     }
 
     /// The path of the file.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 }

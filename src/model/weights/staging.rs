@@ -17,7 +17,7 @@ impl Staging {
     ///
     /// # Errors
     /// The folder of the destination cannot be written to.
-    pub fn beside(destination: &Path) -> Result<Self> {
+    pub(super) fn beside(destination: &Path) -> Result<Self> {
         let parent = match destination.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -28,7 +28,7 @@ impl Staging {
     }
 
     /// A path within the staging place.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -36,7 +36,7 @@ impl Staging {
     ///
     /// # Errors
     /// The file cannot be moved.
-    pub fn replace_file(&self, staged: &Path, destination: &Path) -> Result<()> {
+    pub(super) fn replace_file(&self, staged: &Path, destination: &Path) -> Result<()> {
         fs::rename(staged, destination).map_err(|source| Error::io(destination, source))
     }
 
@@ -45,7 +45,7 @@ impl Staging {
     ///
     /// # Errors
     /// A file cannot be moved or removed.
-    pub fn replace_directory(
+    pub(super) fn replace_directory(
         &self,
         staged: &Path,
         destination: &Path,

@@ -34,7 +34,7 @@ struct Stored {
 
 impl Tensors {
     /// No tensors, of the checkpoint at `path`.
-    pub fn none(path: &Path) -> Self {
+    pub(crate) fn none(path: &Path) -> Self {
         Self { path: path.to_owned(), files: Vec::new(), tensors: BTreeMap::new() }
     }
 
@@ -44,7 +44,7 @@ impl Tensors {
     /// # Errors
     /// Unreadable or damaged files; files that do not belong together; weights in a format that is not read, or in
     /// files of other names, which may be parts of a model or a variant of it.
-    pub fn of_directory(path: &Path) -> Result<Self> {
+    pub(crate) fn of_directory(path: &Path) -> Result<Self> {
         let mut tensors = Self::none(path);
         let index = path.join(INDEX);
         let (names, expected) = if path.join(SINGLE).exists() {
@@ -76,7 +76,7 @@ impl Tensors {
     ///
     /// # Errors
     /// An unreadable or damaged file; weights in a format that is not read.
-    pub fn of_file(path: &Path) -> Result<Self> {
+    pub(crate) fn of_file(path: &Path) -> Result<Self> {
         let file = Mapped::open(path)?;
         let entries = safetensors::entries(&file, &path.display().to_string())?;
         let mut tensors = Self::none(path);
@@ -85,7 +85,7 @@ impl Tensors {
     }
 
     /// Adds the tensors of other files, which take the place of those of the same name.
-    pub fn overlay(&mut self, other: Self) {
+    pub(crate) fn overlay(&mut self, other: Self) {
         let first = self.files.len();
         self.files.extend(other.files);
         let moved = |(name, stored): (String, Stored)| (name, Stored { file: first + stored.file, ..stored });
@@ -109,7 +109,7 @@ impl Tensors {
     ///
     /// # Errors
     /// Two tensors would have one name.
-    pub fn rename(&mut self, new_name: impl Fn(&str) -> String) -> Result<()> {
+    pub(crate) fn rename(&mut self, new_name: impl Fn(&str) -> String) -> Result<()> {
         for (name, stored) in std::mem::take(&mut self.tensors) {
             let new = new_name(&name);
             if let Some(other) = self.tensors.insert(new, stored) {
@@ -123,7 +123,7 @@ impl Tensors {
     ///
     /// # Errors
     /// Two tensors would have one name.
-    pub fn without_prefixes(&mut self, prefixes: &[&str]) -> Result<Option<String>> {
+    pub(crate) fn without_prefixes(&mut self, prefixes: &[&str]) -> Result<Option<String>> {
         let mut taken = String::new();
         loop {
             let shared = prefixes.iter().find(|prefix| self.names().all(|name| name.starts_with(**prefix)));
@@ -142,27 +142,27 @@ impl Tensors {
     }
 
     /// The contents of all files.
-    pub fn files(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &[u8]> {
         self.files.iter().map(|file| &file[..])
     }
 
     /// All names, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.tensors.is_empty()
     }
 
     /// Shape and dtype of a tensor.
-    pub fn info(&self, name: &str) -> Option<&TensorInfo> {
+    pub(crate) fn info(&self, name: &str) -> Option<&TensorInfo> {
         Some(&self.tensors.get(name)?.entry.info)
     }
 
     /// An error about a tensor, which names its file where it has one.
-    pub fn error(&self, name: &str, problem: impl Into<String>, hint: &str) -> Error {
+    pub(crate) fn error(&self, name: &str, problem: impl Into<String>, hint: &str) -> Error {
         let at = match self.tensors.get(name) {
             Some(stored) => self.place(stored),
             None => format!("{}: tensor {name:?}", self.path.display()),
@@ -183,7 +183,7 @@ impl Tensors {
     ///
     /// # Errors
     /// There is no such tensor.
-    pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
+    pub(crate) fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
         let (stored, bytes) = self.stored(name)?;
         let values = stored.entry.info.dtype.decode(bytes);
         Ok(match stored.rotary {
@@ -196,7 +196,7 @@ impl Tensors {
     ///
     /// # Errors
     /// A value is not finite.
-    pub fn read_finite(&self, name: &str) -> Result<Vec<f32>> {
+    pub(crate) fn read_finite(&self, name: &str) -> Result<Vec<f32>> {
         let values = self.read_f32(name)?;
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok(values),
@@ -211,7 +211,7 @@ impl Tensors {
     ///
     /// # Errors
     /// One of them is missing.
-    pub fn are_equal(&self, first: &str, second: &str) -> Result<bool> {
+    pub(crate) fn are_equal(&self, first: &str, second: &str) -> Result<bool> {
         let ((a, a_bytes), (b, b_bytes)) = (self.stored(first)?, self.stored(second)?);
         if a.entry.info.dtype == b.entry.info.dtype {
             return Ok(a_bytes == b_bytes);
@@ -223,7 +223,7 @@ impl Tensors {
     ///
     /// # Errors
     /// There is no such tensor, or it is stored otherwise.
-    pub fn read_16(&self, name: &str) -> Result<Vec<u16>> {
+    pub(crate) fn read_16(&self, name: &str) -> Result<Vec<u16>> {
         let (stored, bytes) = self.stored(name)?;
         let dtype = stored.entry.info.dtype;
         if !matches!(dtype, Dtype::F16 | Dtype::BF16) {

@@ -13,14 +13,14 @@ const ROW: i32 = FONT_SIZE as i32 * 5 / 4;
 const SAMPLE: i32 = 24;
 
 /// A name with the sample that stands before it; without a name there is no entry.
-pub struct Entry<'a> {
+pub(super) struct Entry<'a> {
     pub name: &'a str,
     pub style: Style,
     pub color: RGBColor,
 }
 
 /// Draws the legend at the top of `area` and returns what is left below.
-pub fn draw<'a>(
+pub(super) fn draw<'a>(
     area: &DrawingArea<SVGBackend<'a>, Shift>,
     entries: &[Entry],
 ) -> Result<DrawingArea<SVGBackend<'a>, Shift>, DrawError> {
@@ -44,7 +44,7 @@ pub fn draw<'a>(
 }
 
 /// Height of the legend of these names.
-pub fn height_of<'a>(names: impl Iterator<Item = &'a str>) -> i32 {
+pub(super) fn height_of<'a>(names: impl Iterator<Item = &'a str>) -> i32 {
     height(&layout(names))
 }
 

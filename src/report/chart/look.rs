@@ -7,20 +7,20 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::Error;
 
 /// Few pixels and large text, so that the text stays readable when a phone shrinks the picture to its width.
-pub const WIDTH: u32 = 560;
+pub(super) const WIDTH: u32 = 560;
 /// See [`WIDTH`].
-pub const FONT_SIZE: u32 = 22;
+pub(super) const FONT_SIZE: u32 = 22;
 const FONT: &str = "sans-serif";
 
 /// The colours of text and grid; [`finish`] gives them a dark twin by these very values.
-pub const INK: RGBColor = RGBColor(0x33, 0x38, 0x40);
+pub(super) const INK: RGBColor = RGBColor(0x33, 0x38, 0x40);
 /// See [`INK`].
-pub const GRID: RGBColor = RGBColor(0xd6, 0xda, 0xe0);
+pub(super) const GRID: RGBColor = RGBColor(0xd6, 0xda, 0xe0);
 const INK_DARK: &str = "#D5DAE1";
 const GRID_DARK: &str = "#3A4048";
 
 /// Mid-tones that stand out on white and on near-black, and differ for colour-blind eyes (after Okabe and Ito).
-pub const PALETTE: [RGBColor; 6] = [
+pub(super) const PALETTE: [RGBColor; 6] = [
     RGBColor(0x2b, 0x83, 0xc6),
     RGBColor(0xdd, 0x6b, 0x20),
     RGBColor(0x1a, 0x9c, 0x76),
@@ -60,32 +60,32 @@ fn hex(color: RGBColor) -> String {
     format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2)
 }
 
-pub type DrawError = DrawingAreaErrorKind<std::io::Error>;
+pub(super) type DrawError = DrawingAreaErrorKind<std::io::Error>;
 
 /// The error of a chart that the drawing library refuses.
-pub fn failed(error: DrawError) -> Error {
+pub(super) fn failed(error: DrawError) -> Error {
     Error::run(format!("the chart could not be drawn: {error}"), "")
 }
 
 /// Text of a chart.
-pub fn text<'a>() -> TextStyle<'a> {
+pub(super) fn text<'a>() -> TextStyle<'a> {
     (FONT, FONT_SIZE).into_font().color(&INK)
 }
 
 /// Text that begins or ends at its place, with its middle on the line.
-pub fn text_at<'a>(side: HPos) -> TextStyle<'a> {
+pub(super) fn text_at<'a>(side: HPos) -> TextStyle<'a> {
     text().pos(Pos::new(side, VPos::Center))
 }
 
 /// Pixels that a text takes. Without font files this is a guess, on the wide side of sans-serif text; the backend sets
 /// a font of this size in letters of 0.8 times its height.
-pub fn text_width(text: &str) -> i32 {
+pub(super) fn text_width(text: &str) -> i32 {
     let em = FONT_SIZE as i32;
     text.chars().map(|c| if c >= '\u{2e80}' { em * 17 / 20 } else { em * 9 / 20 }).sum()
 }
 
 /// The beginning of a name that would take more than `width` pixels.
-pub fn shortened(name: &str, width: i32) -> String {
+pub(super) fn shortened(name: &str, width: i32) -> String {
     let mut shown = name.to_owned();
     while text_width(&shown) > width && !shown.is_empty() {
         shown.pop();
@@ -98,7 +98,7 @@ pub fn shortened(name: &str, width: i32) -> String {
 }
 
 /// Lets the picture follow the reader's colour scheme: the fixed text and grid colours get a dark twin.
-pub fn finish(svg: &str) -> String {
+pub(super) fn finish(svg: &str) -> String {
     let (ink, grid) = (hex(INK), hex(GRID));
     let style = format!(
         "<style>@media (prefers-color-scheme: dark) {{\n\

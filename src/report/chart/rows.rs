@@ -15,11 +15,11 @@ const GAP: f64 = FONT_SIZE as f64 * 0.5;
 const AXIS: u32 = FONT_SIZE * 5 / 2;
 
 /// The rows as marks are drawn into them: x as the axis has it, y in pixels from the bottom.
-pub type Canvas<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+pub(super) type Canvas<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Draws names, on the left, with their notes, on the right, and lets `mark` draw the marks below each: it gets the
 /// number of the row and the y of the bottom of its marks, which are `height` pixels high.
-pub fn draw(
+pub(super) fn draw(
     x: Axis,
     (low, high): (f64, f64),
     height: u32,

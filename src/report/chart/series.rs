@@ -47,7 +47,7 @@ impl Series {
 }
 
 /// The line of a series, in the plot and in the legend.
-pub fn stroke(style: Style, color: RGBColor) -> ShapeStyle {
+pub(super) fn stroke(style: Style, color: RGBColor) -> ShapeStyle {
     match style {
         Style::Line => color.stroke_width(3),
         Style::Faint | Style::Rings => color.mix(0.45).stroke_width(1),

@@ -2,7 +2,7 @@
 
 use super::language::{Language, Requests, Responses, Topic};
 
-pub static CHINESE: Language = Language {
+pub(super) static CHINESE: Language = Language {
     name: "Chinese",
     space: "",
     places: &[("China", Some("Guangdong")), ("Singapore", None), ("Taiwan", None)],

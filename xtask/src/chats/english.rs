@@ -2,7 +2,7 @@
 
 use super::language::{Language, Requests, Responses, Topic};
 
-pub static ENGLISH: Language = Language {
+pub(super) static ENGLISH: Language = Language {
     name: "English",
     space: " ",
     places: &[("United States", Some("California")), ("United Kingdom", Some("England")), ("India", None)],

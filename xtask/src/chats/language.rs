@@ -9,7 +9,7 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
 /// The phrases of one language.
-pub struct Language {
+pub(super) struct Language {
     pub name: &'static str,
     /// The separator of sentences.
     pub space: &'static str,
@@ -27,14 +27,14 @@ pub struct Language {
 }
 
 /// Words of one topic; no two topics of a language share a thing.
-pub struct Topic {
+pub(super) struct Topic {
     pub things: &'static [&'static str],
     pub actions: &'static [&'static str],
     pub places: &'static [&'static str],
 }
 
 /// What users ask.
-pub struct Requests {
+pub(super) struct Requests {
     pub ordinary: &'static [&'static str],
     /// Too short to be trained on.
     pub short: &'static [&'static str],
@@ -47,7 +47,7 @@ pub struct Requests {
 }
 
 /// What models answer.
-pub struct Responses {
+pub(super) struct Responses {
     pub careless: &'static [&'static str],
     pub plain: &'static [&'static str],
     pub careful: &'static [&'static str],
@@ -67,13 +67,13 @@ const FEW: (usize, usize, usize) = (3, 5, 2);
 
 /// A topic with the things that a request is about.
 #[derive(Clone, Copy)]
-pub struct Subject {
+pub(super) struct Subject {
     pub topic: usize,
     pub things: [&'static str; 3],
 }
 
 /// Someone who speaks a language, perhaps with few words.
-pub struct Speaker {
+pub(super) struct Speaker {
     pub rng: ChaCha8Rng,
     pub language: &'static Language,
     pub few_words: bool,
@@ -81,7 +81,7 @@ pub struct Speaker {
 
 impl Speaker {
     /// A topic other than `but`, and things of it.
-    pub fn subject(&mut self, but: Option<usize>) -> Subject {
+    pub(super) fn subject(&mut self, but: Option<usize>) -> Subject {
         let topics = if self.few_words { FEW.0 } else { self.language.topics.len() };
         let topic = match but {
             None => self.rng.random_range(0..topics),
@@ -91,18 +91,18 @@ impl Speaker {
     }
 
     /// Three things of a topic.
-    pub fn things(&mut self, topic: usize) -> Subject {
+    pub(super) fn things(&mut self, topic: usize) -> Subject {
         let things = self.known(self.language.topics[topic].things, FEW.1);
         let things = things.sample_array(&mut self.rng).unwrap_or_default();
         Subject { topic, things }
     }
 
-    pub fn pick(&mut self, phrases: &[&'static str]) -> &'static str {
+    pub(super) fn pick(&mut self, phrases: &[&'static str]) -> &'static str {
         phrases.choose(&mut self.rng).copied().unwrap_or_default()
     }
 
     /// One of the phrases with its gaps filled.
-    pub fn say(&mut self, phrases: &[&'static str], subject: &Subject) -> String {
+    pub(super) fn say(&mut self, phrases: &[&'static str], subject: &Subject) -> String {
         let topic = &self.language.topics[subject.topic];
         let mut rest = self.pick(phrases);
         let mut text = String::with_capacity(rest.len() * 2);
@@ -128,7 +128,7 @@ impl Speaker {
     }
 
     /// The first few of the words where only few are known.
-    pub fn known(&self, words: &'static [&'static str], few: usize) -> &'static [&'static str] {
+    pub(super) fn known(&self, words: &'static [&'static str], few: usize) -> &'static [&'static str] {
         if self.few_words { &words[..few.min(words.len())] } else { words }
     }
 }

@@ -20,8 +20,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-pub use style::Style;
-pub use write::{write_jsonl, write_parquet};
+pub(crate) use style::Style;
+pub(crate) use write::{write_jsonl, write_parquet};
 
 use chinese::CHINESE;
 use english::ENGLISH;
@@ -30,7 +30,7 @@ use talk::Talk;
 
 /// A log without an end; each conversation depends on the seed and its index alone.
 #[derive(Clone, Copy, Debug)]
-pub struct Logs {
+pub(crate) struct Logs {
     /// Another seed, another log.
     pub seed: u64,
     /// How much is said.
@@ -39,7 +39,7 @@ pub struct Logs {
 
 /// A row of a log, with the columns of WildChat in their order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Logged {
+pub(crate) struct Logged {
     conversation_hash: String,
     model: &'static str,
     timestamp: String,
@@ -82,7 +82,7 @@ const START: i64 = 1_680_998_400;
 
 impl Logs {
     /// The conversation at a place of the log.
-    pub fn conversation(&self, index: u64) -> Logged {
+    pub(crate) fn conversation(&self, index: u64) -> Logged {
         let mut fate = self.rng(2 * index + 1);
         match fate.random_range(0..1000) {
             0..2 => Logged { conversation: vec![], ..self.regular(index) },

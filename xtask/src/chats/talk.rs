@@ -37,7 +37,7 @@ enum Kind {
 }
 
 /// A conversation under way.
-pub struct Talk {
+pub(super) struct Talk {
     speaker: Speaker,
     style: Style,
     messages: Vec<String>,
@@ -45,7 +45,7 @@ pub struct Talk {
 
 impl Talk {
     /// The messages of a conversation, of user and model in turn.
-    pub fn between(speaker: Speaker, style: Style) -> Vec<String> {
+    pub(super) fn between(speaker: Speaker, style: Style) -> Vec<String> {
         let mut talk = Self { speaker, style, messages: vec![] };
         talk.hold();
         talk.messages

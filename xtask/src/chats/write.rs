@@ -23,7 +23,7 @@ const BATCH: u64 = 1024;
 const ROW_GROUP: usize = 4096;
 
 /// Writes a part of a log, one JSON object a line.
-pub fn write_jsonl(path: &Path, logs: &Logs, part: Range<u64>) -> Result<()> {
+pub(crate) fn write_jsonl(path: &Path, logs: &Logs, part: Range<u64>) -> Result<()> {
     let failed = || format!("{} cannot be written", path.display());
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path).with_context(failed)?);
     for batch in batches(part) {
@@ -34,7 +34,7 @@ pub fn write_jsonl(path: &Path, logs: &Logs, part: Range<u64>) -> Result<()> {
 }
 
 /// Writes a part of a log as parquet with zstd, as WildChat comes; what only a line of text can suffer does not happen.
-pub fn write_parquet(path: &Path, logs: &Logs, part: Range<u64>) -> Result<()> {
+pub(crate) fn write_parquet(path: &Path, logs: &Logs, part: Range<u64>) -> Result<()> {
     let failed = || format!("{} cannot be written", path.display());
     let schema = Arc::new(schema());
     let properties = WriterProperties::builder()

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::cargo::{cargo, root};
 
 /// Prints and runs a command of wgr.
-pub fn wgr(command: &str, paths: &[(&str, &Path)], flags: &[&str]) -> Result<()> {
+pub(super) fn wgr(command: &str, paths: &[(&str, &Path)], flags: &[&str]) -> Result<()> {
     let mut cargo = cargo(&["run", "--quiet", "--bin", "wgr", "--", command]);
     let mut shown = format!("\n$ wgr {command}");
     for (flag, path) in paths {
@@ -24,17 +24,17 @@ pub fn wgr(command: &str, paths: &[(&str, &Path)], flags: &[&str]) -> Result<()>
 }
 
 /// Writes a text.
-pub fn write(path: &Path, text: &str) -> Result<()> {
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// Writes rows as JSONL.
-pub fn write_rows(path: &Path, rows: impl Iterator<Item = Value>) -> Result<()> {
+pub(super) fn write_rows(path: &Path, rows: impl Iterator<Item = Value>) -> Result<()> {
     write(path, &rows.map(|row| format!("{row}\n")).collect::<String>())
 }
 
 /// Reads rows of JSONL.
-pub fn read_rows(path: &Path) -> Result<Vec<Value>> {
+pub(super) fn read_rows(path: &Path) -> Result<Vec<Value>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     text.lines().map(|line| serde_json::from_str(line).with_context(|| path.display().to_string())).collect()
 }

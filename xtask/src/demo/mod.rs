@@ -7,7 +7,7 @@ mod models;
 mod page;
 mod policy;
 mod rows;
-pub mod tokenizer;
+pub(crate) mod tokenizer;
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ const TEMPLATE: &str = "user {{ query }} assistant {{ response }}";
 const LEAST_ROC_AUC: f64 = 0.8;
 
 /// Runs the demo in `output`, whatever an earlier run left there being replaced.
-pub fn run(adapter: &AdapterSummary, output: &Path) -> Result<()> {
+pub(crate) fn run(adapter: &AdapterSummary, output: &Path) -> Result<()> {
     let output = &root().join(output);
     let file = |name: &str| output.join(name);
     let (chats, rows) = (file("chats.jsonl"), file("rows"));

@@ -11,7 +11,7 @@ use super::tokenizer::tokenizer;
 
 /// The purpose of a model.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// To rate responses.
     Reward,
     /// To give them.
@@ -24,7 +24,7 @@ const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ message.role }} {{ 
                              {% if add_generation_prompt %}assistant {% endif %}";
 
 /// Writes the directory of a new model.
-pub fn new_model(directory: &Path, rows: &[Value], kind: Kind) -> Result<()> {
+pub(super) fn new_model(directory: &Path, rows: &[Value], kind: Kind) -> Result<()> {
     std::fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
     let texts: Vec<&str> = rows.iter().flat_map(exchange).chain(["user assistant"]).collect();
     let tokenizer = tokenizer(texts.into_iter())?;

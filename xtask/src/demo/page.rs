@@ -13,7 +13,7 @@ use super::policy::Policy;
 use super::rows::{CONVERSATIONS, Scored, exchange, is_english};
 
 /// Writes the page; `scored` are test rows by rising score.
-pub fn write(
+pub(super) fn write(
     path: &Path,
     adapter: &AdapterSummary,
     reward: &Path,

@@ -27,7 +27,7 @@ const SHOWN: usize = 4;
 const LEAST_GAIN: f64 = 0.3;
 
 /// The result of online DPO.
-pub struct Policy {
+pub(super) struct Policy {
     /// Mean reward of fresh samples for prompts of test rows, before online DPO.
     pub before: f64,
     /// And after it.
@@ -40,7 +40,7 @@ pub struct Policy {
 
 impl Policy {
     /// Trains a policy from scratch in `output`, improves it against `reward`, and compares samples.
-    pub fn improve(output: &Path, reward: &Path, train: &[Value], test: &[Value]) -> Result<Self> {
+    pub(super) fn improve(output: &Path, reward: &Path, train: &[Value], test: &[Value]) -> Result<Self> {
         let file = |name: &str| output.join(name);
         let (new_policy, talking, improved) = (file("new-policy"), file("policy"), file("policy-online"));
         let (pairs, prompts, held_out) = (file("pairs.jsonl"), file("prompts.jsonl"), file("held-out-prompts.jsonl"));
@@ -71,7 +71,7 @@ impl Policy {
     }
 
     /// Fails where the policy did not improve.
-    pub fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if self.after < self.before + LEAST_GAIN {
             bail!("the mean reward went from {:.2} to {:.2}: the policy did not improve", self.before, self.after);
         }

@@ -4,17 +4,17 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 /// Conversations that rows are extracted from.
-pub const CONVERSATIONS: u64 = 6200;
+pub(super) const CONVERSATIONS: u64 = 6200;
 
 /// A test row with what the model made of it.
-pub struct Scored {
+pub(super) struct Scored {
     pub row: Value,
     pub label: u32,
     pub score: f64,
 }
 
 /// Test rows with their scores, by rising score.
-pub fn scored(rows: Vec<Value>, scores: &[Value]) -> Result<Vec<Scored>> {
+pub(super) fn scored(rows: Vec<Value>, scores: &[Value]) -> Result<Vec<Scored>> {
     if rows.len() != scores.len() {
         bail!("{} rows got {} scores", rows.len(), scores.len());
     }
@@ -30,12 +30,12 @@ pub fn scored(rows: Vec<Value>, scores: &[Value]) -> Result<Vec<Scored>> {
 
 /// Whether a row is in the language of the demo's page. One chat in five is in Chinese, which not every reader can read,
 /// nor every machine show.
-pub fn is_english(row: &Value) -> bool {
+pub(super) fn is_english(row: &Value) -> bool {
     row["language"] == "English"
 }
 
 /// The query and the response of a row.
-pub fn exchange(row: &Value) -> [&str; 2] {
+pub(super) fn exchange(row: &Value) -> [&str; 2] {
     ["user", "assistant"].map(|role| {
         let messages = row["messages"].as_array().into_iter().flatten();
         messages.rev().find(|message| message["role"] == role).and_then(|m| m["content"].as_str()).unwrap_or("")

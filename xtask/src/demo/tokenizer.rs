@@ -14,7 +14,7 @@ use tokenizers::{
 ///
 /// Ids 0..4 are `<pad>`, `<s>`, `</s>` and `<unk>`, then words by falling frequency. Its own special tokens are one
 /// `</s>` at the end, so that the last position, where the score is read, always holds the same token.
-pub fn tokenizer<'a>(texts: impl Iterator<Item = &'a str> + Send) -> Result<Tokenizer> {
+pub(crate) fn tokenizer<'a>(texts: impl Iterator<Item = &'a str> + Send) -> Result<Tokenizer> {
     trained(texts).map_err(Error::from_boxed)
 }
 

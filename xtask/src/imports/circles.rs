@@ -6,7 +6,7 @@ use std::path::Path;
 use super::modules::Arrow;
 
 /// Circles of arrows, each the shortest through one of its files, until every file that is in one has been named.
-pub fn circles(arrows: &[Arrow]) -> Vec<Vec<&Arrow>> {
+pub(super) fn circles(arrows: &[Arrow]) -> Vec<Vec<&Arrow>> {
     let mut by_file: BTreeMap<&Path, Vec<&Arrow>> = BTreeMap::new();
     for arrow in arrows {
         by_file.entry(&arrow.from).or_default().push(arrow);

@@ -26,7 +26,7 @@ use crate::cargo::cargo;
 const MAP: &str = "docs/ARCHITECTURE.md";
 
 /// Checks the repository, which is the present folder.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let document = std::fs::read_to_string(MAP).with_context(|| format!("{MAP} cannot be read"))?;
     let rooms = Rooms::read(&document);
     let mut problems: Vec<String> = rooms

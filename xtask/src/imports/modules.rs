@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use super::source::Source;
 
 /// A module by its names below the crate's root, which has none.
-pub type Name = Vec<String>;
+pub(super) type Name = Vec<String>;
 
 /// A crate without its tests.
 #[derive(Debug)]
-pub struct Modules {
+pub(super) struct Modules {
     modules: BTreeMap<Name, Module>,
 }
 
@@ -24,7 +24,7 @@ struct Module {
 
 /// A file names something that another holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrow {
+pub(super) struct Arrow {
     /// The file that names it.
     pub from: PathBuf,
     /// Where.
@@ -37,7 +37,7 @@ pub struct Arrow {
 
 impl Modules {
     /// Reads a crate from its root, such as `src/lib.rs`; `read` gives the text of a file, if there is such a file.
-    pub fn read(root: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Result<Self> {
+    pub(super) fn read(root: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Result<Self> {
         let mut modules = BTreeMap::new();
         let mut left = vec![(Name::new(), root.to_owned(), root.parent().unwrap_or(root).to_owned())];
         while let Some((name, file, directory)) = left.pop() {
@@ -55,13 +55,13 @@ impl Modules {
     }
 
     /// The files.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
         self.modules.values().map(|module| module.file.as_path())
     }
 
     /// Whatever one file names of another. That a module passes on what its own modules hold is none of it: `pub use` says
     /// where a name is found, and needs nothing.
-    pub fn arrows(&self) -> Vec<Arrow> {
+    pub(super) fn arrows(&self) -> Vec<Arrow> {
         let mut arrows = vec![];
         for (name, module) in &self.modules {
             let imports = module.source.imports.iter().map(|import| (&import.path, import.is_public));

@@ -9,11 +9,11 @@ const HEAD: &str = "| room |";
 
 /// Rooms by rows. A row may hold several, which then know nothing of each other.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Rooms(Vec<Vec<PathBuf>>);
+pub(super) struct Rooms(Vec<Vec<PathBuf>>);
 
 impl Rooms {
     /// Finds the table in a document.
-    pub fn read(document: &str) -> Self {
+    pub(super) fn read(document: &str) -> Self {
         let rows = document.lines().skip_while(|line| !line.starts_with(HEAD)).skip(2);
         let rows = rows.map_while(|line| line.strip_prefix('|')?.split('|').next());
         // Every second part is between backticks.
@@ -22,19 +22,19 @@ impl Rooms {
     }
 
     /// All rooms.
-    pub fn all(&self) -> impl Iterator<Item = &Path> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().flatten().map(PathBuf::as_path)
     }
 
     /// The row and the room of a file: of rooms within rooms, the innermost.
-    pub fn of(&self, file: &Path) -> Option<(usize, &Path)> {
+    pub(super) fn of(&self, file: &Path) -> Option<(usize, &Path)> {
         let rows = self.0.iter().enumerate();
         let holding = rows.flat_map(|(row, rooms)| rooms.iter().map(move |room| (row, room.as_path())));
         holding.filter(|(_, room)| file.starts_with(room)).max_by_key(|(_, room)| room.components().count())
     }
 
     /// What is wrong with an arrow, if it leaves its room and does not point down.
-    pub fn objection(&self, arrow: &Arrow) -> Option<String> {
+    pub(super) fn objection(&self, arrow: &Arrow) -> Option<String> {
         let ((from, room), (to, other)) = (self.of(&arrow.from)?, self.of(&arrow.to)?);
         if room == other || from < to {
             return None;

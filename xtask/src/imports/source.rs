@@ -6,7 +6,7 @@ use super::token::{Token, tokens};
 
 /// What a file says of other files.
 #[derive(Debug, Default)]
-pub struct Source {
+pub(super) struct Source {
     /// Modules that lie in files of their own.
     pub modules: Vec<String>,
     /// Paths of `use`, with the names they are known by here.
@@ -17,7 +17,7 @@ pub struct Source {
 
 /// A path where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Path {
+pub(super) struct Path {
     /// Its names; what ends in `*` or `self` names the module before.
     pub names: Vec<String>,
     /// The line, from 1.
@@ -26,7 +26,7 @@ pub struct Path {
 
 /// One path of a `use`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Import {
+pub(super) struct Import {
     /// What is imported.
     pub path: Path,
     /// The name it goes by in this file.
@@ -37,7 +37,7 @@ pub struct Import {
 
 impl Source {
     /// Reads a file.
-    pub fn read(text: &str) -> Self {
+    pub(super) fn read(text: &str) -> Self {
         let tokens = tokens(text);
         let mut source = Self::default();
         let mut at = 0;

@@ -2,7 +2,7 @@
 
 /// A word, `::`, or any other sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token<'a> {
+pub(super) struct Token<'a> {
     /// As it is written, but for the `r#` of raw names.
     pub text: &'a str,
     /// Its line, from 1.
@@ -10,7 +10,7 @@ pub struct Token<'a> {
 }
 
 /// Cuts a file.
-pub fn tokens(text: &str) -> Vec<Token<'_>> {
+pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let (mut rest, mut line) = (text, 1);
     while let Some(first) = rest.chars().next() {

@@ -17,13 +17,13 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// A turn to ask about.
 #[derive(Clone, Copy)]
-pub struct Job<'a> {
+pub(super) struct Job<'a> {
     pub key: Key,
     pub turn: &'a Turn,
 }
 
 /// A turn with its answer.
-pub struct Answered<'a> {
+pub(super) struct Answered<'a> {
     pub job: Job<'a>,
     pub completion: Completion,
 }
@@ -36,7 +36,7 @@ enum Outcome {
 }
 
 /// The outcomes of some jobs.
-pub struct Sent {
+pub(super) struct Sent {
     /// Requests, those that were sent again included.
     pub requests: u64,
     /// Requests that were sent again.
@@ -46,7 +46,7 @@ pub struct Sent {
 }
 
 /// The workers.
-pub struct Crowd {
+pub(super) struct Crowd {
     pub endpoint: Endpoint,
     /// Requests under way at once.
     pub concurrency: usize,
@@ -73,7 +73,7 @@ struct Shared<'a> {
 impl Crowd {
     /// Asks for all answers. `kept` stores those that have arrived and says whether to stop; every answer that arrives is
     /// given to it, also after a failure and after it asked to stop.
-    pub fn answers<'a>(
+    pub(super) fn answers<'a>(
         &self,
         jobs: &'a [Job<'a>],
         body: &(dyn Fn(&Turn) -> Vec<u8> + Sync),
@@ -115,7 +115,7 @@ impl Crowd {
                 match kept(answers) {
                     Ok(true) => {
                         failed.get_or_insert(Error::Interrupted(
-                            "the answers so far are kept; continue with --resume".into(),
+                            "the answers so far are kept; continue with `.resume`".into(),
                         ));
                     }
                     Ok(false) => {}
@@ -192,15 +192,15 @@ impl Crowd {
         match failure.kind {
             Kind::Unauthorized => {
                 let hint = format!("set {KEY_VARIABLE} to a key of this server");
-                Error::run(format!("--api-base {url}: {}", failure.problem), hint)
+                Error::run(format!("`.api_base` {url}: {}", failure.problem), hint)
             }
             Kind::Passing { .. } => {
-                let problem = format!("--api-base {url}: {} ({} times in a row)", failure.problem, self.attempts);
+                let problem = format!("`.api_base` {url}: {} ({} times in a row)", failure.problem, self.attempts);
                 Error::run(problem, "is the server running?")
             }
             Kind::BadRequest | Kind::Permanent => {
-                let hint = "check --api-base and --api-model against the server's own list of models";
-                Error::run(format!("--api-base {url}: {}", failure.problem), hint)
+                let hint = "check `.api_base` and `.api_model` against the server's own list of models";
+                Error::run(format!("`.api_base` {url}: {}", failure.problem), hint)
             }
         }
     }

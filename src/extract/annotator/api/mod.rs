@@ -30,7 +30,7 @@ const ATTEMPTS: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The annotator.
-pub struct Api {
+pub(crate) struct Api {
     model: String,
     crowd: Crowd,
     store: Store<String>,
@@ -46,7 +46,7 @@ impl Api {
     ///
     /// # Errors
     /// An address that is none, a key that is none, or answers that cannot be read.
-    pub fn open(config: &ExtractConfig) -> Result<Self> {
+    pub(crate) fn open(config: &ExtractConfig) -> Result<Self> {
         let key = std::env::var(KEY_VARIABLE).ok();
         // Keys are often read from files, which end with a line end.
         let key = key.as_deref().map(str::trim).filter(|key| !key.is_empty());
@@ -61,7 +61,7 @@ impl Api {
         Ok(Self {
             model: config.api_model.clone().unwrap_or_default(),
             crowd: Crowd {
-                endpoint: Endpoint::new("--api-base", &url, key, timeout)?,
+                endpoint: Endpoint::new("`.api_base`", &url, key, timeout)?,
                 concurrency: config.api_concurrency,
                 attempts: ATTEMPTS,
                 first_wait,
@@ -154,7 +154,7 @@ impl Api {
     fn with_hint(&self, error: Error) -> Error {
         match error {
             Error::Run { problem, hint } => {
-                let kept = format!("{} answers are kept; continue with --resume", self.store.count());
+                let kept = format!("{} answers are kept; continue with `.resume`", self.store.count());
                 Error::Run { problem, hint: if hint.is_empty() { kept } else { format!("{hint}; {kept}") } }
             }
             other => other,

@@ -8,12 +8,12 @@ use crate::extract::turn::Turn;
 use crate::http::Failure;
 
 /// The environment variable of the server's key.
-pub const KEY_VARIABLE: &str = "WGR_API_KEY";
+pub(super) const KEY_VARIABLE: &str = "WGR_API_KEY";
 /// Tokens a model may spend on thoughts, reason and verdict.
 const MAX_TOKENS: u32 = 2048;
 
 /// The body of the request for a turn.
-pub fn body(model: &str, question: Question, turn: &Turn) -> Vec<u8> {
+pub(super) fn body(model: &str, question: Question, turn: &Turn) -> Vec<u8> {
     let content = question.text(turn, Room::WIDE);
     // Everything in one user message, as some models know no system message.
     let body = json!({
@@ -27,7 +27,7 @@ pub fn body(model: &str, question: Question, turn: &Turn) -> Vec<u8> {
 
 /// An answer with what it cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Completion {
+pub(super) struct Completion {
     pub answer: String,
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
@@ -36,7 +36,7 @@ pub struct Completion {
 impl Completion {
     /// Reads the body of a response. A body that is not a completion is a failure that may pass: gateways answer with
     /// pages of their own.
-    pub fn parse(body: &[u8]) -> Result<Self, Failure> {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Failure> {
         #[derive(Deserialize)]
         struct Body {
             choices: Vec<Choice>,

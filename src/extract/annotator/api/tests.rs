@@ -172,7 +172,7 @@ fn a_server_that_never_answers_ends_the_run_and_loses_nothing() {
     let config = ExtractConfig { api_timeout: 0.2, ..config(&server, folder.path()) };
     let error = ask(&mut open(&config), &turns(8)).unwrap_err();
     let text = error.to_string();
-    for part in ["--api-base", "did not answer in time", "8 times", "4 answers are kept", "--resume"] {
+    for part in ["`.api_base`", "did not answer in time", "8 times", "4 answers are kept", "`.resume`"] {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(error.exit_code(), 1);
@@ -180,7 +180,7 @@ fn a_server_that_never_answers_ends_the_run_and_loses_nothing() {
 
 #[test]
 fn a_wrong_key_ends_the_run_at_once() {
-    for (status, hint) in [(401, KEY_VARIABLE), (403, KEY_VARIABLE), (404, "--api-model"), (400, "--api-model")] {
+    for (status, hint) in [(401, KEY_VARIABLE), (403, KEY_VARIABLE), (404, "`.api_model`"), (400, "`.api_model`")] {
         let server = Server::start(move |_, _| Reply::status(status));
         let folder = folder();
         let config = ExtractConfig { api_concurrency: 1, ..config(&server, folder.path()) };
@@ -251,7 +251,7 @@ fn an_address_must_be_one() {
     for base in ["", "localhost:8000/v1", "ftp://host/v1", "http://"] {
         let config = ExtractConfig { api_base: Some(base.into()), ..config(&server, folder.path()) };
         let error = Api::with(&config, None, FIRST_WAIT).err().unwrap();
-        assert!(error.to_string().starts_with("--api-base") && error.exit_code() == 2, "{error}");
+        assert!(error.to_string().starts_with("`.api_base`") && error.exit_code() == 2, "{error}");
     }
     let error = Api::with(&config(&server, folder.path()), Some("se\ncret"), FIRST_WAIT).err().unwrap();
     assert!(!error.to_string().contains("cret"), "{error}");
@@ -263,7 +263,7 @@ fn failures_say_whether_they_may_pass() {
         let server = Server::start(|_, _| Reply::HangUp);
         server.base()
     };
-    let endpoint = Endpoint::new("--api-base", &closed, None, Duration::from_secs(5)).unwrap();
+    let endpoint = Endpoint::new("`.api_base`", &closed, None, Duration::from_secs(5)).unwrap();
     // Nobody listens there once the server's thread has ended; until then it hangs up.
     assert_eq!(endpoint.post(b"{}").unwrap_err().kind, Kind::Passing { wait: None });
 }

@@ -25,12 +25,12 @@ const CATEGORIES: [Category; 6] = [
 ];
 
 /// The accepted names of levels, for error messages.
-pub const KNOWN: &str = "use rejection, correction, neutral, engagement or satisfaction, their numbers 1 to 5, or UR1 \
+pub(super) const KNOWN: &str = "use rejection, correction, neutral, engagement or satisfaction, their numbers 1 to 5, or UR1 \
     to UR5 or their names";
 
 /// The level that a text stands for, whatever the case: a level's name or number, or a category's code, name, or name
 /// with code, as in `Positive Feedback (UR5)`.
-pub fn level_named(text: &str) -> Option<Feedback> {
+pub(crate) fn level_named(text: &str) -> Option<Feedback> {
     let text = text.trim().to_lowercase();
     let own = |level: &Feedback| level.name() == text || level.level().to_string() == text;
     let of_set = |category: &&Category| {

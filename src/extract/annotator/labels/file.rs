@@ -26,7 +26,7 @@ const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A label of a turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label {
+pub(crate) struct Label {
     /// The level that it stands for.
     pub level: Feedback,
     /// The row's `reason`, or its category as it stands there.
@@ -38,11 +38,11 @@ pub struct Label {
 }
 
 /// The labels of a conversation, by the number of the response.
-pub type Labelled = BTreeMap<u64, Label>;
+pub(crate) type Labelled = BTreeMap<u64, Label>;
 
 /// The labels of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LabelFile {
+pub(crate) struct LabelFile {
     /// The labels of each conversation.
     pub conversations: HashMap<String, Labelled>,
     /// Rows.
@@ -59,7 +59,7 @@ impl LabelFile {
     ///
     /// # Errors
     /// A file that cannot be read or has no rows; a row that names no turn, or no level that is known.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let mut file = Self::default();
         for record in records(path, &FIELDS)? {
             let (conversation, turn, label) = parse(record?)?;
@@ -84,7 +84,7 @@ impl LabelFile {
     }
 
     /// Turns that have a label.
-    pub fn turns(&self) -> u64 {
+    pub(crate) fn turns(&self) -> u64 {
         self.conversations.values().map(|labelled| labelled.len() as u64).sum()
     }
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::category::level_named;
-pub use self::file::{Label, LabelFile, Labelled};
+pub(crate) use self::category::level_named;
+pub(crate) use self::file::{Label, LabelFile, Labelled};
 use super::account::{self, Named};
 use super::prompt::shortened;
 use super::{Annotator, LABELS, Refusal, Verdict, Verdicts};
@@ -26,7 +26,7 @@ use crate::extract::turn::Turn;
 use crate::{Error, Event, Observer, Result};
 
 /// The reason of the verdict on a turn without a label.
-pub const NO_LABEL: &str = "no label";
+pub(crate) const NO_LABEL: &str = "no label";
 /// Characters of an id that sentences show.
 const ROOM: usize = 80;
 /// The reason of the verdict on a refusal.
@@ -34,7 +34,7 @@ const NOT_JUDGED: &str = "not judged by labels";
 
 /// Labels of a file.
 #[derive(Debug)]
-pub struct Labels {
+pub(crate) struct Labels {
     path: PathBuf,
     /// The labels of the file; those of conversations already seen are removed.
     file: LabelFile,
@@ -56,7 +56,7 @@ impl Labels {
     ///
     /// # Errors
     /// As [`LabelFile::read`].
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let file = LabelFile::read(path)?;
         let turns = file.turns();
         let mut counts = account::Labels {
@@ -75,26 +75,26 @@ impl Labels {
     ///
     /// # Errors
     /// It began with others, or what it remembers of them cannot be read.
-    pub fn check(&self, output: &Path) -> Result<()> {
+    pub(crate) fn check(&self, output: &Path) -> Result<()> {
         let path = output.join(LABELS);
         let Some(bytes) = crate::files::read_if_there(&path)? else { return Ok(()) };
         let origin: Origin = serde_json::from_slice(&bytes).map_err(|error| {
-            let hint = "use --force to begin again";
+            let hint = "use `.force` to begin again";
             Error::input(path.display().to_string(), format!("cannot be read: {error}"), hint)
         })?;
         if origin.hash == self.hash() {
             return Ok(());
         }
-        let at = format!("--annotator-file {}", self.path.display());
+        let at = format!("`.annotator_file` {}", self.path.display());
         let problem = format!("holds other labels than the run in {} began with, {}", output.display(), origin.file);
-        Err(Error::input(at, problem, "go on with those, or use --force to begin again"))
+        Err(Error::input(at, problem, "go on with those, or use `.force` to begin again"))
     }
 
     /// Lets `output` remember these labels.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn remember(&self, output: &Path) -> Result<()> {
+    pub(crate) fn remember(&self, output: &Path) -> Result<()> {
         let path = output.join(LABELS);
         let origin = Origin { file: self.path.display().to_string(), hash: self.hash() };
         let text = serde_json::to_string(&origin).map_err(|error| Error::io(&path, error.into()))?;

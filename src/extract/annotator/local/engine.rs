@@ -15,7 +15,7 @@ const MAX_TOKENS: usize = 4096;
 const MAX_SEQUENCES: usize = 32;
 
 /// A causal model on the device that gives the logits of a few tokens after a prompt.
-pub struct Engine<'a> {
+pub(super) struct Engine<'a> {
     gpu: &'a Gpu,
     classifier: Classifier,
     recording: Recording,
@@ -27,7 +27,7 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// The model has no such matrix, is damaged, or does not fit the adapter.
-    pub fn load(gpu: &'a Gpu, checkpoint: &Checkpoint, outputs: &[u32]) -> Result<Self> {
+    pub(super) fn load(gpu: &'a Gpu, checkpoint: &Checkpoint, outputs: &[u32]) -> Result<Self> {
         let (max_tokens, length) = (max_tokens(gpu, checkpoint), max_prompt(gpu, checkpoint));
         let loading = Loading {
             holding: Holding::Inference,
@@ -40,7 +40,7 @@ impl<'a> Engine<'a> {
             capacity: Capacity { tokens: max_tokens, sequences: MAX_SEQUENCES, length },
         };
         let plan = classifier::plan(checkpoint.config(), checkpoint, &loading);
-        plan.check_or(gpu, "use a smaller model as --annotator-model")?;
+        plan.check_or(gpu, "use a smaller model as `.annotator_model`")?;
         let classifier = Classifier::load(gpu, checkpoint, &loading)?;
         let rows = output_rows(checkpoint, outputs)?;
         if let Some(head) = classifier.parameters().find(|parameter| parameter.name == HEAD) {
@@ -55,7 +55,7 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// The device fails, a logit is not finite, or `kept` ended it.
-    pub async fn logits(
+    pub(super) async fn logits(
         &mut self,
         prompts: &[Vec<u32>],
         mut kept: impl FnMut(&[usize], &[Vec<f32>]) -> Result<()>,
@@ -78,7 +78,7 @@ impl<'a> Engine<'a> {
 }
 
 /// Tokens of the longest prompt that a model reads on an adapter.
-pub fn max_prompt(gpu: &Gpu, checkpoint: &Checkpoint) -> usize {
+pub(super) fn max_prompt(gpu: &Gpu, checkpoint: &Checkpoint) -> usize {
     max_tokens(gpu, checkpoint).min(checkpoint.config().max_position_embeddings)
 }
 

@@ -32,7 +32,7 @@ use crate::store::{Key, Store};
 use crate::{Error, Event, Observer, Result};
 
 /// Runs a causal model on the engine.
-pub struct Local<'a> {
+pub(crate) struct Local<'a> {
     name: String,
     prompter: Prompter,
     engine: Engine<'a>,
@@ -61,10 +61,10 @@ impl<'a> Local<'a> {
     /// # Errors
     /// The model cannot be read, is not a causal model, has no chat template, or does not fit the adapter; the answers
     /// of earlier runs cannot be read.
-    pub async fn open(gpu: &'a Gpu, model: &str, output: &Path) -> Result<Self> {
+    pub(crate) async fn open(gpu: &'a Gpu, model: &str, output: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(model)?;
         let refuse = |problem| {
-            let hint = "use an instruction-tuned causal model as --annotator-model";
+            let hint = "use an instruction-tuned causal model as `.annotator_model`";
             Err(Error::input(checkpoint.path().display().to_string(), problem, hint))
         };
         if checkpoint.is_new() {
@@ -187,7 +187,7 @@ impl Local<'_> {
             done += batch.len();
             observer.on(Event::Annotated { done, total: turns.len() });
             match observer.stop_requested() && done < turns.len() {
-                true => Err(Error::Interrupted("the answers so far are kept; continue with --resume".into())),
+                true => Err(Error::Interrupted("the answers so far are kept; continue with `.resume`".into())),
                 false => Ok(()),
             }
         };

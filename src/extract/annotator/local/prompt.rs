@@ -14,7 +14,7 @@ const PARTS: usize = 1000;
 const LEAD: &str = "Verdict:";
 
 /// Turns questions into token ids.
-pub struct Prompter {
+pub(super) struct Prompter {
     tokenizer: Tokenizer,
     template: ChatTemplate,
     /// Tokens of the longest prompt.
@@ -31,7 +31,7 @@ pub struct Prompter {
 /// is that of all words that begin so, of which only one was offered; and one pass over the prompt gives those of all
 /// verdicts, while the sum over whole names would favour short ones and take a pass for each.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Spelling {
+pub(super) struct Spelling {
     /// Tokens at the end of a prompt that give way to `lead`, because they merge with what follows.
     cut: usize,
     /// The common beginning of all verdicts.
@@ -45,10 +45,10 @@ impl Prompter {
     ///
     /// # Errors
     /// The model has no tokenizer or no chat template.
-    pub fn new(checkpoint: &Checkpoint, limit: usize) -> Result<Self> {
+    pub(super) fn new(checkpoint: &Checkpoint, limit: usize) -> Result<Self> {
         let at = checkpoint.path().display().to_string();
         let template = checkpoint.chat_template()?.ok_or_else(|| {
-            Error::input(&at, "has no chat template", "use an instruction-tuned model as --annotator-model")
+            Error::input(&at, "has no chat template", "use an instruction-tuned model as `.annotator_model`")
         })?;
         let mut tokenizer = checkpoint.tokenizer()?;
         tokenizer.with_padding(None);
@@ -60,7 +60,7 @@ impl Prompter {
     ///
     /// # Errors
     /// Not even the question without the turn fits.
-    pub fn prompt(&self, question: Question, turn: &Turn, spelling: &Spelling) -> Result<Vec<u32>> {
+    pub(super) fn prompt(&self, question: Question, turn: &Turn, spelling: &Spelling) -> Result<Vec<u32>> {
         let attempt = |parts: usize| {
             let mut prompt = self.tokens(&self.text(question, turn, parts)?)?;
             prompt.truncate(prompt.len().saturating_sub(spelling.cut));
@@ -111,7 +111,7 @@ impl Prompter {
     ///
     /// # Errors
     /// Two verdicts cannot be distinguished by one token.
-    pub fn spelling(&self, question: Question, turn: &Turn) -> Result<Spelling> {
+    pub(super) fn spelling(&self, question: Question, turn: &Turn) -> Result<Spelling> {
         let text = self.text(question, turn, PARTS)?;
         let bare = self.tokens(&text)?;
         let answers = question.choices().into_iter().map(|name| self.tokens(&format!("{text} {name}")));
@@ -122,7 +122,7 @@ impl Prompter {
         let distinct = tokens.iter().enumerate().all(|(i, token)| !tokens[..i].contains(token));
         if tokens.len() < answers.len() || !distinct {
             let problem = "its tokenizer spells two verdicts with the same first token";
-            return Err(Error::input(&self.at, problem, "use another model as --annotator-model"));
+            return Err(Error::input(&self.at, problem, "use another model as `.annotator_model`"));
         }
         let cut = bare.len().saturating_sub(common);
         Ok(Spelling { cut, lead: answers[0][bare.len() - cut..common].to_vec(), tokens })

@@ -3,7 +3,7 @@
 use super::{Place, Rule};
 use crate::data::Feedback;
 
-pub const RULES: &[Rule] = &[
+pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "correction/wrong",
         level: Feedback::Correction,

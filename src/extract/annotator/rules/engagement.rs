@@ -5,7 +5,7 @@
 use super::{Place, Rule};
 use crate::data::Feedback;
 
-pub const RULES: &[Rule] = &[
+pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "engagement/praise-and-on",
         level: Feedback::Engagement,

@@ -24,7 +24,7 @@ use rayon::prelude::*;
 
 use self::opening::Opening;
 use self::rule::Compiled;
-pub use self::rule::{Place, Rule};
+pub(crate) use self::rule::{Place, Rule};
 use super::{Annotator, Refusal, Verdict, Verdicts};
 use crate::data::Feedback;
 use crate::extract::refusal::is_refusal;
@@ -48,7 +48,7 @@ static RULES: LazyLock<Vec<Compiled>> = LazyLock::new(|| {
 });
 
 /// Lexical rules for English and Chinese.
-pub struct Rules;
+pub(crate) struct Rules;
 
 impl Annotator for Rules {
     fn name(&self) -> String {

@@ -75,7 +75,7 @@ static FILLER: LazyLock<Phrases> = LazyLock::new(|| {
 });
 
 /// The opening of a message.
-pub struct Opening {
+pub(super) struct Opening {
     text: String,
     /// Whether nothing follows it.
     is_all: bool,
@@ -88,7 +88,7 @@ pub struct Opening {
 }
 
 /// A sentence, without what leads into it.
-pub struct Sentence {
+pub(super) struct Sentence {
     pub text: String,
     /// Whether it states something, rather than asks or orders.
     pub is_statement: bool,
@@ -96,7 +96,7 @@ pub struct Sentence {
 
 impl Opening {
     /// The opening of `message`, which followed `response`.
-    pub fn of(message: &str, response: &str) -> Self {
+    pub(super) fn of(message: &str, response: &str) -> Self {
         let message = message.trim();
         // Code, quotes and pasted blocks are not what the user says.
         let own = message.find("```").map_or(message, |at| &message[..at]);
@@ -121,7 +121,7 @@ impl Opening {
     }
 
     /// Whether the whole message is made of these phrases and of words that say nothing.
-    pub fn is_made_of(&self, phrases: &Phrases) -> bool {
+    pub(super) fn is_made_of(&self, phrases: &Phrases) -> bool {
         if !self.is_all || self.text.contains('?') || !phrases.is_in(&self.text) {
             return false;
         }
@@ -139,7 +139,7 @@ impl Opening {
     }
 
     /// Whether the message begins with one of these phrases as a word by itself, and continues.
-    pub fn interjection(&self, phrases: &Phrases) -> bool {
+    pub(super) fn interjection(&self, phrases: &Phrases) -> bool {
         static GOES_ON: LazyLock<Phrases> = LazyLock::new(|| {
             Phrases::new([
                 "(now|next|then|can|could|would|will|please|let's|let us|i|i'd|i'm|also|and|what|how|write|give|make|\
@@ -178,7 +178,7 @@ fn without_lead_in(sentence: &str) -> &str {
 
 impl Sentence {
     /// Whether what stands there is said under a condition, denied or reported.
-    pub fn is_conditional(&self, at: usize) -> bool {
+    pub(super) fn is_conditional(&self, at: usize) -> bool {
         let before = self.text[..at].trim_end();
         CONDITION.all(before).any(|found| found.end == before.len())
     }

@@ -4,7 +4,7 @@
 use super::{Place, Rule};
 use crate::data::Feedback;
 
-pub const RULES: &[Rule] = &[
+pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "correction/does-not-work",
         level: Feedback::Correction,

@@ -8,7 +8,7 @@ use crate::extract::lexical::{Phrases, beginning, normalized};
 use crate::extract::turn::Turn;
 
 /// The name of the rule.
-pub const NAME: &str = "correction/same-query-again";
+pub(super) const NAME: &str = "correction/same-query-again";
 /// Fewest words of a query for which it is evidence; `next` and `yes` are said again for their own sake.
 const WORDS: usize = 5;
 
@@ -29,7 +29,7 @@ static GENERATOR: LazyLock<Phrases> =
 
 /// Whether the next message repeats the query, except for punctuation and case: the response was not what the user
 /// wanted.
-pub fn is_repeated(turn: &Turn) -> bool {
+pub(super) fn is_repeated(turn: &Turn) -> bool {
     let (query, feedback) = (turn.query(), turn.feedback());
     // Texts of very different lengths differ in letters too.
     query.len().abs_diff(feedback.len()) <= 8 + query.len() / 4

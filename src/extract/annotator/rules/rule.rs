@@ -5,7 +5,7 @@ use crate::data::Feedback;
 use crate::extract::lexical::Phrases;
 
 /// A phrase that is strong evidence for a level, where it stands in the right place.
-pub struct Rule {
+pub(crate) struct Rule {
     /// Its name in evidence and reports, `<level>/<what it says>`.
     pub name: &'static str,
     /// The level it is evidence for.
@@ -15,14 +15,16 @@ pub struct Rule {
     /// The phrases, in the syntax of [`Phrases`].
     pub phrases: &'static [&'static str],
     /// Messages in which it is found.
+    #[cfg_attr(not(test), expect(dead_code, reason = "an example that tests check"))]
     pub yes: &'static [&'static str],
     /// Messages in which it is not.
+    #[cfg_attr(not(test), expect(dead_code, reason = "an example that tests check"))]
     pub no: &'static [&'static str],
 }
 
 /// The position that a phrase must have to be evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// The message says nothing else.
     Message,
     /// At the beginning of a sentence of the opening.
@@ -38,18 +40,18 @@ pub enum Place {
 }
 
 /// A rule with its automaton.
-pub struct Compiled {
+pub(super) struct Compiled {
     pub rule: &'static Rule,
     phrases: Phrases,
 }
 
 impl Compiled {
-    pub fn new(rule: &'static Rule) -> Self {
+    pub(super) fn new(rule: &'static Rule) -> Self {
         Self { rule, phrases: Phrases::new(rule.phrases.iter().copied()) }
     }
 
     /// Whether the message holds the rule's evidence.
-    pub fn finds(&self, opening: &Opening) -> bool {
+    pub(super) fn finds(&self, opening: &Opening) -> bool {
         match self.rule.place {
             Place::Message => opening.is_made_of(&self.phrases),
             Place::Start => opening.sentences.iter().any(|sentence| self.starts(sentence)),

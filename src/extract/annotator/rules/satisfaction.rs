@@ -6,7 +6,7 @@
 use super::{Place, Rule};
 use crate::data::Feedback;
 
-pub const RULES: &[Rule] = &[
+pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "satisfaction/praise-or-thanks-alone",
         level: Feedback::Satisfaction,

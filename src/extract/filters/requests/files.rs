@@ -3,7 +3,7 @@
 use super::list::List;
 use crate::extract::filters::Filter;
 
-pub const LIST: List = List {
+pub(super) const LIST: List = List {
     filter: Filter::Files,
     query: &[
         "(the|this|my|these) (attached|uploaded) (file|files|document|documents|pdf|spreadsheet|csv|excel|sheet|paper|\

@@ -3,7 +3,7 @@
 use super::list::List;
 use crate::extract::filters::Filter;
 
-pub const LIST: List = List {
+pub(super) const LIST: List = List {
     filter: Filter::Identity,
     query: &[
         "are you [_] (chatgpt|chat gpt|gpt|gpt3|gpt4|openai|bard|claude|bing|siri|alexa|llama|an ai|a bot|a robot|\

@@ -3,7 +3,7 @@
 use super::list::List;
 use crate::extract::filters::Filter;
 
-pub const LIST: List = List {
+pub(super) const LIST: List = List {
     filter: Filter::Images,
     query: &[
         "(draw|paint|sketch) [me|us] (a|an|the|this|some) [_] [_] (picture|pictures|image|images|illustration|\

@@ -3,7 +3,7 @@
 use crate::extract::filters::Filter;
 
 /// Phrases by which a turn needs something. Entries are written as [`Phrases`](crate::extract::lexical::Phrases) reads them.
-pub struct List {
+pub(super) struct List {
     /// What it is dropped for.
     pub filter: Filter,
     /// In a query: the user asks for it.

@@ -17,7 +17,7 @@ use crate::extract::lexical::Phrases;
 const LISTS: [&List; 5] = [&tools::LIST, &files::LIST, &images::LIST, &search::LIST, &identity::LIST];
 
 /// A list, compiled.
-pub struct Requests {
+pub(super) struct Requests {
     pub filter: Filter,
     query: Phrases,
     except: Option<Phrases>,
@@ -27,7 +27,7 @@ pub struct Requests {
 
 impl Requests {
     /// All of them, in the order of [`Filter::ALL`].
-    pub fn all() -> &'static [Self] {
+    pub(super) fn all() -> &'static [Self] {
         static ALL: LazyLock<Vec<Requests>> = LazyLock::new(|| LISTS.map(Requests::new).into());
         &ALL
     }
@@ -44,7 +44,7 @@ impl Requests {
     }
 
     /// Whether a turn of this (normalised) query and response is one of them.
-    pub fn are_in(&self, query: &str, response: &str) -> bool {
+    pub(super) fn are_in(&self, query: &str, response: &str) -> bool {
         let asks = || {
             self.query.is_in(query)
                 && !self.except.as_ref().is_some_and(|except| except.is_in(query))

@@ -3,7 +3,7 @@
 use super::list::List;
 use crate::extract::filters::Filter;
 
-pub const LIST: List = List {
+pub(super) const LIST: List = List {
     filter: Filter::Search,
     query: &[
         "(search|browse|surf) [on] (the|in the|on the|through the) (web|internet)",

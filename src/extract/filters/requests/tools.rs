@@ -3,7 +3,7 @@
 use super::list::List;
 use crate::extract::filters::Filter;
 
-pub const LIST: List = List {
+pub(super) const LIST: List = List {
     filter: Filter::Tools,
     query: &[
         "(can|could|will|would) you [please] (run|execute) (this|that|it|the code|the script|the program|the command|\

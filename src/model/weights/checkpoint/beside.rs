@@ -155,7 +155,7 @@ impl Checkpoint {
         self.pad = Some(text);
     }
 
-    /// The content of a [companion](crate::model::companions), if the model has it.
+    /// The content of a companion file, if the model has it.
     ///
     /// # Errors
     /// It cannot be read.

@@ -1,0 +1,68 @@
+//! How a run opens its adapter: tested, and with the fastest variants of its kernels.
+
+use super::self_test::{self, Passes};
+use super::tuner;
+use crate::Result;
+use crate::gpu::{AdapterChoice, Gpu, Options, Preset};
+
+/// Opens an adapter for a run and tests it. Where the kernels that suit it disagree with their twins, the run goes on
+/// with those for ordinary GPUs, which need the least of a driver. Then the [`tuner`] picks the fastest variants.
+///
+/// # Errors
+/// If there is no adapter, or those kernels are wrong as well; the error names the first that is.
+pub async fn open(choice: &AdapterChoice, passes: Passes) -> Result<Gpu> {
+    let mut gpu = open_tested(choice, async |gpu| self_test::run(gpu, passes).await).await?;
+    tuner::tune(&mut gpu, passes).await?;
+    Ok(gpu)
+}
+
+async fn open_tested(choice: &AdapterChoice, test: impl AsyncFn(&Gpu) -> Result<()>) -> Result<Gpu> {
+    let mut gpu = Gpu::open(choice).await?;
+    tuner::recall(&mut gpu);
+    match test(&gpu).await {
+        Ok(()) => return Ok(gpu),
+        Err(problem) if gpu.preset() == Preset::Gpu => return Err(problem),
+        Err(problem) => tracing::warn!("{problem}; going on with the kernels for ordinary GPUs, which are slower here"),
+    }
+    // Opened anew, because the fault may have cost the device.
+    let gpu = Gpu::open_with(choice, Options { preset: Some(Preset::Gpu), ..Options::default() }).await?;
+    test(&gpu).await?;
+    Ok(gpu)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    async fn test(gpu: &Gpu) -> Result<()> {
+        self_test::run(gpu, Passes::ForwardAndBackward).await?;
+        self_test::run(gpu, Passes::Generation).await
+    }
+
+    fn opened(test: impl AsyncFn(&Gpu) -> Result<()>) -> Result<Gpu> {
+        pollster::block_on(open_tested(&AdapterChoice::default(), test))
+    }
+
+    #[test]
+    fn the_adapter_passes_with_every_preset() {
+        let own = opened(test).unwrap();
+        assert_eq!(own.preset(), pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap().preset());
+        let options = Options { preset: Some(Preset::Gpu), ..Options::default() };
+        let gpu = pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).unwrap();
+        pollster::block_on(test(&gpu)).unwrap();
+    }
+
+    #[test]
+    fn wrong_kernels_are_replaced_by_the_safe_ones_and_those_must_be_right() {
+        let wrong = |preset| Error::device("testing a kernel", format!("{preset:?} is wrong"), "");
+        // Adapters with only one preset have nothing to fall back to.
+        let safe_is_right = opened(async |gpu| match gpu.preset() {
+            Preset::Software => Err(wrong(gpu.preset())),
+            Preset::Gpu => Ok(()),
+        });
+        assert_eq!(safe_is_right.unwrap().preset(), Preset::Gpu);
+        let nothing_is_right = opened(async |gpu| Err(wrong(gpu.preset())));
+        assert!(nothing_is_right.err().unwrap().to_string().contains("Gpu is wrong"));
+    }
+}
