@@ -1,6 +1,8 @@
 //! Dispatches prepared once and replayed: pipelines, bind groups and parameters are ready before the first replay.
 //!
-//! A recording is written again when the shape of a batch changes. That costs about a microsecond per dispatch, because
+//! A recording holds the tensors that it binds, so that they may be dropped before it is replayed.
+//!
+//! It is written again when the shape of a batch changes. That costs about a microsecond per dispatch, because
 //! bind groups are kept (the buffers stay, only sizes in the parameters and workgroup counts change) and all
 //! parameters go to the device in one copy per 64 KiB.
 
@@ -44,6 +46,8 @@ pub struct Recording {
 struct KeptBindGroup {
     group: wgpu::BindGroup,
     used: bool,
+    /// What is bound. It must not return to the pool, where others would take it, while a replay can still write it.
+    _operands: Vec<Arc<Pooled>>,
 }
 
 impl Recording {
@@ -54,8 +58,8 @@ impl Recording {
 
     /// Forgets the dispatches but keeps their bind groups and parameter memory for the next recording.
     ///
-    /// Bind groups that these dispatches did not use are dropped: they would keep their buffers alive, and their number
-    /// would grow with every shape.
+    /// Bind groups that these dispatches did not use are dropped, and with them what they bind, since their number would
+    /// grow with every shape.
     pub fn clear(&mut self) {
         self.bind_groups.retain(|_, kept| std::mem::take(&mut kept.used));
         self.dispatches.clear();
@@ -177,7 +181,8 @@ impl Recording {
             layout: &pipeline.layout,
             entries: &entries,
         });
-        self.bind_groups.insert(key, KeptBindGroup { group: group.clone(), used: true });
+        let operands = bindings.iter().map(|shard| shard.pooled().clone()).collect();
+        self.bind_groups.insert(key, KeptBindGroup { group: group.clone(), used: true, _operands: operands });
         group
     }
 
@@ -252,6 +257,29 @@ impl Recorder<'_> {
 mod tests {
     use super::*;
     use crate::gpu::{Dtype, Tensor};
+
+    #[test]
+    fn a_recording_holds_what_it_binds() {
+        let gpu = pollster::block_on(Gpu::open(&Default::default())).unwrap();
+        // A size of its own: the pool would hand these very buffers to the next request.
+        let tensor = |value: f32| {
+            let tensor = Tensor::workspace(&gpu, "test", 52, Dtype::F32).unwrap();
+            tensor.write_f32(&gpu, &[value; 52]);
+            tensor
+        };
+        let mut recording = Recording::new();
+        {
+            let (x, y) = (tensor(1.0), tensor(2.0));
+            let params = wgr_shaders::params::add::Params { count: 13 };
+            let (kernel, bindings) = (Kernel::new("add/main"), [x.whole(), y.whole()]);
+            recording.recorder(&gpu).dispatch(&kernel, &params, &bindings, [1, 1, 1], Cost::default()).unwrap();
+        }
+        let others = [tensor(8.0), tensor(9.0)];
+        recording.replay(&gpu).unwrap();
+        for (other, value) in others.iter().zip([8.0, 9.0]) {
+            assert_eq!(pollster::block_on(other.read(&gpu)).unwrap(), [value; 52]);
+        }
+    }
 
     #[test]
     fn bind_groups_of_buffers_that_went_are_dropped() {

@@ -82,6 +82,10 @@ impl Shard {
         &self.pooled.buffer
     }
 
+    pub(super) fn pooled(&self) -> &Arc<Pooled> {
+        &self.pooled
+    }
+
     /// The operand that is compared with a shader's contract.
     pub(super) fn operand(&self) -> Operand<'_> {
         Operand { label: &self.label, dtype: self.dtype, bytes: self.held }
