@@ -86,6 +86,9 @@ async fn enumerate(choice: &AdapterChoice) -> Result<Vec<wgpu::Adapter>> {
     let backends = backends(choice)?;
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
+    // To name an object for debuggers, the Vulkan loader (1.3.239) walks the list of devices without the lock under which
+    // other threads open and close theirs, and crashes. WGPU_DISCARD_HAL_LABELS=0 brings the names back.
+    descriptor.flags = (descriptor.flags | wgpu::InstanceFlags::DISCARD_HAL_LABELS).with_env();
     let mut all = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
     // The same driver can be listed twice (once through a compatibility layer); the order must not depend on it.
     all.sort_by_key(|adapter| rank(&adapter.get_info()));
