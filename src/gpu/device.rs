@@ -417,8 +417,8 @@ impl Gpu {
         answer.map_err(|_| Error::device(doing, "the driver dropped the request", ""))
     }
 
-    #[doc(hidden)]
     /// Loses the device on purpose, so that tests can see how a run reports it.
+    #[doc(hidden)]
     pub fn lose(&self) {
         self.fault.record(
             "the device was lost: on request".into(),

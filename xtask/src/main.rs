@@ -1,6 +1,7 @@
-//! Developer tools: `cargo xtask demo|test|drivers|shaders|logs|bench`.
+//! Developer tools: `cargo xtask demo|test|drivers|shaders|logs|bench|gpu`.
 
 mod adapter;
+mod card;
 mod cargo;
 mod chats;
 mod coverage;
@@ -80,6 +81,8 @@ enum Task {
         #[arg(long, default_value = "parquet")]
         format: logs::Format,
     },
+    /// Measure a GPU and test the kernels on it, with PyTorch beside it where Python has it, and write one report
+    Gpu(card::Args),
     /// Run the benchmarks
     Bench {
         /// Name the command that installs a missing software GPU driver instead of running it
@@ -151,6 +154,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Logs { conversations, output, seed, shards, format } => {
             logs::run(conversations, &output, seed, shards, format)?;
         }
+        Task::Gpu(args) => return card::run(&args),
         Task::Bench { no_install } => {
             adapter::ensure(no_install)?;
             let status = cargo(&["bench", "--workspace"]).status().context("cargo could not be started")?;

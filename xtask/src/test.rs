@@ -19,8 +19,9 @@ type Environment = &'static [(&'static str, &'static str)];
 enum Work {
     /// cargo with these arguments.
     Cargo(&'static [&'static str], Environment),
-    /// `cargo test` with these arguments and without the tests of these modules; what is run and left out is counted.
-    Tests(&'static [&'static str], &'static [&'static str], Environment),
+    /// `cargo test` with these arguments and without the tests of these modules, with vectors of as many bits as said or as
+    /// the driver chooses; what is run and left out is counted.
+    Tests(&'static [&'static str], &'static [&'static str], Option<&'static str>),
     /// The tests of one target on another driver, skipped where that cannot be had: the tests whose names contain one of
     /// these words, if there are any, without those of these modules.
     OnDriver(Driver, &'static str, &'static [&'static str], &'static [&'static str]),
@@ -37,14 +38,14 @@ const STAGES: &[(&str, Work)] = &[
     ("shaders", Work::Task(|_| shaders::run(Path::new("target/shaders")))),
     ("docs/shaders.md", Work::Task(|_| index::check())),
     // All targets, and the examples in the documentation.
-    ("tests", Work::Tests(&["--workspace"], &[], &[])),
+    ("tests", Work::Tests(&["--workspace"], &[], None)),
     ("examples", Work::Task(|_| examples::run())),
 ];
 
-/// lavapipe takes its subgroup width from this variable; these are the widths besides its default.
+/// lavapipe takes the size of its subgroups from the width of its vectors; these are the sizes besides its default.
 const SOFTWARE_STAGES: &[(&str, Work)] = &[
-    ("kernels, subgroups of 4", Work::Tests(KERNELS, ALL_PERMUTATIONS, &[("LP_NATIVE_VECTOR_WIDTH", "128")])),
-    ("kernels, subgroups of 16", Work::Tests(KERNELS, ALL_PERMUTATIONS, &[("LP_NATIVE_VECTOR_WIDTH", "512")])),
+    ("kernels, subgroups of 4", Work::Tests(KERNELS, ALL_PERMUTATIONS, Some("128"))),
+    ("kernels, subgroups of 16", Work::Tests(KERNELS, ALL_PERMUTATIONS, Some("512"))),
     ("kernels, coverage", Work::Task(|adapter| coverage::check(&checked_kernels(), adapter))),
 ];
 const KERNELS: &[&str] = &["--workspace", "--test", "kernels"];
@@ -87,7 +88,7 @@ const LAST_STAGES: &[(&str, Work)] = &[("demo", Work::Task(demo_elsewhere))];
 const STAGES_WITHOUT_DEVICE: &[(&str, Work)] = &[
     ("imports", Work::Task(|_| imports::run())),
     ("clippy", Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
-    ("tests without a device", Work::Tests(TARGETS_WITHOUT_DEVICE, MODULES_ON_DEVICE, &[])),
+    ("tests without a device", Work::Tests(TARGETS_WITHOUT_DEVICE, MODULES_ON_DEVICE, None)),
 ];
 const TARGETS_WITHOUT_DEVICE: &[&str] =
     &["--workspace", "--lib", "--bins", "--test", "extract", "--test", "cli", "--test", "eval"];
@@ -172,9 +173,14 @@ fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> 
             command.envs(environment.iter().copied());
             Ok(Outcome::of(command.status().context("cargo could not be started")?))
         }
-        Work::Tests(arguments, left_out, environment) => {
+        Work::Tests(arguments, left_out, width) => {
             let mut command = cargo(&["test"]);
-            command.args(*arguments).envs(environment.iter().copied());
+            command.args(*arguments);
+            if let Some(width) = width {
+                // The keys of the driver's cache leave the width out.
+                let shaders = root().join("target/driver-cache").join(width);
+                command.env("LP_NATIVE_VECTOR_WIDTH", width).env("MESA_SHADER_CACHE_DIR", shaders);
+            }
             tests(command, &[], left_out, tally)
         }
         Work::OnDriver(driver, target, only, left_out) => {

@@ -111,12 +111,16 @@ fn weight_gradient(gpu: &Gpu, size: usize, activations: Dtype) -> Result<Prepare
     recorded(gpu, |recorder| product::tn(recorder, size, &d_y, &x, &d_w))
 }
 
-/// Causal attention over one sequence, twice as many query as key/value heads.
+/// Causal attention over one sequence, `heads` query heads of `head_dim` values and half as many key/value heads; forward,
+/// and with `backward` its gradients as well.
 ///
 /// It counts the operations of the model: 4 a pair of tokens and value of a head forward (two products), and 10 backward
 /// (five). The backward pass needs 14, since it computes the scores twice more; and the kernel's own cost, which only
 /// steers where submits are cut, supposes shorter sequences.
-fn attention(gpu: &Gpu, tokens: usize, [heads, head_dim]: [usize; 2], backward: bool) -> Result<Prepared> {
+///
+/// # Errors
+/// If the operands do not fit the adapter, or the driver fails.
+pub fn attention(gpu: &Gpu, tokens: usize, [heads, head_dim]: [usize; 2], backward: bool) -> Result<Prepared> {
     let shape = Attention { heads, key_value_heads: heads / 2, head_dim, causal: true, window: None };
     let (query, keys) = (shape.query_layout(), shape.key_value_layout());
     let spans = spans(gpu, tokens)?;

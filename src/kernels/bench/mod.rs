@@ -15,9 +15,10 @@ use crate::{Error, Result};
 
 use self::benchmarks::BENCHMARKS;
 
-pub use self::benchmarks::{Prepared, forward_product};
+pub use self::benchmarks::{Prepared, attention, forward_product};
 pub use self::ceilings::{ceilings, f32_ceiling};
 pub use self::compare::{Compared, Comparison};
+pub use self::timing::median;
 
 /// What `wgr bench --json` prints.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -16,7 +16,10 @@ const FASTEST_TIME: Duration = Duration::from_millis(150);
 const FASTEST_RUNS: usize = 3;
 
 /// Median seconds of several replays, after one that is not counted.
-pub(super) async fn median(gpu: &Gpu, recording: &mut Recording) -> Result<f64> {
+///
+/// # Errors
+/// If the driver fails.
+pub async fn median(gpu: &Gpu, recording: &mut Recording) -> Result<f64> {
     timed(gpu, recording).await?;
     let (started, mut seconds) = (Instant::now(), vec![]);
     while seconds.len() < *MEDIAN_RUNS.start() || seconds.len() < *MEDIAN_RUNS.end() && started.elapsed() < MEDIAN_TIME
