@@ -141,7 +141,8 @@ fn sum(v: vec4<f32>) -> f32 {
         assert!(refused("i++", "i += 2u").contains("can be written out"));
         assert!(refused("i < ROWS", "i < u32(v.x)").contains("u32(v.x) is not a constant"));
         assert!(refused("j < 2u", "j < 200u").contains("the maximum is 128"));
-        assert!(refused("for (var k = 0u; k < i; k++) {", "{ let i = 1u;").contains("declared again"));
+        let inner = "for (var k = 0u; k < i; k++) { sums[i] += f32(k); }";
+        assert!(refused(inner, "{ let i = 1u; sums[i] += 1.0; }").contains("declared again"));
     }
 
     #[test]

@@ -104,14 +104,13 @@ pub struct TensorSpec {
 const MAX_WIDTH: usize = 1 << 24;
 
 /// Fields that change what a model computes, with the values under which it is still the model the engine runs.
-const ONLY: [(&str, &[&str]); 14] = [
+const ONLY: [(&str, &[&str]); 13] = [
     ("hidden_act", &["\"silu\"", "\"swish\""]),
     ("hidden_activation", &["\"silu\"", "\"swish\""]),
     ("is_causal", &["true"]),
     ("use_bidirectional_attention", &["false"]),
     ("is_encoder_decoder", &["false"]),
     ("add_cross_attention", &["false"]),
-    ("quantization_config", &[]),
     ("num_experts", &[]),
     ("num_local_experts", &[]),
     ("n_routed_experts", &[]),
@@ -120,6 +119,9 @@ const ONLY: [(&str, &[&str]); 14] = [
     ("final_logit_softcapping", &[]),
     ("query_pre_attn_scalar", &[]),
 ];
+
+/// How weights are stored other than as numbers.
+const QUANTIZATION: &str = "quantization_config";
 
 /// Shares of values that `transformers` drops while it trains a model, and never else.
 const DROPOUTS: [&str; 7] = [
@@ -164,6 +166,7 @@ impl ModelConfig {
                 ));
             }
         }
+        check_quantization(&fields)?;
         let hidden_size = fields.required_size("hidden_size")?;
         let num_attention_heads = fields.required_size("num_attention_heads")?;
         let num_hidden_layers = fields.whole("num_hidden_layers", 1, 4096)?;
@@ -279,9 +282,16 @@ impl ModelConfig {
         tensors
     }
 
+    /// Whether the configuration says that matrices are stored as 4-bit weights of bitsandbytes.
+    pub(super) fn is_packed(&self) -> bool {
+        self.json.get(QUANTIZATION).is_some_and(|value| !value.is_null())
+    }
+
     /// The `config.json` this was read from, unknown fields included, for weights saved as `dtype`.
     pub fn to_json(&self, dtype: Dtype) -> Value {
         let mut json = self.json.clone();
+        // What was packed is written as `dtype`.
+        json.shift_remove(QUANTIZATION);
         json.insert("tie_word_embeddings".into(), json!(self.tie_word_embeddings));
         // transformers 5 reads `dtype`, earlier releases `torch_dtype`.
         for key in ["dtype", "torch_dtype"] {
@@ -312,6 +322,24 @@ impl ModelConfig {
         json["pad_token_id"] = json!(self.pad_token_id);
         json
     }
+}
+
+/// Of all ways to quantise weights, only the 4-bit weights of bitsandbytes say in the checkpoint what they are, and compute as
+/// the values that they stand for.
+fn check_quantization(fields: &Fields) -> Result<()> {
+    let Some(value) = fields.get(QUANTIZATION) else { return Ok(()) };
+    let is_on = |name: &str| value[name].as_bool() == Some(true);
+    let method = value["quant_method"].as_str();
+    if matches!(method, Some("bitsandbytes") | None) && (is_on("load_in_4bit") || is_on("_load_in_4bit")) {
+        return Ok(());
+    }
+    let problem = match method {
+        Some("bitsandbytes") => "weights of bitsandbytes in 8 bits are not read".into(),
+        Some(method) => format!("weights quantised by {method} are not read"),
+        None => format!("{value} is not supported"),
+    };
+    let hint = "GGUF files and 4-bit weights of bitsandbytes are read; or take the model before it was quantised";
+    Err(fields.error(QUANTIZATION, problem, hint))
 }
 
 fn family(fields: &Fields) -> Result<Family> {
@@ -517,6 +545,12 @@ mod tests {
         for (family, changes, field) in [
             ("llama", json!({"hidden_act": "gelu"}), "hidden_act"),
             ("llama", json!({"quantization_config": {"bits": 4}}), "quantization_config"),
+            ("llama", json!({"quantization_config": {"quant_method": "gptq", "bits": 4}}), "quantization_config"),
+            (
+                "llama",
+                json!({"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": true}}),
+                "quantization_config",
+            ),
             ("llama", json!({"num_local_experts": 8}), "num_local_experts"),
             ("llama", json!({"partial_rotary_factor": 0.5}), "partial_rotary_factor"),
             ("llama", json!({"head_dim": 5}), "head_dim"),

@@ -60,6 +60,9 @@ pub struct Reading {
     /// Whether the language-model head is its own although the configuration ties it to the embedding.
     #[serde(skip_serializing_if = "Not::not")]
     pub is_untied: bool,
+    /// Tensors that were packed into 4 bits by bitsandbytes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub packed_weights: usize,
     /// Tensors that nothing reads.
     pub unused_weights: Vec<String>,
 }
@@ -111,10 +114,16 @@ impl Reading {
             removed_prefix: checkpoint.prefix().map(str::to_owned),
             ignores_code: config.extra("auto_map").is_some(),
             is_untied: head.is_none() && checkpoint.is_untied(),
+            packed_weights: checkpoint.packed(),
             unused_weights: unused.map(str::to_owned).collect(),
             head,
         })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The head that a checkpoint has, in words.
@@ -165,6 +174,13 @@ impl fmt::Display for Reading {
         }
         if self.ignores_code {
             f.write_str("; the model's own code (auto_map) is not run")?;
+        }
+        if self.packed_weights > 0 {
+            let packed = self.packed_weights;
+            write!(
+                f,
+                "; {packed} weights in 4 bits (bitsandbytes) are computed with as the values that they stand for"
+            )?;
         }
         if !self.unused_weights.is_empty() {
             let shown = self.unused_weights.len().min(SHOWN);

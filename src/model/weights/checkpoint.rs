@@ -105,6 +105,11 @@ impl Checkpoint {
         if checkpoint.is_new() {
             return Ok(checkpoint);
         }
+        if checkpoint.config.is_packed() && checkpoint.packed() == 0 {
+            let at = format!("{}: quantization_config", path.join(CONFIG).display());
+            let hint = "remove the field if the weights are plain, or fetch them again";
+            return Err(Error::input(at, "says that weights are packed into 4 bits, but none are", hint));
+        }
         if checkpoint.names().all(|name| name.starts_with(PEFT_PREFIX)) {
             let problem = format!("holds a model wrapped in PEFT: its tensors begin with {PEFT_PREFIX:?}");
             let hint = "save the result of PEFT's merge_and_unload, or the adapters alone";
@@ -304,6 +309,11 @@ impl Checkpoint {
     /// used.
     pub fn is_untied(&self) -> bool {
         self.untied
+    }
+
+    /// Tensors that were packed into 4 bits by bitsandbytes, and are computed with as the values that they stand for.
+    pub fn packed(&self) -> usize {
+        self.tensors.packed()
     }
 
     /// Tensors that nothing reads, in a causal model or, with `is_causal` false, a classifier.

@@ -1,5 +1,6 @@
 //! Checkpoints on disk: safetensors and GGUF behind one set of Hugging Face names.
 
+mod bitsandbytes;
 mod checkpoint;
 #[cfg(test)]
 mod fuzz;

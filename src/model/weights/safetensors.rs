@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 
 use safetensors::tensor::{Dtype as StoredDtype, SafeTensors};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
@@ -12,16 +13,26 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 use super::{Dtype, Entry, TensorInfo};
 use crate::{Error, Result};
 
+/// The tensors of a file.
+pub(super) struct Listed {
+    /// Those that are weights as they are.
+    pub(super) entries: Vec<Entry>,
+    /// Names and places of plain bytes, into which others pack weights.
+    pub(super) bytes: Vec<(String, Range<usize>)>,
+}
+
 /// Lists the tensors of the file `bytes`, found at `at`.
-pub(super) fn entries(bytes: &[u8], at: &str) -> Result<Vec<Entry>> {
+pub(super) fn listed(bytes: &[u8], at: &str) -> Result<Listed> {
     let hint = "the file is damaged or was not downloaded completely";
     let (header, metadata) =
         SafeTensors::read_metadata(bytes).map_err(|error| Error::input(at, error.to_string(), hint))?;
     let start = header + size_of::<u64>();
     serde_json::from_slice::<DistinctNames>(&bytes[size_of::<u64>()..start])
         .map_err(|error| Error::input(at, error.to_string(), hint))?;
-    let mut entries = Vec::new();
+    let mut listed = Listed { entries: vec![], bytes: vec![] };
     for (name, info) in metadata.tensors() {
+        let (from, to) = info.data_offsets;
+        let range = start + from..start + to;
         // Old BERT checkpoints carry the numbers 0, 1, 2 …, which are not weights.
         if name.ends_with("position_ids") {
             continue;
@@ -30,19 +41,21 @@ pub(super) fn entries(bytes: &[u8], at: &str) -> Result<Vec<Entry>> {
             StoredDtype::F32 => Dtype::F32,
             StoredDtype::F16 => Dtype::F16,
             StoredDtype::BF16 => Dtype::BF16,
-            other => {
-                let problem = format!("is stored as {other:?}");
-                return Err(Error::input(format!("{at}: tensor {name:?}"), problem, "wgr reads F32, F16 and BF16"));
+            StoredDtype::U8 => {
+                listed.bytes.push((name, range));
+                continue;
             }
+            other => return Err(unread(&format!("{at}: tensor {name:?}"), &format!("{other:?}"))),
         };
-        let (from, to) = info.data_offsets;
-        entries.push(Entry {
-            name,
-            info: TensorInfo { shape: info.shape.clone(), dtype },
-            range: start + from..start + to,
-        });
+        listed.entries.push(Entry { name, info: TensorInfo { shape: info.shape.clone(), dtype }, range });
     }
-    Ok(entries)
+    Ok(listed)
+}
+
+/// The error about a tensor, found at `at`, in a number format that is not read.
+pub(super) fn unread(at: &str, format: &str) -> Error {
+    let hint = "wgr reads F32, F16 and BF16, and 4-bit weights of bitsandbytes";
+    Error::input(at, format!("is stored as {format}"), hint)
 }
 
 /// A JSON object without repeated keys.
@@ -83,7 +96,7 @@ mod tests {
     #[test]
     fn tensors_are_listed_with_their_place_in_the_file() {
         let bytes = file(r#"{"a":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]}}"#, 12);
-        let [entry] = entries(&bytes, "f").unwrap().try_into().unwrap();
+        let [entry] = listed(&bytes, "f").unwrap().entries.try_into().unwrap();
         assert_eq!(entry.info, TensorInfo { shape: vec![2, 3], dtype: Dtype::BF16 });
         assert_eq!((entry.name.as_str(), entry.range), ("a", bytes.len() - 12..bytes.len()));
     }
@@ -91,7 +104,7 @@ mod tests {
     #[test]
     fn position_ids_are_no_weights() {
         let ids = r#"{"embeddings.position_ids":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#;
-        assert!(entries(&file(ids, 8), "f").unwrap().is_empty());
+        assert!(listed(&file(ids, 8), "f").unwrap().entries.is_empty());
     }
 
     #[test]
@@ -107,7 +120,7 @@ mod tests {
             (file("\u{0}", 0), "header"),
             (Vec::new(), "header"),
         ] {
-            let message = entries(&bytes, "f").unwrap_err().to_string();
+            let message = listed(&bytes, "f").err().unwrap().to_string();
             assert!(message.starts_with('f') && message.contains(problem), "{problem}: {message}");
         }
     }

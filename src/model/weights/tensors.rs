@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::bitsandbytes::{self, Packed, Place};
 use super::gguf_names::RotaryRows;
 use super::mapped::Mapped;
 use super::writer::INDEX;
@@ -30,6 +31,14 @@ struct Stored {
     entry: Entry,
     /// The row order of GGUF's `llama` queries and keys, to be undone on reading.
     rotary: Option<RotaryRows>,
+    /// How the values are packed, if they are.
+    packed: Option<Box<Packed>>,
+}
+
+impl Stored {
+    fn place(&self) -> Place {
+        Place { file: self.file, range: self.entry.range.clone() }
+    }
 }
 
 impl Tensors {
@@ -55,6 +64,7 @@ impl Tensors {
             refuse_other_weights(path)?;
             return Ok(tensors);
         };
+        let mut bytes = BTreeMap::new();
         for (place, name) in names.iter().enumerate() {
             let part = path.join(name);
             if !part.exists() {
@@ -62,13 +72,16 @@ impl Tensors {
                 return Err(Error::input(part.display().to_string(), problem, "fetch the rest of the model"));
             }
             let file = Mapped::open(&part)?;
-            let entries = safetensors::entries(&file, &file.path().display().to_string())?;
-            tensors.add(file, entries)?;
+            let listed = safetensors::listed(&file, &file.path().display().to_string())?;
+            bytes.extend(listed.bytes.into_iter().map(|(name, range)| (name, Place { file: place, range })));
+            tensors.add(file, listed.entries)?;
         }
-        if let Some(missing) = expected.iter().find(|name| !tensors.tensors.contains_key(*name)) {
+        let is_there = |name: &String| tensors.tensors.contains_key(name) || bytes.contains_key(name);
+        if let Some(missing) = expected.iter().find(|name| !is_there(name)) {
             let at = format!("{}: tensor {missing:?}", index.display());
             return Err(Error::input(at, "is in none of the files", "the files are from different checkpoints"));
         }
+        tensors.gather(bytes)?;
         Ok(tensors)
     }
 
@@ -78,10 +91,60 @@ impl Tensors {
     /// An unreadable or damaged file; weights in a format that is not read.
     pub(crate) fn of_file(path: &Path) -> Result<Self> {
         let file = Mapped::open(path)?;
-        let entries = safetensors::entries(&file, &path.display().to_string())?;
+        let listed = safetensors::listed(&file, &path.display().to_string())?;
+        if let Some((name, _)) = listed.bytes.first() {
+            return Err(safetensors::unread(&format!("{}: tensor {name:?}", path.display()), "U8"));
+        }
         let mut tensors = Self::none(path);
-        tensors.add(file, entries)?;
+        tensors.add(file, listed.entries)?;
         Ok(tensors)
+    }
+
+    /// Puts tensors that are packed into 4 bits, and what describes them, together again. `parts` are the places of plain
+    /// bytes; other companions are among the tensors.
+    fn gather(&mut self, mut parts: BTreeMap<String, Place>) -> Result<()> {
+        for (name, kind) in bitsandbytes::described(parts.keys()) {
+            let prefix = format!("{name}.");
+            let companions: Vec<String> = self
+                .tensors
+                .range(prefix.clone()..)
+                .map(|(name, _)| name)
+                .take_while(|n| n.starts_with(&prefix))
+                .cloned()
+                .collect();
+            for companion in companions {
+                let stored = self.tensors.remove(&companion);
+                parts.extend(stored.map(|stored| (companion, stored.place())));
+            }
+            // It may be declared as another type, which a trainer that shards models asks for.
+            let place = parts.remove(&name).or_else(|| Some(self.tensors.remove(&name)?.place()));
+            let Some(place) = place else {
+                return Err(self.error(&name, "is missing", "only its description is there"));
+            };
+            let at = format!("{}: tensor {name:?}", self.files[place.file].path().display());
+            let bytes = |place: &Place| self.files[place.file][place.range.clone()].to_vec();
+            let packed = Packed::take((&name, &kind), &mut parts, bytes)
+                .and_then(|packed| match packed.bytes() == place.range.len() {
+                    true => Ok(packed),
+                    false => Err(format!("has {} bytes, and its shape needs {}", place.range.len(), packed.bytes())),
+                })
+                .map_err(|problem| Error::input(at, problem, "it is not as bitsandbytes saves 4-bit weights"))?;
+            let info = TensorInfo { shape: packed.shape.clone(), dtype: packed.dtype };
+            let entry = Entry { name: name.clone(), info, range: place.range };
+            self.tensors.insert(name, Stored { file: place.file, entry, rotary: None, packed: Some(Box::new(packed)) });
+        }
+        match parts.first_key_value() {
+            None => Ok(()),
+            Some((name, place)) => {
+                let at = format!("{}: tensor {name:?}", self.files[place.file].path().display());
+                Err(safetensors::unread(&at, "U8"))
+            }
+        }
+    }
+
+    /// Tensors that are packed into 4 bits.
+    pub(crate) fn packed(&self) -> usize {
+        self.tensors.values().filter(|stored| stored.packed.is_some()).count()
     }
 
     /// Adds the tensors of other files, which take the place of those of the same name.
@@ -95,7 +158,7 @@ impl Tensors {
     /// Adds a file and the tensors in it.
     pub(super) fn add(&mut self, file: Mapped, entries: Vec<Entry>) -> Result<()> {
         for entry in entries {
-            let stored = Stored { file: self.files.len(), rotary: None, entry };
+            let stored = Stored { file: self.files.len(), rotary: None, packed: None, entry };
             if let Some(twice) = self.tensors.insert(stored.entry.name.clone(), stored) {
                 let at = format!("{}: tensor {:?}", file.path().display(), twice.entry.name);
                 return Err(Error::input(at, "exists twice", ""));
@@ -179,13 +242,21 @@ impl Tensors {
         Ok((stored, &self.files[stored.file][stored.entry.range.clone()]))
     }
 
+    /// In the order of the file.
+    fn values(&self, stored: &Stored, bytes: &[u8]) -> Vec<f32> {
+        match &stored.packed {
+            Some(packed) => packed.values(bytes, |place| &self.files[place.file][place.range.clone()]),
+            None => stored.entry.info.dtype.decode(bytes),
+        }
+    }
+
     /// The values of a tensor, row by row, widened or dequantised.
     ///
     /// # Errors
     /// There is no such tensor.
     pub(crate) fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
         let (stored, bytes) = self.stored(name)?;
-        let values = stored.entry.info.dtype.decode(bytes);
+        let values = self.values(stored, bytes);
         Ok(match stored.rotary {
             Some(rows) => rows.split_pairs(&values),
             None => values,
@@ -213,7 +284,7 @@ impl Tensors {
     /// One of them is missing.
     pub(crate) fn are_equal(&self, first: &str, second: &str) -> Result<bool> {
         let ((a, a_bytes), (b, b_bytes)) = (self.stored(first)?, self.stored(second)?);
-        if a.entry.info.dtype == b.entry.info.dtype {
+        if a.entry.info.dtype == b.entry.info.dtype && a.packed.is_none() && b.packed.is_none() {
             return Ok(a_bytes == b_bytes);
         }
         Ok(self.read_f32(first)? == self.read_f32(second)?)
@@ -229,6 +300,9 @@ impl Tensors {
         if !matches!(dtype, Dtype::F16 | Dtype::BF16) {
             return Err(Error::input(self.place(stored), format!("is stored as {dtype:?}, not in 16 bits"), ""));
         }
+        // Values that were packed are rounded to the type already.
+        let unpacked = stored.packed.as_ref().and_then(|_| dtype.encode(&self.values(stored, bytes)));
+        let bytes = unpacked.as_deref().unwrap_or(bytes);
         let values: Vec<u16> = bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b)).collect();
         Ok(match stored.rotary {
             Some(rows) => rows.split_pairs(&values),
