@@ -9,15 +9,18 @@ use wgr::{Error, Result};
 use crate::print;
 use crate::settings::OutputArgs;
 use wgr::model::Dtype;
-use wgr::model::convert::{Format, convert, merge};
+use wgr::model::convert::{Format, adapter_to_gguf, convert, merge};
 use wgr::model::weights::quantized::GgmlType;
 
 /// Flags of `wgr convert`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Model to convert: a directory, a `.gguf` file or a hub name (owner/name)
-    #[arg(long)]
-    model: String,
+    #[arg(long, required_unless_present = "adapter")]
+    model: Option<String>,
+    /// LoRA adapter to convert without its base model, to GGUF as llama.cpp loads it (--lora)
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "dtype", "merge"])]
+    adapter: Option<String>,
     /// Directory or `.gguf` file to write
     #[arg(long, value_name = "PATH")]
     output: PathBuf,
@@ -25,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long)]
     dtype: Option<DtypeName>,
     /// Layout to write [default: gguf if the output ends in .gguf, else hf]
-    #[arg(long)]
+    #[arg(long, visible_alias = "to")]
     format: Option<FormatName>,
     /// Merge a LoRA adapter into its base model
     #[arg(long)]
@@ -65,7 +68,7 @@ enum FormatName {
 
 /// Converts.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let Args { model, output, .. } = args;
+    let output = &args.output;
     if output.exists() && !args.force {
         return Err(Error::input(output.display().to_string(), "exists already", "pass --force to replace it"));
     }
@@ -74,13 +77,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         FormatName::Hf => Format::HuggingFace,
         FormatName::Gguf => Format::Gguf,
     };
-    let write = if args.merge { merge } else { convert };
-    let reading = write(model, output, args.dtype.map(Dtype::from), format)?;
+    let (source, reading) = match (&args.model, &args.adapter) {
+        (_, Some(adapter)) => {
+            if format != Format::Gguf {
+                return Err(Error::input("`.adapter`", "is converted to GGUF only", "pass `.format` gguf"));
+            }
+            (adapter, adapter_to_gguf(adapter, output)?)
+        }
+        (Some(model), None) => {
+            let write = if args.merge { merge } else { convert };
+            (model, write(model, output, args.dtype.map(Dtype::from), format)?)
+        }
+        // clap requires one of both.
+        (None, None) => return Err(Error::Missing { setting: "model" }),
+    };
     if !args.show.quiet {
         reading.iter().for_each(|reading| print::note(&reading.to_string()));
     }
     if args.show.json {
-        print::json(&json!({ "model": model, "output": output, "reading": reading }))?;
+        print::json(&json!({ "model": source, "output": output, "reading": reading }))?;
     } else if !args.show.quiet {
         print::line(&format!("wrote {}", output.display()))?;
     }

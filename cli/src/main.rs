@@ -11,6 +11,7 @@ mod flags;
 mod generate;
 mod inspect;
 mod lora;
+mod plan;
 mod print;
 mod progress;
 mod score;
@@ -57,6 +58,8 @@ enum Command {
     Generate(Box<generate::Args>),
     /// Measure kernels on an adapter
     Bench(bench::Args),
+    /// Say how much memory training a reward model needs, without allocating it, and which flags make it fit
+    Plan(plan::Args),
     /// Convert between GGUF and Hugging Face directories, and between dtypes
     Convert(convert::Args),
 }
@@ -92,6 +95,7 @@ fn run() -> wgr::Result<()> {
             Command::Dpo(args) => dpo::run(&args).await,
             Command::Eval(args) => eval::run(&args).await,
             Command::Generate(args) => generate::run(&args).await,
+            Command::Plan(args) => plan::run(&args),
             Command::Convert(args) => convert::run(&args),
         }
     })
@@ -129,6 +133,7 @@ fn described() -> clap::Command {
     Cli::command()
         .mut_subcommand("extract", |extract| settings::show_defaults(extract, &ExtractConfig::default()))
         .mut_subcommand("train", |train| settings::show_defaults(train, &TrainConfig::default()))
+        .mut_subcommand("plan", |plan| settings::show_defaults(plan, &TrainConfig::default()))
         .mut_subcommand("score", |score| settings::show_defaults(score, &ScoreConfig::default()))
         .mut_subcommand("dpo", |command| {
             let command = settings::show_defaults(command, &DpoConfig::default());

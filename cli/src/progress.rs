@@ -148,16 +148,17 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
     stop
 }
 
-fn plan_lines(plan: &MemoryPlan, binding_bytes: u64) -> Vec<String> {
-    let rows = [
+/// The plan, and the largest binding of the adapter where there is one.
+pub(crate) fn plan_lines(plan: &MemoryPlan, binding_bytes: Option<u64>) -> Vec<String> {
+    let mut rows = vec![
         ("weights", plan.weights),
         ("gradients", plan.gradients),
         ("optimizer", plan.optimizer),
         ("activations", plan.activations),
         ("workspace", plan.workspace),
         ("total", plan.total()),
-        ("largest binding", binding_bytes),
     ];
+    rows.extend(binding_bytes.map(|bytes| ("largest binding", bytes)));
     let title = format!("memory plan for {} tokens per micro-batch", plan.tokens);
     std::iter::once(title)
         .chain(rows.iter().map(|(name, count)| format!("  {name:<16}{:>12}", print::bytes(*count))))
@@ -174,7 +175,7 @@ impl Observer for Progress {
                     self.say(&truncation.to_string());
                 }
             }
-            Event::Planned(plan) => plan_lines(plan, self.binding_bytes).iter().for_each(|line| self.say(line)),
+            Event::Planned(plan) => plan_lines(plan, Some(self.binding_bytes)).iter().for_each(|line| self.say(line)),
             Event::Training { done, total } => self.begin(total, done),
             Event::Step { metrics, peak_share } => self.step(metrics, peak_share),
             Event::Evaluated { step, metrics } => self.say(&format!("step {step}: {}", named(metrics))),
@@ -271,7 +272,7 @@ mod tests {
     #[test]
     fn the_plan_sums_up() {
         let plan = MemoryPlan { weights: 3 << 20, activations: 5 << 20, tokens: 96, ..MemoryPlan::default() };
-        let lines = plan_lines(&plan, 128 << 20);
+        let lines = plan_lines(&plan, Some(128 << 20));
         assert!(lines[0].contains("96 tokens"));
         assert!(lines.iter().any(|line| line.contains("total") && line.ends_with("8.0 MiB")));
         assert!(lines.iter().any(|line| line.contains("largest binding") && line.ends_with("128.0 MiB")));

@@ -238,6 +238,16 @@ impl ModelConfig {
         self.json.get(field)
     }
 
+    /// The type that the configuration says its weights have, if the engine stores it.
+    pub(crate) fn named_dtype(&self) -> Option<crate::gpu::Dtype> {
+        let name = ["dtype", "torch_dtype"].iter().find_map(|field| self.json.get(*field)?.as_str())?;
+        match name {
+            "float16" => Some(crate::gpu::Dtype::F16),
+            "bfloat16" => Some(crate::gpu::Dtype::Bf16),
+            _ => None,
+        }
+    }
+
     /// Width of all query heads together.
     pub fn query_width(&self) -> usize {
         self.num_attention_heads * self.head_dim

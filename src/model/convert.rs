@@ -52,6 +52,22 @@ pub fn merge(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) 
     write(&checkpoint, source, output, dtype, format)
 }
 
+/// Writes the adapters in the directory `source`, without their base model, as the GGUF file that llama.cpp loads beside it.
+///
+/// # Errors
+/// A source that is not an adapter; a value that is not finite; what GGUF cannot express; I/O.
+pub fn adapter_to_gguf(source: &str, output: &Path) -> Result<Option<Reading>> {
+    let checkpoint = Checkpoint::open(source)?;
+    let Some(adapter) = checkpoint.adapter() else {
+        return Err(Error::input(source, "is not an adapter", "pass a model as `.model`"));
+    };
+    if checkpoint.contains("score.weight") {
+        tracing::warn!("{source}: the score head is not written, because adapters of llama.cpp have none");
+    }
+    checkpoint.write_gguf_adapter(&adapter.config, output)?;
+    Ok(Reading::as_stored(&checkpoint).ok())
+}
+
 fn write(
     checkpoint: &Checkpoint,
     source: &str,

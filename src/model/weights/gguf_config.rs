@@ -23,9 +23,12 @@ pub(super) struct Shapes<'a> {
     pub rope_factors: Option<Vec<f32>>,
 }
 
+/// The key of the architecture, of which the other keys begin with the name.
+pub(super) const ARCHITECTURE: &str = "general.architecture";
+
 /// The `config.json` a GGUF file stands for.
 pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value> {
-    let architecture = metadata.text("general.architecture")?.unwrap_or_default();
+    let architecture = metadata.text(ARCHITECTURE)?.unwrap_or_default();
     let key = |name: &str| format!("{architecture}.{name}");
     let window = metadata.whole(&key("attention.sliding_window"))?.filter(|window| *window > 0);
     // llama.cpp runs Mistral as `llama`, so only the window tells them apart.
@@ -36,7 +39,7 @@ pub(super) fn config_json(metadata: &Metadata, tensors: &Shapes) -> Result<Value
         "qwen3" => Family::Qwen3,
         other => {
             let problem = format!("{other:?} is not supported");
-            return Err(metadata.error("general.architecture", problem, "wgr supports llama, qwen2 and qwen3"));
+            return Err(metadata.error(ARCHITECTURE, problem, "wgr supports llama, qwen2 and qwen3"));
         }
     };
     let required = |name: &str| {
@@ -278,7 +281,7 @@ pub(super) fn metadata(config: &ModelConfig, at: &str) -> Result<(NewMetadata, O
             return Err(Error::input(format!("{at}: rope_scaling"), problem, ""));
         }
     }
-    let general = [("general.architecture".to_owned(), Field::Text(architecture.into()))];
+    let general = [(ARCHITECTURE.to_owned(), Field::Text(architecture.into()))];
     let fields = fields.into_iter().map(|(name, field)| (format!("{architecture}.{name}"), field));
     Ok((general.into_iter().chain(fields).collect(), rope_factors))
 }

@@ -39,7 +39,7 @@ impl Checkpoint {
 }
 
 /// Writes a file of the tensors listed, the values of the i-th being `read(i)`.
-fn write_file(
+pub(super) fn write_file(
     path: &Path,
     metadata: &[(String, Field)],
     tensors: &[NewTensor],

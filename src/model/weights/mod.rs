@@ -5,6 +5,7 @@ mod checkpoint;
 #[cfg(test)]
 mod fuzz;
 pub(in crate::model) mod gguf;
+mod gguf_adapter;
 mod gguf_config;
 pub(in crate::model) mod gguf_field;
 mod gguf_keys;

@@ -1,0 +1,147 @@
+//! `wgr plan`.
+
+use serde::Serialize;
+use wgr::model::Checkpoint;
+use wgr::model::plan::MemoryPlan;
+use wgr::train::{self, TrainConfig};
+use wgr::{Error, Result};
+
+use crate::lora::LoraArgs;
+use crate::settings::Settings;
+use crate::{print, progress};
+
+/// Flags of `wgr plan`; those of a run are left out of the serialized form if they are not given.
+#[derive(Debug, clap::Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Args {
+    /// Model: a directory, a `.gguf` file, a config `.json` alone, or a hub name (owner/name)
+    #[arg(long)]
+    model: String,
+    /// Maximum tokens per row
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_length: Option<usize>,
+    /// Rows per micro-batch
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_size: Option<usize>,
+    /// Storage precision of weights and activations
+    #[arg(long, value_parser = ["f32", "mixed"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<String>,
+    /// Activation checkpointing: what the backward pass recomputes instead of storing it
+    #[arg(long, value_parser = ["none", "attention", "layer"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpointing: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    lora: LoraArgs,
+    /// Memory of the adapter, such as 24GiB: say whether the run fits, and which flags make it fit
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[serde(skip)]
+    memory: Option<u64>,
+    /// Print the plan as JSON, in bytes
+    #[arg(long)]
+    #[serde(skip)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Output {
+    #[serde(flatten)]
+    plan: MemoryPlan,
+    total: u64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    fit: Option<Fit>,
+}
+
+/// Whether a run fits into some memory.
+#[derive(Serialize)]
+struct Fit {
+    memory: u64,
+    fits: bool,
+    /// The flags that make it fit; absent if it does without, or nothing is enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags: Option<String>,
+    /// Bytes in all with these flags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_with_flags: Option<u64>,
+}
+
+/// Prints the memory that training a reward model needs, without opening an adapter.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let config = Settings::<TrainConfig>::resolve(None, args)?.config;
+    for (setting, value) in [("`.batch_size`", config.trainer.batch_size), ("`.max_length`", config.trainer.max_length)]
+    {
+        if value == 0 {
+            return Err(Error::input(setting, "cannot be 0", "use a number above 0"));
+        }
+    }
+    let source = Checkpoint::open(&config.model)?;
+    let plan = train::plan(&config, &source)?;
+    let fit = args.memory.map(|memory| fit(&config, &source, plan.total(), memory)).transpose()?;
+    if args.json {
+        return print::json(&Output { total: plan.total(), plan, fit });
+    }
+    progress::plan_lines(&plan, None).iter().try_for_each(|line| print::line(line))?;
+    fit.map_or(Ok(()), |fit| print::line(&describe(&fit)))
+}
+
+fn fit(config: &TrainConfig, source: &Checkpoint, total: u64, memory: u64) -> Result<Fit> {
+    let fits = total <= memory;
+    let smaller = if fits { None } else { train::fitting(config, source, memory)? };
+    let flag = |(name, value): &(&str, String)| format!("--{name} {value}");
+    Ok(Fit {
+        memory,
+        fits,
+        flags: smaller.as_ref().map(|smaller| smaller.changes.iter().map(flag).collect::<Vec<_>>().join(" ")),
+        total_with_flags: smaller.map(|smaller| smaller.plan.total()),
+    })
+}
+
+fn describe(fit: &Fit) -> String {
+    let memory = print::bytes(fit.memory);
+    match (fit.fits, &fit.flags, fit.total_with_flags) {
+        (true, ..) => format!("it fits into {memory}"),
+        (false, Some(flags), Some(total)) => {
+            format!("it does not fit into {memory}; with {flags} it needs {}", print::bytes(total))
+        }
+        _ => format!("it does not fit into {memory}, whatever the flags; use a smaller --max-length or model"),
+    }
+}
+
+/// Bytes, or a number with a unit: GiB and GB, or G for GiB, as for M and T.
+fn parse_size(text: &str) -> std::result::Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale: f64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "m" | "mib" => f64::from(1 << 20),
+        "g" | "gib" => f64::from(1 << 30),
+        "t" | "tib" => f64::from(1 << 20) * f64::from(1 << 20),
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        _ => return Err(format!("{unit:?} is not a unit; use MiB, GiB, MB or GB")),
+    };
+    let number: f64 = number.parse().map_err(|_| "it must begin with a number, as in 24GiB".to_owned())?;
+    Ok((number * scale) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_binary_and_decimal_units() {
+        let size = |text| parse_size(text).unwrap();
+        assert_eq!([size("24GiB"), size("24G"), size("24 gib")], [24 << 30; 3]);
+        assert_eq!(
+            [size("1.5GB"), size("512MiB"), size("1000"), size("2TiB")],
+            [1_500_000_000, 512 << 20, 1000, 2 << 40]
+        );
+        assert!(parse_size("24 cards").unwrap_err().contains("is not a unit"));
+        assert!(parse_size("GiB").is_err() && parse_size("1.2.3GB").is_err() && parse_size("").is_err());
+    }
+}

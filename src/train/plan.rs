@@ -1,0 +1,181 @@
+//! The memory of training before there is any data.
+
+use crate::Result;
+use crate::model::Checkpoint;
+use crate::model::activations::Checkpointing;
+use crate::model::batch::Capacity;
+use crate::model::classifier::{self, Loading};
+use crate::model::lora::{BaseDtype, Lora};
+use crate::model::plan::MemoryPlan;
+use crate::objective::Objective;
+
+use super::config::{Precision, TrainConfig};
+
+/// Rank of the adapters that are proposed.
+const RANK: usize = 16;
+
+/// Settings under which a run needs less memory.
+#[derive(Debug, Clone)]
+pub struct Smaller {
+    /// Names and values of the settings to change.
+    pub changes: Vec<(&'static str, String)>,
+    /// The memory of the run then.
+    pub plan: MemoryPlan,
+}
+
+/// The most memory that a run of training needs: that of micro-batches whose rows all have the maximum length. Nothing is
+/// allocated, and of the model only configuration and header are read.
+///
+/// # Errors
+/// A setting that no run can have, or adapters that the model cannot have.
+pub fn plan(config: &TrainConfig, source: &Checkpoint) -> Result<MemoryPlan> {
+    let per_row = if config.objective == Objective::Pairwise { 2 } else { 1 };
+    let (sequences, length) = (config.trainer.batch_size * per_row, config.trainer.max_length);
+    let thresholds = if config.objective == Objective::Coral { config.levels as usize - 1 } else { 0 };
+    let loading = Loading {
+        holding: config.trainer.precision.holding(),
+        checkpointing: config.trainer.checkpointing,
+        logits: config.objective.logits(config.levels as usize),
+        new_head: config.new_head,
+        biases: vec![0.0; thresholds],
+        lora: adapters(config, source)?,
+        seed: config.trainer.seed,
+        capacity: Capacity { tokens: sequences * length, sequences, length },
+    };
+    Ok(classifier::plan(source.config(), source, &loading))
+}
+
+/// As for a run, except that a model without weights, which only a plan can adapt, gets the type that its configuration names.
+fn adapters(config: &TrainConfig, source: &Checkpoint) -> Result<Option<Lora>> {
+    let wanted = config.lora.resolve()?;
+    if !source.is_new() {
+        return source.adapters_to_train(wanted);
+    }
+    Ok(wanted.map(|lora| Lora { base: lora.base.or_else(|| source.config().named_dtype()), ..lora }))
+}
+
+/// The settings that have to change for a run to need no more than `memory` bytes, as few as can be of those that change
+/// its results least: what is computed again, smaller micro-batches, mixed precision, adapters, and how their base is
+/// stored. `None` if all of them are not enough.
+///
+/// # Errors
+/// As [`plan`].
+pub fn fitting(config: &TrainConfig, source: &Checkpoint, memory: u64) -> Result<Option<Smaller>> {
+    let mut config = config.clone();
+    let mut smaller = Smaller { changes: vec![], plan: plan(&config, source)? };
+    for change in CHANGES {
+        if smaller.plan.total() <= memory {
+            break;
+        }
+        let mut changed = config.clone();
+        let Some(settings) = change(&mut changed) else { continue };
+        let plan = plan(&changed, source)?;
+        if plan.total() < smaller.plan.total() {
+            smaller.plan = plan;
+            smaller.changes.retain(|(name, _)| !settings.iter().any(|(new, _)| new == name));
+            smaller.changes.extend(settings);
+            config = changed;
+        }
+    }
+    Ok((smaller.plan.total() <= memory).then_some(smaller))
+}
+
+/// Changes some settings and says which, or has nothing to change.
+type Change = fn(&mut TrainConfig) -> Option<Vec<(&'static str, String)>>;
+
+const CHANGES: [Change; 6] = [
+    |config| {
+        let checkpointing = &mut config.trainer.checkpointing;
+        let old = std::mem::replace(checkpointing, Checkpointing::Layer);
+        (old != Checkpointing::Layer).then(|| vec![("checkpointing", "layer".into())])
+    },
+    |config| {
+        let trainer = &mut config.trainer;
+        trainer.grad_accum *= std::mem::replace(&mut trainer.batch_size, 1);
+        Some(vec![("batch-size", "1".into()), ("grad-accum", trainer.grad_accum.to_string())])
+    },
+    |config| {
+        config.trainer.precision = Precision::Mixed;
+        Some(vec![("precision", "mixed".into())])
+    },
+    |config| {
+        let rank = config.lora.lora_rank.replace(RANK);
+        rank.is_none().then(|| vec![("lora-rank", RANK.to_string())])
+    },
+    |config| base(config, BaseDtype::Bf16, "bf16"),
+    |config| base(config, BaseDtype::Q8, "q8"),
+];
+
+fn base(config: &mut TrainConfig, dtype: BaseDtype, name: &str) -> Option<Vec<(&'static str, String)>> {
+    config.lora.lora_rank?;
+    config.lora.base_dtype = Some(dtype);
+    Some(vec![("base-dtype", name.into())])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::tiny::Tiny;
+    use crate::model::{Dtype, Family};
+
+    fn model() -> Tiny {
+        // Wide enough that adapters are smaller than the layers they adapt.
+        let sizes = json!({"hidden_size": 64, "intermediate_size": 256, "head_dim": 16, "tie_word_embeddings": true,
+                           "dtype": "bfloat16"});
+        Tiny::new(Family::Llama, sizes, Dtype::BF16)
+    }
+
+    fn settings() -> TrainConfig {
+        let mut config = TrainConfig::default();
+        (config.trainer.batch_size, config.trainer.grad_accum, config.trainer.max_length) = (4, 2, 64);
+        config
+    }
+
+    #[test]
+    fn a_plan_covers_rows_of_the_maximum_length() {
+        let source = model().open();
+        let plan = |config: &TrainConfig| super::plan(config, &source).unwrap();
+        let usual = plan(&settings());
+        assert_eq!(usual.tokens, 4 * 64);
+        // Four bytes of weight and gradient each, and eight of moments.
+        assert_eq!([usual.gradients, usual.optimizer], [usual.weights, 2 * usual.weights]);
+        let pairs = plan(&TrainConfig { objective: Objective::Pairwise, ..settings() });
+        assert_eq!(pairs.tokens, 2 * usual.tokens);
+    }
+
+    #[test]
+    fn the_fewest_changes_that_fit_are_proposed() {
+        let source = model().open();
+        let full = plan(&settings(), &source).unwrap().total();
+        let changes = |memory: u64| {
+            let smaller = fitting(&settings(), &source, memory).unwrap()?;
+            assert!(smaller.plan.total() <= memory);
+            Some(smaller.changes.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>())
+        };
+        assert_eq!(changes(full).unwrap(), [""; 0]);
+        assert_eq!(changes(full - 1).unwrap(), ["checkpointing layer"]);
+        // The least that all changes together need, found by halving.
+        let (mut low, mut high) = (0, full);
+        while high - low > 1 {
+            let middle = u64::midpoint(low, high);
+            if changes(middle).is_some() { high = middle } else { low = middle }
+        }
+        let all = changes(high).unwrap();
+        for change in ["checkpointing layer", "batch-size 1", "grad-accum 8", "lora-rank 16", "base-dtype q8"] {
+            assert!(all.iter().any(|other| other == change), "{change}: {all:?}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_alone_is_enough() {
+        let tiny = model();
+        let source = tiny.open();
+        let alone = Checkpoint::open(tiny.path("model/config.json").to_str().unwrap()).unwrap();
+        let mut config = settings();
+        assert_eq!(plan(&config, &alone).unwrap().total(), plan(&config, &source).unwrap().total());
+        config.lora.lora_rank = Some(4);
+        assert_eq!(plan(&config, &alone).unwrap().total(), plan(&config, &source).unwrap().total());
+    }
+}
