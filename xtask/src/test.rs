@@ -23,7 +23,7 @@ enum Work {
     /// the driver chooses; what is run and left out is counted.
     Tests(&'static [&'static str], &'static [&'static str], Option<&'static str>),
     /// The tests of one target on another driver, skipped where that cannot be had: the tests whose names contain one of
-    /// these words, if there are any, without those of these modules.
+    /// these words, if there are any, without the slow ones and those of these modules.
     OnDriver(Driver, &'static str, &'static [&'static str], &'static [&'static str]),
     /// A task of this program, given the adapter if there is one.
     Task(fn(Option<&AdapterSummary>) -> Result<()>),
@@ -44,13 +44,23 @@ const STAGES: &[(&str, Work)] = &[
 
 /// lavapipe takes the size of its subgroups from the width of its vectors; these are the sizes besides its default.
 const SOFTWARE_STAGES: &[(&str, Work)] = &[
-    ("kernels, subgroups of 4", Work::Tests(KERNELS, ALL_PERMUTATIONS, Some("128"))),
-    ("kernels, subgroups of 16", Work::Tests(KERNELS, ALL_PERMUTATIONS, Some("512"))),
+    ("kernels, subgroups of 4", Work::Tests(KERNELS, SLOW, Some("128"))),
+    ("kernels, subgroups of 16", Work::Tests(KERNELS, SLOW, Some("512"))),
     ("kernels, coverage", Work::Task(|adapter| coverage::check(&checked_kernels(), adapter))),
 ];
 const KERNELS: &[&str] = &["--workspace", "--test", "kernels"];
-/// Minutes of compiling shaders for what does not depend on the width; they run at the usual one.
-const ALL_PERMUTATIONS: &[&str] = &["_every_permutation", "_every_size_of_head"];
+
+/// Minutes of compiling shaders, for what hardly depends on the width or the driver; they run at the usual ones.
+const SLOW: &[&str] = &[
+    "_every_permutation",
+    "_every_size_of_head",
+    "heads_of_any_size",
+    "no_bit_depends_on_the_variant",
+    "nt_adds_bias_and_residual",
+    "nt_agrees_in_every_storage_type",
+    "over_chunks_of_the_vocabulary",
+    "tiles_of_every_number_of_rows",
+];
 
 /// Other drivers make other code of the same shaders, and SwiftShader has other subgroups and limits.
 const DRIVER_STAGES: &[(&str, Work)] = &[
@@ -60,26 +70,9 @@ const DRIVER_STAGES: &[(&str, Work)] = &[
     ("golden models, Mesa of sid", Work::OnDriver(Driver::MesaSid, "models", &["golden::"], &[])),
     ("kernels, SwiftShader", Work::OnDriver(Driver::Swiftshader, "kernels", &[], SLOW_ON_SWIFTSHADER)),
 ];
-/// Minutes each where nothing is compiled yet. The golden models train with the same kernels.
-const SLOW_ON_MESA: &[&str] = &[
-    "_every_permutation",
-    "_every_size_of_head",
-    "attention_and_its_gradients_agree",
-    "heads_of_any_size",
-    "over_chunks_of_the_vocabulary",
-    "tiles_of_every_number_of_rows",
-];
-const SLOW_ON_SWIFTSHADER: &[&str] = &[
-    "_every_permutation",
-    "_every_size_of_head",
-    "attention_and_its_gradients_agree",
-    "cached_attention::",
-    "heads_of_any_size",
-    "over_chunks_of_the_vocabulary",
-    "product::nt_adds_bias_and_residual",
-    "product::nt_agrees_in_every_storage_type",
-    "tiles_of_every_number_of_rows",
-];
+/// What is slow on these drivers as well. The golden models train with the same kernels.
+const SLOW_ON_MESA: &[&str] = &["attention_and_its_gradients_agree"];
+const SLOW_ON_SWIFTSHADER: &[&str] = &["attention_and_its_gradients_agree", "cached_attention::"];
 
 const LAST_STAGES: &[(&str, Work)] = &[("demo", Work::Task(demo_elsewhere))];
 
@@ -194,7 +187,7 @@ fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> 
             }
             let mut command = drivers::test(*driver)?;
             command.args(["--test", target]);
-            tests(command, only, left_out, tally)
+            tests(command, only, &[SLOW, left_out].concat(), tally)
         }
         Work::Task(task) => Ok(match task(adapter) {
             Ok(()) => Outcome::Passed,
