@@ -14,6 +14,7 @@ mod lora;
 mod print;
 mod progress;
 mod score;
+mod serve;
 mod session;
 mod settings;
 mod study;
@@ -30,6 +31,7 @@ use wgr::evaluate::study::StudyConfig;
 use wgr::extract::ExtractConfig;
 use wgr::generate::GenerateConfig;
 use wgr::train::{ScoreConfig, TrainConfig};
+use wgr_serve::ServeConfig;
 
 /// Ordinal reward models on any GPU.
 #[derive(Debug, Parser)]
@@ -55,6 +57,8 @@ enum Command {
     Eval(Box<eval::Args>),
     /// Sample from a causal model
     Generate(Box<generate::Args>),
+    /// Serve rewards over HTTP
+    Serve(Box<serve::Args>),
     /// Measure kernels on an adapter
     Bench(bench::Args),
     /// Convert between GGUF and Hugging Face directories, and between dtypes
@@ -92,6 +96,7 @@ fn run() -> wgr::Result<()> {
             Command::Dpo(args) => dpo::run(&args).await,
             Command::Eval(args) => eval::run(&args).await,
             Command::Generate(args) => generate::run(&args).await,
+            Command::Serve(args) => serve::run(&args),
             Command::Convert(args) => convert::run(&args),
         }
     })
@@ -139,6 +144,7 @@ fn described() -> clap::Command {
                 .mut_subcommand("study", |study| settings::show_defaults(study, &StudyConfig::default()))
         })
         .mut_subcommand("generate", |generate| settings::show_defaults(generate, &GenerateConfig::default()))
+        .mut_subcommand("serve", |serve| settings::show_defaults(serve, &ServeConfig::default()))
 }
 
 #[cfg(test)]

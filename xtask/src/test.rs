@@ -82,8 +82,8 @@ const SLOW_ON_SWIFTSHADER: &[&str] = &[
 
 const LAST_STAGES: &[(&str, Work)] = &[("demo", Work::Task(demo_elsewhere))];
 
-/// Tests that need no adapter: everything except the test targets `kernels`, `models` and `training`, the examples, also
-/// those in the documentation, and these modules.
+/// Tests that need no adapter: everything except the test targets `kernels`, `models`, `serve` and `training`, the
+/// examples, also those in the documentation, and these modules.
 const STAGES_WITHOUT_DEVICE: &[(&str, Work)] = &[
     ("imports", Work::Task(|_| imports::run())),
     ("clippy", Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
@@ -92,6 +92,7 @@ const STAGES_WITHOUT_DEVICE: &[(&str, Work)] = &[
 const TARGETS_WITHOUT_DEVICE: &[&str] =
     &["--workspace", "--lib", "--bins", "--test", "extract", "--test", "cli", "--test", "eval"];
 const MODULES_ON_DEVICE: &[&str] = &[
+    "core::tests::",
     "dpo::online::proof::",
     "extract::annotator::local::",
     "generate::tests::",
