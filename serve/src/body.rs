@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request};
+use axum::http::header;
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
@@ -22,6 +23,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let announced =
+            request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: u64| length > MAX_BYTES as u64) {
+            return Err(Failure::TooLarge(MAX_BYTES));
+        }
         let arriving = tokio::time::timeout(PATIENCE, Bytes::from_request(request, state));
         let bytes = match arriving.await {
             Err(_) => return Err(Failure::Slow),

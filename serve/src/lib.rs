@@ -21,4 +21,5 @@ mod server;
 mod words;
 
 pub use config::{Classify, ServeConfig};
+pub use core::THREAD as DEVICE_THREAD;
 pub use server::serve;

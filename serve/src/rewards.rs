@@ -1,15 +1,15 @@
 //! From the rows of a request to their scores.
 
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, oneshot};
+use wgr::Error;
 use wgr::data::{Encoder, Example, Purpose, ReadReport, Record, Row, parse_row};
 use wgr::train::Score;
-use wgr::{Error, Result};
 
-use crate::core::{Device, Entry, Missed, Served};
+use crate::core::{Current, Device, Entry, Missed, Served};
 use crate::failure::Failure;
 
 /// Rows of a request.
@@ -62,7 +62,7 @@ pub(crate) struct Scores {
 
 /// The reward model as routes see it.
 pub(crate) struct Rewards {
-    served: RwLock<Arc<Served>>,
+    current: Arc<Current>,
     /// Places in the queue, one a row.
     places: Semaphore,
     max_queue: usize,
@@ -99,8 +99,17 @@ impl Input {
 
     /// Has only a part of a text scored.
     pub(crate) fn keep(&mut self, keep: Keep) {
-        if let Content::Row(Row { content: wgr::data::Content::Text(text), .. }) = &self.content {
-            self.content = Content::Text { text: text.clone(), special: true, keep: Some(keep) };
+        if let Some(text) = self.plain_text() {
+            self.content = Content::Text { text: text.to_owned(), special: true, keep: Some(keep) };
+        }
+    }
+
+    fn plain_text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Row(Row { content: wgr::data::Content::Text(text), .. }) | Content::Text { text, .. } => {
+                Some(text)
+            }
+            _ => None,
         }
     }
 
@@ -114,6 +123,9 @@ impl Input {
 
     /// Its tokens, and whether anything was cut.
     fn encode(&self, encoder: &Encoder) -> Result<(Example, bool), Failure> {
+        if self.plain_text().is_some_and(str::is_empty) {
+            return Err(Failure::input(&self.field, "is empty"));
+        }
         let part = |tokens, keep| {
             let (tokens, is_cut) = part_of(tokens, keep);
             Ok((encoder.encode_tokens(&self.field, tokens)?, is_cut))
@@ -150,28 +162,18 @@ fn part_of(mut tokens: Vec<u32>, keep: Option<Keep>) -> (Vec<u32>, bool) {
 }
 
 impl Rewards {
-    pub(crate) fn new(served: Arc<Served>, max_queue: usize) -> Self {
-        Self { served: RwLock::new(served), places: Semaphore::new(max_queue), max_queue }
+    pub(crate) fn new(current: Arc<Current>, max_queue: usize) -> Self {
+        Self { current, places: Semaphore::new(max_queue), max_queue }
     }
 
     /// The model that is served now.
     pub(crate) fn served(&self) -> Arc<Served> {
-        self.served.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.get()
     }
 
     /// Rows that wait or are being scored.
     pub(crate) fn queue(&self) -> usize {
         self.max_queue - self.places.available_permits()
-    }
-
-    /// Serves another model from now on.
-    ///
-    /// # Errors
-    /// It cannot be loaded, and the one before is still served.
-    pub(crate) async fn switch(&self, device: &Device, served: Arc<Served>) -> Result<()> {
-        device.switch(served.clone()).await?;
-        *self.served.write().unwrap_or_else(PoisonError::into_inner) = served;
-        Ok(())
     }
 
     /// Scores rows, in their order, all of them with the same model.

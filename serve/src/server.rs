@@ -1,6 +1,7 @@
 //! Listening, connections, and the end.
 
-use std::net::{IpAddr, SocketAddr};
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use wgr::{Error, Event, Observer, Result};
 
 use crate::app::{App, Key};
 use crate::config::ServeConfig;
-use crate::core::{Device, Served, Setup};
+use crate::core::{Current, Device, Served, Setup};
 use crate::metrics::Metrics;
 use crate::rewards::Rewards;
 use crate::routes::router;
@@ -27,6 +28,8 @@ use crate::routes::router;
 const MAX_CONNECTIONS: usize = 2048;
 /// Within this time the head of a request must have arrived, also the first byte of the next on an open connection.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+/// Within this time the last answers must have been read when the server ends.
+const READ_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether requests are still being answered when the server is about to end.
 const GLANCE: Duration = Duration::from_millis(10);
 
@@ -46,25 +49,31 @@ pub fn serve(config: &ServeConfig, adapter: &AdapterChoice, mut observer: Box<dy
     runtime.block_on(async {
         let listener = listen(config, key.is_some()).await?;
         let address = listener.local_addr().map_err(|error| Error::io(&config.host, error))?;
-        let model = config.model.as_deref().map(|model| open(config, model)).transpose()?;
-        if let Some(served) = &model {
+        let served = config.model.as_deref().map(|model| open(config, model)).transpose()?;
+        if let Some(served) = &served {
             observer.on(Event::Note(&served.model.reading.to_string()));
         }
+        let current = served.map(|served| Arc::new(Current::new(served)));
         let metrics = Arc::new(Metrics::new());
         let setup = Setup {
             adapter: adapter.clone(),
-            rewards: model.clone(),
+            rewards: current.clone(),
             max_batch_tokens: config.max_batch_tokens,
             metrics: metrics.clone(),
         };
         let device = Device::start(setup, observer)?;
-        let rewards = model.map(|served| Rewards::new(served, config.max_queue));
+        let rewards = current.map(|current| Rewards::new(current, config.max_queue));
         let app = Arc::new(App::new(config.clone(), device, rewards, metrics, key.map(Key::new)));
         let stop = signals()?;
-        eprintln!("listening on http://{address}");
+        say(&format!("listening on http://{address}"));
         accept(listener, app, stop).await;
         Ok(())
     })
+}
+
+/// One line on stderr. If that is closed, there is nobody to tell.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Opens a reward model as the settings say.
@@ -87,10 +96,7 @@ async fn listen(config: &ServeConfig, has_key: bool) -> Result<TcpListener> {
     let failed = |error: std::io::Error| Error::input(at(), error.to_string(), "");
     let found: Vec<SocketAddr> =
         tokio::net::lookup_host((config.host.as_str(), config.port)).await.map_err(failed)?.collect();
-    let is_loopback = |address: &SocketAddr| match address.ip() {
-        IpAddr::V4(ip) => ip.is_loopback(),
-        IpAddr::V6(ip) => ip.is_loopback(),
-    };
+    let is_loopback = |address: &SocketAddr| address.ip().is_loopback();
     if !has_key && !config.no_auth && !found.iter().all(is_loopback) {
         let problem = format!("can be reached by others, and {} holds no key", config.api_key_env);
         return Err(Error::input(at(), problem, "set that variable, or use `.no_auth` where the network is trusted"));
@@ -120,7 +126,7 @@ fn signals() -> Result<watch::Receiver<bool>> {
     };
     tokio::spawn(async move {
         next().await;
-        eprintln!("answering the requests that were accepted; another signal ends at once");
+        say("answering the requests that were accepted; another signal ends at once");
         // The receiver lives as long as the server.
         let _ = stop.send(true);
         next().await;
@@ -167,7 +173,9 @@ async fn accept(listener: TcpListener, app: Arc<App>, mut stop: watch::Receiver<
     }
     // Nobody reads this after the last connection.
     let _ = close.send(true);
-    connections.join_all().await;
+    if tokio::time::timeout(READ_PATIENCE, connections.join_all()).await.is_err() {
+        tracing::warn!("clients that did not read their answers were cut off");
+    }
 }
 
 /// Serves a connection until its client goes, or until it is to be closed, after the answer under way.

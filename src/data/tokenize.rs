@@ -248,7 +248,8 @@ impl Encoder {
     /// # Errors
     /// The tokenizer fails.
     pub fn tokens_of(&self, id: &str, text: &str, special: bool) -> Result<Vec<u32>> {
-        self.tokenize(&format!("row {id:?}"), text, special).map(|tokens| self.with_one_bos(tokens))
+        let tokens = self.tokenize(&format!("row {id:?}"), text, special)?;
+        Ok(if special { self.with_one_bos(tokens) } else { tokens })
     }
 
     /// An encoded row, with what can be counted of any.

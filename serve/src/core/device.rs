@@ -12,8 +12,11 @@ use wgr::kernels::{self, Passes};
 use wgr::train::BatchScorer;
 use wgr::{Error, Event, Observer, Result};
 
-use super::scoring::{Entry, Scoring, Served, fail};
+use super::scoring::{Current, Entry, Scoring, Served, fail};
 use crate::metrics::Metrics;
+
+/// The name of the thread.
+pub const THREAD: &str = "device";
 
 /// What the thread is asked to do.
 enum Command {
@@ -31,7 +34,7 @@ enum Command {
 /// How the device is opened, and what is computed on it.
 pub(crate) struct Setup {
     pub(crate) adapter: AdapterChoice,
-    pub(crate) rewards: Option<Arc<Served>>,
+    pub(crate) rewards: Option<Arc<Current>>,
     pub(crate) max_batch_tokens: usize,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -54,7 +57,7 @@ impl Device {
         let (ready, started) = mpsc::channel();
         let failed = Arc::new(AtomicBool::new(false));
         let owner = Owner::new(setup, observer, failed.clone());
-        let thread = thread::Builder::new().name("device".into()).spawn(move || {
+        let thread = thread::Builder::new().name(THREAD.into()).spawn(move || {
             let mut owner = owner;
             let opened = owner.ready().map(|_| ());
             let is_open = opened.is_ok();
@@ -140,7 +143,7 @@ struct Owner {
 impl Owner {
     fn new(setup: Setup, observer: Box<dyn Observer + Send>, failed: Arc<AtomicBool>) -> Self {
         let Setup { adapter, rewards, max_batch_tokens, metrics } = setup;
-        let scoring = rewards.map(|served| Scoring::new(served, max_batch_tokens, metrics));
+        let scoring = rewards.map(|current| Scoring::new(current, max_batch_tokens, metrics));
         Self { adapter, scoring, observer, failed, loaded: None }
     }
 
@@ -184,7 +187,7 @@ impl Owner {
         if self.loaded.is_none() {
             let gpu = pollster::block_on(kernels::open(&self.adapter, Passes::Forward))?;
             self.observer.on(Event::Note(&format!("running on {}", gpu.name())));
-            let load = |scoring: &Scoring| scoring.load(&gpu, &scoring.served, &mut *self.observer);
+            let load = |scoring: &Scoring| scoring.load(&gpu, &scoring.current.get(), &mut *self.observer);
             let scorer = self.scoring.as_ref().map(load).transpose()?;
             self.loaded = Some(Loaded { gpu, scorer });
         }
@@ -210,11 +213,11 @@ impl Owner {
     /// Loads another model beside the one that is served, and switches to it.
     fn switch(&mut self, served: Arc<Served>) -> Result<()> {
         self.ready()?;
-        let (Some(scoring), Some(loaded)) = (&mut self.scoring, &mut self.loaded) else {
+        let (Some(scoring), Some(loaded)) = (&self.scoring, &mut self.loaded) else {
             return Err(Error::run("no reward model is served", ""));
         };
         loaded.scorer = Some(scoring.load(&loaded.gpu, &served, &mut *self.observer)?);
-        scoring.served = served;
+        scoring.current.set(served);
         Ok(())
     }
 

@@ -10,5 +10,6 @@ mod scoring;
 #[cfg(test)]
 mod tests;
 
+pub use device::THREAD;
 pub(crate) use device::{Device, Setup};
-pub(crate) use scoring::{Entry, Missed, Served};
+pub(crate) use scoring::{Current, Entry, Missed, Served};

@@ -1,6 +1,6 @@
 //! The rows that wait for their scores, and the model that gives them.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -21,6 +21,23 @@ pub(crate) struct Served {
     /// What clients call it.
     pub(crate) name: String,
     pub(crate) model: RewardModel,
+}
+
+/// Which model that is: requests read it, and the thread of the device changes it between two batches.
+pub(crate) struct Current(RwLock<Arc<Served>>);
+
+impl Current {
+    pub(crate) fn new(served: Arc<Served>) -> Self {
+        Self(RwLock::new(served))
+    }
+
+    pub(crate) fn get(&self) -> Arc<Served> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set(&self, served: Arc<Served>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = served;
+    }
 }
 
 /// A row that waits for its score.
@@ -50,7 +67,7 @@ pub(crate) enum Missed {
 
 /// The rows that wait, and the model they wait for.
 pub(super) struct Scoring {
-    pub(super) served: Arc<Served>,
+    pub(super) current: Arc<Current>,
     max_tokens: usize,
     /// In the order in which they came.
     waiting: Vec<Entry>,
@@ -58,8 +75,8 @@ pub(super) struct Scoring {
 }
 
 impl Scoring {
-    pub(super) fn new(served: Arc<Served>, max_tokens: usize, metrics: Arc<Metrics>) -> Self {
-        Self { served, max_tokens, waiting: vec![], metrics }
+    pub(super) fn new(current: Arc<Current>, max_tokens: usize, metrics: Arc<Metrics>) -> Self {
+        Self { current, max_tokens, waiting: vec![], metrics }
     }
 
     /// Loads the weights of a model.
@@ -85,10 +102,11 @@ impl Scoring {
     /// The next batch: rows whose client has gone, or that are tokens of another model, are dropped before they cost
     /// anything.
     pub(super) fn next(&mut self) -> Vec<Entry> {
+        let served = self.current.get();
         let (current, others): (Vec<Entry>, Vec<Entry>) = std::mem::take(&mut self.waiting)
             .into_iter()
             .filter(|entry| !entry.answer.is_closed())
-            .partition(|entry| Arc::ptr_eq(&entry.served, &self.served));
+            .partition(|entry| Arc::ptr_eq(&entry.served, &served));
         others.into_iter().for_each(|entry| entry.miss(Missed::Outdated));
         let lengths: Vec<usize> = current.iter().map(|entry| entry.example.tokens()).collect();
         let chosen = batch(&lengths, SEQUENCES, self.max_tokens);

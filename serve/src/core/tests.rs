@@ -10,7 +10,7 @@ use wgr::data::Row;
 use wgr::gpu::AdapterChoice;
 use wgr::train::{RewardModel, Score};
 
-use super::{Device, Entry, Missed, Served, Setup};
+use super::{Current, Device, Entry, Missed, Served, Setup};
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::rewards::{Input, Rewards};
@@ -18,7 +18,7 @@ use crate::words;
 
 struct Started {
     device: Device,
-    served: Arc<Served>,
+    current: Arc<Current>,
     metrics: Arc<Metrics>,
     _folder: tempfile::TempDir,
 }
@@ -28,23 +28,25 @@ impl Started {
         let folder = tempfile::tempdir().unwrap();
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/llama");
         let name = words::model(&golden, folder.path().join("model")).display().to_string();
-        let served = Arc::new(Served { model: RewardModel::open(&name).unwrap(), name });
+        let served = Served { model: RewardModel::open(&name).unwrap(), name };
+        let current = Arc::new(Current::new(Arc::new(served)));
         let metrics = Arc::new(Metrics::new());
         let setup = Setup {
             adapter: AdapterChoice::default(),
-            rewards: Some(served.clone()),
+            rewards: Some(current.clone()),
             max_batch_tokens: 100,
             metrics: metrics.clone(),
         };
         let device = Device::start(setup, Box::new(Silent)).unwrap();
-        Self { device, served, metrics, _folder: folder }
+        Self { device, current, metrics, _folder: folder }
     }
 
     fn entry(&self, number: usize) -> (Entry, oneshot::Receiver<Result<Score, Missed>>) {
         let row = Row::new("r", words::text(number));
-        let (example, _) = self.served.model.encoder.encode_row(&row).unwrap();
+        let served = self.current.get();
+        let (example, _) = served.model.encoder.encode_row(&row).unwrap();
         let (answer, answered) = oneshot::channel();
-        (Entry { example, served: self.served.clone(), since: Instant::now(), answer }, answered)
+        (Entry { example, served, since: Instant::now(), answer }, answered)
     }
 
     fn score(&self, number: usize) -> Result<Score, Missed> {
@@ -83,7 +85,7 @@ fn rows_whose_client_has_gone_cost_nothing() {
 #[test]
 fn a_full_queue_refuses_and_keeps_what_it_has() {
     let started = Started::new();
-    let rewards = Rewards::new(started.served.clone(), 3);
+    let rewards = Rewards::new(started.current.clone(), 3);
     let texts = |count: usize| Input::texts("query", (0..count).map(words::text).collect());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {

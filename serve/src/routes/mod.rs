@@ -9,6 +9,7 @@ mod metrics;
 mod models;
 mod openai;
 mod openapi;
+mod page;
 mod predict;
 mod reload;
 mod rewards;
@@ -41,6 +42,7 @@ pub(crate) enum OneOrMany<T> {
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
+        .route("/", get(page::page))
         .route("/get_reward", post(get_reward::get_reward))
         .route("/v1/rewards", post(rewards::rewards))
         .route("/classify", post(classify::classify))

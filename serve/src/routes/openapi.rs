@@ -3,13 +3,14 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{classify, embeddings, evaluation, get_reward, health, metrics, models, predict, reload, rewards};
+use super::{classify, embeddings, evaluation, get_reward, health, metrics, models, page, predict, reload, rewards};
 
 /// The description of all routes.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "wgr serve", description = "Rewards over HTTP, by the interfaces that trainers call."),
     paths(
+        page::page,
         get_reward::get_reward,
         rewards::rewards,
         classify::classify,

@@ -35,7 +35,7 @@ pub(crate) async fn reload(
     State(app): State<Arc<App>>,
     Body(request): Body<Request>,
 ) -> Result<Json<Response>, Failure> {
-    let rewards = app.rewards()?;
+    app.rewards()?;
     let Some(root) = &app.config.reload_root else {
         return Err(Failure::Forbidden("nothing can be reloaded: the server was started without --reload-root".into()));
     };
@@ -45,7 +45,7 @@ pub(crate) async fn reload(
     let refused = |error: wgr::Error| Failure::input("model", error.to_string());
     let served = opened.map_err(|_| Failure::Bug)?.map_err(refused)?;
     let model = served.name.clone();
-    rewards.switch(&app.device, served).await.map_err(|error| match error {
+    app.device.switch(served).await.map_err(|error| match error {
         error @ (wgr::Error::Input { .. } | wgr::Error::Run { .. }) => refused(error),
         error => Failure::Device(error.to_string()),
     })?;
