@@ -15,6 +15,7 @@ mod plan;
 mod print;
 mod progress;
 mod score;
+mod serve;
 mod session;
 mod settings;
 mod study;
@@ -31,6 +32,7 @@ use wgr::evaluate::study::StudyConfig;
 use wgr::extract::ExtractConfig;
 use wgr::generate::GenerateConfig;
 use wgr::train::{ScoreConfig, TrainConfig};
+use wgr_serve::ServeConfig;
 
 /// Ordinal reward models on any GPU.
 #[derive(Debug, Parser)]
@@ -56,6 +58,8 @@ enum Command {
     Eval(Box<eval::Args>),
     /// Sample from a causal model
     Generate(Box<generate::Args>),
+    /// Serve rewards over HTTP
+    Serve(Box<serve::Args>),
     /// Measure kernels on an adapter
     Bench(bench::Args),
     /// Say how much memory training a reward model needs, without allocating it, and which flags make it fit
@@ -96,6 +100,7 @@ fn run() -> wgr::Result<()> {
             Command::Eval(args) => eval::run(&args).await,
             Command::Generate(args) => generate::run(&args).await,
             Command::Plan(args) => plan::run(&args),
+            Command::Serve(args) => serve::run(&args),
             Command::Convert(args) => convert::run(&args),
         }
     })
@@ -144,6 +149,7 @@ fn described() -> clap::Command {
                 .mut_subcommand("study", |study| settings::show_defaults(study, &StudyConfig::default()))
         })
         .mut_subcommand("generate", |generate| settings::show_defaults(generate, &GenerateConfig::default()))
+        .mut_subcommand("serve", |serve| settings::show_defaults(serve, &ServeConfig::default()))
 }
 
 #[cfg(test)]

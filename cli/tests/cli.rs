@@ -26,7 +26,7 @@ fn help_lists_the_commands() {
     let output = wgr(&["--help"]);
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8(output.stdout).unwrap();
-    for command in ["devices", "train", "score", "eval", "generate", "convert"] {
+    for command in ["devices", "train", "score", "eval", "generate", "serve", "convert"] {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }
 }
@@ -53,6 +53,7 @@ fn a_missing_setting_is_named() {
     assert!(bad_input(&["train", "--model", "m"]).contains("--data"));
     assert!(bad_input(&["score", "--model", "m"]).contains("--input"));
     assert!(bad_input(&["generate", "--model", "m"]).contains("--prompt"));
+    assert!(bad_input(&["serve"]).contains("--model"));
     assert!(bad_input(&["generate", "--model", "m", "--input", "i"]).contains("--output"));
 }
 
@@ -64,6 +65,9 @@ fn an_impossible_value_is_named() {
     }
     for (flag, value) in [("--temperature", "-1"), ("--top-p", "0"), ("--min-p", "2"), ("--n", "0")] {
         assert!(bad_input(&["generate", "--model", "m", "--prompt", "p", flag, value]).contains(flag));
+    }
+    for (flag, value) in [("--max-length", "0"), ("--max-queue", "0"), ("--reload-root", "no-such-folder")] {
+        assert!(bad_input(&["serve", "--model", "m", flag, value]).contains(flag));
     }
 }
 

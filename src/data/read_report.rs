@@ -37,7 +37,7 @@ impl ReadReport {
     }
 
     /// Notes the fields of a row that nothing has read.
-    pub(crate) fn unused(&mut self, file: &str, fields: &Map<String, Value>) {
+    pub fn unused(&mut self, file: &str, fields: &Map<String, Value>) {
         let left: Vec<&String> = fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name).collect();
         if !left.is_empty() {
             self.unused_columns.entry(file.to_owned()).or_default().extend(left.into_iter().cloned());

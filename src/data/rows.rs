@@ -269,12 +269,7 @@ pub fn read_rated_rows(paths: &[PathBuf], purpose: Purpose, scale: RatingScale) 
 ///
 /// # Errors
 /// As [`read_rows`], for this row alone; a record of two rated responses.
-pub(crate) fn parse_row(
-    record: &mut Record,
-    unnamed: String,
-    purpose: Purpose,
-    report: &mut ReadReport,
-) -> Result<Row> {
+pub fn parse_row(record: &mut Record, unnamed: String, purpose: Purpose, report: &mut ReadReport) -> Result<Row> {
     let place = record.place.clone();
     let mut rows = parse_rows(record, unnamed, purpose, RatingScale::default(), report)?;
     match (rows.pop(), rows.is_empty()) {

@@ -6,7 +6,7 @@ use super::rows::{Content, Row};
 use super::template::Template;
 use super::truncate::fit_exchange;
 use crate::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::thread;
@@ -71,8 +71,6 @@ impl fmt::Display for TruncationReport {
 pub struct EncodingReport {
     /// Counts of what `max_length` cut.
     pub cut: TruncationReport,
-    /// Plain texts that begin with the bos token that the tokenizer adds too.
-    pub doubled_bos: usize,
     /// Rows whose last token is the pad token of the model.
     pub pad_at_end: usize,
     /// Fields of rows that the template does not show, with the number of rows: fields of messages, columns.
@@ -90,13 +88,6 @@ impl EncodingReport {
     /// Messages about it besides what was cut, one per line.
     pub fn notes(&self) -> Vec<String> {
         let mut lines = vec![];
-        if self.doubled_bos > 0 {
-            lines.push(format!(
-                "warning: texts that begin with two bos tokens, because they contain the one that the tokenizer adds: \
-                 {}",
-                self.doubled_bos
-            ));
-        }
         if self.pad_at_end > 0 {
             lines.push(format!(
                 "warning: rows that end with the model's padding token, from which wgr reads their scores, while \
@@ -116,12 +107,24 @@ impl EncodingReport {
 impl std::ops::AddAssign for EncodingReport {
     fn add_assign(&mut self, other: Self) {
         self.cut += other.cut;
-        self.doubled_bos += other.doubled_bos;
         self.pad_at_end += other.pad_at_end;
         for (name, rows) in other.hidden_fields {
             *self.hidden_fields.entry(name).or_default() += rows;
         }
     }
+}
+
+/// What becomes of a row that is longer than the maximum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Overlong {
+    /// It loses its oldest history first, then the middle of its query, then that of its response; a plain text loses its
+    /// start.
+    #[default]
+    #[serde(rename = "oldest")]
+    Truncate,
+    /// It is an error that names its length.
+    #[serde(rename = "error")]
+    Refuse,
 }
 
 /// The facts about a model's tokens that an encoder needs.
@@ -141,6 +144,7 @@ pub struct Encoder {
     name: String,
     template: Template,
     max_length: usize,
+    overlong: Overlong,
     vocabulary: Vocabulary,
 }
 
@@ -161,7 +165,7 @@ impl Encoder {
         let name = name.into();
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| Error::input(&name, e.to_string(), ""))?;
-        let encoder = Self { tokenizer, name, template, max_length, vocabulary };
+        let encoder = Self { tokenizer, name, template, max_length, overlong: Overlong::default(), vocabulary };
         if max_length <= encoder.special_tokens() {
             return Err(Error::input(
                 "`.max_length`",
@@ -170,6 +174,11 @@ impl Encoder {
             ));
         }
         Ok(encoder)
+    }
+
+    /// The encoder with another treatment of rows that are too long.
+    pub fn with_overlong(self, overlong: Overlong) -> Self {
+        Self { overlong, ..self }
     }
 
     /// The template of conversations.
@@ -214,18 +223,61 @@ impl Encoder {
                 vec![self.exchange(&at, &chosen, &mut report)?, self.exchange(&at, &rejected, &mut report)?]
             }
         };
+        let label = row.label.map(|label| label as f32);
+        Ok(self.example(Example { id: row.id.clone(), sequences, label }, report))
+    }
+
+    /// Encodes a row of token ids, which get no special tokens; one that is too long keeps its end.
+    ///
+    /// # Errors
+    /// There are no tokens, or ids that the embedding does not have; there are too many, where these are refused.
+    pub fn encode_tokens(&self, id: &str, mut tokens: Vec<u32>) -> Result<(Example, EncodingReport)> {
+        let at = format!("row {id:?}");
+        let mut report = EncodingReport::default();
+        if self.is_overlong(&at, &tokens)? {
+            tokens = tokens.split_off(tokens.len() - self.max_length);
+            report.cut.texts_cut += 1;
+        }
+        let sequences = vec![self.checked(&at, tokens)?];
+        Ok(self.example(Example { id: id.to_owned(), sequences, label: None }, report))
+    }
+
+    /// The tokens of a text, whatever their number, with the tokenizer's special tokens around them if these are wanted; a
+    /// bos token that the text brings is not doubled.
+    ///
+    /// # Errors
+    /// The tokenizer fails.
+    pub fn tokens_of(&self, id: &str, text: &str, special: bool) -> Result<Vec<u32>> {
+        let tokens = self.tokenize(&format!("row {id:?}"), text, special)?;
+        Ok(if special { self.with_one_bos(tokens) } else { tokens })
+    }
+
+    /// An encoded row, with what can be counted of any.
+    fn example(&self, example: Example, mut report: EncodingReport) -> (Example, EncodingReport) {
         report.cut.rows = usize::from(report.cut != TruncationReport::default());
         let ends_with_pad =
             |tokens: &Vec<u32>| self.vocabulary.pad.is_some() && tokens.last() == self.vocabulary.pad.as_ref();
-        report.pad_at_end = usize::from(sequences.iter().any(ends_with_pad));
-        Ok((Example { id: row.id.clone(), sequences, label: row.label.map(|label| label as f32) }, report))
+        report.pad_at_end = usize::from(example.sequences.iter().any(ends_with_pad));
+        (example, report)
+    }
+
+    /// Whether tokens must be cut.
+    ///
+    /// # Errors
+    /// They are too many, and such rows are refused.
+    fn is_overlong(&self, at: &str, tokens: &[u32]) -> Result<bool> {
+        let is_overlong = tokens.len() > self.max_length;
+        if is_overlong && self.overlong == Overlong::Refuse {
+            let problem = format!("has {} tokens, {} is the maximum", tokens.len(), self.max_length);
+            return Err(Error::input(at, problem, "shorten it, or allow more with `.max_length`"));
+        }
+        Ok(is_overlong)
     }
 
     /// A plain text with the special tokens around it; one that is too long keeps its end, where the response is.
     fn text(&self, at: &str, text: &str, report: &mut EncodingReport) -> Result<Vec<u32>> {
-        let mut tokens = self.tokenize(at, text, true)?;
-        report.doubled_bos += usize::from(self.begins_with_two_bos(&tokens));
-        if tokens.len() > self.max_length {
+        let mut tokens = self.with_one_bos(self.tokenize(at, text, true)?);
+        if self.is_overlong(at, &tokens)? {
             let fail = |e: tokenizers::Error| self.failed(at, &e);
             let mut bare = self.tokenizer.encode_fast(text, false).map_err(fail)?;
             bare.truncate(self.max_length - self.special_tokens(), 0, TruncationDirection::Left);
@@ -238,13 +290,12 @@ impl Encoder {
     fn exchange(&self, at: &str, exchange: &Exchange, report: &mut EncodingReport) -> Result<Vec<u32>> {
         let encode = |exchange: &Exchange| {
             let text = self.template.render(exchange).map_err(|error| error.within(at))?;
-            let mut tokens = self.tokenize(at, &text, !self.template.is_chat())?;
             // A template that writes the bos token itself needs no second one, as chat templates do not get one either.
-            if self.begins_with_two_bos(&tokens) {
-                tokens.remove(0);
-            }
-            Ok(tokens)
+            self.tokenize(at, &text, !self.template.is_chat()).map(|tokens| self.with_one_bos(tokens))
         };
+        if self.overlong == Overlong::Refuse {
+            self.is_overlong(at, &encode(exchange)?)?;
+        }
         let Some((tokens, cut)) = fit_exchange(exchange, self.max_length, self.template.is_chat(), encode)? else {
             return Err(Error::input(
                 at,
@@ -261,8 +312,12 @@ impl Encoder {
         self.checked(at, tokens)
     }
 
-    fn begins_with_two_bos(&self, tokens: &[u32]) -> bool {
-        self.vocabulary.bos.is_some_and(|bos| tokens.starts_with(&[bos, bos]))
+    /// Tokens without the second of two bos tokens: one that a text brings is not doubled.
+    fn with_one_bos(&self, mut tokens: Vec<u32>) -> Vec<u32> {
+        if self.vocabulary.bos.is_some_and(|bos| tokens.starts_with(&[bos, bos])) {
+            tokens.remove(0);
+        }
+        tokens
     }
 
     fn tokenize(&self, at: &str, text: &str, special: bool) -> Result<Vec<u32>> {

@@ -2,21 +2,17 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-
-use crate::data::{Content, Encoder, EncodingReport, Example, Packed, Purpose, Row, scoring_batches};
-use crate::gpu::{Gpu, Recording};
+use crate::data::{Encoder, Overlong, scoring_batches};
+use crate::gpu::Gpu;
 use crate::model::batch::Capacity;
-use crate::model::classifier::{self, Classifier, HEAD, Loading, logits};
-use crate::model::parameter::Holding;
+use crate::model::classifier::HEAD;
 use crate::model::{Checkpoint, Reading, reading};
-use crate::objective;
-use crate::{Error, Event, Observer, Result};
+use crate::{Error, Observer, Result};
 
 use super::calibration::ModelCalibration;
 use super::head::{Head, HeadReading};
 use super::inputs;
-use crate::model::activations::Checkpointing;
+use super::scorer::{BatchScorer, Scorer};
 
 /// Tokens of a typical row; a batch never holds more than a full one of these, or one longer row.
 const TYPICAL_TOKENS: usize = 256;
@@ -29,24 +25,26 @@ const BATCH: usize = 16;
 pub struct RewardOptions<'a> {
     /// Prompt template instead of the one saved with the model.
     pub template: Option<&'a Path>,
-    /// Longest sequence in tokens; longer ones are truncated as in training.
+    /// Longest sequence in tokens.
     pub max_length: usize,
+    /// What becomes of longer ones; truncated as in training unless said otherwise.
+    pub overlong: Overlong,
     /// What the outputs of the head mean, for models whose configuration does not say.
     pub head: Option<HeadReading>,
 }
 
 impl Default for RewardOptions<'_> {
     fn default() -> Self {
-        Self { template: None, max_length: 4096, head: None }
+        Self { template: None, max_length: 4096, overlong: Overlong::default(), head: None }
     }
 }
 
 /// A reward model that nothing has been loaded of yet: its head, and how it reads rows.
 pub struct RewardModel {
-    source: Checkpoint,
-    head: Head,
+    pub(super) source: Checkpoint,
+    pub(super) head: Head,
     /// Rows of the head.
-    outputs: usize,
+    pub(super) outputs: usize,
     /// Renders, tokenizes and truncates rows as in training.
     pub encoder: Encoder,
     /// How the model is read, for people.
@@ -67,7 +65,7 @@ impl RewardModel {
     /// # Errors
     /// As [`RewardModel::open`]; a template that cannot be read, or a head that is not as the options say.
     pub fn open_with(model: &str, options: RewardOptions<'_>) -> Result<Self> {
-        let RewardOptions { template, max_length, head } = options;
+        let RewardOptions { template, max_length, overlong, head } = options;
         let source = Checkpoint::open(model)?;
         let Some(info) = source.info(HEAD) else { return Err(no_head(&source)) };
         let outputs = info.shape[0];
@@ -77,6 +75,7 @@ impl RewardModel {
         let words = format!("{}, {} ({evidence})", reading::kept_head(&source, outputs), head.meaning());
         let reading = Reading::of(&source, whose, Some(words))?;
         let encoder = inputs::encoder(&source, template, max_length, source.config().pad_token_id)?;
+        let encoder = encoder.with_overlong(overlong);
         Ok(Self { source, head, outputs, encoder, reading })
     }
 
@@ -118,7 +117,8 @@ impl RewardModel {
     /// The model does not fit the adapter, or the device fails.
     pub fn load<'a>(&'a self, gpu: &'a Gpu, observer: &mut dyn Observer) -> Result<Scorer<'a>> {
         let longest = self.encoder.max_length();
-        self.load_for(gpu, Capacity { tokens: longest, sequences: BATCH, length: longest }, observer)
+        let capacity = Capacity { tokens: longest, sequences: BATCH, length: longest };
+        Ok(Scorer::new(gpu, self, BatchScorer::load(gpu, self, capacity, observer)?, vec![]))
     }
 
     /// Loads the weights, with room for batches of rows of these lengths in tokens, given set by set: a batch holds rows
@@ -150,27 +150,7 @@ impl RewardModel {
             sequences: batch_size.min(lengths.len()),
             length: longest,
         };
-        Ok(Scorer { batches, ..self.load_for(gpu, capacity, observer)? })
-    }
-
-    fn load_for<'a>(&'a self, gpu: &'a Gpu, capacity: Capacity, observer: &mut dyn Observer) -> Result<Scorer<'a>> {
-        let loading = Loading {
-            holding: Holding::Inference,
-            checkpointing: Checkpointing::None,
-            logits: self.outputs,
-            new_head: false,
-            biases: self.head.biases.clone(),
-            lora: None,
-            seed: 0,
-            capacity,
-        };
-        let plan = classifier::plan(self.source.config(), &self.source, &loading);
-        observer.on(Event::Planned(&plan));
-        plan.check(gpu)?;
-        let classifier = Classifier::load(gpu, &self.source, &loading)?;
-        let recording = Recording::new();
-        let report = EncodingReport::default();
-        Ok(Scorer { gpu, model: self, classifier, recording, capacity, batches: vec![], report })
+        Ok(Scorer::new(gpu, self, BatchScorer::load(gpu, self, capacity, observer)?, batches))
     }
 }
 
@@ -185,92 +165,4 @@ fn no_head(source: &Checkpoint) -> Error {
     let hint = "a linear layer on the last token's final state can be used if renamed to score.weight, and its bias \
         to score.bias";
     Error::input(at, problem, hint)
-}
-
-/// A reward model's scores of a row.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Score {
-    /// The expected level, 1 to the number of levels; the logit itself for heads without thresholds.
-    pub score: f64,
-    /// One logit a threshold.
-    pub logits: Vec<f32>,
-    /// P(y > k) for each threshold k.
-    pub probs: Vec<f64>,
-}
-
-/// A reward model on the device.
-pub struct Scorer<'a> {
-    gpu: &'a Gpu,
-    model: &'a RewardModel,
-    classifier: Classifier,
-    recording: Recording,
-    capacity: Capacity,
-    /// Batches of the rows that it was loaded for, where these are known.
-    batches: Vec<Vec<usize>>,
-    report: EncodingReport,
-}
-
-impl Scorer<'_> {
-    /// Scores texts or chats, in their order. A score does not depend on what is scored beside it.
-    ///
-    /// # Errors
-    /// As [`Scorer::score_rows`]; errors count the rows from 0.
-    pub async fn score<C: Into<Content>>(&mut self, contents: impl IntoIterator<Item = C>) -> Result<Vec<Score>> {
-        let row = |(place, content): (usize, C)| Row::new(place.to_string(), content);
-        let rows: Vec<Row> = contents.into_iter().enumerate().map(row).collect();
-        self.score_rows(&rows, &|| Ok(())).await
-    }
-
-    /// Scores rows, in their order. `go_on` is asked before each batch; its error ends the call.
-    ///
-    /// # Errors
-    /// A row is empty or a preference pair, or cannot be rendered or tokenized; the device fails; a logit is not finite.
-    pub async fn score_rows(&mut self, rows: &[Row], go_on: &dyn Fn() -> Result<()>) -> Result<Vec<Score>> {
-        rows.iter().try_for_each(|row| row.check(Purpose::Score))?;
-        let (examples, report) = self.model.encoder.encode(rows)?;
-        self.report += report;
-        let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
-        let mut scores = vec![None; rows.len()];
-        for batch in scoring_batches(&lengths, self.capacity.sequences, self.capacity.tokens) {
-            go_on()?;
-            let of_batch: Vec<&Example> = batch.iter().map(|&place| &examples[place]).collect();
-            for (place, score) in batch.iter().zip(self.score_batch(&of_batch).await?) {
-                scores[*place] = Some(score);
-            }
-        }
-        Ok(scores.into_iter().flatten().collect())
-    }
-
-    /// What became of the rows scored so far on their way to tokens.
-    pub fn report(&self) -> &EncodingReport {
-        &self.report
-    }
-
-    /// The rows of each batch, by their places among all lengths the model was loaded for; alike lengths together. None
-    /// where it was loaded for any rows.
-    pub(crate) fn batches(&self) -> &[Vec<usize>] {
-        &self.batches
-    }
-
-    /// Scores a batch. A score does not depend on the rows beside it.
-    ///
-    /// # Errors
-    /// The device fails, or a logit is not finite.
-    pub(crate) async fn score_batch(&mut self, examples: &[&Example]) -> Result<Vec<Score>> {
-        let packed = Packed::new(examples.iter().copied())?;
-        let scored = logits(self.gpu, &mut self.classifier, &mut self.recording, &packed).await?;
-        let score = |(example, logits): (&&Example, Vec<f32>)| {
-            if logits.iter().any(|value| !value.is_finite()) {
-                let problem = format!("row {:?}: the logits are {logits:?}", example.id);
-                return Err(Error::run(problem, "the model's weights are damaged"));
-            }
-            let Head { objective, biases, .. } = &self.model.head;
-            Ok(Score {
-                score: objective::score(*objective, &logits, biases),
-                probs: objective::probabilities(*objective, &logits, biases),
-                logits,
-            })
-        };
-        examples.iter().zip(scored).map(score).collect()
-    }
 }

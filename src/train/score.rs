@@ -12,7 +12,8 @@ use crate::{Error, Event, Observer, Result};
 
 use super::config::ScoreConfig;
 use super::inputs::{self, Rows};
-use super::reward_model::{RewardModel, RewardOptions, Score};
+use super::reward_model::{RewardModel, RewardOptions};
+use super::scorer::Score;
 use super::summary::ScoreSummary;
 
 /// Scores every row of a file and writes `{"id", "score", "logits", "probs"}` rows in input order. A score does not
@@ -31,8 +32,12 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
     }
     // Opened first: an output that cannot be written should not be noticed after hours of scoring.
     let staged = staged(&config.output)?;
-    let options =
-        RewardOptions { template: config.template.as_deref(), max_length: config.max_length, head: config.head };
+    let options = RewardOptions {
+        template: config.template.as_deref(),
+        max_length: config.max_length,
+        head: config.head,
+        ..RewardOptions::default()
+    };
     let model = RewardModel::open_with(&config.model, options)?;
     observer.note(&model.reading.to_string());
     let calibration = config.calibrated.then(|| model.calibration()).transpose()?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use wgr::gpu::{AdapterChoice, Gpu, Limits, Mode, Options};
 use wgr::model::plan::MemoryPlan;
@@ -12,6 +12,11 @@ use wgr::optimizer::Schedule;
 use wgr::report::metrics::StepMetrics;
 use wgr::train::{ScoreConfig, ScoreSummary, TrainConfig, TrainSummary, TrainerConfig};
 use wgr::{Event, Observer};
+
+#[path = "../support/words.rs"]
+mod words;
+
+pub(crate) use words::{text, tokenizer};
 
 /// The device that all tests share but those that lose it or count its memory.
 pub(crate) static GPU: LazyLock<Gpu> = LazyLock::new(|| open(None));
@@ -24,9 +29,6 @@ pub(crate) fn open_in(mode: Mode, limits: Option<Limits>) -> Gpu {
     let options = Options { mode, limits, ..Options::default() };
     pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).expect("the tests need an adapter")
 }
-
-/// Words in the vocabularies of all tiny models; the first three tokens are special.
-const WORDS: std::ops::Range<usize> = 3..45;
 
 /// A temporary folder with a tiny model and rows for it.
 pub(crate) struct Place(TempDir);
@@ -42,14 +44,7 @@ impl Place {
 
     /// A model of `tests/golden` with a tokenizer of one token per word.
     pub(crate) fn model(&self, name: &str) -> PathBuf {
-        let folder = self.path(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-        for file in ["config.json", "model.safetensors"] {
-            std::fs::copy(golden.join(file), folder.join(file)).unwrap();
-        }
-        std::fs::write(folder.join("tokenizer.json"), tokenizer(WORDS.end).to_string()).unwrap();
-        folder
+        words::model(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name), self.path(name))
     }
 
     pub(crate) fn write(&self, name: &str, rows: &[Value]) -> PathBuf {
@@ -103,33 +98,6 @@ pub(crate) trait With: Clone {
 }
 
 impl With for TrainConfig {}
-
-/// A tokenizer of one token per word, `w3` being token 3.
-pub(crate) fn tokenizer(words: usize) -> Value {
-    let vocab: Map<String, Value> = (0..words)
-        .map(|id| match id {
-            0..3 => (["<unk>", "<s>", "</s>"][id].to_owned(), json!(id)),
-            _ => (format!("w{id}"), json!(id)),
-        })
-        .collect();
-    json!({
-        "version": "1.0", "added_tokens": [], "normalizer": null, "post_processor": null, "decoder": null,
-        "pre_tokenizer": {"type": "WhitespaceSplit"},
-        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>"},
-    })
-}
-
-/// A text of 3 to 22 words, the same for a number.
-pub(crate) fn text(number: usize) -> String {
-    let mut state = number as u64 + 1;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as usize
-    };
-    let length = 3 + next() % 20;
-    let words: Vec<String> = (0..length).map(|_| format!("w{}", WORDS.start + next() % WORDS.len())).collect();
-    words.join(" ")
-}
 
 pub(crate) fn labelled(count: usize) -> Vec<Value> {
     (0..count).map(|i| json!({"id": format!("r{i}"), "text": text(i), "label": 1 + i * 7 % 4})).collect()

@@ -76,8 +76,8 @@ const SLOW_ON_SWIFTSHADER: &[&str] = &["attention_and_its_gradients_agree", "cac
 
 const LAST_STAGES: &[(&str, Work)] = &[("demo", Work::Task(demo_elsewhere))];
 
-/// Tests that need no adapter: everything except the test targets `kernels`, `models` and `training`, the examples, also
-/// those in the documentation, and these modules.
+/// Tests that need no adapter: everything except the test targets `kernels`, `models`, `serve` and `training`, the
+/// examples, also those in the documentation, and these modules.
 const STAGES_WITHOUT_DEVICE: &[(&str, Work)] = &[
     ("imports", Work::Task(|_| imports::run())),
     ("clippy", Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
@@ -86,6 +86,7 @@ const STAGES_WITHOUT_DEVICE: &[(&str, Work)] = &[
 const TARGETS_WITHOUT_DEVICE: &[&str] =
     &["--workspace", "--lib", "--bins", "--test", "extract", "--test", "cli", "--test", "eval"];
 const MODULES_ON_DEVICE: &[&str] = &[
+    "core::tests::",
     "dpo::online::proof::",
     "extract::annotator::local::",
     "generate::tests::",

@@ -109,19 +109,20 @@ fn pairs_become_two_sequences() {
 }
 
 #[test]
-fn a_template_gets_one_bos_and_a_text_keeps_what_it_brings() {
+fn a_template_gets_one_bos_and_so_does_a_text_that_brings_its_own() {
     let encode = |template: &str, content: Content| {
         let encoder = Encoder::new(byte_tokenizer(), "bytes.json", compiled(template), 100, vocabulary(257)).unwrap();
-        let (example, report) = encoder.encode_row(&row("a", content)).unwrap();
-        (decode(&encoder, &example.sequences[0]), report.doubled_bos)
+        let (example, _) = encoder.encode_row(&row("a", content)).unwrap();
+        decode(&encoder, &example.sequences[0])
     };
     let prompt = "<s>{{ query }}>{{ response }}";
-    assert_eq!(encode(prompt, chat(&[], "q", "r")), ("<s>q>r".into(), 0));
+    assert_eq!(encode(prompt, chat(&[], "q", "r")), "<s>q>r");
     // A chat template contains its special tokens, or intends to have none.
     let source = "{% for m in messages %}{{ m.role[0] }}{{ m.content }}{% endfor %}";
-    assert_eq!(encode(source, chat(&[], "q", "r")), ("uqar".into(), 0));
-    assert_eq!(encode(&format!("{{{{ bos_token }}}}{source}"), chat(&[], "q", "r")), ("<s>uqar".into(), 0));
-    assert_eq!(encode(prompt, Content::Text("<s>q".into())), ("<s><s>q".into(), 1));
+    assert_eq!(encode(source, chat(&[], "q", "r")), "uqar");
+    assert_eq!(encode(&format!("{{{{ bos_token }}}}{source}"), chat(&[], "q", "r")), "<s>uqar");
+    assert_eq!(encode(prompt, Content::Text("q".into())), "<s>q");
+    assert_eq!(encode(prompt, Content::Text("<s>q".into())), "<s>q");
 }
 
 #[test]

@@ -32,7 +32,10 @@ pub async fn train(gpu: &Gpu, config: &OnlineConfig, observer: &mut dyn Observer
         return train_with(gpu, config, rewards, observer).await;
     }
     let (template, max_length) = (config.template.as_deref(), config.trainer.max_length);
-    let model = RewardModel::open_with(&config.reward, RewardOptions { template, max_length, head: config.head })?;
+    let model = RewardModel::open_with(
+        &config.reward,
+        RewardOptions { template, max_length, head: config.head, ..RewardOptions::default() },
+    )?;
     observer.note(&model.reading.to_string());
     let rewards = ModelRewards::load(gpu, &model, observer)?;
     let summary = train_with(gpu, config, rewards, observer).await?;

@@ -22,8 +22,12 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn open(config: &EvalConfig, source: &str) -> Result<Self> {
-        let options =
-            RewardOptions { template: config.template.as_deref(), max_length: config.max_length, head: config.head };
+        let options = RewardOptions {
+            template: config.template.as_deref(),
+            max_length: config.max_length,
+            head: config.head,
+            ..RewardOptions::default()
+        };
         let model = RewardModel::open_with(source, options)?;
         Ok(Self { source: source.to_owned(), model })
     }

@@ -1,0 +1,9 @@
+//! `wgr serve` as its clients meet it: the binary, a tiny model, and requests over loopback. These tests need an adapter.
+
+mod ending;
+mod equality;
+mod faults;
+mod harness;
+mod reloading;
+mod routes;
+mod safety;

@@ -1,0 +1,15 @@
+//! The one thread that owns the device, and the way to it.
+//!
+//! `batch` chooses which rows are scored together, `scoring` scores them, and `device` is the thread: between two batches
+//! it takes what has come meanwhile. Where the device fails, every row of the batch gets the error, and the device is
+//! opened anew for the next.
+
+mod batch;
+mod device;
+mod scoring;
+#[cfg(test)]
+mod tests;
+
+pub use device::THREAD;
+pub(crate) use device::{Device, Setup};
+pub(crate) use scoring::{Current, Entry, Missed, Served};

@@ -1,0 +1,25 @@
+//! `wgr serve`: rewards and text over HTTP.
+//!
+//! In reading order: `config` holds the settings; `server` listens, limits connections and drains them at the end; `app`
+//! is what all routes share, and `routes/` has a file for each family of clients; `rewards` turns the rows of a request
+//! into tokens and waits for their scores, which `core/` computes on the one thread that owns the device. A request that
+//! cannot be answered ends as a `Failure`.
+
+mod app;
+mod body;
+mod config;
+mod core;
+mod failure;
+mod guard;
+mod metrics;
+mod rewards;
+mod routes;
+mod server;
+
+#[cfg(test)]
+#[path = "../../tests/support/words.rs"]
+mod words;
+
+pub use config::{Classify, ServeConfig};
+pub use core::THREAD as DEVICE_THREAD;
+pub use server::serve;

@@ -1,0 +1,24 @@
+//! `GET /health`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::failure::{Failure, Failures};
+
+/// The server answers, and its device computes.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
+    status: &'static str,
+}
+
+/// Whether the device computes. It is tried, by a forward pass over one token, if the last batch failed.
+#[utoipa::path(get, path = "/health", responses((status = 200, body = Health), Failures))]
+pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Json<Health>, Failure> {
+    app.device.check().await.map_err(|error| Failure::Unhealthy(error.to_string()))?;
+    Ok(Json(Health { status: "ok" }))
+}

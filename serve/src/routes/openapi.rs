@@ -1,0 +1,34 @@
+//! `GET /openapi.json`.
+
+use axum::Json;
+use utoipa::OpenApi;
+
+use super::{classify, embeddings, evaluation, get_reward, health, metrics, models, page, predict, reload, rewards};
+
+/// The description of all routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "wgr serve", description = "Rewards over HTTP, by the interfaces that trainers call."),
+    paths(
+        page::page,
+        get_reward::get_reward,
+        rewards::rewards,
+        classify::classify,
+        classify::v1_classify,
+        embeddings::embeddings,
+        predict::predict,
+        evaluation::evaluation,
+        models::models,
+        reload::reload,
+        health::health,
+        metrics::metrics,
+        openapi,
+    )
+)]
+struct Api;
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "An OpenAPI document.")))]
+pub(crate) async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(Api::openapi())
+}

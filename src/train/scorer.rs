@@ -1,0 +1,156 @@
+//! Scoring on the device, batch by batch.
+
+use serde::Serialize;
+
+use crate::data::{Content, EncodingReport, Example, Packed, Purpose, Row, scoring_batches};
+use crate::gpu::{Gpu, Recording};
+use crate::model::activations::Checkpointing;
+use crate::model::batch::Capacity;
+use crate::model::classifier::{self, Classifier, Loading, logits};
+use crate::model::parameter::Holding;
+use crate::objective;
+use crate::{Error, Event, Observer, Result};
+
+use super::head::Head;
+use super::reward_model::RewardModel;
+
+/// A reward model's scores of a row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// The expected level, 1 to the number of levels; the logit itself for heads without thresholds.
+    pub score: f64,
+    /// One logit a threshold.
+    pub logits: Vec<f32>,
+    /// P(y > k) for each threshold k.
+    pub probs: Vec<f64>,
+}
+
+/// The weights of a reward model on the device, with room for batches of tokenized rows.
+pub struct BatchScorer {
+    classifier: Classifier,
+    recording: Recording,
+    head: Head,
+    capacity: Capacity,
+}
+
+impl BatchScorer {
+    /// Loads the weights, with room for batches of this size.
+    ///
+    /// # Errors
+    /// The model does not fit the adapter, or the device fails.
+    pub fn load(gpu: &Gpu, model: &RewardModel, capacity: Capacity, observer: &mut dyn Observer) -> Result<Self> {
+        let loading = Loading {
+            holding: Holding::Inference,
+            checkpointing: Checkpointing::None,
+            logits: model.outputs,
+            new_head: false,
+            biases: model.head.biases.clone(),
+            lora: None,
+            seed: 0,
+            capacity,
+        };
+        let plan = classifier::plan(model.source.config(), &model.source, &loading);
+        observer.on(Event::Planned(&plan));
+        plan.check(gpu)?;
+        let classifier = Classifier::load(gpu, &model.source, &loading)?;
+        Ok(Self { classifier, recording: Recording::new(), head: model.head.clone(), capacity })
+    }
+
+    /// The largest batch.
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// Scores a batch; a row whose logits are not finite has an error in the place of its score. A score does not depend
+    /// on the rows beside it.
+    ///
+    /// # Errors
+    /// The device fails.
+    ///
+    /// # Panics
+    /// If the batch is larger than [`BatchScorer::capacity`].
+    pub async fn score(&mut self, gpu: &Gpu, examples: &[&Example]) -> Result<Vec<Result<Score>>> {
+        let packed = Packed::new(examples.iter().copied())?;
+        let scored = logits(gpu, &mut self.classifier, &mut self.recording, &packed).await?;
+        let score = |(example, logits): (&&Example, Vec<f32>)| {
+            if logits.iter().any(|value| !value.is_finite()) {
+                let problem = format!("row {:?}: the logits are {logits:?}", example.id);
+                return Err(Error::run(problem, "the model's weights are damaged"));
+            }
+            let Head { objective, biases, .. } = &self.head;
+            Ok(Score {
+                score: objective::score(*objective, &logits, biases),
+                probs: objective::probabilities(*objective, &logits, biases),
+                logits,
+            })
+        };
+        Ok(examples.iter().zip(scored).map(score).collect())
+    }
+}
+
+/// A reward model on the device.
+pub struct Scorer<'a> {
+    gpu: &'a Gpu,
+    model: &'a RewardModel,
+    scorer: BatchScorer,
+    /// Batches of the rows that it was loaded for, where these are known.
+    batches: Vec<Vec<usize>>,
+    report: EncodingReport,
+}
+
+impl<'a> Scorer<'a> {
+    /// A scorer of a loaded model. `batches` are those of the rows that it was loaded for, where these are known.
+    pub(super) fn new(gpu: &'a Gpu, model: &'a RewardModel, scorer: BatchScorer, batches: Vec<Vec<usize>>) -> Self {
+        Self { gpu, model, scorer, batches, report: EncodingReport::default() }
+    }
+
+    /// Scores texts or chats, in their order. A score does not depend on what is scored beside it.
+    ///
+    /// # Errors
+    /// As [`Scorer::score_rows`]; errors count the rows from 0.
+    pub async fn score<C: Into<Content>>(&mut self, contents: impl IntoIterator<Item = C>) -> Result<Vec<Score>> {
+        let row = |(place, content): (usize, C)| Row::new(place.to_string(), content);
+        let rows: Vec<Row> = contents.into_iter().enumerate().map(row).collect();
+        self.score_rows(&rows, &|| Ok(())).await
+    }
+
+    /// Scores rows, in their order. `go_on` is asked before each batch; its error ends the call.
+    ///
+    /// # Errors
+    /// A row is empty or a preference pair, or cannot be rendered or tokenized; the device fails; a logit is not finite.
+    pub async fn score_rows(&mut self, rows: &[Row], go_on: &dyn Fn() -> Result<()>) -> Result<Vec<Score>> {
+        rows.iter().try_for_each(|row| row.check(Purpose::Score))?;
+        let (examples, report) = self.model.encoder.encode(rows)?;
+        self.report += report;
+        let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
+        let mut scores = vec![None; rows.len()];
+        let Capacity { sequences, tokens, .. } = self.scorer.capacity();
+        for batch in scoring_batches(&lengths, sequences, tokens) {
+            go_on()?;
+            let of_batch: Vec<&Example> = batch.iter().map(|&place| &examples[place]).collect();
+            for (place, score) in batch.iter().zip(self.score_batch(&of_batch).await?) {
+                scores[*place] = Some(score);
+            }
+        }
+        Ok(scores.into_iter().flatten().collect())
+    }
+
+    /// What became of the rows scored so far on their way to tokens.
+    pub fn report(&self) -> &EncodingReport {
+        &self.report
+    }
+
+    /// The rows of each batch, by their places among all lengths the model was loaded for; alike lengths together. None
+    /// where it was loaded for any rows.
+    pub(crate) fn batches(&self) -> &[Vec<usize>] {
+        &self.batches
+    }
+
+    /// Scores a batch. A score does not depend on the rows beside it.
+    ///
+    /// # Errors
+    /// The device fails, or a logit is not finite.
+    pub(crate) async fn score_batch(&mut self, examples: &[&Example]) -> Result<Vec<Score>> {
+        self.scorer.score(self.gpu, examples).await?.into_iter().collect()
+    }
+}
