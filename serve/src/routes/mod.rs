@@ -20,24 +20,12 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
-use serde::Deserialize;
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::body::MAX_BYTES;
 use crate::failure::Failure;
 use crate::guard;
-
-/// One value or a list of them, as clients send either.
-#[derive(Deserialize, ToSchema)]
-#[serde(untagged, expecting = "expected a string or a list of strings")]
-pub(crate) enum OneOrMany<T> {
-    /// The value alone.
-    One(T),
-    /// The list.
-    Many(Vec<T>),
-}
 
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {

@@ -26,7 +26,7 @@ impl Input {
     pub(crate) fn rows(self, special: bool, keep: Option<Keep>) -> Vec<rewards::Input> {
         let text = |field: String, text: String| {
             let content = match special && keep.is_none() {
-                true => Content::Row(Row::new(field.clone(), text)),
+                true => Content::Row(Row::new(field.clone(), text).into()),
                 false => Content::Text { text, special, keep },
             };
             rewards::Input::new(field, content)

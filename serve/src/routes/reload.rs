@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::body::Body;
+use crate::core::Served;
 use crate::failure::{Failure, Failures};
-use crate::server::open;
 
 /// A model to serve from now on.
 #[derive(Deserialize, ToSchema)]
@@ -41,11 +41,11 @@ pub(crate) async fn reload(
     };
     let path = within(root, &request.model)?;
     let config = app.config.clone();
-    let opened = tokio::task::spawn_blocking(move || open(&config, &path.display().to_string())).await;
+    let opened = tokio::task::spawn_blocking(move || Served::open(&config, &path.display().to_string())).await;
     let refused = |error: wgr::Error| Failure::input("model", error.to_string());
     let served = opened.map_err(|_| Failure::Bug)?.map_err(refused)?;
     let model = served.name.clone();
-    app.device.switch(served).await.map_err(|error| match error {
+    app.device.switch(served.into()).await.map_err(|error| match error {
         error @ (wgr::Error::Input { .. } | wgr::Error::Run { .. }) => refused(error),
         error => Failure::Device(error.to_string()),
     })?;
