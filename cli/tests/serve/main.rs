@@ -4,6 +4,7 @@ mod ending;
 mod equality;
 mod faults;
 mod harness;
+mod online;
 mod reloading;
 mod routes;
 mod safety;
