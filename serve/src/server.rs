@@ -19,6 +19,7 @@ use wgr::{Error, Event, Observer, Result};
 use crate::app::{App, Key};
 use crate::config::ServeConfig;
 use crate::core::{Current, Device, Served, Setup};
+use crate::generation::{self, Generation};
 use crate::metrics::Metrics;
 use crate::rewards::Rewards;
 use crate::routes::router;
@@ -60,9 +61,14 @@ pub fn serve(config: &ServeConfig, adapter: &AdapterChoice, mut observer: Box<dy
             max_batch_tokens: config.max_batch_tokens,
             metrics: metrics.clone(),
         };
+        let generation = config.generate.as_deref().map(|model| {
+            let served = generation::Served::open(model, config.max_length, &mut *observer)?;
+            Generation::start(adapter.clone(), served, config.max_queue, &mut *observer)
+        });
+        let generation = generation.transpose()?;
         let device = Device::start(setup, observer)?;
         let rewards = current.map(|current| Rewards::new(current, config.max_queue));
-        let app = Arc::new(App::new(config.clone(), device, rewards, metrics, key.map(Key::new)));
+        let app = Arc::new(App::new(config.clone(), device, rewards, generation, metrics, key.map(Key::new)));
         let stop = signals()?;
         say(&format!("listening on http://{address}"));
         accept(listener, app, stop).await;

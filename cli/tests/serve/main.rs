@@ -3,6 +3,7 @@
 mod ending;
 mod equality;
 mod faults;
+mod generation;
 mod harness;
 mod online;
 mod reloading;

@@ -1,6 +1,8 @@
 //! The routes, one file for each family of clients.
 
+mod chat;
 mod classify;
+mod completions;
 mod embeddings;
 mod evaluation;
 mod get_reward;
@@ -38,6 +40,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/embeddings", post(embeddings::embeddings))
         .route("/predict", post(predict::predict))
         .route("/v1/score/evaluation", post(evaluation::evaluation))
+        .route("/v1/completions", post(completions::completions))
+        .route("/v1/chat/completions", post(chat::chat))
         .route("/v1/models", get(models::models))
         .route("/v1/reload", post(reload::reload))
         .route("/health", get(health::health))

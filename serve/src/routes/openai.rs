@@ -56,6 +56,11 @@ impl Usage {
     /// Of a request in which nothing was generated.
     pub(crate) fn of(rows: impl Iterator<Item = usize>) -> Self {
         let tokens = rows.sum();
-        Self { prompt_tokens: tokens, completion_tokens: 0, total_tokens: tokens }
+        Self::generated(tokens, 0)
+    }
+
+    /// Of prompts, each counted once, and of all their completions.
+    pub(crate) fn generated(prompt_tokens: usize, completion_tokens: usize) -> Self {
+        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
     }
 }
