@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 use crate::config::ServeConfig;
 use crate::core::Device;
 use crate::failure::Failure;
+use crate::generation::Generation;
 use crate::metrics::Metrics;
 use crate::rewards::Rewards;
 
@@ -19,6 +20,8 @@ pub(crate) struct App {
     pub(crate) device: Device,
     /// Scores of the reward model, if one is served.
     pub(crate) rewards: Option<Rewards>,
+    /// The causal model, if one is served.
+    pub(crate) generation: Option<Generation>,
     pub(crate) metrics: Arc<Metrics>,
     /// Whether new requests are refused, because the server is about to end.
     pub(crate) draining: AtomicBool,
@@ -35,11 +38,12 @@ impl App {
         config: ServeConfig,
         device: Device,
         rewards: Option<Rewards>,
+        generation: Option<Generation>,
         metrics: Arc<Metrics>,
         key: Option<Key>,
     ) -> Self {
         let (draining, numbered) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { config, device, rewards, metrics, draining, key, started: now(), numbered }
+        Self { config, device, rewards, generation, metrics, draining, key, started: now(), numbered }
     }
 
     /// An id for an answer, unique also among those of other servers, and the time in seconds since 1970.
@@ -51,6 +55,11 @@ impl App {
     /// The scores of the reward model.
     pub(crate) fn rewards(&self) -> Result<&Rewards, Failure> {
         self.rewards.as_ref().ok_or(Failure::NoModel("--model"))
+    }
+
+    /// The causal model.
+    pub(crate) fn generation(&self) -> Result<&Generation, Failure> {
+        self.generation.as_ref().ok_or(Failure::NoModel("--generate"))
     }
 }
 

@@ -87,9 +87,6 @@ impl ServeConfig {
         if self.model.is_none() && self.generate.is_none() {
             return Err(Error::Missing { setting: "model" });
         }
-        if self.generate.is_some() {
-            return Err(Error::input("`.generate`", "cannot be served yet", "leave it out"));
-        }
         let at_least_one = [
             ("max_length", self.max_length),
             ("max_batch_tokens", self.max_batch_tokens),

@@ -188,7 +188,8 @@ impl Family {
         }
     }
 
-    fn body(self, failure: &Failure) -> Value {
+    /// The body of the answer.
+    pub(crate) fn body(self, failure: &Failure) -> Value {
         let message = failure.message();
         match self {
             Self::RewardServer => json!({"error": message}),

@@ -10,6 +10,7 @@ mod body;
 mod config;
 mod core;
 mod failure;
+mod generation;
 mod guard;
 mod metrics;
 mod rewards;

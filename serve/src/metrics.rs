@@ -75,8 +75,9 @@ impl Metrics {
         self.device_seconds.add(time.as_secs_f64());
     }
 
-    /// All of it, as Prometheus reads it. `queue` is the number of rows that wait or are being scored.
-    pub(crate) fn text(&self, queue: Option<usize>) -> String {
+    /// All of it, as Prometheus reads it. `queue` is the number of rows that wait or are being scored, `completions` that
+    /// of completions that wait or are being drawn.
+    pub(crate) fn text(&self, queue: Option<usize>, completions: Option<usize>) -> String {
         let mut text = String::new();
         head(&mut text, "wgr_requests_total", "counter", "Answered requests by route and status.");
         for ((route, status), count) in &*locked(&self.answers) {
@@ -91,6 +92,10 @@ impl Metrics {
         if let Some(queue) = queue {
             head(&mut text, "wgr_queue_rows", "gauge", "Rows that wait or are being scored.");
             line(&mut text, format_args!("wgr_queue_rows {queue}"));
+        }
+        if let Some(completions) = completions {
+            head(&mut text, "wgr_queue_completions", "gauge", "Completions that wait or are being drawn.");
+            line(&mut text, format_args!("wgr_queue_completions {completions}"));
         }
         [&self.queue_seconds, &self.device_seconds, &self.batch_tokens].iter().for_each(|each| each.write(&mut text));
         text

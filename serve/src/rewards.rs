@@ -28,7 +28,7 @@ pub(crate) struct Input {
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     /// A text or a conversation, read as `wgr score` reads them.
-    Row(Row),
+    Row(Box<Row>),
     /// A text without the tokenizer's special tokens, or of which only a part is kept.
     Text { text: String, special: bool, keep: Option<Keep> },
     /// Token ids.
@@ -76,7 +76,7 @@ impl Input {
     /// A text, read as `wgr score` reads it.
     pub(crate) fn text(field: String, text: String) -> Self {
         let row = Row::new(field.clone(), text);
-        Self::new(field, Content::Row(row))
+        Self::new(field, Content::Row(row.into()))
     }
 
     /// A row as `wgr score` reads it, and what was repaired, translated or ignored in it.
@@ -89,7 +89,7 @@ impl Input {
         let row = parse_row(&mut record, field.clone(), Purpose::Score, &mut report);
         let row = row.map_err(|error| Failure::of_row(&field, &error))?;
         report.unused("rows", &record.fields);
-        Ok((Self::new(field, Content::Row(row)), report))
+        Ok((Self::new(field, Content::Row(row.into())), report))
     }
 
     /// Texts of a list that is called `name` in the request.
@@ -106,10 +106,12 @@ impl Input {
 
     fn plain_text(&self) -> Option<&str> {
         match &self.content {
-            Content::Row(Row { content: wgr::data::Content::Text(text), .. }) | Content::Text { text, .. } => {
-                Some(text)
-            }
-            _ => None,
+            Content::Text { text, .. } => Some(text),
+            Content::Row(row) => match &row.content {
+                wgr::data::Content::Text(text) => Some(text),
+                _ => None,
+            },
+            Content::Tokens(..) => None,
         }
     }
 

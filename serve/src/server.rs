@@ -14,12 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use wgr::gpu::AdapterChoice;
-use wgr::train::{RewardModel, RewardOptions};
 use wgr::{Error, Event, Observer, Result};
 
 use crate::app::{App, Key};
 use crate::config::ServeConfig;
 use crate::core::{Current, Device, Served, Setup};
+use crate::generation::{self, Generation};
 use crate::metrics::Metrics;
 use crate::rewards::Rewards;
 use crate::routes::router;
@@ -49,11 +49,11 @@ pub fn serve(config: &ServeConfig, adapter: &AdapterChoice, mut observer: Box<dy
     runtime.block_on(async {
         let listener = listen(config, key.is_some()).await?;
         let address = listener.local_addr().map_err(|error| Error::io(&config.host, error))?;
-        let served = config.model.as_deref().map(|model| open(config, model)).transpose()?;
+        let served = config.model.as_deref().map(|model| Served::open(config, model)).transpose()?;
         if let Some(served) = &served {
             observer.on(Event::Note(&served.model.reading.to_string()));
         }
-        let current = served.map(|served| Arc::new(Current::new(served)));
+        let current = served.map(|served| Arc::new(Current::new(served.into())));
         let metrics = Arc::new(Metrics::new());
         let setup = Setup {
             adapter: adapter.clone(),
@@ -61,9 +61,14 @@ pub fn serve(config: &ServeConfig, adapter: &AdapterChoice, mut observer: Box<dy
             max_batch_tokens: config.max_batch_tokens,
             metrics: metrics.clone(),
         };
+        let generation = config.generate.as_deref().map(|model| {
+            let served = generation::Served::open(model, config.max_length, &mut *observer)?;
+            Generation::start(adapter.clone(), served, config.max_queue, &mut *observer)
+        });
+        let generation = generation.transpose()?;
         let device = Device::start(setup, observer)?;
         let rewards = current.map(|current| Rewards::new(current, config.max_queue));
-        let app = Arc::new(App::new(config.clone(), device, rewards, metrics, key.map(Key::new)));
+        let app = Arc::new(App::new(config.clone(), device, rewards, generation, metrics, key.map(Key::new)));
         let stop = signals()?;
         say(&format!("listening on http://{address}"));
         accept(listener, app, stop).await;
@@ -74,20 +79,6 @@ pub fn serve(config: &ServeConfig, adapter: &AdapterChoice, mut observer: Box<dy
 /// One line on stderr. If that is closed, there is nobody to tell.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-/// Opens a reward model as the settings say.
-///
-/// # Errors
-/// As [`RewardModel::open_with`].
-pub(crate) fn open(config: &ServeConfig, model: &str) -> Result<Arc<Served>> {
-    let options = RewardOptions {
-        template: config.template.as_deref(),
-        max_length: config.max_length,
-        overlong: config.truncate,
-        head: config.head,
-    };
-    Ok(Arc::new(Served { name: model.to_owned(), model: RewardModel::open_with(model, options)? }))
 }
 
 /// Listens on the address of the settings, unless it is open to others and nothing is asked of them.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::json::kind;
 use super::message::{
@@ -136,16 +136,31 @@ fn parse(record: &mut Record, unnamed: String, report: &mut ReadReport) -> Resul
             messages
         }
     };
-    if messages.last().is_none_or(|message| !matches!(message.role, Role::User | Role::Tool)) {
-        return Err(Error::input(
-            at,
-            "the conversation does not end with the user",
-            "a prompt ends with the message to answer",
-        ));
-    }
+    ends_with_user(&at, &messages)?;
     let messages = with_system(&at, fields, [history, messages].concat())?;
     let inputs = TemplateInputs::take(&at, fields)?;
     Ok(Prompt { id, ask: Ask::Chat(messages), inputs })
+}
+
+/// Takes a conversation that is to be answered out of `fields`, as clients of chat models send it: `messages`, `tools`,
+/// `documents` and `chat_template_kwargs`. `at` names it in errors, and is its id.
+///
+/// # Errors
+/// A message or an input of the template is not what it should be; the conversation does not end with something to answer.
+pub fn parse_chat(at: &str, fields: &mut Map<String, Value>, report: &mut ReadReport) -> Result<Prompt> {
+    let messages = parse_messages(at, "messages", fields.remove("messages").unwrap_or_default(), report)?;
+    ends_with_user(at, &messages)?;
+    Ok(Prompt { id: at.to_owned(), ask: Ask::Chat(messages), inputs: TemplateInputs::take(at, fields)? })
+}
+
+fn ends_with_user(at: &str, messages: &[Message]) -> Result<()> {
+    match messages.last() {
+        Some(Message { role: Role::User | Role::Tool, .. }) => Ok(()),
+        _ => {
+            let hint = "a prompt ends with the message to answer";
+            Err(Error::input(at, "the conversation does not end with the user", hint))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -196,6 +211,31 @@ mod tests {
         };
         assert_eq!(said(r#""prompt": "q""#), ["p", "a", "q"]);
         assert_eq!(said(r#""messages": [{"role": "user", "content": "q"}]"#), ["p", "a", "q"]);
+    }
+
+    #[test]
+    fn the_chat_of_a_request_keeps_all_its_messages_and_inputs() {
+        let parse = |request: Value| {
+            let mut fields = request.as_object().cloned().unwrap();
+            (parse_chat("request", &mut fields, &mut ReadReport::default()), fields)
+        };
+        let user = json!({"role": "user", "content": [{"type": "text", "text": "Why?"}]});
+        let request = json!({"messages": [user], "chat_template_kwargs": {"enable_thinking": false}, "n": 2});
+        let (prompt, rest) = parse(request);
+        let prompt = prompt.unwrap();
+        assert_eq!(prompt.ask, Ask::Chat(vec![Message::new(Role::User, "Why?")]));
+        assert_eq!(prompt.inputs.names().collect::<Vec<_>>(), ["enable_thinking"]);
+        assert_eq!(rest.keys().collect::<Vec<_>>(), ["n"]);
+        let answered = json!({"messages": [user, {"role": "assistant", "content": "So."}]});
+        for (request, expected) in [
+            (json!({}), "request: `messages` is null"),
+            (json!({"messages": []}), "does not end with the user"),
+            (answered, "does not end with the user"),
+            (json!({"messages": [{"role": 1}]}), "`messages[0].role` is a number"),
+        ] {
+            let error = parse(request).0.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

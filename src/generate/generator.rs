@@ -1,15 +1,14 @@
-//! The loop: steps until every request has its completion.
+//! A model that completes prompts: its room on the device, and all completions of a list of requests.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-use rayon::prelude::*;
+use std::sync::Arc;
+
 use tokenizers::Tokenizer;
 use twox_hash::XxHash3_64;
 
 use super::config::Settings;
 use super::engine::{self, Engine};
-use super::scheduler::{Capacity, Request, Scheduler};
-use super::text::{Finish, Text};
+use super::scheduler::{Capacity, Request};
+use super::session::{Generated, Grown, Growth, Model, Session};
 use crate::gpu::{Dtype, Gpu, Profile, Recording};
 use crate::model::activations::AdapterRoom;
 use crate::model::cache::KeyValueCache;
@@ -21,17 +20,6 @@ use crate::{Error, Event, Observer, Result};
 /// Tokens of a step that are of prompts, where the adapter's bindings are large enough.
 const STEP_TOKENS: usize = 512;
 
-/// A completion.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Generated {
-    /// The sampled tokens, including the one that ended it.
-    pub tokens: Vec<u32>,
-    /// Its text, without special tokens and up to a stop string.
-    pub text: String,
-    /// Why it ended.
-    pub finish: Finish,
-}
-
 /// A causal model, ready to complete prompts.
 pub struct Generator {
     engine: Engine,
@@ -40,14 +28,6 @@ pub struct Generator {
     ends: Vec<u32>,
     capacity: Capacity,
     vocabulary: usize,
-}
-
-/// A completion under way.
-struct Growing {
-    rng: ChaCha8Rng,
-    text: Text,
-    tokens: Vec<u32>,
-    finish: Option<Finish>,
 }
 
 /// The capacity for this many sequences at once, each of at most `length` tokens, as far as the adapter can bind it.
@@ -131,7 +111,7 @@ impl Generator {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Generated>> {
         let of_prompt = |(row, prompt): (usize, &Vec<u32>)| {
-            let prompt: std::sync::Arc<[u32]> = prompt.as_slice().into();
+            let prompt: Arc<[u32]> = prompt.as_slice().into();
             (0..n).map(move |sample| Request { prompt: prompt.clone(), seed: seed_of(seed, row, sample) })
         };
         let requests: Vec<Request> = prompts.iter().enumerate().flat_map(of_prompt).collect();
@@ -152,104 +132,40 @@ impl Generator {
         observer: &mut dyn Observer,
         mut kept: impl FnMut(usize, &Generated) -> Result<()>,
     ) -> Result<Vec<Generated>> {
-        settings.sampling.validate()?;
+        let settings = Arc::new(settings.clone());
+        let mut session = self.session();
         for (index, request) in requests.iter().enumerate() {
-            self.check(&format!("request {index}"), &request.prompt)?;
+            session.add(&format!("request {index}"), request, settings.clone(), None)?;
         }
-        let mut growing: Vec<Growing> = requests.iter().map(|request| Growing::new(request.seed)).collect();
-        let mut scheduler = Scheduler::new(self.capacity, requests, settings.max_new_tokens);
+        let mut completions: Vec<Option<Generated>> = vec![None; requests.len()];
         let (mut done, mut tokens) = (0, 0);
-        while let Some(step) = scheduler.step() {
+        while !session.is_idle() {
             if observer.stop_requested() {
                 let lost = requests.len() - done;
                 return Err(Error::Interrupted(format!("{lost} completions had not ended")));
             }
-            let logits = self.engine.step(gpu, &step).await?;
-            tokens += step.drawing.len() as u64;
-            // Drawing from a long vocabulary takes a while; sequences do not depend on each other.
-            let mut drawing: Vec<(usize, Growing, Vec<f32>)> = vec![];
-            for (request, logits) in step.drawing.iter().zip(logits) {
-                let taken = std::mem::replace(&mut growing[*request], Growing::new(0));
-                drawing.push((*request, taken, logits));
-            }
-            let drawn: Vec<u32> = drawing
-                .par_iter_mut()
-                .map(|(request, growing, logits)| {
-                    let seen = scheduler.tokens(*request);
-                    let token = settings.sampling.token(std::mem::take(logits), seen, &mut growing.rng)?;
-                    let room = self.capacity.length - seen.len();
-                    growing.add(&self.tokenizer, token, &self.ends, settings, room)?;
-                    Ok(token)
-                })
-                .collect::<Result<_>>()?;
-            for ((request, grown, _), token) in drawing.into_iter().zip(drawn) {
-                growing[request] = grown;
-                let grown = &mut growing[request];
-                scheduler.drawn(request, token, grown.finish.is_some());
-                let piece = grown.text.fresh(&settings.stop, grown.finish.is_some());
+            let grown = session.step(gpu).await?;
+            tokens += grown.len() as u64;
+            for Growth { request, grown } in grown {
+                let Grown { piece, ended, .. } = grown?;
                 if !piece.is_empty() {
-                    observer.on(Event::Grew { request, piece });
+                    observer.on(Event::Grew { request, piece: &piece });
                 }
-                if let Some(generated) = grown.generated() {
+                if let Some(generated) = ended {
                     kept(request, &generated)?;
+                    completions[request] = Some(generated);
                     done += 1;
                 }
             }
             observer.on(Event::Sampled { done, total: requests.len(), tokens });
         }
-        let done: Vec<Generated> = growing.iter().filter_map(Growing::generated).collect();
-        match done.len() == requests.len() {
-            true => Ok(done),
-            false => {
-                Err(Error::run("the cache has no room for a sequence", "this is a bug in the engine; please report it"))
-            }
-        }
+        Ok(completions.into_iter().flatten().collect())
     }
 
-    /// Refuses a prompt that cannot be completed; `at` names it.
-    ///
-    /// # Errors
-    /// It is empty, has an unknown token, or fills the longest sequence.
-    pub fn check(&self, at: &str, prompt: &[u32]) -> Result<()> {
-        if prompt.is_empty() {
-            return Err(Error::input(at, "has no tokens", "the prompt may be blank"));
-        }
-        if let Some(id) = prompt.iter().find(|id| **id as usize >= self.vocabulary) {
-            let problem = format!("has the token {id}, but the embedding has {} rows", self.vocabulary);
-            return Err(Error::input(at, problem, "tokenizer and model do not match"));
-        }
-        if prompt.len() >= self.capacity.length {
-            let problem = format!("has {} tokens; a sequence may have {}", prompt.len(), self.capacity.length);
-            return Err(Error::input(at, problem, "shorten the prompt"));
-        }
-        Ok(())
-    }
-}
-
-impl Growing {
-    fn new(seed: u64) -> Self {
-        let rng = ChaCha8Rng::seed_from_u64(seed);
-        Self { rng, text: Text::default(), tokens: vec![], finish: None }
-    }
-
-    /// Adds a token to a sequence with limited room.
-    fn add(&mut self, tokenizer: &Tokenizer, token: u32, ends: &[u32], settings: &Settings, room: usize) -> Result<()> {
-        self.tokens.push(token);
-        // The token that ends it is not part of the text.
-        if ends.contains(&token) || self.text.push(tokenizer, token, &settings.stop)? {
-            self.finish = Some(Finish::Stop);
-        } else if self.tokens.len() >= settings.max_new_tokens || room <= 1 {
-            self.finish = Some(Finish::Length);
-        }
-        if self.finish.is_some() {
-            self.text.finish(tokenizer, &settings.stop)?;
-        }
-        Ok(())
-    }
-
-    fn generated(&self) -> Option<Generated> {
-        let finish = self.finish?;
-        Some(Generated { tokens: self.tokens.clone(), text: self.text.text().to_owned(), finish })
+    /// Completions that join and leave between steps.
+    pub fn session(&mut self) -> Session<'_> {
+        let Self { engine, tokenizer, ends, capacity, vocabulary } = self;
+        Session::new(engine, Model { tokenizer, ends, vocabulary: *vocabulary, capacity: *capacity })
     }
 }
 

@@ -67,6 +67,22 @@ impl Prompter {
         self.encode(&at, &text.map_err(|error| error.within(&at))?, false)
     }
 
+    /// The tokens of a text that is continued as it stands, with those that the tokenizer adds if `special`; a bos token that
+    /// it begins with is not added once more. `at` names it in errors.
+    ///
+    /// # Errors
+    /// The text cannot be tokenized.
+    pub fn text_tokens(&self, at: &str, text: &str, special: bool) -> Result<Vec<u32>> {
+        let mut tokens = self.encode(at, text, special)?;
+        if special
+            && let Some(bos) = self.bos
+            && tokens.starts_with(&[bos, bos])
+        {
+            tokens.remove(0);
+        }
+        Ok(tokens)
+    }
+
     fn encode(&self, at: &str, text: &str, special: bool) -> Result<Vec<u32>> {
         let encoding = self.tokenizer.encode_fast(text, special);
         let encoding = encoding.map_err(|e| Error::input(at, format!("cannot be tokenized: {e}"), ""))?;

@@ -7,18 +7,16 @@ use serde::Serialize;
 use serde_json::json;
 use twox_hash::XxHash3_128;
 
+use super::causal_model::CausalModel;
 use super::config::GenerateConfig;
-use super::generator::{self, Generated, Generator, seed_of};
+use super::generator::{self, seed_of};
 use super::output::{Output, Row};
 use super::prompter::Prompter;
-use super::scheduler::{Capacity, Request};
+use super::scheduler::Request;
+use super::session::Generated;
 use crate::data::TemplateInputs;
 use crate::data::prompts::{self, Ask, Prompt};
 use crate::gpu::Gpu;
-use crate::model::activations::AdapterRoom;
-use crate::model::causal::Causal;
-use crate::model::parameter::Holding;
-use crate::model::plan::MemoryPlan;
 use crate::model::{Checkpoint, Reading};
 use crate::store::Key;
 use crate::{Error, Event, Observer, Result};
@@ -47,15 +45,15 @@ pub struct GenerateSummary {
 /// as they finish, so that a stopped run can continue with `resume`.
 pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Observer) -> Result<GenerateSummary> {
     config.validate()?;
-    let checkpoint = Checkpoint::open(&config.model)?;
-    check_causal(&checkpoint)?;
+    let model = CausalModel::open(&config.model)?;
+    let checkpoint = model.checkpoint();
     let reading = match config.raw {
-        true => Reading::of(&checkpoint, "none, as texts are continued as they stand".into(), None)?,
-        false => Reading::of_causal(&checkpoint)?,
+        true => Reading::of(checkpoint, "none, as texts are continued as they stand".into(), None)?,
+        false => Reading::of_causal(checkpoint)?,
     };
     observer.note(&reading.to_string());
-    suggested(&checkpoint)?.iter().for_each(|line| observer.note(line));
-    let prompter = Prompter::new(&checkpoint, config.raw)?;
+    model.suggested()?.iter().for_each(|line| observer.note(line));
+    let prompter = Prompter::new(checkpoint, config.raw)?;
     let asked = match (&config.prompt, &config.input) {
         (Some(text), _) => {
             vec![Prompt { id: "prompt".into(), ask: Ask::Text(text.clone()), inputs: TemplateInputs::default() }]
@@ -71,20 +69,20 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
         asked.iter().map(|prompt| Ok(prompter.tokens(prompt)?.into())).collect::<Result<_>>()?;
     prompter.hidden(&asked).iter().for_each(|line| observer.note(line));
     prompter.doubled_bos(tokens.iter().map(|tokens| &**tokens)).iter().for_each(|line| observer.note(line));
-    let length = longest(&checkpoint, config, &asked, &tokens)?;
+    let length = longest(checkpoint, config, &asked, &tokens)?;
     let mut output = match &config.output {
         None => None,
         Some(path) => Some(Output::open(path, config.resume, config.force)?),
     };
 
     // The missing completions, and those of an earlier run.
-    let model = if output.is_some() { checkpoint.fingerprint()? } else { 0 };
+    let fingerprint = if output.is_some() { checkpoint.fingerprint()? } else { 0 };
     let mut rows: Vec<Option<Row>> = vec![];
     let (mut requests, mut jobs) = (vec![], vec![]);
     for (index, (prompt, tokens)) in asked.iter().zip(&tokens).enumerate() {
         for sample in 0..config.n {
             let request = Request { prompt: tokens.clone(), seed: seed_of(config.seed, index, sample) };
-            let key = key(model, config, &request);
+            let key = key(fingerprint, config, &request);
             let kept = output.as_mut().map(|output| output.get(key)).transpose()?.flatten();
             if kept.is_none() {
                 jobs.push(Job { place: rows.len(), key, id: prompt.id.clone(), sample });
@@ -116,7 +114,11 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
     };
     let (mut started, mut drawn) = (Instant::now(), vec![]);
     if !requests.is_empty() {
-        let mut generator = load(gpu, &checkpoint, config, &prompter, requests.len(), length, observer)?;
+        let cache = config.cache_dtype.dtype();
+        let capacity =
+            generator::capacity(gpu, checkpoint.config(), config.batch_size.min(requests.len()), length, cache)?;
+        let hint = "use a smaller `.batch_size` or `.max_new_tokens`, or `.cache_dtype` f16";
+        let mut generator = model.load(gpu, prompter.tokenizer(), capacity, cache, hint, observer)?;
         // The rate is that of drawing, whatever loading took.
         started = Instant::now();
         let mut observer = GoingOn { observer, kept };
@@ -134,54 +136,6 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
     Ok(summary)
 }
 
-/// The sampling defaults of the model's authors, which `transformers` uses: settings that the flags of this command
-/// override, and rules that it does not support. One line each.
-fn suggested(checkpoint: &Checkpoint) -> Result<Vec<String>> {
-    const FLAGS: [&str; 6] = ["do_sample", "temperature", "top_p", "top_k", "min_p", "repetition_penalty"];
-    const UNKNOWN: [&str; 12] = [
-        "bad_words_ids",
-        "suppress_tokens",
-        "begin_suppress_tokens",
-        "forced_bos_token_id",
-        "forced_eos_token_id",
-        "no_repeat_ngram_size",
-        "min_length",
-        "min_new_tokens",
-        "typical_p",
-        "epsilon_cutoff",
-        "eta_cutoff",
-        "num_beams",
-    ];
-    let Some((path, json)) = checkpoint.generation_config()? else { return Ok(vec![]) };
-    let given = |names: &[&str]| {
-        let stated = |name: &&str| Some(format!("{name} {}", json.get(*name).filter(|v| !v.is_null())?));
-        names.iter().filter_map(stated).collect::<Vec<_>>().join(", ")
-    };
-    let (flags, unknown) = (given(&FLAGS), given(&UNKNOWN));
-    let mut lines = vec![];
-    if !flags.is_empty() {
-        lines.push(format!("{path} suggests {flags}; the settings of this command are used instead"));
-    }
-    if !unknown.is_empty() {
-        lines.push(format!("warning: {path} asks for {unknown}, which wgr does not apply"));
-    }
-    Ok(lines)
-}
-
-fn check_causal(checkpoint: &Checkpoint) -> Result<()> {
-    let refuse = |problem| {
-        let at = checkpoint.path().display().to_string();
-        Err(Error::input(at, problem, "use a causal language model"))
-    };
-    if checkpoint.is_new() {
-        return refuse("has no weights");
-    }
-    if checkpoint.config().num_labels.is_some() {
-        return refuse("is a reward model, which cannot generate");
-    }
-    Ok(())
-}
-
 /// Tokens of the longest sequence, as far as the model reaches.
 fn longest(checkpoint: &Checkpoint, config: &GenerateConfig, asked: &[Prompt], tokens: &[Arc<[u32]>]) -> Result<usize> {
     let reach = checkpoint.config().max_position_embeddings;
@@ -197,29 +151,6 @@ fn longest(checkpoint: &Checkpoint, config: &GenerateConfig, asked: &[Prompt], t
     }
     let most = tokens.iter().map(|tokens| tokens.len()).max().unwrap_or(1);
     Ok(most.saturating_add(config.max_new_tokens).min(reach))
-}
-
-/// Plans, loads the weights and makes room.
-fn load(
-    gpu: &Gpu,
-    checkpoint: &Checkpoint,
-    config: &GenerateConfig,
-    prompter: &Prompter,
-    requests: usize,
-    length: usize,
-    observer: &mut dyn Observer,
-) -> Result<Generator> {
-    let (model, cache) = (checkpoint.config(), config.cache_dtype.dtype());
-    let capacity: Capacity = generator::capacity(gpu, model, config.batch_size.min(requests), length, cache)?;
-    let mut plan = MemoryPlan::default();
-    Causal::add_to(&mut plan, checkpoint, Holding::Inference);
-    let adapters = checkpoint.adapter().map(|adapter| AdapterRoom::of(&adapter.config));
-    generator::add_to(&mut plan, model, adapters, capacity, cache);
-    observer.on(Event::Planned(&plan));
-    plan.check_or(gpu, "use a smaller `.batch_size` or `.max_new_tokens`, or `.cache_dtype` f16")?;
-    let causal = Causal::load(gpu, checkpoint, Holding::Inference, 0)?;
-    let ends = checkpoint.end_tokens()?;
-    Generator::new(gpu, causal, model, prompter.tokenizer().clone(), ends, capacity, cache)
 }
 
 /// A hash of everything that decides a completion.

@@ -7,7 +7,7 @@
 //! Completions of one prompt share its pages: the first computes it, the others start after that, and compute only its
 //! last tokens.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::kernels::cached_attention::PAGE;
@@ -66,6 +66,7 @@ pub struct Step {
 #[derive(Debug)]
 struct Running {
     request: usize,
+    group: usize,
     /// Prompt and what was drawn so far.
     tokens: Vec<u32>,
     prompt: usize,
@@ -74,9 +75,18 @@ struct Running {
     pages: Vec<u32>,
 }
 
-/// Neighbouring requests with one prompt.
+/// A request that has no pages yet.
+#[derive(Debug)]
+struct Waiting {
+    request: usize,
+    new_tokens: usize,
+    group: usize,
+}
+
+/// Neighbouring requests with one prompt, as long as one of them waits.
 #[derive(Debug)]
 struct Group {
+    prompt: Arc<[u32]>,
     /// Requests that wait.
     waiting: usize,
     /// Whether one computes the prompt for the others.
@@ -87,40 +97,70 @@ struct Group {
 
 /// Requests on their way through the steps.
 #[derive(Debug)]
-pub struct Scheduler<'a> {
+pub struct Scheduler {
     capacity: Capacity,
-    requests: &'a [Request],
-    /// Tokens that each request may get.
-    new_tokens: usize,
-    waiting: VecDeque<usize>,
+    waiting: VecDeque<Waiting>,
     running: Vec<Running>,
     pages: Pages,
-    groups: Vec<Group>,
-    group_of: Vec<usize>,
+    groups: BTreeMap<usize, Group>,
+    /// Requests added so far, which numbers them and their groups.
+    added: usize,
+    /// The group of the last request.
+    last: usize,
 }
 
-impl<'a> Scheduler<'a> {
-    /// Every request waits. Prompt and new tokens of none may exceed the capacity.
-    pub fn new(capacity: Capacity, requests: &'a [Request], new_tokens: usize) -> Self {
-        let (mut groups, mut group_of): (Vec<Group>, Vec<usize>) = (vec![], vec![]);
-        for (index, request) in requests.iter().enumerate() {
-            if index == 0 || requests[index - 1].prompt != request.prompt {
-                groups.push(Group { waiting: 0, leads: false, pages: None });
-            }
-            let group = groups.len() - 1;
-            groups[group].waiting += 1;
-            group_of.push(group);
-        }
+impl Scheduler {
+    /// Nothing waits and nothing runs.
+    pub fn new(capacity: Capacity) -> Self {
         Self {
             capacity,
-            requests,
-            new_tokens,
-            waiting: (0..requests.len()).collect(),
+            waiting: VecDeque::new(),
             running: vec![],
             pages: Pages::new(capacity.pages),
-            groups,
-            group_of,
+            groups: BTreeMap::new(),
+            added: 0,
+            last: 0,
         }
+    }
+
+    /// Lets a request wait for its steps, and returns its number, which counts from 0. Its prompt is shorter than the longest
+    /// sequence; it ends there if it has not ended before.
+    pub fn add(&mut self, prompt: Arc<[u32]>, new_tokens: usize) -> usize {
+        let request = self.added;
+        self.added += 1;
+        match self.groups.get_mut(&self.last) {
+            Some(group) if group.prompt == prompt => group.waiting += 1,
+            _ => {
+                self.last = request;
+                self.groups.insert(request, Group { prompt, waiting: 1, leads: false, pages: None });
+            }
+        }
+        self.waiting.push_back(Waiting { request, new_tokens, group: self.last });
+        request
+    }
+
+    /// Takes a request out, whether it runs or waits.
+    pub fn remove(&mut self, request: usize) {
+        if let Some(at) = self.running.iter().position(|running| running.request == request) {
+            // Removed in order, so that steps stay alike.
+            let running = self.running.remove(at);
+            self.pages.release(&running.pages);
+            if running.cached < running.prompt
+                && let Some(group) = self.groups.get_mut(&running.group)
+            {
+                // If it was the one to compute the prompt for the others, the next of them is.
+                group.leads = false;
+            }
+        } else if let Some(at) = self.waiting.iter().position(|waiting| waiting.request == request) {
+            let group = self.waiting[at].group;
+            self.waiting.remove(at);
+            self.leaves(group);
+        }
+    }
+
+    /// Whether no request waits or runs.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
     }
 
     /// Tokens of a running request: its prompt and what was drawn.
@@ -128,7 +168,7 @@ impl<'a> Scheduler<'a> {
         self.running.iter().find(|running| running.request == request).map_or(&[], |running| &running.tokens)
     }
 
-    /// The next step, or `None` when every request is done.
+    /// The next step; `None` if no request can take part in one.
     pub fn step(&mut self) -> Option<Step> {
         self.admit();
         let mut step = Step::default();
@@ -149,14 +189,14 @@ impl<'a> Scheduler<'a> {
             }
         }
         for running in &self.running {
-            let group = &mut self.groups[self.group_of[running.request]];
-            if group.leads && running.cached >= running.prompt && group.pages.is_none() {
+            if let Some(group) = self.groups.get_mut(&running.group)
+                && group.leads
+                && running.cached >= running.prompt
+            {
                 group.leads = false;
                 let full = running.pages[..shareable(running.prompt)].to_vec();
-                if group.waiting > 0 {
-                    self.pages.share(&full);
-                    group.pages = Some(full);
-                }
+                self.pages.share(&full);
+                group.pages = Some(full);
             }
         }
         (!step.ids.is_empty()).then_some(step)
@@ -164,12 +204,11 @@ impl<'a> Scheduler<'a> {
 
     /// Records the token sampled for a request; `ends` frees its place.
     pub fn drawn(&mut self, request: usize, token: u32, ends: bool) {
-        let Some(at) = self.running.iter().position(|running| running.request == request) else { return };
-        self.running[at].tokens.push(token);
         if ends {
-            // Removed in order, so that steps stay alike.
-            let running = self.running.remove(at);
-            self.pages.release(&running.pages);
+            return self.remove(request);
+        }
+        if let Some(running) = self.running.iter_mut().find(|running| running.request == request) {
+            running.tokens.push(token);
         }
     }
 
@@ -177,53 +216,63 @@ impl<'a> Scheduler<'a> {
     fn admit(&mut self) {
         let mut at = 0;
         while self.running.len() < self.capacity.sequences && at < self.waiting.len() {
-            let request = self.waiting[at];
-            if self.groups[self.group_of[request]].leads {
+            if self.group(at).leads {
                 at += 1;
-            } else if self.start(request) {
-                self.waiting.remove(at);
-            } else {
+            } else if !self.start(at) {
                 break;
             }
         }
         // Pages that are held for others are given up where they are all that is left.
         if self.running.is_empty() && !self.waiting.is_empty() {
-            for group in &mut self.groups {
+            for group in self.groups.values_mut() {
                 if let Some(pages) = group.pages.take() {
                     self.pages.release(&pages);
                 }
             }
-            let request = self.waiting[0];
-            if self.start(request) {
-                self.waiting.pop_front();
-            }
+            self.start(0);
         }
     }
 
-    /// Gives a request its pages; false where they are not free.
-    fn start(&mut self, request: usize) -> bool {
-        let group = &mut self.groups[self.group_of[request]];
-        let prompt = &self.requests[request].prompt;
-        let shared = group.pages.as_deref().unwrap_or(&[]);
-        let needed = (prompt.len() + self.new_tokens).min(self.capacity.length).div_ceil(PAGE);
+    /// The group of the request that waits at a place.
+    fn group(&self, at: usize) -> &Group {
+        self.groups.get(&self.waiting[at].group).expect("a group is there as long as one of its requests waits")
+    }
+
+    /// Gives the request that waits at a place its pages; false where they are not free.
+    fn start(&mut self, at: usize) -> bool {
+        let Waiting { request, new_tokens, group: of } = self.waiting[at];
+        let group = self.group(at);
+        let prompt = group.prompt.clone();
+        let shared = group.pages.clone().unwrap_or_default();
+        let needed = (prompt.len() + new_tokens).min(self.capacity.length).div_ceil(PAGE);
         let Some(own) = self.pages.take(needed - shared.len()) else { return false };
-        self.pages.share(shared);
-        let running = Running {
+        self.pages.share(&shared);
+        self.waiting.remove(at);
+        self.running.push(Running {
             request,
+            group: of,
             tokens: prompt.to_vec(),
             prompt: prompt.len(),
             cached: shared.len() * PAGE,
-            pages: [shared, &own].concat(),
-        };
-        group.waiting -= 1;
-        group.leads = group.pages.is_none() && group.waiting > 0 && shareable(prompt.len()) > 0;
-        if group.waiting == 0
-            && let Some(pages) = group.pages.take()
-        {
-            self.pages.release(&pages);
+            pages: [shared, own].concat(),
+        });
+        self.leaves(of);
+        if let Some(group) = self.groups.get_mut(&of) {
+            group.leads = group.pages.is_none() && shareable(prompt.len()) > 0;
         }
-        self.running.push(running);
         true
+    }
+
+    /// One request of a group waits no longer; with the last of them the group goes.
+    fn leaves(&mut self, of: usize) {
+        if let Some(group) = self.groups.get_mut(&of) {
+            group.waiting -= 1;
+            if group.waiting == 0
+                && let Some(Group { pages: Some(pages), .. }) = self.groups.remove(&of)
+            {
+                self.pages.release(&pages);
+            }
+        }
     }
 }
 
@@ -265,7 +314,10 @@ mod tests {
     /// number of tokens computed and of steps.
     fn run(capacity: Capacity, requests: &[Request], lengths: &[usize]) -> (usize, usize) {
         let new_tokens = *lengths.iter().max().unwrap();
-        let mut scheduler = Scheduler::new(capacity, requests, new_tokens);
+        let mut scheduler = Scheduler::new(capacity);
+        for request in requests {
+            scheduler.add(request.prompt.clone(), new_tokens);
+        }
         let mut cache: HashMap<u32, (u32, u32)> = HashMap::new();
         let mut drawn = vec![0; requests.len()];
         let (mut computed, mut steps) = (0, 0);
@@ -292,6 +344,7 @@ mod tests {
             steps += 1;
         }
         assert_eq!(drawn, lengths);
+        assert!(scheduler.is_idle() && scheduler.groups.is_empty());
         assert_eq!(scheduler.pages.free(), capacity.pages, "every page comes back");
         (computed, steps)
     }
@@ -336,5 +389,40 @@ mod tests {
         let capacity = Capacity { sequences: 3, tokens: 40, length: 40, pages: 9 };
         // The second page holds the last token of the prompt, so one page is shared.
         assert_eq!(run(capacity, &requests, &[2; 3]).0, 32 + 2 * 16 + 3);
+    }
+
+    #[test]
+    fn requests_come_and_go_between_steps() {
+        let capacity = Capacity { sequences: 2, tokens: 40, length: 64, pages: 12 };
+        let mut scheduler = Scheduler::new(capacity);
+        let add = |scheduler: &mut Scheduler, kind| scheduler.add(request(50, kind).prompt, 10);
+        let first = add(&mut scheduler, 0);
+        assert_eq!(scheduler.step().unwrap().ids.len(), 40, "the beginning of the only prompt");
+        let [second, third, fourth] = [1, 1, 1].map(|kind| add(&mut scheduler, kind));
+        let step = scheduler.step().unwrap();
+        assert_eq!((step.drawing, step.ids.len()), (vec![first], 40), "the rest of it, and the next one's beginning");
+        // The one that computes the prompt of the other two goes, and one that waits; the last one computes it itself.
+        scheduler.remove(second);
+        scheduler.remove(fourth);
+        assert_eq!(scheduler.waiting.len(), 1);
+        scheduler.drawn(first, 7, true);
+        assert_eq!(scheduler.step().unwrap().ids[0], 1000);
+        assert_eq!(scheduler.step().unwrap().drawing, [third]);
+        assert_eq!(scheduler.pages.free(), 12 - 4);
+        scheduler.remove(third);
+        scheduler.remove(third);
+        assert_eq!((scheduler.pages.free(), scheduler.step(), scheduler.is_idle()), (12, None, true));
+    }
+
+    #[test]
+    fn pages_held_for_requests_that_wait_are_free_when_those_have_gone() {
+        let capacity = Capacity { sequences: 2, tokens: 64, length: 64, pages: 6 };
+        let mut scheduler = Scheduler::new(capacity);
+        let [first, second] = [0, 0].map(|kind| scheduler.add(request(50, kind).prompt, 14));
+        scheduler.step();
+        scheduler.drawn(first, 7, true);
+        assert_eq!(scheduler.pages.free(), 3, "three are held for the second");
+        scheduler.remove(second);
+        assert_eq!((scheduler.pages.free(), scheduler.is_idle()), (6, true));
     }
 }

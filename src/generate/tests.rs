@@ -135,6 +135,73 @@ fn a_prompt_near_the_longest_sequence_gets_what_room_is_left() {
     }
 }
 
+/// Steps until nothing is left, and collects what each completion gained.
+fn finish(session: &mut Session<'_>, gpu: &Gpu, grown: &mut Vec<Vec<Grown>>) {
+    while !session.is_idle() {
+        for Growth { request, grown: gained } in pollster::block_on(session.step(gpu)).unwrap() {
+            grown.resize(grown.len().max(request + 1), vec![]);
+            grown[request].push(gained.unwrap());
+        }
+    }
+}
+
+#[test]
+fn completions_of_a_session_have_settings_of_their_own_and_come_and_go() {
+    let (gpu, tiny) = (gpu(), tiny());
+    let mut generator = generator(&gpu, &tiny.open(), capacity(3, 16, 12), Dtype::F32);
+    let request = |row: usize| Request { prompt: prompts()[row].as_slice().into(), seed: row as u64 };
+    let all: [(usize, Settings); 4] = [
+        (0, settings(12)),
+        (1, Settings { sampling: Sampling::greedy(), ..settings(9) }),
+        (3, Settings { sampling: Sampling { top_k: 3, ..Sampling::default() }, ..settings(20) }),
+        (4, settings(5)),
+    ];
+    let alone = all.each_ref().map(|(row, settings)| {
+        let requests = [request(*row)];
+        pollster::block_on(generator.run(&gpu, &requests, settings, &mut Silent, |_, _| Ok(()))).unwrap().remove(0)
+    });
+    let mut session = generator.session();
+    let add = |session: &mut Session<'_>, at: usize, log_probs| {
+        session.add("prompt", &request(all[at].0), all[at].1.clone().into(), log_probs).unwrap()
+    };
+    let mut grown: Vec<Vec<Grown>> = vec![];
+    add(&mut session, 0, None);
+    let gone = add(&mut session, 1, None);
+    for Growth { request, grown: gained } in pollster::block_on(session.step(&gpu)).unwrap() {
+        grown.resize(request + 1, vec![]);
+        grown[request].push(gained.unwrap());
+    }
+    session.remove(gone);
+    for at in 1..4 {
+        add(&mut session, at, Some(at - 1));
+    }
+    finish(&mut session, &gpu, &mut grown);
+    assert!(grown[gone].len() < 2, "it got nothing more");
+    grown.remove(gone);
+    for (at, (grown, alone)) in grown.iter().zip(&alone).enumerate() {
+        assert_eq!(grown.iter().map(|grown| grown.token).collect::<Vec<_>>(), alone.tokens);
+        assert_eq!(grown.iter().map(|grown| &*grown.piece).collect::<String>(), alone.text);
+        assert_eq!(grown.last().unwrap().ended.as_ref(), Some(alone));
+        assert!(grown[..grown.len() - 1].iter().all(|grown| grown.ended.is_none()));
+        for grown in grown {
+            let told = grown.log_prob.as_ref().map(|log_prob| log_prob.top.len());
+            assert_eq!(told, at.checked_sub(1));
+            if let Some(TokenLogProb { sampled, top }) = &grown.log_prob {
+                assert!(*sampled <= 0.0 && top.iter().all(|(_, top)| *top <= 0.0));
+            }
+        }
+    }
+    // Greedy decoding takes the most likely token, which log-probabilities know.
+    let mut grown = vec![];
+    let mut session = generator.session();
+    add(&mut session, 1, Some(1));
+    finish(&mut session, &gpu, &mut grown);
+    for grown in &grown[0] {
+        let TokenLogProb { sampled, top } = grown.log_prob.as_ref().unwrap();
+        assert_eq!(top, &[(grown.token, *sampled)]);
+    }
+}
+
 #[test]
 fn a_run_stops_when_asked() {
     let (gpu, tiny) = (gpu(), tiny());
@@ -259,6 +326,12 @@ fn prompts_get_their_special_tokens_once() {
     assert_eq!(tokens(false, "hello").unwrap(), [bos, hello]);
     assert_eq!(tokens(true, "hello").unwrap(), [bos, hello]);
     assert_eq!(tokens(true, "<s>hello").unwrap(), [bos, bos, hello]);
+    let prompter = Prompter::new(&tiny.open(), true).unwrap();
+    for (text, special, expected) in
+        [("hello", true, &[bos, hello][..]), ("<s>hello", true, &[bos, hello]), ("hello", false, &[hello])]
+    {
+        assert_eq!(prompter.text_tokens("t", text, special).unwrap(), expected, "{text}");
+    }
     std::fs::write(tiny.path("model/tokenizer_config.json"), "{}").unwrap();
     assert!(tokens(false, "hello").unwrap_err().to_string().contains("`.raw`"));
     assert_eq!(tokens(true, "hello").unwrap(), [bos, hello]);

@@ -40,7 +40,8 @@ fn check(gpu: &Gpu, golden: &Golden, name: &str, capacity: Capacity, cache: Dtyp
     let model = Causal::load(gpu, &checkpoint, Holding::Inference, 0).unwrap();
     let mut engine = Engine::new(gpu, model, config, capacity, cache).unwrap();
     let new_tokens = sequences[0].len() - prompts[0] as usize;
-    let mut scheduler = Scheduler::new(capacity, &requests, new_tokens);
+    let mut scheduler = Scheduler::new(capacity);
+    requests.iter().for_each(|request| _ = scheduler.add(request.prompt.clone(), new_tokens));
     let mut found = vec![vec![]; sequences.len()];
     while let Some(step) = scheduler.step() {
         let logits = pollster::block_on(engine.step(gpu, &step)).unwrap();
@@ -80,7 +81,8 @@ fn steps_of_one_shape_share_a_recording() {
     let capacity = Capacity { sequences: 2, tokens: 16, length: 32, pages: 4 };
     let mut engine = Engine::new(&gpu, model, checkpoint.config(), capacity, Dtype::F32).unwrap();
     let requests = [1, 2].map(|id| Request { prompt: [id, 3, 4].into(), seed: 0 });
-    let mut scheduler = Scheduler::new(capacity, &requests, 8);
+    let mut scheduler = Scheduler::new(capacity);
+    requests.into_iter().for_each(|request| _ = scheduler.add(request.prompt, 8));
     let mut prepared = vec![];
     while let Some(step) = scheduler.step() {
         pollster::block_on(engine.step(&gpu, &step)).unwrap();

@@ -90,6 +90,7 @@ const MODULES_ON_DEVICE: &[&str] = &[
     "dpo::online::proof::",
     "extract::annotator::local::",
     "generate::tests::",
+    "generation::tests::",
     "gpu::recording::",
     "kernels::bench::",
     "kernels::open::",

@@ -66,8 +66,13 @@ impl Server {
     }
 
     pub(crate) fn start_with(model: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_at(&[&["--model", model], flags].concat(), environment)
+    }
+
+    /// Starts one with the models that the flags name.
+    pub(crate) fn start_at(flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wgr"));
-        command.args(["serve", "--port", "0", "--model", model]).args(flags).env_remove("WGR_API_KEY");
+        command.args(["serve", "--port", "0"]).args(flags).env_remove("WGR_API_KEY");
         let mut child = command.envs(environment.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));
@@ -161,10 +166,39 @@ impl Client {
     /// # Errors
     /// The connection is closed before the answer is complete.
     pub(crate) fn request(&mut self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Reply> {
+        self.send_request(method, path, body)?;
+        self.reply()
+    }
+
+    /// Sends a request whose answer is a stream, and reads its head.
+    pub(crate) fn begin_stream(&mut self, path: &str, body: &Value) {
+        self.send_request("POST", path, body.to_string().as_bytes()).unwrap();
+        let reply = self.reply().unwrap();
+        assert_eq!(reply.status, 200, "{path}: {}", reply.body);
+        assert_eq!(reply.headers["content-type"], "text/event-stream");
+    }
+
+    /// All events of such an answer, without their `data: `.
+    pub(crate) fn events(&mut self, path: &str, body: &Value) -> Vec<String> {
+        self.begin_stream(path, body);
+        let mut text = String::new();
+        loop {
+            let mut size = String::new();
+            self.stream.read_line(&mut size).unwrap();
+            let mut chunk = vec![0; usize::from_str_radix(size.trim(), 16).unwrap() + 2];
+            self.stream.read_exact(&mut chunk).unwrap();
+            if chunk.len() == 2 {
+                break;
+            }
+            text.push_str(std::str::from_utf8(&chunk[..chunk.len() - 2]).unwrap());
+        }
+        text.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap().to_owned()).collect()
+    }
+
+    fn send_request(&mut self, method: &str, path: &str, body: &[u8]) -> std::io::Result<()> {
         let key = self.key.as_ref().map_or(String::new(), |key| format!("authorization: Bearer {key}\r\n"));
         let head = format!("{method} {path} HTTP/1.1\r\nhost: wgr\r\n{key}content-length: {}\r\n\r\n", body.len());
-        self.send(&[head.as_bytes(), body].concat())?;
-        self.reply()
+        self.send(&[head.as_bytes(), body].concat())
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {

@@ -3,7 +3,9 @@
 mod ending;
 mod equality;
 mod faults;
+mod generation;
 mod harness;
+mod online;
 mod reloading;
 mod routes;
 mod safety;

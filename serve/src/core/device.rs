@@ -200,7 +200,10 @@ impl Owner {
         let outcome = match self.ready().map(|_| ()) {
             Ok(()) => match (&self.scoring, &mut self.loaded) {
                 (Some(scoring), Some(Loaded { gpu, scorer: Some(scorer) })) => scoring.run(gpu, scorer, batch),
-                _ => Ok(fail(batch, "no reward model is loaded")),
+                _ => {
+                    fail(batch, "no reward model is loaded");
+                    Ok(())
+                }
             },
             Err(error) => {
                 fail(batch, &error.to_string());

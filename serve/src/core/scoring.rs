@@ -7,10 +7,11 @@ use tokio::sync::oneshot;
 use wgr::data::Example;
 use wgr::gpu::Gpu;
 use wgr::model::batch::Capacity;
-use wgr::train::{BatchScorer, RewardModel, Score};
+use wgr::train::{BatchScorer, RewardModel, RewardOptions, Score};
 use wgr::{Observer, Result};
 
 use super::batch::batch;
+use crate::config::ServeConfig;
 use crate::metrics::Metrics;
 
 /// Most rows of a batch: the room for their pooled states is small beside that for tokens.
@@ -21,6 +22,22 @@ pub(crate) struct Served {
     /// What clients call it.
     pub(crate) name: String,
     pub(crate) model: RewardModel,
+}
+
+impl Served {
+    /// Opens a reward model as the settings say.
+    ///
+    /// # Errors
+    /// As [`RewardModel::open_with`].
+    pub(crate) fn open(config: &ServeConfig, model: &str) -> Result<Self> {
+        let options = RewardOptions {
+            template: config.template.as_deref(),
+            max_length: config.max_length,
+            overlong: config.truncate,
+            head: config.head,
+        };
+        Ok(Self { name: model.to_owned(), model: RewardModel::open_with(model, options)? })
+    }
 }
 
 /// Which model that is: requests read it, and the thread of the device changes it between two batches.

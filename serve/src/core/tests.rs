@@ -78,7 +78,7 @@ fn rows_whose_client_has_gone_cost_nothing() {
     drop(answers);
     started.device.score(entries);
     started.score(1).unwrap();
-    let text = started.metrics.text(None);
+    let text = started.metrics.text(None, None);
     assert!(text.contains("wgr_queue_seconds_count 1\n") && text.contains("wgr_batch_tokens_count 1\n"), "{text}");
 }
 

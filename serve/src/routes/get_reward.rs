@@ -9,18 +9,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::OneOrMany;
 use crate::app::App;
 use crate::body::Body;
 use crate::failure::{Failure, Failures};
 use crate::rewards::Input;
+
+/// A text or several.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged, expecting = "expected a string or a list of strings")]
+pub(crate) enum Texts {
+    /// A text.
+    One(String),
+    /// Texts.
+    Many(Vec<String>),
+}
 
 /// Texts to score. What else clients send, such as `prompts` and `labels`, does not change a score.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = GetRewardRequest)]
 pub(crate) struct Request {
     /// The texts, each with prompt and response as the reward model was trained on them.
-    query: OneOrMany<String>,
+    query: Texts,
 }
 
 /// One number a text, in their order.
@@ -44,8 +53,8 @@ pub(crate) async fn get_reward(
     Body(request): Body<Request>,
 ) -> Result<Json<Response>, Failure> {
     let inputs = match request.query {
-        OneOrMany::One(text) => vec![Input::text("query".into(), text)],
-        OneOrMany::Many(texts) => Input::texts("query", texts),
+        Texts::One(text) => vec![Input::text("query".into(), text)],
+        Texts::Many(texts) => Input::texts("query", texts),
     };
     let scores = app.rewards()?.score(&app.device, inputs).await?;
     let rewards: Vec<f64> = scores.rows.iter().map(|row| row.score.score).collect();

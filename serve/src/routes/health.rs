@@ -20,5 +20,11 @@ pub(crate) struct Health {
 #[utoipa::path(get, path = "/health", responses((status = 200, body = Health), Failures))]
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Json<Health>, Failure> {
     app.device.check().await.map_err(|error| Failure::Unhealthy(error.to_string()))?;
+    if let Some(generation) = &app.generation {
+        generation.check().await.map_err(|failure| match failure {
+            Failure::Device(problem) => Failure::Unhealthy(problem),
+            other => other,
+        })?;
+    }
     Ok(Json(Health { status: "ok" }))
 }

@@ -1,6 +1,8 @@
 //! The routes, one file for each family of clients.
 
+mod chat;
 mod classify;
+mod completions;
 mod embeddings;
 mod evaluation;
 mod get_reward;
@@ -20,24 +22,12 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
-use serde::Deserialize;
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::body::MAX_BYTES;
 use crate::failure::Failure;
 use crate::guard;
-
-/// One value or a list of them, as clients send either.
-#[derive(Deserialize, ToSchema)]
-#[serde(untagged, expecting = "expected a string or a list of strings")]
-pub(crate) enum OneOrMany<T> {
-    /// The value alone.
-    One(T),
-    /// The list.
-    Many(Vec<T>),
-}
 
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -50,6 +40,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/embeddings", post(embeddings::embeddings))
         .route("/predict", post(predict::predict))
         .route("/v1/score/evaluation", post(evaluation::evaluation))
+        .route("/v1/completions", post(completions::completions))
+        .route("/v1/chat/completions", post(chat::chat))
         .route("/v1/models", get(models::models))
         .route("/v1/reload", post(reload::reload))
         .route("/health", get(health::health))

@@ -33,11 +33,16 @@ pub(crate) struct Model {
 /// The models that are served now.
 #[utoipa::path(get, path = "/v1/models", responses((status = 200, body = Models), Failures))]
 pub(crate) async fn models(State(app): State<Arc<App>>) -> Json<Models> {
+    // Trainers that sample from a model read the first.
+    let generation = app.generation.iter().map(|generation| {
+        let served = generation.served();
+        (served.name.clone(), served.max_model_len, "generation")
+    });
     let rewards = app.rewards.iter().map(|rewards| {
         let served = rewards.served();
         (served.name.clone(), served.model.encoder.max_length(), "rewards")
     });
-    let data = rewards.map(|(id, max_model_len, task)| Model {
+    let data = generation.chain(rewards).map(|(id, max_model_len, task)| Model {
         id,
         object: "model",
         created: app.started,

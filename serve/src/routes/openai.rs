@@ -26,7 +26,7 @@ impl Input {
     pub(crate) fn rows(self, special: bool, keep: Option<Keep>) -> Vec<rewards::Input> {
         let text = |field: String, text: String| {
             let content = match special && keep.is_none() {
-                true => Content::Row(Row::new(field.clone(), text)),
+                true => Content::Row(Row::new(field.clone(), text).into()),
                 false => Content::Text { text, special, keep },
             };
             rewards::Input::new(field, content)
@@ -56,6 +56,11 @@ impl Usage {
     /// Of a request in which nothing was generated.
     pub(crate) fn of(rows: impl Iterator<Item = usize>) -> Self {
         let tokens = rows.sum();
-        Self { prompt_tokens: tokens, completion_tokens: 0, total_tokens: tokens }
+        Self::generated(tokens, 0)
+    }
+
+    /// Of prompts, each counted once, and of all their completions.
+    pub(crate) fn generated(prompt_tokens: usize, completion_tokens: usize) -> Self {
+        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
     }
 }

@@ -3,12 +3,15 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{classify, embeddings, evaluation, get_reward, health, metrics, models, page, predict, reload, rewards};
+use super::{
+    chat, classify, completions, embeddings, evaluation, get_reward, health, metrics, models, page, predict, reload,
+    rewards,
+};
 
 /// The description of all routes.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "wgr serve", description = "Rewards over HTTP, by the interfaces that trainers call."),
+    info(title = "wgr serve", description = "Rewards and text over HTTP, by the interfaces that trainers call."),
     paths(
         page::page,
         get_reward::get_reward,
@@ -18,6 +21,8 @@ use super::{classify, embeddings, evaluation, get_reward, health, metrics, model
         embeddings::embeddings,
         predict::predict,
         evaluation::evaluation,
+        completions::completions,
+        chat::chat,
         models::models,
         reload::reload,
         health::health,

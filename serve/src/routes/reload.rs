@@ -7,11 +7,14 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use wgr::Silent;
+use wgr::generate::CausalModel;
 
 use crate::app::App;
 use crate::body::Body;
+use crate::core::Served;
 use crate::failure::{Failure, Failures};
-use crate::server::open;
+use crate::generation;
 
 /// A model to serve from now on.
 #[derive(Deserialize, ToSchema)]
@@ -35,20 +38,39 @@ pub(crate) async fn reload(
     State(app): State<Arc<App>>,
     Body(request): Body<Request>,
 ) -> Result<Json<Response>, Failure> {
-    app.rewards()?;
     let Some(root) = &app.config.reload_root else {
         return Err(Failure::Forbidden("nothing can be reloaded: the server was started without --reload-root".into()));
     };
     let path = within(root, &request.model)?;
+    let model = path.display().to_string();
+    if app.generation.is_some() && (app.rewards.is_none() || CausalModel::open(&model).is_ok()) {
+        return reload_causal(app, model).await;
+    }
+    app.rewards()?;
     let config = app.config.clone();
-    let opened = tokio::task::spawn_blocking(move || open(&config, &path.display().to_string())).await;
+    let opened = tokio::task::spawn_blocking(move || Served::open(&config, &path.display().to_string())).await;
     let refused = |error: wgr::Error| Failure::input("model", error.to_string());
     let served = opened.map_err(|_| Failure::Bug)?.map_err(refused)?;
     let model = served.name.clone();
-    app.device.switch(served).await.map_err(|error| match error {
+    app.device.switch(served.into()).await.map_err(|error| match error {
         error @ (wgr::Error::Input { .. } | wgr::Error::Run { .. }) => refused(error),
         error => Failure::Device(error.to_string()),
     })?;
+    Ok(Json(Response { model }))
+}
+
+/// Loads a causal model beside the one that is served; it takes its place once the completions under way have ended.
+async fn reload_causal(app: Arc<App>, model: String) -> Result<Json<Response>, Failure> {
+    let name = model.clone();
+    let loading = tokio::task::spawn_blocking(move || {
+        let served = generation::Served::open(&name, app.config.max_length, &mut Silent);
+        let generation = app.generation()?;
+        served.and_then(|served| generation.switch(served, &mut Silent)).map_err(|error| match error {
+            error @ (wgr::Error::Input { .. } | wgr::Error::Run { .. }) => Failure::input("model", error.to_string()),
+            error => Failure::Device(error.to_string()),
+        })
+    });
+    loading.await.map_err(|_| Failure::Bug)??;
     Ok(Json(Response { model }))
 }
 

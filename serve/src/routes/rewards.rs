@@ -43,7 +43,7 @@ pub(crate) struct Reward {
     /// The expected level; the logit itself for heads without thresholds.
     score: f64,
     /// One logit a threshold.
-    logits: Vec<f32>,
+    logits: Vec<f64>,
     /// P(y > k) for each threshold k.
     probs: Vec<f64>,
     /// Tokens that were scored.
@@ -69,6 +69,8 @@ pub(crate) async fn rewards(
     let scores = app.rewards()?.score(&app.device, inputs).await?;
     let result = |(id, row): (String, Scored)| {
         let wgr::train::Score { score, logits, probs } = row.score;
+        // Written with all their digits, as `wgr score` writes them.
+        let logits = logits.into_iter().map(f64::from).collect();
         Reward { id, score, logits, probs, tokens: row.tokens, truncated: row.truncated }
     };
     let results = ids.into_iter().zip(scores.rows).map(result).collect();
