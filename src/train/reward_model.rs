@@ -1,24 +1,15 @@
-//! A trained reward model, opened on the host and loaded for the rows it will score.
+//! A trained reward model, opened on the host.
 
 use std::path::Path;
 
-use crate::data::{Encoder, Overlong, scoring_batches};
-use crate::gpu::Gpu;
-use crate::model::batch::Capacity;
+use crate::data::{Encoder, Overlong};
 use crate::model::classifier::HEAD;
 use crate::model::{Checkpoint, Reading, reading};
-use crate::{Error, Observer, Result};
+use crate::{Error, Result};
 
 use super::calibration::ModelCalibration;
 use super::head::{Head, HeadReading};
 use super::inputs;
-use super::scorer::{BatchScorer, Scorer};
-
-/// Tokens of a typical row; a batch never holds more than a full one of these, or one longer row.
-const TYPICAL_TOKENS: usize = 256;
-
-/// Rows per batch where the caller does not say.
-const BATCH: usize = 16;
 
 /// How a reward model is opened where its own files do not decide.
 #[derive(Debug, Clone, Copy)]
@@ -108,49 +99,6 @@ impl RewardModel {
     /// The files cannot be read.
     pub fn fingerprint(&self) -> Result<u128> {
         self.source.fingerprint()
-    }
-
-    /// Loads the weights, with room for any rows: they are scored in batches of at most 16, which together hold no more
-    /// tokens than the longest sequence.
-    ///
-    /// # Errors
-    /// The model does not fit the adapter, or the device fails.
-    pub fn load<'a>(&'a self, gpu: &'a Gpu, observer: &mut dyn Observer) -> Result<Scorer<'a>> {
-        let longest = self.encoder.max_length();
-        let capacity = Capacity { tokens: longest, sequences: BATCH, length: longest };
-        Ok(Scorer::new(gpu, self, BatchScorer::load(gpu, self, capacity, observer)?, vec![]))
-    }
-
-    /// Loads the weights, with room for batches of rows of these lengths in tokens, given set by set: a batch holds rows
-    /// of one set, and the sets come one after the other.
-    ///
-    /// # Errors
-    /// As [`RewardModel::load`].
-    pub(crate) fn load_for_sets<'a>(
-        &'a self,
-        gpu: &'a Gpu,
-        sets: &[Vec<usize>],
-        batch_size: usize,
-        observer: &mut dyn Observer,
-    ) -> Result<Scorer<'a>> {
-        let lengths = sets.concat();
-        let longest = lengths.iter().copied().max().unwrap_or(1);
-        let most_tokens = longest.max(batch_size.saturating_mul(TYPICAL_TOKENS));
-        let mut batches = vec![];
-        let mut first = 0;
-        for set in sets {
-            let of_set = scoring_batches(set, batch_size, most_tokens);
-            batches
-                .extend(of_set.into_iter().map(|batch| batch.into_iter().map(|row| first + row).collect::<Vec<_>>()));
-            first += set.len();
-        }
-        let tokens = |batch: &Vec<usize>| batch.iter().map(|index| lengths[*index]).sum::<usize>();
-        let capacity = Capacity {
-            tokens: batches.iter().map(tokens).max().unwrap_or(1),
-            sequences: batch_size.min(lengths.len()),
-            length: longest,
-        };
-        Ok(Scorer::new(gpu, self, BatchScorer::load(gpu, self, capacity, observer)?, batches))
     }
 }
 
