@@ -58,7 +58,7 @@ enum Command {
     Eval(Box<eval::Args>),
     /// Sample from a causal model
     Generate(Box<generate::Args>),
-    /// Serve rewards over HTTP
+    /// Serve rewards and text over HTTP
     Serve(Box<serve::Args>),
     /// Measure kernels on an adapter
     Bench(bench::Args),
