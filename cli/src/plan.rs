@@ -8,6 +8,7 @@ use wgr::{Error, Result};
 
 use crate::lora::LoraArgs;
 use crate::settings::Settings;
+use crate::trainer::StorageArgs;
 use crate::{print, progress};
 
 /// Flags of `wgr plan`; those of a run are left out of the serialized form if they are not given.
@@ -17,22 +18,13 @@ pub(crate) struct Args {
     /// Model: a directory, a `.gguf` file, a config `.json` alone, or a hub name (owner/name)
     #[arg(long)]
     model: String,
-    /// Maximum tokens per row
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_length: Option<usize>,
     /// Rows per micro-batch
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_size: Option<usize>,
-    /// Storage precision of weights and activations
-    #[arg(long, value_parser = ["f32", "mixed"])]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    precision: Option<String>,
-    /// Activation checkpointing: what the backward pass recomputes instead of storing it
-    #[arg(long, value_parser = ["none", "attention", "layer"])]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    checkpointing: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    storage: StorageArgs,
     #[command(flatten)]
     #[serde(flatten)]
     lora: LoraArgs,

@@ -60,18 +60,9 @@ pub(crate) struct TrainerArgs {
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_grad_norm: Option<f64>,
-    /// Maximum sequence length in tokens
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_length: Option<usize>,
-    /// Storage precision of weights and activations
-    #[arg(long, value_parser = ["f32", "mixed"])]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    precision: Option<String>,
-    /// Activation checkpointing: what the backward pass recomputes instead of storing it
-    #[arg(long, value_parser = ["none", "attention", "layer"])]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    checkpointing: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    storage: StorageArgs,
     /// Shuffle the rows anew in each epoch [default]
     #[arg(long, overrides_with = "no_shuffle")]
     #[serde(skip_serializing_if = "Not::not")]
@@ -101,6 +92,24 @@ pub(crate) struct TrainerArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
+}
+
+/// Flags that decide how much of a sequence is stored, and how; a plan of the memory has them, too.
+#[derive(Debug, clap::Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct StorageArgs {
+    /// Maximum sequence length in tokens
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_length: Option<usize>,
+    /// Storage precision of weights and activations
+    #[arg(long, value_parser = ["f32", "mixed"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<String>,
+    /// Activation checkpointing: what the backward pass recomputes instead of storing it
+    #[arg(long, value_parser = ["none", "attention", "layer"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpointing: Option<String>,
 }
 
 fn negated<S: Serializer>(flag: &bool, serializer: S) -> Result<S::Ok, S::Error> {
