@@ -28,6 +28,8 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Packed {
     pub(super) shape: Vec<usize>,
+    /// Values of that shape.
+    count: usize,
     /// The type of the values, to which each is rounded.
     pub(super) dtype: Dtype,
     block: usize,
@@ -95,7 +97,9 @@ impl Packed {
             (None, None) => None,
             _ => return Err("its description has only half of double quantization".into()),
         };
+        let count = state.shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
         let packed = Self {
+            count: count.ok_or("its shape overflows")?,
             shape: state.shape,
             dtype,
             block: state.blocksize,
@@ -107,15 +111,9 @@ impl Packed {
         Ok(packed)
     }
 
-    /// Values of the tensor.
-    fn count(&self) -> Option<usize> {
-        self.shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size))
-    }
-
     fn check(&self) -> Result<(), String> {
-        let count = self.count().ok_or("its shape overflows")?;
         let blocks = |count: usize, block: usize| if block == 0 { None } else { Some(count.div_ceil(block)) };
-        let factors = blocks(count, self.block).ok_or("its blocks are empty")?;
+        let factors = blocks(self.count, self.block).ok_or("its blocks are empty")?;
         let mut sizes = vec![("quant_map", &self.map, 4 * 16)];
         match &self.nested {
             None => sizes.push(("absmax", &self.absmax, 4 * factors)),
@@ -134,7 +132,7 @@ impl Packed {
 
     /// Bytes of the values, packed.
     pub(super) fn bytes(&self) -> usize {
-        self.count().unwrap_or(0).div_ceil(2)
+        self.count.div_ceil(2)
     }
 
     /// The values, rounded to their type.
@@ -154,8 +152,7 @@ impl Packed {
         let map = floats(&self.map);
         let halves = packed.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         let value = |(i, number): (usize, u8)| map[usize::from(number)] * factors[i / self.block];
-        let count = self.count().unwrap_or(0);
-        halves.take(count).enumerate().map(|place| rounded(value(place), self.dtype)).collect()
+        halves.take(self.count).enumerate().map(|place| rounded(value(place), self.dtype)).collect()
     }
 }
 

@@ -73,7 +73,12 @@ impl Tensors {
             }
             let file = Mapped::open(&part)?;
             let listed = safetensors::listed(&file, &file.path().display().to_string())?;
-            bytes.extend(listed.bytes.into_iter().map(|(name, range)| (name, Place { file: place, range })));
+            for (name, range) in listed.bytes {
+                if bytes.contains_key(&name) {
+                    return Err(Error::input(format!("{}: tensor {name:?}", part.display()), "exists twice", ""));
+                }
+                bytes.insert(name, Place { file: place, range });
+            }
             tensors.add(file, listed.entries)?;
         }
         let is_there = |name: &String| tensors.tensors.contains_key(name) || bytes.contains_key(name);
