@@ -70,7 +70,7 @@ enum Command {
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        print::error(&format!("this is a bug in wgr, please report it: {panic}").replace('\n', " "));
+        print::bug(panic);
         std::process::exit(1);
     }));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,wgr=warn"));

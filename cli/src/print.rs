@@ -1,6 +1,7 @@
 //! Text for people and programs. A closed pipe is not an error.
 
 use std::io::{ErrorKind, Write};
+use std::panic::PanicHookInfo;
 
 use serde::Serialize;
 use wgr::gpu::Ceilings;
@@ -46,6 +47,11 @@ pub(crate) fn note(text: &str) {
 /// An error on stderr.
 pub(crate) fn error(text: &str) {
     note(&format!("error: {text}"));
+}
+
+/// A panic, on one line of stderr.
+pub(crate) fn bug(panic: &PanicHookInfo<'_>) {
+    error(&format!("this is a bug in wgr, please report it: {panic}").replace('\n', " "));
 }
 
 /// A number of bytes in a suitable unit.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use wgr::{Event, Observer, Result};
-use wgr_serve::{DEVICE_THREAD, ServeConfig, serve};
+use wgr_serve::{DEVICE_THREADS, ServeConfig, serve};
 
 use crate::settings::{DeviceArgs, Settings};
 use crate::{flags, print};
@@ -87,11 +87,11 @@ pub(crate) struct Args {
 /// Serves until it is told to end.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let settings = Settings::<ServeConfig>::resolve(args.config.as_deref(), args)?;
-    // A request that panics is answered as a failure; only without the device is the server of no use.
+    // A request that panics is answered as a failure; only without a device is the server of no use.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| match std::thread::current().name() {
-        Some(DEVICE_THREAD) => report(panic),
-        _ => print::error(&format!("this is a bug in wgr, please report it: {panic}").replace('\n', " ")),
+        Some(name) if DEVICE_THREADS.contains(&name) => report(panic),
+        _ => print::bug(panic),
     }));
     serve(&settings.config, &settings.adapter, Box::new(Lines { quiet: args.quiet }))
 }

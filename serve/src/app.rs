@@ -7,7 +7,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use subtle::ConstantTimeEq;
 
 use crate::config::ServeConfig;
-use crate::core::Device;
 use crate::failure::Failure;
 use crate::generation::Generation;
 use crate::metrics::Metrics;
@@ -16,9 +15,7 @@ use crate::rewards::Rewards;
 /// The state of the server.
 pub(crate) struct App {
     pub(crate) config: ServeConfig,
-    /// The thread that owns the device.
-    pub(crate) device: Device,
-    /// Scores of the reward model, if one is served.
+    /// The reward model, if one is served.
     pub(crate) rewards: Option<Rewards>,
     /// The causal model, if one is served.
     pub(crate) generation: Option<Generation>,
@@ -36,14 +33,13 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(
         config: ServeConfig,
-        device: Device,
         rewards: Option<Rewards>,
         generation: Option<Generation>,
         metrics: Arc<Metrics>,
         key: Option<Key>,
     ) -> Self {
         let (draining, numbered) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { config, device, rewards, generation, metrics, draining, key, started: now(), numbered }
+        Self { config, rewards, generation, metrics, draining, key, started: now(), numbered }
     }
 
     /// An id for an answer, unique also among those of other servers, and the time in seconds since 1970.

@@ -118,7 +118,9 @@ impl Failure {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
         if matches!(self, Self::Unauthorized) {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            for scheme in ["Bearer", "Basic realm=\"wgr\", charset=\"UTF-8\""] {
+                response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+            }
         }
         response
     }

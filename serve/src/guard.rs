@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
 use crate::app::App;
 use crate::failure::{Failure, Family};
@@ -30,9 +32,12 @@ pub(crate) async fn answer(State(app): State<Arc<App>>, request: Request, next: 
 
 /// Refuses what is not to be answered.
 pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if request.method() == Method::POST && is_from_elsewhere(request.headers()) {
+        return Failure::Forbidden("pages of other sites may not ask".into()).into_response();
+    }
     let is_health = request.uri().path() == HEALTH;
     if let Some(key) = app.key.as_ref().filter(|_| !is_health)
-        && !sent_key(request.headers()).is_some_and(|sent| key.is(sent))
+        && !sent_key(request.headers()).is_some_and(|sent| key.is(&sent))
     {
         return Failure::Unauthorized.into_response();
     }
@@ -46,9 +51,21 @@ pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: N
     response
 }
 
-/// The key in `Authorization: Bearer KEY`.
-fn sent_key(headers: &HeaderMap) -> Option<&[u8]> {
+/// Whether a page of another site sent the request, in which a browser lets it use what its user may: the network, and a
+/// key that was typed in before. Only browsers send this header (<https://www.w3.org/TR/fetch-metadata/>).
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
+}
+
+/// The key in `Authorization: Bearer KEY`, or the password of `Authorization: Basic`, for which browsers ask people.
+fn sent_key(headers: &HeaderMap) -> Option<Vec<u8>> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
-    let (scheme, key) = value.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+    let end = value.iter().position(|byte| *byte == b' ')?;
+    let (scheme, sent) = (&value[..end], value[end..].trim_ascii());
+    if scheme.eq_ignore_ascii_case(b"basic") {
+        let pair = BASE64_STANDARD.decode(sent).ok()?;
+        let colon = pair.iter().position(|byte| *byte == b':')?;
+        return Some(pair[colon + 1..].to_vec());
+    }
+    scheme.eq_ignore_ascii_case(b"bearer").then(|| sent.to_vec())
 }

@@ -22,5 +22,8 @@ mod server;
 mod words;
 
 pub use config::{Classify, ServeConfig};
-pub use core::THREAD as DEVICE_THREAD;
+
+/// Names of the threads that own devices. Without them the server is of no use, while a panic of any other thread is the
+/// failure of a request.
+pub const DEVICE_THREADS: [&str; 2] = [core::THREAD, generation::THREAD];
 pub use server::serve;

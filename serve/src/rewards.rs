@@ -54,14 +54,16 @@ pub(crate) struct Scored {
     pub(crate) truncated: bool,
 }
 
-/// The scores of a request, and the model that gave them.
-pub(crate) struct Scores {
+/// What became of the rows of a request, and the model that read them.
+pub(crate) struct Scores<R = Scored> {
     pub(crate) model: String,
-    pub(crate) rows: Vec<Scored>,
+    pub(crate) rows: Vec<R>,
 }
 
 /// The reward model as routes see it.
 pub(crate) struct Rewards {
+    /// The thread that owns the device.
+    device: Device,
     current: Arc<Current>,
     /// Places in the queue, one a row.
     places: Semaphore,
@@ -164,8 +166,8 @@ fn part_of(mut tokens: Vec<u32>, keep: Option<Keep>) -> (Vec<u32>, bool) {
 }
 
 impl Rewards {
-    pub(crate) fn new(current: Arc<Current>, max_queue: usize) -> Self {
-        Self { current, places: Semaphore::new(max_queue), max_queue }
+    pub(crate) fn new(device: Device, current: Arc<Current>, max_queue: usize) -> Self {
+        Self { device, current, places: Semaphore::new(max_queue), max_queue }
     }
 
     /// The model that is served now.
@@ -178,11 +180,38 @@ impl Rewards {
         self.max_queue - self.places.available_permits()
     }
 
+    /// Serves another reward model from now on; the one before stays if it cannot be loaded.
+    ///
+    /// # Errors
+    /// As [`Device::switch`].
+    pub(crate) async fn switch(&self, served: Served) -> wgr::Result<()> {
+        self.device.switch(served.into()).await
+    }
+
+    /// Whether the device computes: after a failed batch it is tried.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(crate) async fn check(&self) -> wgr::Result<()> {
+        self.device.check().await
+    }
+
     /// Scores rows, in their order, all of them with the same model.
     ///
     /// # Errors
-    /// There are too many rows, or the queue has no place for them; a row cannot be read; the device fails.
-    pub(crate) async fn score(&self, device: &Device, inputs: Vec<Input>) -> Result<Scores, Failure> {
+    /// As [`Rewards::score_each`]; or a row has no score.
+    pub(crate) async fn score(&self, inputs: Vec<Input>) -> Result<Scores, Failure> {
+        let Scores { model, rows } = self.score_each(inputs).await?;
+        let rows = rows.into_iter().collect::<Result<_, _>>().map_err(Failure::Device)?;
+        Ok(Scores { model, rows })
+    }
+
+    /// Scores rows, in their order, all of them with the same model, or says of a row why it has no score: its batch
+    /// failed, or its logits are not finite.
+    ///
+    /// # Errors
+    /// There are too many rows, or the queue has no place for them; a row cannot be read.
+    pub(crate) async fn score_each(&self, inputs: Vec<Input>) -> Result<Scores<Result<Scored, String>>, Failure> {
         let limit = MAX_ROWS.min(self.max_queue);
         if inputs.len() > limit {
             return Err(Failure::input("", format!("{} rows in a request, {limit} is the maximum", inputs.len())));
@@ -192,11 +221,9 @@ impl Rewards {
         loop {
             let served = self.served();
             let encoded = encode(inputs.clone(), served.clone()).await?;
-            match answers(device, &served, encoded).await {
-                Ok(rows) => return Ok(Scores { model: served.name.clone(), rows }),
-                // Another model is served by now. It reads all rows anew, so that none is compared with one of another.
-                Err(Missed::Outdated) => {}
-                Err(Missed::Failed(problem)) => return Err(Failure::Device(problem)),
+            // If another model is served by now, it reads all rows anew, so that none is compared with one of another.
+            if let Some(rows) = answers(&self.device, &served, encoded).await {
+                return Ok(Scores { model: served.name.clone(), rows });
             }
         }
     }
@@ -217,8 +244,12 @@ async fn encode(inputs: Arc<[Input]>, served: Arc<Served>) -> Result<Vec<(Exampl
     encoded
 }
 
-/// The scores of tokenized rows, or why one of them has none.
-async fn answers(device: &Device, served: &Arc<Served>, encoded: Vec<(Example, bool)>) -> Result<Vec<Scored>, Missed> {
+/// The scores of tokenized rows, or why a row has none; `None` if another model is served by now.
+async fn answers(
+    device: &Device,
+    served: &Arc<Served>,
+    encoded: Vec<(Example, bool)>,
+) -> Option<Vec<Result<Scored, String>>> {
     let since = Instant::now();
     let (mut entries, mut waiting) = (vec![], vec![]);
     for (example, truncated) in encoded {
@@ -229,9 +260,12 @@ async fn answers(device: &Device, served: &Arc<Served>, encoded: Vec<(Example, b
     device.score(entries);
     let mut rows = Vec::with_capacity(waiting.len());
     for (answered, tokens, truncated) in waiting {
-        let ended = |_| Missed::Failed("the thread of the device has ended".into());
-        let score = answered.await.map_err(ended)??;
-        rows.push(Scored { score, tokens, truncated });
+        let ended = |_| Err(Missed::Failed("the thread of the device has ended".into()));
+        rows.push(match answered.await.unwrap_or_else(ended) {
+            Ok(score) => Ok(Scored { score, tokens, truncated }),
+            Err(Missed::Outdated) => return None,
+            Err(Missed::Failed(problem)) => Err(problem),
+        });
     }
-    Ok(rows)
+    Some(rows)
 }

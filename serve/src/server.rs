@@ -53,22 +53,24 @@ pub fn serve(config: &ServeConfig, adapter: &AdapterChoice, mut observer: Box<dy
         if let Some(served) = &served {
             observer.on(Event::Note(&served.model.reading.to_string()));
         }
-        let current = served.map(|served| Arc::new(Current::new(served.into())));
         let metrics = Arc::new(Metrics::new());
-        let setup = Setup {
-            adapter: adapter.clone(),
-            rewards: current.clone(),
-            max_batch_tokens: config.max_batch_tokens,
-            metrics: metrics.clone(),
-        };
         let generation = config.generate.as_deref().map(|model| {
             let served = generation::Served::open(model, config.max_length, &mut *observer)?;
             Generation::start(adapter.clone(), served, config.max_queue, &mut *observer)
         });
         let generation = generation.transpose()?;
-        let device = Device::start(setup, observer)?;
-        let rewards = current.map(|current| Rewards::new(current, config.max_queue));
-        let app = Arc::new(App::new(config.clone(), device, rewards, generation, metrics, key.map(Key::new)));
+        let rewards = served.map(|served| {
+            let current = Arc::new(Current::new(served.into()));
+            let setup = Setup {
+                adapter: adapter.clone(),
+                current: current.clone(),
+                max_batch_tokens: config.max_batch_tokens,
+                metrics: metrics.clone(),
+            };
+            Ok::<_, Error>(Rewards::new(Device::start(setup, observer)?, current, config.max_queue))
+        });
+        let rewards = rewards.transpose()?;
+        let app = Arc::new(App::new(config.clone(), rewards, generation, metrics, key.map(Key::new)));
         let stop = signals()?;
         say(&format!("listening on http://{address}"));
         accept(listener, app, stop).await;

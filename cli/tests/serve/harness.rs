@@ -141,16 +141,23 @@ pub(crate) struct Reply {
 /// A connection that is kept open between requests.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
-    key: Option<String>,
+    /// Lines of the heads of its requests.
+    headers: String,
 }
 
 impl Client {
     pub(crate) fn connect(address: &str) -> Self {
-        Self { stream: BufReader::new(TcpStream::connect(address).unwrap()), key: None }
+        Self { stream: BufReader::new(TcpStream::connect(address).unwrap()), headers: String::new() }
     }
 
     pub(crate) fn with_key(self, key: &str) -> Self {
-        Self { key: Some(key.to_owned()), ..self }
+        self.with_header(&format!("authorization: Bearer {key}"))
+    }
+
+    /// Sends this line with every request from now on.
+    pub(crate) fn with_header(mut self, line: &str) -> Self {
+        self.headers += &format!("{line}\r\n");
+        self
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Reply {
@@ -196,8 +203,8 @@ impl Client {
     }
 
     fn send_request(&mut self, method: &str, path: &str, body: &[u8]) -> std::io::Result<()> {
-        let key = self.key.as_ref().map_or(String::new(), |key| format!("authorization: Bearer {key}\r\n"));
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: wgr\r\n{key}content-length: {}\r\n\r\n", body.len());
+        let headers = &self.headers;
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: wgr\r\n{headers}content-length: {}\r\n\r\n", body.len());
         self.send(&[head.as_bytes(), body].concat())
     }
 

@@ -19,9 +19,28 @@ fn without_the_key_only_health_answers() {
         }
         assert_eq!(client.get("/health").status, 200);
     }
-    let mut client = server.client().with_key("open sesame");
-    assert_eq!(client.post("/get_reward", &json!({ "query": texts(1) })).status, 200);
+    // The second is what browsers send, once they were told that they may: `wgr:open sesame` in base64.
+    for line in ["Bearer open sesame", "basic d2dyOm9wZW4gc2VzYW1l"] {
+        let mut client = server.client().with_header(&format!("authorization: {line}"));
+        assert_eq!(client.post("/get_reward", &json!({ "query": texts(1) })).status, 200, "{line}");
+    }
+    for line in ["Basic b3Blbjp3cm9uZw==", "Basic b3BlbiBzZXNhbWU=", "Basic ???", "Basic", "open sesame"] {
+        let reply = server.client().with_header(&format!("authorization: {line}")).get("/");
+        assert_eq!(reply.status, 401, "{line}");
+        assert!(reply.headers["www-authenticate"].starts_with("Basic"), "{line}: {:?}", reply.headers);
+    }
     assert!(!server.log.lock().unwrap().contains("sesame"));
+}
+
+#[test]
+fn pages_of_other_sites_may_not_ask() {
+    let place = Place::new();
+    let server = Server::start(&place.model("llama", "model"), &[]);
+    for (site, status) in [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)] {
+        let mut client = server.client().with_header(&format!("sec-fetch-site: {site}"));
+        assert_eq!(client.post("/get_reward", &json!({ "query": texts(1) })).status, status, "{site}");
+        assert_eq!(client.get("/").status, 200, "links from {site} may lead to the page");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The thread that owns the device.
+//! The thread that owns the device of the reward model.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -16,7 +16,7 @@ use super::scoring::{Current, Entry, Scoring, Served, fail};
 use crate::metrics::Metrics;
 
 /// The name of the thread.
-pub const THREAD: &str = "device";
+pub(crate) const THREAD: &str = "rewards";
 
 /// What the thread is asked to do.
 enum Command {
@@ -34,7 +34,7 @@ enum Command {
 /// How the device is opened, and what is computed on it.
 pub(crate) struct Setup {
     pub(crate) adapter: AdapterChoice,
-    pub(crate) rewards: Option<Arc<Current>>,
+    pub(crate) current: Arc<Current>,
     pub(crate) max_batch_tokens: usize,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -59,7 +59,7 @@ impl Device {
         let owner = Owner::new(setup, observer, failed.clone());
         let thread = thread::Builder::new().name(THREAD.into()).spawn(move || {
             let mut owner = owner;
-            let opened = owner.ready().map(|_| ());
+            let opened = owner.ready().map(drop);
             let is_open = opened.is_ok();
             // The receiver waits for exactly this.
             let _ = ready.send(opened);
@@ -127,13 +127,13 @@ impl Drop for Device {
 /// What is on the device.
 struct Loaded {
     gpu: Gpu,
-    scorer: Option<BatchScorer>,
+    scorer: BatchScorer,
 }
 
 /// The state of the thread.
 struct Owner {
     adapter: AdapterChoice,
-    scoring: Option<Scoring>,
+    scoring: Scoring,
     observer: Box<dyn Observer + Send>,
     failed: Arc<AtomicBool>,
     /// Absent before the first use and after a failure.
@@ -142,15 +142,15 @@ struct Owner {
 
 impl Owner {
     fn new(setup: Setup, observer: Box<dyn Observer + Send>, failed: Arc<AtomicBool>) -> Self {
-        let Setup { adapter, rewards, max_batch_tokens, metrics } = setup;
-        let scoring = rewards.map(|current| Scoring::new(current, max_batch_tokens, metrics));
+        let Setup { adapter, current, max_batch_tokens, metrics } = setup;
+        let scoring = Scoring::new(current, max_batch_tokens, metrics);
         Self { adapter, scoring, observer, failed, loaded: None }
     }
 
     /// Runs until nobody can ask for anything any more.
     fn run(mut self, commands: &Receiver<Command>) {
         loop {
-            if self.scoring.as_ref().is_none_or(Scoring::is_idle) {
+            if self.scoring.is_idle() {
                 match commands.recv() {
                     Ok(command) => self.take(command),
                     Err(_) => return,
@@ -165,10 +165,7 @@ impl Owner {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Score(entries) => match &mut self.scoring {
-                Some(scoring) => scoring.push(entries),
-                None => fail(entries, "no reward model is served"),
-            },
+            Command::Score(entries) => self.scoring.push(entries),
             Command::Switch(served, answer) => {
                 let _ = answer.send(self.switch(served));
             }
@@ -183,28 +180,26 @@ impl Owner {
     }
 
     /// The device, opened and loaded anew where it failed before.
-    fn ready(&mut self) -> Result<&mut Loaded> {
-        if self.loaded.is_none() {
-            let gpu = pollster::block_on(kernels::open(&self.adapter, Passes::Forward))?;
-            self.observer.on(Event::Note(&format!("running on {}", gpu.name())));
-            let load = |scoring: &Scoring| scoring.load(&gpu, &scoring.current.get(), &mut *self.observer);
-            let scorer = self.scoring.as_ref().map(load).transpose()?;
-            self.loaded = Some(Loaded { gpu, scorer });
+    fn ready(&mut self) -> Result<(&mut Loaded, &Scoring, &mut dyn Observer)> {
+        let Self { adapter, scoring, observer, loaded, .. } = self;
+        if loaded.is_none() {
+            let gpu = pollster::block_on(kernels::open(adapter, Passes::Forward))?;
+            observer.on(Event::Note(&format!("running on {}", gpu.name())));
+            let scorer = scoring.load(&gpu, &scoring.current.get(), &mut **observer)?;
+            *loaded = Some(Loaded { gpu, scorer });
         }
-        self.loaded.as_mut().ok_or_else(|| Error::run("the device is not open", ""))
+        let loaded = loaded.as_mut().ok_or_else(|| Error::run("the device is not open", ""))?;
+        Ok((loaded, scoring, &mut **observer))
     }
 
     /// Scores the next batch, if there is one.
     fn score(&mut self) {
-        let Some(batch) = self.scoring.as_mut().map(Scoring::next).filter(|batch| !batch.is_empty()) else { return };
-        let outcome = match self.ready().map(|_| ()) {
-            Ok(()) => match (&self.scoring, &mut self.loaded) {
-                (Some(scoring), Some(Loaded { gpu, scorer: Some(scorer) })) => scoring.run(gpu, scorer, batch),
-                _ => {
-                    fail(batch, "no reward model is loaded");
-                    Ok(())
-                }
-            },
+        let batch = self.scoring.next();
+        if batch.is_empty() {
+            return;
+        }
+        let outcome = match self.ready() {
+            Ok((Loaded { gpu, scorer }, scoring, _)) => scoring.run(gpu, scorer, batch),
             Err(error) => {
                 fail(batch, &error.to_string());
                 Err(error)
@@ -215,19 +210,15 @@ impl Owner {
 
     /// Loads another model beside the one that is served, and switches to it.
     fn switch(&mut self, served: Arc<Served>) -> Result<()> {
-        self.ready()?;
-        let (Some(scoring), Some(loaded)) = (&self.scoring, &mut self.loaded) else {
-            return Err(Error::run("no reward model is served", ""));
-        };
-        loaded.scorer = Some(scoring.load(&loaded.gpu, &served, &mut *self.observer)?);
+        let (Loaded { gpu, scorer }, scoring, observer) = self.ready()?;
+        *scorer = scoring.load(gpu, &served, observer)?;
         scoring.current.set(served);
         Ok(())
     }
 
     /// A forward pass over one token.
     fn attempt(&mut self) -> Result<()> {
-        let Loaded { gpu, scorer } = self.ready()?;
-        let Some(scorer) = scorer else { return Ok(()) };
+        let (Loaded { gpu, scorer }, ..) = self.ready()?;
         let example = Example { id: "health".into(), sequences: vec![vec![0]], label: None };
         pollster::block_on(scorer.score(gpu, &[&example]))?.pop().map_or(Ok(()), |score| score.map(|_| ()))
     }

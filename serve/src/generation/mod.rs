@@ -21,6 +21,6 @@ pub(crate) use completion::Completion;
 pub(crate) use drawn::{Drawn, Prompt};
 pub(crate) use events::{Writer, events};
 pub(crate) use fields::{Fields, check_log_probs, check_others, parse};
-pub(crate) use queue::Generation;
+pub(crate) use queue::{Generation, THREAD};
 pub(crate) use served::Served;
 pub(crate) use token::TokenText;

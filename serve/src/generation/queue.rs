@@ -15,6 +15,9 @@ use super::served::Served;
 use super::worker::{Command, Entry, Loaded, Worker};
 use crate::failure::Failure;
 
+/// The name of the thread.
+pub(crate) const THREAD: &str = "generation";
+
 /// What the completions of a request gain, each with its number, as it comes. The channel closes when all have ended.
 pub(crate) type Answers = UnboundedReceiver<(usize, Result<Grown, Failure>)>;
 
@@ -60,7 +63,7 @@ impl Generation {
         let loaded = Some(Box::new(Loaded::open(&adapter, &served, observer)?));
         let worker = Worker { adapter: adapter.clone(), served: served.clone(), loaded, failed: failed.clone() };
         let (commands, received) = mpsc::channel();
-        let thread = thread::Builder::new().name("generation".into()).spawn(move || worker.run(&received));
+        let thread = thread::Builder::new().name(THREAD.into()).spawn(move || worker.run(&received));
         let thread = thread.map_err(|error| Error::io("thread", error))?;
         Ok(Self {
             served: RwLock::new(served),

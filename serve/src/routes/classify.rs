@@ -95,7 +95,7 @@ pub(crate) async fn classify(
         (Some(_), Some(_)) => return Err(Failure::input("messages", "`input` is given as well")),
         (None, None) => return Err(Failure::input("input", "is missing")),
     };
-    let scores = rewards.score(&app.device, inputs).await?;
+    let scores = rewards.score(inputs).await?;
     let usage = Usage::of(scores.rows.iter().map(|row| row.tokens));
     let data = scores.rows.into_iter().enumerate().map(|(index, row)| {
         let (label, probs) = match (app.config.classify, request.use_activation) {

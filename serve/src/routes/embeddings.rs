@@ -53,7 +53,7 @@ pub(crate) async fn embeddings(
     if let Some(format) = request.encoding_format.filter(|format| format != "float") {
         return Err(Failure::input("encoding_format", format!("{format:?} is not supported, only \"float\"")));
     }
-    let scores = app.rewards()?.score(&app.device, request.input.rows(true, None)).await?;
+    let scores = app.rewards()?.score(request.input.rows(true, None)).await?;
     let usage = Usage::of(scores.rows.iter().map(|row| row.tokens));
     let data = scores.rows.iter().enumerate().map(|(index, row)| Embedding {
         object: "embedding",

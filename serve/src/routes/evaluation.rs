@@ -43,7 +43,7 @@ pub(crate) async fn evaluation(
     if let Some(tokens) = request.max_length {
         inputs.iter_mut().for_each(|input| input.keep(Keep { tokens, start: false }));
     }
-    let scores = app.rewards()?.score(&app.device, inputs).await?;
+    let scores = app.rewards()?.score(inputs).await?;
     let (id, _) = app.stamp("scoreval");
     Ok(Json(Response {
         id,

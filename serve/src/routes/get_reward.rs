@@ -56,7 +56,7 @@ pub(crate) async fn get_reward(
         Texts::One(text) => vec![Input::text("query".into(), text)],
         Texts::Many(texts) => Input::texts("query", texts),
     };
-    let scores = app.rewards()?.score(&app.device, inputs).await?;
+    let scores = app.rewards()?.score(inputs).await?;
     let rewards: Vec<f64> = scores.rows.iter().map(|row| row.score.score).collect();
     let truncated = scores.rows.iter().map(|row| row.truncated).collect();
     Ok(Json(Response { scores: rewards.clone(), rewards, extra_logs: Map::new(), truncated }))

@@ -66,7 +66,7 @@ pub(crate) async fn predict(
         Inputs::Lists(lists) => lists.into_iter().enumerate().map(alone).collect::<Result<_, _>>()?,
     };
     inputs.iter_mut().for_each(|input| input.whole = request.truncate == Some(false));
-    let scores = app.rewards()?.score(&app.device, inputs).await?;
+    let scores = app.rewards()?.score(inputs).await?;
     let prediction =
         |row: Scored| vec![Prediction { score: row.score.score, label: "score", truncated: row.truncated }];
     let mut predictions = scores.rows.into_iter().map(prediction);

@@ -46,13 +46,13 @@ pub(crate) async fn reload(
     if app.generation.is_some() && (app.rewards.is_none() || CausalModel::open(&model).is_ok()) {
         return reload_causal(app, model).await;
     }
-    app.rewards()?;
+    let rewards = app.rewards()?;
     let config = app.config.clone();
     let opened = tokio::task::spawn_blocking(move || Served::open(&config, &path.display().to_string())).await;
     let refused = |error: wgr::Error| Failure::input("model", error.to_string());
     let served = opened.map_err(|_| Failure::Bug)?.map_err(refused)?;
     let model = served.name.clone();
-    app.device.switch(served.into()).await.map_err(|error| match error {
+    rewards.switch(served).await.map_err(|error| match error {
         error @ (wgr::Error::Input { .. } | wgr::Error::Run { .. }) => refused(error),
         error => Failure::Device(error.to_string()),
     })?;

@@ -12,7 +12,7 @@ use wgr::data::ReadReport;
 use crate::app::App;
 use crate::body::Body;
 use crate::failure::{Failure, Failures};
-use crate::rewards::{Input, Scored};
+use crate::rewards::{self, Input};
 
 /// Rows to score.
 #[derive(Deserialize, ToSchema)]
@@ -30,16 +30,34 @@ pub(crate) struct Request {
 pub(crate) struct Response {
     /// The model that scored all rows.
     model: String,
-    results: Vec<Reward>,
+    results: Vec<Outcome>,
     /// What was repaired, translated or ignored in the rows, one line each.
     notes: Vec<String>,
+}
+
+/// What became of a row.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Outcome {
+    /// The row's own id, or its place, such as `rows[0]`.
+    id: String,
+    #[serde(flatten)]
+    scored: Scored,
+}
+
+/// The score of a row, or why it has none.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Scored {
+    Reward(Reward),
+    NoReward {
+        /// Its batch failed, or its logits are not finite.
+        error: String,
+    },
 }
 
 /// The score of a row.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Reward {
-    /// The row's own id, or its place, such as `rows[0]`.
-    id: String,
     /// The expected level; the logit itself for heads without thresholds.
     score: f64,
     /// One logit a threshold.
@@ -52,7 +70,7 @@ pub(crate) struct Reward {
     truncated: bool,
 }
 
-/// Scores rows.
+/// Scores rows. One that has no score has an `error` in its place; if none has a score, the request is answered with 500.
 #[utoipa::path(post, path = "/v1/rewards", request_body = Request, responses((status = 200, body = Response), Failures))]
 pub(crate) async fn rewards(
     State(app): State<Arc<App>>,
@@ -66,13 +84,23 @@ pub(crate) async fn rewards(
         inputs.push(input);
     }
     let ids: Vec<String> = inputs.iter().map(Input::id).collect();
-    let scores = app.rewards()?.score(&app.device, inputs).await?;
-    let result = |(id, row): (String, Scored)| {
+    let scores = app.rewards()?.score_each(inputs).await?;
+    if let Some(Err(problem)) = scores.rows.iter().min_by_key(|row| row.is_err()) {
+        return Err(Failure::Device(format!("no row has a score: {problem}")));
+    }
+    let outcome = |(id, row): (String, Result<_, String>)| {
+        let scored = row.map_or_else(|error| Scored::NoReward { error }, |row| Scored::Reward(Reward::of(row)));
+        Outcome { id, scored }
+    };
+    let results = ids.into_iter().zip(scores.rows).map(outcome).collect();
+    Ok(Json(Response { model: scores.model, results, notes: report.notes() }))
+}
+
+impl Reward {
+    fn of(row: rewards::Scored) -> Self {
         let wgr::train::Score { score, logits, probs } = row.score;
         // Written with all their digits, as `wgr score` writes them.
         let logits = logits.into_iter().map(f64::from).collect();
-        Reward { id, score, logits, probs, tokens: row.tokens, truncated: row.truncated }
-    };
-    let results = ids.into_iter().zip(scores.rows).map(result).collect();
-    Ok(Json(Response { model: scores.model, results, notes: report.notes() }))
+        Self { score, logits, probs, tokens: row.tokens, truncated: row.truncated }
+    }
 }
