@@ -18,6 +18,9 @@ mod routes;
 mod server;
 
 #[cfg(test)]
+#[path = "../../tests/support/tensors.rs"]
+mod tensors;
+#[cfg(test)]
 #[path = "../../tests/support/words.rs"]
 mod words;
 

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
@@ -127,4 +128,26 @@ fn long_rows_are_cut_as_by_wgr_score_and_say_so_or_are_refused() {
     assert!(message.contains("query[1]") && message.contains(&format!("{length} tokens")), "{message}");
     assert!(message.contains("24"), "{message}");
     assert_eq!(server.rewards(&texts[..1]), expected[..1]);
+}
+
+#[test]
+fn token_ids_have_the_logits_of_pytorch() {
+    let place = Place::new();
+    for name in ["llama", "qwen2", "qwen3", "mistral"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name);
+        let golden = std::fs::read(folder.join("golden.safetensors")).unwrap();
+        let words = |tensor: &str| golden[tensors::range(&golden, tensor)].as_chunks().0.to_vec();
+        let integers = |tensor: &str| words(tensor).into_iter().map(u32::from_le_bytes).collect::<Vec<_>>();
+        let (ids, offsets) = (integers("ids"), integers("offsets"));
+        let rows: Vec<&[u32]> = offsets.windows(2).map(|of| &ids[of[0] as usize..of[1] as usize]).collect();
+        let server = Server::start(&place.model(name, name), &["--classify", "thresholds"]);
+        let answer = server.ask("/classify", &json!({ "input": rows, "use_activation": false }));
+        let found = answer["data"].as_array().unwrap().iter().flat_map(|row| row["probs"].as_array().unwrap());
+        let expected = words("logits").into_iter().map(f32::from_le_bytes);
+        assert_eq!(found.clone().count(), expected.len());
+        for (found, expected) in found.zip(expected) {
+            let (found, expected) = (found.as_f64().unwrap(), f64::from(expected));
+            assert!((found - expected).abs() < 2e-5 * expected.abs().max(1.0), "{name}: {found} instead of {expected}");
+        }
+    }
 }

@@ -40,7 +40,7 @@ fn bad_input_is_refused_with_its_field() {
         ("/classify", json!({"input": ["w5", ""]}), "input[1]"),
         ("/classify", json!({"input": [4, 999]}), "input"),
         ("/classify", json!({"input": "w5", "truncate_prompt_tokens": -2}), "truncate_prompt_tokens"),
-        ("/v1/embeddings", json!({"input": "w5", "encoding_format": "base64"}), "encoding_format"),
+        ("/v1/embeddings", json!({"input": "w5", "encoding_format": "int8"}), "encoding_format"),
         ("/v1/rewards", json!({"rows": [{"text": "w5"}, {"label": 1}]}), "rows[1]"),
         ("/v1/rewards", json!({"rows": [{"messages": [{"role": "user", "content": "w5"}]}]}), "rows[0]"),
         ("/predict", json!({"inputs": [["a", "b"]]}), "inputs[0]"),

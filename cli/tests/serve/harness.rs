@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "../../../tests/support/tensors.rs"]
+pub(crate) mod tensors;
 #[path = "../../../tests/support/words.rs"]
 mod words;
 

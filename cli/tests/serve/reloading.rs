@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::harness::*;
@@ -44,6 +46,48 @@ fn another_model_is_served_from_then_on() {
     assert!(server.client().get("/v1/models").body["data"][0]["id"].as_str().unwrap().ends_with("root/2"));
     assert_eq!(reload(&first).status, 200);
     assert_eq!(server.rewards(&texts), old);
+}
+
+#[test]
+fn another_causal_model_completes_from_then_on() {
+    let place = Place::new();
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/tiny-llama");
+    let [first, second] = ["root/1", "root/2"].map(|name| {
+        std::fs::create_dir_all(place.path(name)).unwrap();
+        for file in std::fs::read_dir(&tiny).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), place.path(name).join(file.file_name())).unwrap();
+        }
+        place.path(name)
+    });
+    // Its most likely tokens are the least likely ones of the first.
+    let weights = second.join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let norm = tensors::range(&bytes, "model.norm.weight");
+    bytes[norm].as_chunks_mut().0.iter_mut().for_each(|value| *value = (-f32::from_le_bytes(*value)).to_le_bytes());
+    std::fs::write(&weights, bytes).unwrap();
+    let root = place.path("root");
+    let start = |model: &Path| {
+        Server::start_at(&["--generate", model.to_str().unwrap(), "--reload-root", root.to_str().unwrap()], &[])
+    };
+    let request = json!({"prompt": "hello there", "max_tokens": 30, "temperature": 0});
+    let text = |server: &Server| server.ask("/v1/completions", &request)["choices"][0]["text"].clone();
+    let new = text(&start(&second));
+    let server = start(&first);
+    let old = text(&server);
+    assert_ne!(old, new);
+    // Completions that began before are those of the first model, whatever comes after them.
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| text(&server))).collect();
+        assert_eq!(server.client().post("/v1/reload", &json!({ "model": "2" })).status, 200);
+        assert_eq!(text(&server), new);
+        clients.into_iter().for_each(|client| {
+            let found = client.join().unwrap();
+            assert!(found == old || found == new, "{found}");
+        });
+    });
+    assert_eq!(server.client().post("/v1/reload", &json!({ "model": "none" })).status, 403);
+    assert_eq!(text(&server), new);
+    assert!(server.client().get("/v1/models").body["data"][0]["id"].as_str().unwrap().ends_with("root/2"));
 }
 
 #[test]

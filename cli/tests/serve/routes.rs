@@ -15,7 +15,18 @@ fn verl_reads_the_score_at_the_end_of_the_list() {
     assert_eq!(server.ask("/v1/classify", &older)["data"][0]["probs"], json!(expected));
     let sglang = json!({"model": "/models/any", "input": text(0)});
     assert_eq!(server.ask("/v1/embeddings", &sglang)["data"][0]["embedding"], json!(expected));
+    // OpenAI's Python client asks for base64 unless it is told otherwise: four bytes are six digits and padding.
+    let openai = json!({"model": "any", "input": [text(0)], "encoding_format": "base64"});
+    let answer = server.ask("/v1/embeddings", &openai);
+    let digits = answer["data"][0]["embedding"].as_str().unwrap();
+    let value = |digit: u8| ALPHABET.iter().position(|known| *known == digit).unwrap() as u64;
+    let bits = digits.trim_end_matches("==").bytes().fold(0, |bits, digit| bits << 6 | value(digit));
+    let bytes = ((bits >> 4) as u32).to_be_bytes();
+    assert_eq!((digits.len(), f32::from_le_bytes(bytes)), (8, expected[0] as f32));
 }
+
+/// The digits of base64 (RFC 4648).
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 #[test]
 fn classification_has_the_fields_of_vllm() {

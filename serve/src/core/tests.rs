@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::Value;
 use tokio::sync::oneshot;
 use wgr::Silent;
 use wgr::data::Row;
@@ -15,7 +14,7 @@ use super::{Current, Device, Entry, Missed, Served, Setup};
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::rewards::{Input, Rewards};
-use crate::words;
+use crate::{tensors, words};
 
 /// Columns of the residual stream of the golden model.
 const COLUMNS: usize = 28;
@@ -85,10 +84,8 @@ fn a_lost_device_is_an_error_for_its_batch_and_is_opened_anew_for_the_next() {
 /// Changes the f32 values of a tensor.
 fn change(file: &Path, tensor: &str, change: impl FnOnce(&mut [[u8; 4]])) {
     let mut bytes = std::fs::read(file).unwrap();
-    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let entries: Value = serde_json::from_slice(&bytes[8..header]).unwrap();
-    let at = |end: usize| header + entries[tensor]["data_offsets"][end].as_u64().unwrap() as usize;
-    change(bytes[at(0)..at(1)].as_chunks_mut().0);
+    let range = tensors::range(&bytes, tensor);
+    change(bytes[range].as_chunks_mut().0);
     std::fs::write(file, bytes).unwrap();
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -19,8 +21,19 @@ use crate::failure::{Failure, Failures};
 pub(crate) struct Request {
     /// Texts or token ids.
     input: Input,
-    /// Only `float`: base64 would cut scores to 32 bits.
-    encoding_format: Option<String>,
+    /// `float`, unless given, or `base64`: the bytes of little-endian 32-bit floats, to which scores are rounded.
+    encoding_format: Option<Encoding>,
+}
+
+/// How an embedding is written.
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Encoding {
+    /// As a list of numbers.
+    #[default]
+    Float,
+    /// As OpenAI's Python client asks for unless it is told otherwise.
+    Base64,
 }
 
 /// The scores of all rows, in their order.
@@ -38,10 +51,17 @@ pub(crate) struct Response {
 pub(crate) struct Embedding {
     object: &'static str,
     index: usize,
-    /// The score alone.
-    embedding: [f64; 1],
+    embedding: Vector,
     /// Whether something was cut to fit the maximum length.
     truncated: bool,
+}
+
+/// The score alone.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Vector {
+    Float([f64; 1]),
+    Base64(String),
 }
 
 /// Scores texts or token ids.
@@ -50,15 +70,16 @@ pub(crate) async fn embeddings(
     State(app): State<Arc<App>>,
     Body(request): Body<Request>,
 ) -> Result<Json<Response>, Failure> {
-    if let Some(format) = request.encoding_format.filter(|format| format != "float") {
-        return Err(Failure::input("encoding_format", format!("{format:?} is not supported, only \"float\"")));
-    }
     let scores = app.rewards()?.score(request.input.rows(true, None)).await?;
     let usage = Usage::of(scores.rows.iter().map(|row| row.tokens));
+    let vector = |score: f64| match request.encoding_format.unwrap_or_default() {
+        Encoding::Float => Vector::Float([score]),
+        Encoding::Base64 => Vector::Base64(BASE64_STANDARD.encode((score as f32).to_le_bytes())),
+    };
     let data = scores.rows.iter().enumerate().map(|(index, row)| Embedding {
         object: "embedding",
         index,
-        embedding: [row.score.score],
+        embedding: vector(row.score.score),
         truncated: row.truncated,
     });
     Ok(Json(Response { object: "list", model: scores.model, data: data.collect(), usage }))

@@ -128,7 +128,7 @@ fn a_stopped_run_keeps_its_answers() {
         _ => Reply::feedback("neutral"),
     });
     let folder = folder();
-    let config = ExtractConfig { api_timeout: 1.0, ..config(&server, folder.path()) };
+    let config = ExtractConfig { api_timeout: 3.0, ..config(&server, folder.path()) };
     let turns = turns(40);
     let references: Vec<&Turn> = turns.iter().collect();
     let error = pollster::block_on(open(&config).feedback(&references, &mut StopAfter(10, 0))).unwrap_err();
