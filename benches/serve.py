@@ -3,7 +3,7 @@
     python3 benches/serve.py --wgr target/release/wgr --model my-reward-model --texts 2000 --words 60
 
 Prints a table in Markdown: texts a second, their share of `wgr score`, the median and 99th percentile of the time of a
-request, and the memory of the server before and after. Needs Python 3.9 or newer and nothing else. With `--peer PYTHON`
+request, the mean time of a batch on the device, and the memory of the server before and after. Needs Python 3.9 or newer and nothing else. With `--peer PYTHON`
 the server of `benches/serve_transformers.py` gets the same load, run by a Python that has its packages.
 """
 
@@ -15,6 +15,8 @@ import statistics
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 
@@ -68,6 +70,16 @@ async def load(port, rows, expected, clients, tolerance):
     return time.perf_counter() - started, times
 
 
+def device_time(port):
+    """Seconds of all batches on the device and their number, or nothing where the server does not tell."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as reply:
+            lines = dict(line.rsplit(" ", 1) for line in reply.read().decode().splitlines())
+    except urllib.error.HTTPError:
+        return None
+    return float(lines["wgr_device_seconds_sum"]), float(lines["wgr_device_seconds_count"])
+
+
 def memory(pid):
     """Resident MiB of a process, where the system tells."""
     try:
@@ -88,9 +100,9 @@ def main():
     given = parser.parse_args()
     rows = texts(given.texts, given.words, seed=1)
     offline, expected = score(given.wgr, given.model, rows)
-    print("| | clients | texts/s | of `wgr score` | median | 99th percentile | memory before and after |")
-    print("|---|---|---|---|---|---|---|")
-    print(f"| `wgr score` | | {len(rows) / offline:.1f} | 100 % | | | |", flush=True)
+    print("| | clients | texts/s | of `wgr score` | median | 99th percentile | a batch | memory |")
+    print("|---|---|---|---|---|---|---|---|")
+    print(f"| `wgr score` | | {len(rows) / offline:.1f} | 100 % | | | | |", flush=True)
     servers = [("`wgr serve`", [given.wgr, "serve", "--port", "0", "--model", given.model], 0)]
     if given.peer:
         program = Path(__file__).with_name("serve_transformers.py")
@@ -106,12 +118,16 @@ def serve(name, command, tolerance, counts, rows, expected, offline):
             listening = next(line for line in server.stderr if line.startswith("listening on"))
             port = int(listening.rsplit(":", 1)[1])
             for clients in counts:
-                before = memory(server.pid)
+                before, busy = memory(server.pid), device_time(port)
                 seconds, times = asyncio.run(load(port, rows, expected, clients, tolerance))
                 centiles = statistics.quantiles(times, n=100)
+                batch = ""
+                if busy:
+                    total, batches = (after - before for after, before in zip(device_time(port), busy))
+                    batch = f"{1000 * total / batches:.1f} ms"
                 print(
                     f"| {name} | {clients} | {len(rows) / seconds:.1f} | {100 * offline / seconds:.0f} % "
-                    f"| {1000 * centiles[49]:.1f} ms | {1000 * centiles[98]:.1f} ms "
+                    f"| {1000 * centiles[49]:.1f} ms | {1000 * centiles[98]:.1f} ms | {batch} "
                     f"| {before:.0f} MiB, {memory(server.pid):.0f} MiB |",
                     flush=True,
                 )
