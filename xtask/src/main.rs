@@ -1,4 +1,4 @@
-//! Developer tools: `cargo xtask demo|test|drivers|shaders|logs|bench|gpu`.
+//! Developer tools: `cargo xtask demo|test|drivers|shaders|logs|gguf|bench|gpu`.
 
 mod adapter;
 mod card;
@@ -8,6 +8,7 @@ mod coverage;
 mod demo;
 mod drivers;
 mod examples;
+mod gguf;
 mod imports;
 mod index;
 mod logs;
@@ -80,6 +81,21 @@ enum Task {
         /// Format of the files
         #[arg(long, default_value = "parquet")]
         format: logs::Format,
+    },
+    /// Write a GGUF file of the shape of a Qwen3 model with random blocks in Q4_K_M, to measure memory and speed with
+    Gguf {
+        /// Which model's shape
+        #[arg(long, value_name = "SIZE")]
+        size: gguf::Size,
+        /// File to write
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+        /// Fewer layers than the model has
+        #[arg(long, value_name = "N")]
+        layers: Option<usize>,
+        /// Another seed, other blocks
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Measure a GPU and test the kernels on it, with PyTorch beside it where Python has it, and write one report
     Gpu(card::Args),
@@ -154,6 +170,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Logs { conversations, output, seed, shards, format } => {
             logs::run(conversations, &output, seed, shards, format)?;
         }
+        Task::Gguf { size, output, layers, seed } => gguf::run(size, layers, seed, &output)?,
         Task::Gpu(args) => return card::run(&args),
         Task::Bench { no_install } => {
             adapter::ensure(no_install)?;
