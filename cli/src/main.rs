@@ -62,7 +62,7 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Measure kernels on an adapter
     Bench(bench::Args),
-    /// Say how much memory training a reward model needs, without allocating it, and which flags make it fit
+    /// Say how much memory training needs, without allocating it, and which flags make it fit
     Plan(plan::Args),
     /// Convert between GGUF and Hugging Face directories, and between dtypes
     Convert(convert::Args),

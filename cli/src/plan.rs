@@ -1,9 +1,11 @@
 //! `wgr plan`.
 
 use serde::Serialize;
+use wgr::dpo::{self, DpoConfig};
 use wgr::model::Checkpoint;
+use wgr::model::lora::LoraSettings;
 use wgr::model::plan::MemoryPlan;
-use wgr::train::{self, TrainConfig};
+use wgr::train::{self, Smaller, TrainConfig, TrainerConfig};
 use wgr::{Error, Result};
 
 use crate::lora::LoraArgs;
@@ -18,7 +20,11 @@ pub(crate) struct Args {
     /// Model: a directory, a `.gguf` file, a config `.json` alone, or a hub name (owner/name)
     #[arg(long)]
     model: String,
-    /// Rows per micro-batch
+    /// The command that will run; `dpo` is offline
+    #[arg(long = "for", value_name = "COMMAND", default_value = "train")]
+    #[serde(skip)]
+    command: Command,
+    /// Rows (or pairs) per micro-batch
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_size: Option<usize>,
@@ -36,6 +42,13 @@ pub(crate) struct Args {
     #[arg(long)]
     #[serde(skip)]
     json: bool,
+}
+
+/// A command with a plan.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Command {
+    Train,
+    Dpo,
 }
 
 /// What `--json` prints.
@@ -61,7 +74,7 @@ struct Fit {
     total_with_flags: Option<u64>,
 }
 
-/// Prints the memory that training a reward model needs, without opening an adapter.
+/// Prints the memory that training needs, without opening an adapter.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let config = Settings::<TrainConfig>::resolve(None, args)?.config;
     for (setting, value) in [("`.batch_size`", config.trainer.batch_size), ("`.max_length`", config.trainer.max_length)]
@@ -71,8 +84,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     let source = Checkpoint::open(&config.model)?;
-    let plan = train::plan(&config, &source)?;
-    let fit = args.memory.map(|memory| fit(&config, &source, plan.total(), memory)).transpose()?;
+    let plan_of = |trainer: &TrainerConfig, lora: &LoraSettings| {
+        let (trainer, lora) = (trainer.clone(), lora.clone());
+        match args.command {
+            Command::Train => train::plan(&TrainConfig { trainer, lora, ..config.clone() }, &source),
+            Command::Dpo => dpo::plan(&DpoConfig { trainer, lora, ..DpoConfig::default() }, &source),
+        }
+    };
+    let plan = plan_of(&config.trainer, &config.lora)?;
+    let fit = args.memory.map(|memory| {
+        let fits = plan.total() <= memory;
+        let smaller = if fits { None } else { train::fitting(&config.trainer, &config.lora, memory, plan_of)? };
+        Ok::<_, Error>(Fit::new(memory, fits, smaller))
+    });
+    let fit = fit.transpose()?;
     if args.json {
         return print::json(&Output { total: plan.total(), plan, fit });
     }
@@ -80,16 +105,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fit.map_or(Ok(()), |fit| print::line(&describe(&fit)))
 }
 
-fn fit(config: &TrainConfig, source: &Checkpoint, total: u64, memory: u64) -> Result<Fit> {
-    let fits = total <= memory;
-    let smaller = if fits { None } else { train::fitting(config, source, memory)? };
-    let flag = |(name, value): &(&str, String)| format!("--{name} {value}");
-    Ok(Fit {
-        memory,
-        fits,
-        flags: smaller.as_ref().map(|smaller| smaller.changes.iter().map(flag).collect::<Vec<_>>().join(" ")),
-        total_with_flags: smaller.map(|smaller| smaller.plan.total()),
-    })
+impl Fit {
+    fn new(memory: u64, fits: bool, smaller: Option<Smaller>) -> Self {
+        let flag = |(name, value): &(&str, String)| format!("--{name} {value}");
+        let flags = smaller.as_ref().map(|smaller| smaller.changes.iter().map(flag).collect::<Vec<_>>().join(" "));
+        Self { memory, fits, flags, total_with_flags: smaller.map(|smaller| smaller.plan.total()) }
+    }
 }
 
 fn describe(fit: &Fit) -> String {

@@ -76,7 +76,9 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
     let lengths: Vec<usize> = pairs.iter().map(|pair| pair.packed_tokens(shares_prompts)).collect();
     let course = Course::new(&lengths, config.policy.lr, &config.trainer)?;
     let room = Room::new(&course, &pairs, &held_out, shares_prompts);
-    plan(config, &source, lora.as_ref(), &room, observer).check(gpu)?;
+    let memory = plan(config, &source, lora.as_ref(), &room);
+    observer.on(Event::Planned(&memory));
+    memory.check(gpu)?;
     // The reference speaks before the first step: its log-probabilities never change.
     if let Some(reference) = &mut reference {
         reference.compute(gpu, &room, observer).await?;
@@ -158,18 +160,11 @@ fn read_pairs(
     Ok((pairs, report))
 }
 
-/// The device memory of the run.
-fn plan(
-    config: &DpoConfig,
-    source: &Checkpoint,
-    lora: Option<&Lora>,
-    room: &Room,
-    observer: &mut dyn Observer,
-) -> MemoryPlan {
+/// The device memory of a run.
+pub(super) fn plan(config: &DpoConfig, source: &Checkpoint, lora: Option<&Lora>, room: &Room) -> MemoryPlan {
     let mut plan = MemoryPlan { tokens: room.tokens, ..MemoryPlan::default() };
     Causal::add_to_train(&mut plan, source, lora, config.trainer.precision.holding());
     settings(config, lora, room).add_to(&mut plan, source.config());
-    observer.on(Event::Planned(&plan));
     plan
 }
 

@@ -24,6 +24,7 @@ pub use crate::model::companions::{CALIBRATION, TEMPLATE};
 pub use calibration::ModelCalibration;
 pub use config::{Precision, ScoreConfig, TrainConfig, TrainerConfig};
 pub use head::{Head, HeadReading};
+pub(crate) use plan::adapters_to_plan;
 pub use plan::{Smaller, fitting, plan};
 pub use reward_model::{RewardModel, RewardOptions};
 pub(crate) use saving::latest_checkpoint;

@@ -5,11 +5,11 @@ use crate::model::Checkpoint;
 use crate::model::activations::Checkpointing;
 use crate::model::batch::Capacity;
 use crate::model::classifier::{self, Loading};
-use crate::model::lora::{BaseDtype, Lora};
+use crate::model::lora::{BaseDtype, Lora, LoraSettings};
 use crate::model::plan::MemoryPlan;
 use crate::objective::Objective;
 
-use super::config::{Precision, TrainConfig};
+use super::config::{Precision, TrainConfig, TrainerConfig};
 
 /// Rank of the adapters that are proposed.
 const RANK: usize = 16;
@@ -38,7 +38,7 @@ pub fn plan(config: &TrainConfig, source: &Checkpoint) -> Result<MemoryPlan> {
         logits: config.objective.logits(config.levels as usize),
         new_head: config.new_head,
         biases: vec![0.0; thresholds],
-        lora: adapters(config, source)?,
+        lora: adapters_to_plan(config.lora.resolve()?, source)?,
         seed: config.trainer.seed,
         capacity: Capacity { tokens: sequences * length, sequences, length },
     };
@@ -46,8 +46,7 @@ pub fn plan(config: &TrainConfig, source: &Checkpoint) -> Result<MemoryPlan> {
 }
 
 /// As for a run, except that a model without weights, which only a plan can adapt, gets the type that its configuration names.
-fn adapters(config: &TrainConfig, source: &Checkpoint) -> Result<Option<Lora>> {
-    let wanted = config.lora.resolve()?;
+pub(crate) fn adapters_to_plan(wanted: Option<Lora>, source: &Checkpoint) -> Result<Option<Lora>> {
     if !source.is_new() {
         return source.adapters_to_train(wanted);
     }
@@ -56,59 +55,62 @@ fn adapters(config: &TrainConfig, source: &Checkpoint) -> Result<Option<Lora>> {
 
 /// The settings that have to change for a run to need no more than `memory` bytes, as few as can be of those that change
 /// its results least: what is computed again, smaller micro-batches, mixed precision, adapters, and how their base is
-/// stored. `None` if all of them are not enough.
+/// stored. `None` if all of them are not enough. `plan` says what a run with other settings needs.
 ///
 /// # Errors
-/// As [`plan`].
-pub fn fitting(config: &TrainConfig, source: &Checkpoint, memory: u64) -> Result<Option<Smaller>> {
-    let mut config = config.clone();
-    let mut smaller = Smaller { changes: vec![], plan: plan(&config, source)? };
+/// Those of `plan`.
+pub fn fitting(
+    trainer: &TrainerConfig,
+    lora: &LoraSettings,
+    memory: u64,
+    plan: impl Fn(&TrainerConfig, &LoraSettings) -> Result<MemoryPlan>,
+) -> Result<Option<Smaller>> {
+    let (mut trainer, mut lora) = (trainer.clone(), lora.clone());
+    let mut smaller = Smaller { changes: vec![], plan: plan(&trainer, &lora)? };
     for change in CHANGES {
         if smaller.plan.total() <= memory {
             break;
         }
-        let mut changed = config.clone();
-        let Some(settings) = change(&mut changed) else { continue };
-        let plan = plan(&changed, source)?;
+        let (mut other, mut adapters) = (trainer.clone(), lora.clone());
+        let Some(settings) = change(&mut other, &mut adapters) else { continue };
+        let plan = plan(&other, &adapters)?;
         if plan.total() < smaller.plan.total() {
             smaller.plan = plan;
             smaller.changes.retain(|(name, _)| !settings.iter().any(|(new, _)| new == name));
             smaller.changes.extend(settings);
-            config = changed;
+            (trainer, lora) = (other, adapters);
         }
     }
     Ok((smaller.plan.total() <= memory).then_some(smaller))
 }
 
 /// Changes some settings and says which, or has nothing to change.
-type Change = fn(&mut TrainConfig) -> Option<Vec<(&'static str, String)>>;
+type Change = fn(&mut TrainerConfig, &mut LoraSettings) -> Option<Vec<(&'static str, String)>>;
 
 const CHANGES: [Change; 6] = [
-    |config| {
-        let checkpointing = &mut config.trainer.checkpointing;
-        let old = std::mem::replace(checkpointing, Checkpointing::Layer);
+    |trainer, _| {
+        let old = std::mem::replace(&mut trainer.checkpointing, Checkpointing::Layer);
         (old != Checkpointing::Layer).then(|| vec![("checkpointing", "layer".into())])
     },
-    |config| {
-        let trainer = &mut config.trainer;
+    |trainer, _| {
         trainer.grad_accum *= std::mem::replace(&mut trainer.batch_size, 1);
         Some(vec![("batch-size", "1".into()), ("grad-accum", trainer.grad_accum.to_string())])
     },
-    |config| {
-        config.trainer.precision = Precision::Mixed;
+    |trainer, _| {
+        trainer.precision = Precision::Mixed;
         Some(vec![("precision", "mixed".into())])
     },
-    |config| {
-        let rank = config.lora.lora_rank.replace(RANK);
+    |_, lora| {
+        let rank = lora.lora_rank.replace(RANK);
         rank.is_none().then(|| vec![("lora-rank", RANK.to_string())])
     },
-    |config| base(config, BaseDtype::Bf16, "bf16"),
-    |config| base(config, BaseDtype::Q8, "q8"),
+    |_, lora| base(lora, BaseDtype::Bf16, "bf16"),
+    |_, lora| base(lora, BaseDtype::Q8, "q8"),
 ];
 
-fn base(config: &mut TrainConfig, dtype: BaseDtype, name: &str) -> Option<Vec<(&'static str, String)>> {
-    config.lora.lora_rank?;
-    config.lora.base_dtype = Some(dtype);
+fn base(lora: &mut LoraSettings, dtype: BaseDtype, name: &str) -> Option<Vec<(&'static str, String)>> {
+    lora.lora_rank?;
+    lora.base_dtype = Some(dtype);
     Some(vec![("base-dtype", name.into())])
 }
 
@@ -150,7 +152,11 @@ mod tests {
         let source = model().open();
         let full = plan(&settings(), &source).unwrap().total();
         let changes = |memory: u64| {
-            let smaller = fitting(&settings(), &source, memory).unwrap()?;
+            let TrainConfig { trainer, lora, .. } = settings();
+            let plan = |trainer: &TrainerConfig, lora: &LoraSettings| {
+                super::plan(&TrainConfig { trainer: trainer.clone(), lora: lora.clone(), ..settings() }, &source)
+            };
+            let smaller = fitting(&trainer, &lora, memory, plan).unwrap()?;
             assert!(smaller.plan.total() <= memory);
             Some(smaller.changes.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>())
         };
