@@ -77,6 +77,8 @@ fn compose(file: &str, entry: &str, features: &[&str]) -> Result<String, String>
     let module = format!("package::{file}").parse().map_err(|e| format!("{e}"))?;
     let mut compiler = wesl::Wesl::new(".");
     compiler
+        // WESL does not know cooperative matrices; naga validates what comes out.
+        .set_options(wesl::CompileOptions { validate: false, ..Default::default() })
         .set_missing_feature_behavior(false)
         .set_features(features.iter().map(|feature| (*feature, true)))
         .keep_declarations(vec![entry.to_owned()])

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use wgr::Result;
-use wgr::gpu::{AdapterChoice, AdapterSummary, Ceilings, Gpu, Operation, Preset, Variant, adapters};
+use wgr::gpu::{AdapterChoice, AdapterSummary, Ceilings, Cooperative, Gpu, Operation, Preset, Variant, adapters};
 use wgr::kernels::bench;
 use wgr::kernels::tuner::{self, Timing, Timings};
 
@@ -86,6 +86,10 @@ fn describe(Row { adapter, ceilings, tuning }: &Row) -> String {
     let AdapterSummary { index, name, kind, backend, driver, .. } = adapter;
     let [smallest, largest] = adapter.subgroup_size;
     let features = if adapter.features.is_empty() { "none".into() } else { adapter.features.join(", ") };
+    let cooperative = match adapter.cooperative.as_slice() {
+        [] => String::new(),
+        listed => format!("\n   matrices   {}", cooperative(listed, adapter.uncooperative.as_deref())),
+    };
     let verdict = match (&adapter.unusable, adapter.preset, &adapter.unsuited) {
         (Some(reason), ..) => format!("no: {reason}"),
         (None, Preset::Software, _) => "yes, with the kernels for software adapters".into(),
@@ -98,13 +102,23 @@ fn describe(Row { adapter, ceilings, tuning }: &Row) -> String {
         "{index}  {name}\n   \
          type       {kind}, {backend}, driver {driver}\n   \
          limits     {} per binding, {} per buffer, {} workgroup memory, {} storage buffers per shader\n   \
-         features   {features}; subgroups of {smallest} to {largest}\n   \
+         features   {features}; subgroups of {smallest} to {largest}{cooperative}\n   \
          usable     {verdict}{ceilings}{tuning}",
         print::bytes(adapter.max_binding_bytes),
         print::bytes(adapter.max_buffer_bytes),
         print::bytes(adapter.workgroup_memory_bytes.into()),
         adapter.storage_buffers,
     )
+}
+
+/// What an adapter lists of cooperative matrices, and why products do without them if they do.
+fn cooperative(listed: &[Cooperative], unused: Option<&str>) -> String {
+    let of = |Cooperative { m, n, k, operands, result }: &Cooperative| format!("{m}×{n}×{k} {operands} to {result}");
+    let listed: Vec<String> = listed.iter().map(of).collect();
+    match unused {
+        Some(reason) => format!("{}; not used: {reason}", listed.join(", ")),
+        None => listed.join(", "),
+    }
 }
 
 /// One line per operation: the variant in use, then the others with their times.

@@ -75,10 +75,14 @@ pub(crate) fn ceilings(ceilings: &Ceilings) -> String {
         Some(rate) => format!("f16 {:.1} GFLOP/s", rate / 1e9),
         None => "no f16".into(),
     };
+    let cooperative = match ceilings.cooperative_flops_per_second {
+        Some(rate) => format!(", cooperative matrices {:.1} GFLOP/s", rate / 1e9),
+        None => String::new(),
+    };
     let bandwidth =
         |of: &wgr::gpu::Bandwidth| format!("{:.2} GB/s within {}", of.bytes_per_second / 1e9, bytes(of.working_set));
     let bandwidths: Vec<String> = ceilings.bandwidths.iter().map(bandwidth).collect();
-    format!("f32 {:.1} GFLOP/s, {f16}; {}", ceilings.f32_flops_per_second / 1e9, bandwidths.join(", "))
+    format!("f32 {:.1} GFLOP/s, {f16}{cooperative}; {}", ceilings.f32_flops_per_second / 1e9, bandwidths.join(", "))
 }
 
 #[cfg(test)]
@@ -90,10 +94,19 @@ mod tests {
     #[test]
     fn ceilings_have_units_and_say_where_there_is_no_f16() {
         let bandwidths = vec![Bandwidth { working_set: 2 << 20, bytes_per_second: 1.5e9 }];
-        let mut measured = Ceilings { f32_flops_per_second: 8e10, f16_flops_per_second: None, bandwidths };
+        let mut measured = Ceilings {
+            f32_flops_per_second: 8e10,
+            f16_flops_per_second: None,
+            cooperative_flops_per_second: None,
+            bandwidths,
+        };
         assert_eq!(ceilings(&measured), "f32 80.0 GFLOP/s, no f16; 1.50 GB/s within 2.0 MiB");
         measured.f16_flops_per_second = Some(7.7e9);
         assert_eq!(ceilings(&measured), "f32 80.0 GFLOP/s, f16 7.7 GFLOP/s; 1.50 GB/s within 2.0 MiB");
+        measured.cooperative_flops_per_second = Some(3e11);
+        let expected =
+            "f32 80.0 GFLOP/s, f16 7.7 GFLOP/s, cooperative matrices 300.0 GFLOP/s; 1.50 GB/s within 2.0 MiB";
+        assert_eq!(ceilings(&measured), expected);
     }
 
     #[test]

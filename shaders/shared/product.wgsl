@@ -13,6 +13,7 @@
 @if(b_q8) import package::shared::q8::{Packed as B, stride as stride_b, scale_place as scale_place_b, widen as widen_b};
 @if(c_f32) import package::shared::f32::{Packed as C, widen as widen_c, narrow as narrow_c};
 @if(c_bf16) import package::shared::bf16::{Packed as C, widen as widen_c, narrow as narrow_c};
+@if(c_f16) import package::shared::f16::{Packed as C, widen as widen_c, narrow as narrow_c};
 
 /// requires: 0 < m
 /// requires: 0 < n4

@@ -13,6 +13,7 @@
 //! | `wide` | operands are words of 64 bits, which standard WGSL does not have |
 //! | `nt nn tn` | which operand of a product is transposed |
 //! | `few rows_1 rows_4 rows_16` | products of at most 16 rows, or as many as the name says |
+//! | `tile_8 tile_16` | the side of the cooperative matrices, of which adapters list those they have |
 //! | `rows_64` | tiles of 64 rows instead of 32 |
 //! | `bias residual` | what a product adds to its result |
 //! | `erf tanh` | which GELU |

@@ -24,7 +24,8 @@ pub(crate) fn module(source: &str) -> Result<Module, String> {
     let capabilities = Capabilities::SUBGROUP
         | Capabilities::SHADER_INT64
         | Capabilities::SHADER_FLOAT16
-        | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        | Capabilities::SHADER_FLOAT16_IN_FLOAT32
+        | Capabilities::COOPERATIVE_MATRIX;
     Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(ShaderStages::COMPUTE)
         .subgroup_operations(SubgroupOperationSet::all())
@@ -158,6 +159,7 @@ fn dtype(module: &Module, inner: &TypeInner, declared: &str) -> Option<Dtype> {
         }
         _ => match inner.scalar() {
             Some(naga::Scalar { kind: ScalarKind::Float, width: 4 }) => Some(Dtype::F32),
+            Some(naga::Scalar { kind: ScalarKind::Float, width: 2 }) => Some(Dtype::F16),
             Some(naga::Scalar { kind: ScalarKind::Uint, width: 4 }) => Some(Dtype::U32),
             _ => None,
         },

@@ -1,5 +1,6 @@
 //! The choice of an adapter, and of the kernels that suit it.
 
+use super::cooperative::{self, Cooperative};
 use crate::{Error, Result};
 
 /// The adapter that the user asked for.
@@ -46,6 +47,10 @@ pub struct AdapterSummary {
     pub storage_buffers: u32,
     /// Optional features the engine can use.
     pub features: Vec<&'static str>,
+    /// Sizes and types of cooperative matrices.
+    pub cooperative: Vec<Cooperative>,
+    /// The reason why products in f16 do not use them, although there are some.
+    pub uncooperative: Option<String>,
     /// Preset the engine would choose.
     pub preset: Preset,
     /// The reason why a software adapter runs the kernels for GPUs, which are slower there, if it does.
@@ -177,6 +182,12 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
         (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
         (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrices"),
     ];
+    let cooperative = cooperative::listed(adapter);
+    let preset = preset(&info, features);
+    let uncooperative = match preset {
+        Preset::Software => Some("the kernels for software adapters do without".into()),
+        Preset::Gpu => cooperative::side(&info, features, &cooperative).err(),
+    };
     AdapterSummary {
         index,
         name: info.name.clone(),
@@ -195,7 +206,9 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
         workgroup_memory_bytes: limits.max_compute_workgroup_storage_size,
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
         features: known.iter().filter(|(flag, _)| features.contains(*flag)).map(|(_, name)| *name).collect(),
-        preset: preset(&info, features),
+        uncooperative: uncooperative.filter(|_| !cooperative.is_empty()),
+        cooperative,
+        preset,
         unsuited: unsuited(&info, features),
         unusable: unusable(&limits),
     }

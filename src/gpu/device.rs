@@ -7,6 +7,7 @@ use futures_channel::oneshot;
 use wgr_shaders::{Check, Member, Operand, Program};
 
 use super::adapter::{self, AdapterChoice, Preset};
+use super::cooperative;
 use super::kernel::{Identity, Kernel, Source};
 use super::memory::{self, Ledger, Memory, Pooled, SharedPool};
 use super::poller::Poller;
@@ -92,6 +93,7 @@ pub struct Gpu {
     fault: Arc<Fault>,
     poller: Poller,
     tuning: Tuning,
+    cooperative_side: Option<u32>,
 }
 
 impl Gpu {
@@ -121,6 +123,14 @@ impl Gpu {
         if preset == Preset::Software && !options.narrow {
             wanted |= wgpu::Features::SHADER_INT64;
         }
+        // Software adapters run products in registers.
+        let cooperative_side = match preset {
+            Preset::Software => None,
+            Preset::Gpu => cooperative::side(&info, adapter.features(), &cooperative::listed(&adapter)).ok(),
+        };
+        if cooperative_side.is_some() {
+            wanted |= cooperative::FEATURES;
+        }
         let features = adapter.features() & wanted;
         if let (Preset::Software, Some(reason)) = (preset, adapter::misfit(&info, features)) {
             return Err(Error::NoAdapter {
@@ -131,6 +141,13 @@ impl Gpu {
         if let (None, Some(reason)) = (options.preset, adapter::unsuited(&info, features)) {
             tracing::warn!("{}: {reason}; it runs the kernels for GPUs, which are slower here", info.name);
         }
+        let experimental_features = match cooperative_side {
+            // SAFETY: the one experimental feature is that of cooperative matrices. What is undefined about it is sizes
+            // that the adapter does not list, which `cooperative::side` never gives, and loads outside of an operand;
+            // shaders load from workgroup memory, at places that depend on constants alone.
+            Some(_) => unsafe { wgpu::ExperimentalFeatures::enabled() },
+            None => wgpu::ExperimentalFeatures::disabled(),
+        };
         // Portable limits, except for sizes.
         let required = wgpu::Limits {
             max_buffer_size: offered.max_buffer_size,
@@ -144,6 +161,7 @@ impl Gpu {
                 required_features: features,
                 required_limits: required.clone(),
                 memory_hints: wgpu::MemoryHints::MemoryUsage,
+                experimental_features,
                 ..Default::default()
             })
             .await;
@@ -182,6 +200,7 @@ impl Gpu {
             poller,
             fault,
             tuning: Tuning::default(),
+            cooperative_side,
         })
     }
 
@@ -214,6 +233,16 @@ impl Gpu {
     /// Whether shaders may compute in f16.
     pub fn computes_f16(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_F16)
+    }
+
+    /// The side of the cooperative matrices on which products of f16 operands run, where they do.
+    pub fn cooperative_side(&self) -> Option<u32> {
+        self.cooperative_side
+    }
+
+    /// Has products of f16 operands do without cooperative matrices from now on.
+    pub fn without_cooperative_matrices(&mut self) {
+        self.cooperative_side = None;
     }
 
     /// The variant of an operation that it runs.

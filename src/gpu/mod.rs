@@ -4,6 +4,7 @@
 //! binding. A [`Recording`] is a list of prepared dispatches that is replayed as often as needed.
 
 mod adapter;
+mod cooperative;
 mod device;
 mod kernel;
 mod memory;
@@ -16,6 +17,7 @@ mod tensor;
 mod tuning;
 
 pub use adapter::{AdapterChoice, AdapterSummary, Preset, adapters};
+pub use cooperative::Cooperative;
 pub use device::{Gpu, Limits, Mode, Options, Pipeline};
 pub use kernel::{Cost, Kernel, grid};
 pub use memory::{Ledger, Memory};

@@ -8,10 +8,14 @@ use super::kernel::Cost;
 /// The limits of an adapter, as measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ceilings {
-    /// f32 operations per second; all kernels compute in f32, whatever they store.
+    /// f32 operations per second; kernels compute in f32, whatever they store, but for products on
+    /// cooperative matrices.
     pub f32_flops_per_second: f64,
     /// f16 operations per second, where the adapter has f16 arithmetic. No kernel uses it yet.
     pub f16_flops_per_second: Option<f64>,
+    /// Operations per second on cooperative matrices of f16 with f32 results, where products run on them.
+    #[serde(default)]
+    pub cooperative_flops_per_second: Option<f64>,
     /// Bandwidths by what is accessed again and again, from caches to memory: smallest first, and at least one.
     pub bandwidths: Vec<Bandwidth>,
 }
@@ -99,6 +103,10 @@ impl Ceilings {
         // An adapter without f16 has it in neither.
         self.f16_flops_per_second =
             self.f16_flops_per_second.zip(other.f16_flops_per_second).map(|(own, other)| own.max(other));
+        self.cooperative_flops_per_second = self
+            .cooperative_flops_per_second
+            .zip(other.cooperative_flops_per_second)
+            .map(|(own, other)| own.max(other));
         for (own, other) in self.bandwidths.iter_mut().zip(&other.bandwidths) {
             own.bytes_per_second = own.bytes_per_second.max(other.bytes_per_second);
         }
@@ -152,6 +160,7 @@ mod tests {
         Ceilings {
             f32_flops_per_second: 100.0,
             f16_flops_per_second: None,
+            cooperative_flops_per_second: None,
             bandwidths: vec![bandwidth(1000, 40.0), bandwidth(10_000, 10.0)],
         }
     }

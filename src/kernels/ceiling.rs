@@ -1,8 +1,9 @@
 //! Kernels that reach the limits of an adapter: multiply-adds in registers, and values copied and read. `bench` measures
 //! with them.
 
-use wgr_shaders::params::ceiling::Params;
+use wgr_shaders::params::{ceiling::Params, ceiling_cooperative};
 
+use super::product::cooperative_feature;
 use crate::gpu::{Cost, Gpu, Kernel, Recorder, Tensor, grid};
 use crate::{Error, Result};
 
@@ -12,6 +13,8 @@ const CHUNK: usize = 32;
 /// Values of the chains of an invocation, and multiply-adds of each in a pass.
 const CHAINS: usize = 12;
 const UNROLLED: usize = 8;
+/// Cooperative matrices that a subgroup adds to.
+const COOPERATIVE_CHAINS: usize = 4;
 
 /// How multiply-adds are computed.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +66,36 @@ pub fn multiply_add(
     let multiply_adds = (workgroups * WORKGROUP * CHAINS * UNROLLED * passes) as f64;
     let cost = Cost { flops: 2.0 * multiply_adds, bytes: (4 * SUMS * workgroups) as f64 };
     recorder.dispatch(&kernel, &params, &[sums.whole()], grid(workgroups as u32), cost)
+}
+
+/// Values that a workgroup leaves of multiply-adds of cooperative matrices of this side.
+pub fn cooperative_sums(side: u32) -> usize {
+    COOPERATIVE_CHAINS * (side * side) as usize
+}
+
+/// `c ← a · b + c` for sums of each workgroup that begin at zero, where all values of `a` are `left` and all of `b` are
+/// `right`; `sums` receives [`cooperative_sums`] per workgroup.
+///
+/// # Errors
+/// If `sums` is too short, products do not run on cooperative matrices, or the driver fails.
+pub fn multiply_add_matrices(
+    recorder: &mut Recorder,
+    workgroups: usize,
+    passes: usize,
+    [left, right]: [f32; 2],
+    sums: &Tensor,
+) -> Result<()> {
+    const NAME: &str = "ceiling_cooperative/multiply_add";
+    let gpu = recorder.gpu;
+    let side = gpu
+        .cooperative_side()
+        .ok_or_else(|| Error::kernel(NAME, format!("{} has no cooperative matrices for it", gpu.name())))?;
+    let kernel = Kernel::new(NAME).feature(cooperative_feature(side)).constant("LANES", gpu.subgroup_size());
+    let params = ceiling_cooperative::Params { workgroups: workgroups as u32, passes: passes as u32, left, right };
+    let multiply_adds = workgroups * passes * cooperative_sums(side) * side as usize;
+    let bytes = (4 * cooperative_sums(side) * workgroups) as f64;
+    let cost = Cost { flops: 2.0 * multiply_adds as f64, bytes };
+    recorder.dispatch(&kernel, &params, &[sums.whole()], [workgroups as u32, 1, 1], cost)
 }
 
 /// `y = x`, [`VALUES`] per workgroup.

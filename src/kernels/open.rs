@@ -6,13 +6,28 @@ use crate::Result;
 use crate::gpu::{AdapterChoice, Gpu, Options, Preset};
 
 /// Opens an adapter for a run and tests it. Where the kernels that suit it disagree with their twins, the run goes on
-/// with those for ordinary GPUs, which need the least of a driver. Then the [`tuner`] picks the fastest variants.
+/// with those for ordinary GPUs, which need the least of a driver; where products on cooperative matrices disagree, it
+/// goes on without them. Then the [`tuner`] picks the fastest variants.
 ///
 /// # Errors
 /// If there is no adapter, or those kernels are wrong as well; the error names the first that is.
 pub async fn open(choice: &AdapterChoice, passes: Passes) -> Result<Gpu> {
     let mut gpu = open_tested(choice, async |gpu| self_test::run(gpu, passes).await).await?;
+    if passes == Passes::ForwardAndBackward && gpu.cooperative_side().is_some() {
+        gpu = cooperating(gpu, choice).await?;
+    }
     tuner::tune(&mut gpu, passes).await?;
+    Ok(gpu)
+}
+
+/// The adapter, with cooperative matrices if products on them are right.
+async fn cooperating(gpu: Gpu, choice: &AdapterChoice) -> Result<Gpu> {
+    let Err(problem) = self_test::cooperative(&gpu).await else { return Ok(gpu) };
+    tracing::warn!("{problem}; going on without cooperative matrices, which is slower");
+    let options = Options { preset: Some(gpu.preset()), ..Options::default() };
+    // Opened anew, because the fault may have cost the device.
+    let mut gpu = Gpu::open_with(choice, options).await?;
+    gpu.without_cooperative_matrices();
     Ok(gpu)
 }
 
@@ -51,6 +66,17 @@ mod tests {
         let options = Options { preset: Some(Preset::Gpu), ..Options::default() };
         let gpu = pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).unwrap();
         pollster::block_on(test(&gpu)).unwrap();
+    }
+
+    #[test]
+    fn products_on_cooperative_matrices_pass() {
+        let options = Options { preset: Some(Preset::Gpu), ..Options::default() };
+        let gpu = pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).unwrap();
+        if gpu.cooperative_side().is_none() {
+            println!("skipped: {} lists no cooperative matrices that products use", gpu.name());
+            return;
+        }
+        pollster::block_on(self_test::cooperative(&gpu)).unwrap();
     }
 
     #[test]

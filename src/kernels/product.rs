@@ -1,5 +1,5 @@
 //! Matrix products with f32 accumulation: `y = x Wᵀ (+ bias) (+ residual)`, its two backward products, and sharded
-//! weights. Weights may be f32, bf16, f16 or, if they are only read, q8; activations f32 or bf16.
+//! weights. Weights may be f32, bf16, f16 or, if they are only read, q8; activations f32, bf16 or f16.
 
 use wgr_shaders::params::product::Params;
 
@@ -30,14 +30,21 @@ fn operand(prefix: char, dtype: Dtype) -> Result<&'static str> {
     Ok(match (prefix, dtype) {
         ('a', Dtype::F32) => "a_f32",
         ('a', Dtype::Bf16) => "a_bf16",
+        ('a', Dtype::F16) => "a_f16",
         ('b', Dtype::F32) => "b_f32",
         ('b', Dtype::Bf16) => "b_bf16",
         ('b', Dtype::F16) => "b_f16",
         ('b', Dtype::Q8) => "b_q8",
         ('c', Dtype::F32) => "c_f32",
         ('c', Dtype::Bf16) => "c_bf16",
+        ('c', Dtype::F16) => "c_f16",
         _ => return Err(Error::kernel("product", format!("operand {prefix} cannot be {dtype}"))),
     })
+}
+
+/// The feature of shaders on cooperative matrices of a side that [`Gpu::cooperative_side`](crate::gpu::Gpu) gives.
+pub(super) fn cooperative_feature(side: u32) -> &'static str {
+    if side == 8 { "tile_8" } else { "tile_16" }
 }
 
 /// Rows up to which products `nt` have kernels of their own: steps of decoding.
@@ -53,6 +60,10 @@ fn record(
     [a, b, c]: [&Shard; 3],
 ) -> Result<()> {
     let gpu = recorder.gpu;
+    let cooperative = match dtypes {
+        [Dtype::F16, Dtype::F16, _] => gpu.cooperative_side(),
+        _ => None,
+    };
     let software = gpu.preset() == Preset::Software;
     let few = layout == "nt" && params.m as usize <= FEW_ROWS && dtypes[0] == Dtype::F32 && dtypes[2] == Dtype::F32;
     let variant = gpu.variant(match (layout, few) {
@@ -61,19 +72,23 @@ fn record(
         ("nn", _) => Operation::ProductNn,
         _ => Operation::ProductTn,
     });
-    let (kernel, rows, columns4) = match (software, few) {
-        (true, true) => {
+    let (kernel, rows, columns4) = match (cooperative, software, few) {
+        (Some(side), ..) => {
+            let kernel = Kernel::new("product_cooperative/main").feature(layout);
+            (kernel.feature(cooperative_feature(side)).constant("LANES", gpu.subgroup_size()), 4 * side, side)
+        }
+        (None, true, true) => {
             let rows = [(1, "rows_1"), (4, "rows_4"), (16, "rows_16")].into_iter().find(|(rows, _)| params.m <= *rows);
             let (rows, feature) = rows.unwrap_or((16, "rows_16"));
             (Kernel::new("product_skinny/main").feature(feature), rows, gpu.subgroup_size())
         }
-        (true, false) => {
+        (None, true, false) => {
             let large = variant.rows == 64 && dtypes == [Dtype::F32; 3];
             let kernel = Kernel::new("product_register/main").feature(layout).feature_if(large, "rows_64");
             (kernel, if large { 64 } else { 32 }, gpu.subgroup_size())
         }
-        (false, true) => (Kernel::new("product_tiled/main").feature(layout).feature("few"), 16, 16),
-        (false, false) => (Kernel::new("product_tiled/main").feature(layout), 64, 16),
+        (None, false, true) => (Kernel::new("product_tiled/main").feature(layout).feature("few"), 16, 16),
+        (None, false, false) => (Kernel::new("product_tiled/main").feature(layout), 64, 16),
     };
     let mut kernel = kernel
         .feature(operand('a', dtypes[0])?)

@@ -55,35 +55,55 @@ pub(super) async fn agrees(gpu: &Gpu, operation: Operation) -> Result<()> {
     match operation {
         Operation::Attention => attention(gpu, false).await,
         Operation::AttentionBackward => attention(gpu, true).await,
-        _ => product(gpu, operation).await,
+        _ => product(gpu, operation, Dtype::F32).await,
     }
 }
 
-/// A product of a linear layer, on more than one tile of every preset and variant.
-async fn product(gpu: &Gpu, operation: Operation) -> Result<()> {
+/// Compares the products on cooperative matrices with their twins, over several steps of the inner dimension: on some
+/// drivers what is summed up across steps was wrong.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn cooperative(gpu: &Gpu) -> Result<()> {
+    for operation in [Operation::ProductNt, Operation::ProductNn, Operation::ProductTn] {
+        product(gpu, operation, Dtype::F16).await?;
+    }
+    Ok(())
+}
+
+/// A product of a linear layer whose operands are stored as said, on more than one tile of every preset and variant.
+async fn product(gpu: &Gpu, operation: Operation, stored: Dtype) -> Result<()> {
     const ROWS: usize = 67;
-    const INNER: usize = 21;
+    const INNER: usize = 69;
     const OUT: usize = 70;
     const FEW: usize = 3;
     let (inner, out) = (Layout::plain(INNER), Layout::plain(OUT));
-    let [x, w, d_y] = [(ROWS * INNER, 1), (OUT * INNER, 2), (ROWS * OUT, 3)].map(|(len, seed)| sample(len, seed));
+    let [x, w, d_y] = [(ROWS * INNER, 1), (OUT * INNER, 2), (ROWS * OUT, 3)].map(|(len, seed)| {
+        let mut values = sample(len, seed);
+        if stored == Dtype::F16 {
+            values.iter_mut().for_each(|value| *value = half::f16::from_f32(*value).to_f32());
+        }
+        values
+    });
     let twin = [&x, &w, &d_y].map(|values| wide(values));
-    let matrix = |rows, columns, values: &[f32]| filled(gpu, rows, columns, values);
-    let parameter = |memory| Tensor::new(gpu, memory, "self-test", out, inner, Dtype::F32);
+    let operand = |rows, columns, values: &[f32]| stored_as(gpu, rows, columns, values, stored);
+    let result = |rows, columns, values: &[f32]| filled(gpu, rows, columns, values);
+    let parameter = |memory, dtype| Tensor::new(gpu, memory, "self-test", out, inner, dtype);
     let weight = || {
-        let tensor = parameter(Memory::Weights)?;
+        let tensor = parameter(Memory::Weights, stored)?;
         tensor.write(gpu, &w)?;
         Ok::<_, Error>(tensor)
     };
     match operation {
         Operation::ProductNn => {
-            let (d_y, w, d_x) = (matrix(ROWS, out, &d_y)?, weight()?, matrix(ROWS, inner, &x)?);
+            let (d_y, w, d_x) = (operand(ROWS, out, &d_y)?, weight()?, result(ROWS, inner, &x)?);
             let nn = |recorder: &mut Recorder| product::nn(recorder, ROWS, &d_y, &w, &d_x, false);
             let expected = reference::product::nn(ROWS, OUT, INNER, &twin[2], &twin[1]);
             check(gpu, "product nn", nn, &[(&d_x, expected)]).await
         }
         Operation::ProductTn => {
-            let (d_y, x, d_w) = (matrix(ROWS, out, &d_y)?, matrix(ROWS, inner, &x)?, parameter(Memory::Gradients)?);
+            let (d_y, x) = (operand(ROWS, out, &d_y)?, operand(ROWS, inner, &x)?);
+            let d_w = parameter(Memory::Gradients, Dtype::F32)?;
             let tn = |recorder: &mut Recorder| product::tn(recorder, ROWS, &d_y, &x, &d_w);
             let expected = reference::product::tn(ROWS, OUT, INNER, &twin[2], &twin[0]);
             check(gpu, "product tn", tn, &[(&d_w, expected)]).await
@@ -91,7 +111,7 @@ async fn product(gpu: &Gpu, operation: Operation) -> Result<()> {
         _ => {
             let few = operation == Operation::ProductFew;
             let (rows, name) = if few { (FEW, "product nt of few rows") } else { (ROWS, "product nt") };
-            let (x, y) = (matrix(rows, inner, &x[..rows * INNER])?, matrix(rows, out, &d_y[..rows * OUT])?);
+            let (x, y) = (operand(rows, inner, &x[..rows * INNER])?, result(rows, out, &d_y[..rows * OUT])?);
             let w = weight()?;
             let nt = |recorder: &mut Recorder| product::nt(recorder, rows, &x, &w, &y, Epilogue::default());
             let expected = reference::product::nt(rows, INNER, OUT, &twin[0][..rows * INNER], &twin[1]);
@@ -194,7 +214,11 @@ async fn cached(gpu: &Gpu) -> Result<()> {
 }
 
 fn filled(gpu: &Gpu, rows: usize, columns: Layout, values: &[f32]) -> Result<Tensor> {
-    let tensor = Tensor::activation(gpu, "self-test", rows, columns, Dtype::F32)?;
+    stored_as(gpu, rows, columns, values, Dtype::F32)
+}
+
+fn stored_as(gpu: &Gpu, rows: usize, columns: Layout, values: &[f32], dtype: Dtype) -> Result<Tensor> {
+    let tensor = Tensor::activation(gpu, "self-test", rows, columns, dtype)?;
     tensor.write(gpu, values)?;
     Ok(tensor)
 }

@@ -13,6 +13,8 @@ use wgr::reference;
 pub(crate) const F32: f64 = 1e-11;
 /// The same where bf16 is stored: one rounding is 2⁻⁹ relative.
 pub(crate) const BF16: f64 = 1e-5;
+/// The same where f16 is stored: one rounding is 2⁻¹² relative.
+pub(crate) const F16: f64 = 1e-7;
 
 /// Runs a case with the adapter's own preset and with that of ordinary GPUs, each on checked and on trusted shaders and
 /// with bindings of at most 40 KiB, so that weights are sharded; and with words of 32 bits where the adapter has larger
@@ -44,7 +46,7 @@ pub(crate) fn open(mode: Mode, limits: Option<Limits>) -> Gpu {
     open_with(Options { mode, limits, ..Options::default() })
 }
 
-fn open_with(options: Options) -> Gpu {
+pub(crate) fn open_with(options: Options) -> Gpu {
     pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).expect("the tests need an adapter")
 }
 

@@ -9,6 +9,7 @@ mod attention;
 mod cached_attention;
 mod ceiling;
 mod contract;
+mod cooperative;
 mod dropout;
 mod elementwise;
 mod embedding;

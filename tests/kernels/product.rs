@@ -5,14 +5,18 @@ use wgr::reference;
 use crate::harness::*;
 
 /// Rows, inner and outer size. The last one is sharded under the small binding limit.
-const SHAPES: [(usize, usize, usize); 6] =
+pub(crate) const SHAPES: [(usize, usize, usize); 6] =
     [(1, 3, 5), (7, 36, 50), (33, 40, 130), (130, 64, 31), (3, 44, 40), (5, 64, 300)];
 
 fn tolerance(dtypes: &[Dtype]) -> f64 {
-    if dtypes.contains(&Dtype::Bf16) { BF16 } else { F32 }
+    match dtypes {
+        of if of.contains(&Dtype::Bf16) => BF16,
+        of if of.contains(&Dtype::F16) => F16,
+        _ => F32,
+    }
 }
 
-fn nt(
+pub(crate) fn nt(
     gpu: &Gpu,
     (rows, inner, out): (usize, usize, usize),
     [a, b, c]: [Dtype; 3],
@@ -102,8 +106,8 @@ fn tiles_of_every_number_of_rows_agree() {
                                 nt(gpu, shape, [Dtype::F32; 3], bias, residual);
                             }
                         }
-                        Operation::ProductNn => nn(gpu, shape, Dtype::F32),
-                        _ => tn(gpu, shape, Dtype::F32),
+                        Operation::ProductNn => nn(gpu, shape, [Dtype::F32; 2]),
+                        _ => tn(gpu, shape, [Dtype::F32; 2]),
                     }
                 }
             }
@@ -194,17 +198,18 @@ fn nn_scales_the_product_alone() {
     });
 }
 
-fn nn(gpu: &Gpu, (rows, out, inner): (usize, usize, usize), b: Dtype) {
+pub(crate) fn nn(gpu: &Gpu, (rows, out, inner): (usize, usize, usize), [a, b]: [Dtype; 2]) {
     let (d_y, w, before) = (random(rows * out, 1), random(out * inner, 2), random(rows * inner, 3));
     let d_x = activation(gpu, Layout::plain(inner), &before, Dtype::F32);
     run(gpu, |recorder| {
-        let d_y = activation(gpu, Layout::plain(out), &d_y, Dtype::F32);
+        let d_y = activation(gpu, Layout::plain(out), &d_y, a);
         let w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &w, b);
         product::nn(recorder, rows, &d_y, &w, &d_x, true)
     });
-    let mut expected = reference::product::nn(rows, out, inner, &wide(&d_y), &wide(&stored_rows(inner, &w, b)));
+    let mut expected =
+        reference::product::nn(rows, out, inner, &wide(&stored(&d_y, a)), &wide(&stored_rows(inner, &w, b)));
     expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
-    assert_close(&format!("nn {b:?} {rows}x{out}x{inner}"), &read(gpu, &d_x), &expected, F32);
+    assert_close(&format!("nn {a:?} {b:?} {rows}x{out}x{inner}"), &read(gpu, &d_x), &expected, F32);
 }
 
 #[test]
@@ -212,23 +217,23 @@ fn nn_agrees_and_accumulates() {
     everywhere(|gpu| {
         for shape in SHAPES {
             for b in [Dtype::F32, Dtype::Bf16, Dtype::F16, Dtype::Q8] {
-                nn(gpu, shape, b);
+                nn(gpu, shape, [Dtype::F32, b]);
             }
         }
     });
 }
 
-fn tn(gpu: &Gpu, (rows, out, inner): (usize, usize, usize), b: Dtype) {
+pub(crate) fn tn(gpu: &Gpu, (rows, out, inner): (usize, usize, usize), [a, b]: [Dtype; 2]) {
     let (d_y, x, before) = (random(rows * out, 1), random(rows * inner, 2), random(out * inner, 3));
     let d_w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &before, Dtype::F32);
     run(gpu, |recorder| {
-        let d_y = activation(gpu, Layout::plain(out), &d_y, Dtype::F32);
+        let d_y = activation(gpu, Layout::plain(out), &d_y, a);
         let x = activation(gpu, Layout::plain(inner), &x, b);
         product::tn(recorder, rows, &d_y, &x, &d_w)
     });
-    let mut expected = reference::product::tn(rows, out, inner, &wide(&d_y), &wide(&stored(&x, b)));
+    let mut expected = reference::product::tn(rows, out, inner, &wide(&stored(&d_y, a)), &wide(&stored(&x, b)));
     expected.iter_mut().zip(&before).for_each(|(e, b)| *e += f64::from(*b));
-    assert_close(&format!("tn {b:?} {rows}x{out}x{inner}"), &read(gpu, &d_w), &expected, F32);
+    assert_close(&format!("tn {a:?} {b:?} {rows}x{out}x{inner}"), &read(gpu, &d_w), &expected, F32);
 }
 
 #[test]
@@ -236,7 +241,7 @@ fn tn_agrees_and_accumulates() {
     everywhere(|gpu| {
         for shape in SHAPES {
             for b in [Dtype::F32, Dtype::Bf16] {
-                tn(gpu, shape, b);
+                tn(gpu, shape, [Dtype::F32, b]);
             }
         }
     });

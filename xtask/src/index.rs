@@ -51,9 +51,9 @@ fn page() -> Result<String> {
         writeln!(page, "| [{file}](#{file}) | {} | {count} |", entries.join(", "))?;
     }
     for (file, document) in &kernels {
-        // The products import parameters and bindings, which they share.
-        let operands = if document.bindings.is_empty() { shared.get("product") } else { Some(document) };
-        let operands = operands.with_context(|| format!("shaders/{file}.wgsl binds nothing"))?;
+        // The products import parameters and bindings, which they share but for a few of their own.
+        let operands = if document.members.is_empty() { shared.get("product") } else { Some(document) };
+        let operands = operands.with_context(|| format!("shaders/{file}.wgsl has no parameters"))?;
         section(&mut page, file, document, operands)?;
     }
     Ok(page)
@@ -93,7 +93,7 @@ fn section(page: &mut String, file: &str, document: &Document, operands: &Docume
     }
     for entry in &document.entries {
         writeln!(page, "\n### {file}/{}\n\n{}\n", entry.name, entry.words)?;
-        bindings(page, &format!("{file}/{}", entry.name), operands)?;
+        bindings(page, &format!("{file}/{}", entry.name), [document, operands])?;
         if !entry.axes.is_empty() {
             let axes: Vec<String> = entry.axes.iter().map(|axes| format!("`{axes}`")).collect();
             writeln!(page, "\nPermutations: {}.", axes.join(", "))?;
@@ -102,11 +102,14 @@ fn section(page: &mut String, file: &str, document: &Document, operands: &Docume
     Ok(())
 }
 
-/// A line for each shape that a binding of a program has in any of its permutations.
-fn bindings(page: &mut String, program: &str, operands: &Document) -> Result<()> {
+/// A line for each shape that a binding of a program has in any of its permutations, as the first document says that has
+/// the binding.
+fn bindings(page: &mut String, program: &str, documents: [&Document; 2]) -> Result<()> {
     let mut rows: BTreeMap<(usize, String), BTreeSet<&str>> = BTreeMap::new();
     for program in programs().iter().filter(|p| p.name == program) {
         for (place, binding) in (1..).zip(&*program.contract.bindings) {
+            let has = |document: &&Document| document.bindings.iter().any(|own| own.name == *binding.name);
+            let operands = documents.into_iter().find(has).unwrap_or(documents[1]);
             let shape = operands.shape(&binding.name, program.features).map_err(|problem| anyhow!(problem))?;
             let shape = shape.with_context(|| format!("{} has no shape", binding.name))?;
             let declared = operands.bindings.iter().find(|b| b.shapes.iter().any(|s| std::ptr::eq(s, shape)));

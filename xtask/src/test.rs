@@ -46,7 +46,6 @@ const STAGES: &[(&str, Work)] = &[
 const SOFTWARE_STAGES: &[(&str, Work)] = &[
     ("kernels, subgroups of 4", Work::Tests(KERNELS, SLOW, Some("128"))),
     ("kernels, subgroups of 16", Work::Tests(KERNELS, SLOW, Some("512"))),
-    ("kernels, coverage", Work::Task(|adapter| coverage::check(&checked_kernels(), adapter))),
 ];
 const KERNELS: &[&str] = &["--workspace", "--test", "kernels"];
 
@@ -72,6 +71,10 @@ const DRIVER_STAGES: &[(&str, Work)] = &[
 /// What is slow on these drivers as well. The golden models train with the same kernels.
 const SLOW_ON_MESA: &[&str] = &["attention_and_its_gradients_agree", "heads_of_any_size"];
 const SLOW_ON_SWIFTSHADER: &[&str] = &["attention_and_its_gradients_agree", "cached_attention::", "heads_of_any_size"];
+
+/// After all drivers, as some permutations run on one of them only.
+const COVERAGE_STAGE: &[(&str, Work)] =
+    &[("kernels, coverage", Work::Task(|adapter| coverage::check(&checked_kernels(), adapter)))];
 
 const LAST_STAGES: &[(&str, Work)] = &[("demo", Work::Task(demo_elsewhere))];
 
@@ -99,8 +102,11 @@ const MODULES_ON_DEVICE: &[&str] = &[
 
 /// Runs all stages that suit the adapter.
 pub(crate) fn run(adapter: &AdapterSummary) -> Result<ExitCode> {
-    let software = if adapter.preset == Preset::Software { SOFTWARE_STAGES } else { &[] };
-    in_order(STAGES.iter().chain(software).chain(DRIVER_STAGES).chain(LAST_STAGES), Some(adapter))
+    let (widths, coverage) = match adapter.preset {
+        Preset::Software => (SOFTWARE_STAGES, COVERAGE_STAGE),
+        Preset::Gpu => (&[][..], &[][..]),
+    };
+    in_order(STAGES.iter().chain(widths).chain(DRIVER_STAGES).chain(coverage).chain(LAST_STAGES), Some(adapter))
 }
 
 /// Runs what needs no adapter.

@@ -1,6 +1,4 @@
 //! The ceilings of an adapter: each the best of many short runs, and of the forms that suit different drivers.
-//!
-//! Cooperative matrices will have a ceiling of their own, beside those of arithmetic.
 
 use crate::Result;
 use crate::gpu::{Bandwidth, Ceilings, Dtype, Gpu, Recording, Tensor};
@@ -24,6 +22,10 @@ pub async fn ceilings(gpu: &Gpu) -> Result<Ceilings> {
         f16_flops_per_second: match gpu.computes_f16() {
             true => Some(arithmetic(gpu, true).await?),
             false => None,
+        },
+        cooperative_flops_per_second: match gpu.cooperative_side() {
+            Some(side) => Some(cooperative(gpu, side).await?),
+            None => None,
         },
         bandwidths: bandwidths(gpu).await?,
     })
@@ -58,6 +60,22 @@ async fn arithmetic(gpu: &Gpu, f16: bool) -> Result<f64> {
         best = best.max(recording.cost().flops / fastest(gpu, &mut recording).await?);
     }
     Ok(best)
+}
+
+async fn cooperative(gpu: &Gpu, side: u32) -> Result<f64> {
+    const PASSES: usize = 512;
+    let mut workgroups = 8;
+    let mut recording = loop {
+        let sums = Tensor::workspace(gpu, "sums", workgroups * ceiling::cooperative_sums(side), Dtype::F32)?;
+        let mut recording = Recording::new();
+        // 512 · 16 · 0.25² is far from the end of f32, and no sum is rounded.
+        ceiling::multiply_add_matrices(&mut recording.recorder(gpu), workgroups, PASSES, [0.25, 0.25], &sums)?;
+        if workgroups == 1 << 14 || estimate(gpu, &mut recording).await? >= SHORTEST {
+            break recording;
+        }
+        workgroups *= 2;
+    };
+    Ok(recording.cost().flops / fastest(gpu, &mut recording).await?)
 }
 
 #[derive(Clone, Copy)]
@@ -124,6 +142,8 @@ mod tests {
         assert!(ceilings.f32_flops_per_second > 0.0);
         assert_eq!(ceilings.f16_flops_per_second.is_some(), gpu.computes_f16());
         assert!(ceilings.f16_flops_per_second.is_none_or(|rate| rate > 0.0));
+        assert_eq!(ceilings.cooperative_flops_per_second.is_some(), gpu.cooperative_side().is_some());
+        assert!(ceilings.cooperative_flops_per_second.is_none_or(|rate| rate > 0.0));
         assert_eq!(ceilings.bandwidths.iter().map(|of| of.working_set).collect::<Vec<_>>(), WORKING_SETS);
         // From caches to memory, never faster.
         assert!(ceilings.bandwidths.windows(2).all(|of| of[0].bytes_per_second >= of[1].bytes_per_second));

@@ -64,6 +64,7 @@ pub(super) fn report(adapter: &str, rows: &[(&str, f64)]) -> Report {
         ceilings: Ceilings {
             f32_flops_per_second: 80.0,
             f16_flops_per_second: None,
+            cooperative_flops_per_second: None,
             bandwidths: vec![Bandwidth { working_set: 1, bytes_per_second: 4.0 }],
         },
         raised: vec![Raised { bound: Bound::Memory, from: 3.0, to: 4.0, by: "rope".into() }],

@@ -115,11 +115,14 @@ impl Report {
         line(format!("kernel tests: {}", self.kernel_tests.as_deref().unwrap_or("not run")));
         if let Some(ceilings) = &self.ceilings {
             let f16 = ceilings.f16_flops_per_second.map(|rate| format!(", {:.1} in f16", rate / 1e9));
+            let cooperative = ceilings.cooperative_flops_per_second;
+            let cooperative = cooperative.map(|rate| format!(", {:.1} on cooperative matrices", rate / 1e9));
             let bandwidths = ceilings.bandwidths.iter().map(|of| format!("{:.1}", of.bytes_per_second / 1e9));
             line(format!(
-                "ceilings: {:.1} GFLOP/s in f32{}; {} GB/s for working sets of {} MiB",
+                "ceilings: {:.1} GFLOP/s in f32{}{}; {} GB/s for working sets of {} MiB",
                 ceilings.f32_flops_per_second / 1e9,
                 f16.unwrap_or_default(),
+                cooperative.unwrap_or_default(),
                 bandwidths.collect::<Vec<_>>().join(", "),
                 ceilings.bandwidths.iter().map(|of| (of.working_set >> 20).to_string()).collect::<Vec<_>>().join(", "),
             ));
