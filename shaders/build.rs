@@ -11,6 +11,8 @@ mod document;
 mod dtype;
 #[path = "src/expression.rs"]
 mod expression;
+#[path = "src/quantized.rs"]
+mod quantized;
 #[path = "src/reflect.rs"]
 mod reflect;
 #[path = "src/unroll.rs"]
@@ -84,7 +86,17 @@ fn compose(file: &str, entry: &str, features: &[&str]) -> Result<String, String>
         .keep_declarations(vec![entry.to_owned()])
         .use_stripping(true);
     let composed = compiler.compile(&module).map_err(|e| e.to_string())?.to_string();
-    unroll::unroll(&composed)
+    unroll::unroll(&named(&composed))
+}
+
+/// Overridable constants under the name that their file gives them, by which the host sets them.
+fn named(composed: &str) -> String {
+    let declared = composed.split("override ").skip(1).filter_map(|rest| rest.split([':', ' ']).next());
+    let renamed = |text: String, mangled: &str| match EscapeMangler.unmangle(mangled) {
+        Some((_, name)) => text.replace(mangled, &name),
+        None => text,
+    };
+    declared.fold(composed.to_owned(), renamed)
 }
 
 fn documents() -> Documents {
@@ -126,8 +138,8 @@ fn literal(contract: &Contract) -> String {
     });
     let bindings = bindings.iter().map(|binding| {
         format!(
-            "Binding {{ name: Cow::Borrowed({:?}), dtype: Dtype::{:?}, bytes: {}, writable: {}, shape: Cow::Borrowed({:?}) }}",
-            &*binding.name, binding.dtype, binding.bytes, binding.writable, &*binding.shape
+            "Binding {{ name: Cow::Borrowed({:?}), storage: Storage::{:?}, bytes: {}, writable: {}, shape: Cow::Borrowed({:?}) }}",
+            &*binding.name, binding.storage, binding.bytes, binding.writable, &*binding.shape
         )
     });
     let constants = constants.iter().map(|(name, value)| format!("(Cow::Borrowed({:?}), {value:?})", &**name));

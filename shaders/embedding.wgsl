@@ -2,10 +2,10 @@
 // a dispatch sees one shard and leaves the ids of other shards to theirs.
 
 import package::shared::grid::{Invocation, WORKGROUP, linear};
-@if(!w_bf16 && !w_f16 && !w_q8) import package::shared::f32::{Packed, widen};
+@if(!w_bf16 && !w_f16 && !w_quantized) import package::shared::f32::{Packed, widen};
 @if(w_bf16) import package::shared::bf16::{Packed, widen};
 @if(w_f16) import package::shared::f16::{Packed, widen};
-@if(w_q8) import package::shared::q8::{Packed, scale_place, stride, widen};
+@if(w_quantized) import package::shared::quantized::{Packed, four, high_place, low_place, scale_of, scale_places, stride};
 
 /// requires: 0 < columns4
 struct Params {
@@ -32,7 +32,7 @@ struct Params {
 
 /// y = table[ids].
 /// One invocation per group of four values of y: grid(div_ceil(tokens * columns4, WORKGROUP)).
-/// permutations: - w_bf16 w_f16 w_q8
+/// permutations: - w_bf16 w_f16 w_quantized
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let index = linear(invocation);
@@ -44,11 +44,14 @@ fn forward(invocation: Invocation) {
     let row = ids[token] - params.first_row;
     if (row < params.shard_rows) {
         let column4 = index % params.columns4;
-        @if(w_q8) {
+        @if(w_quantized) {
             let first = row * stride(params.columns4);
-            y[index] = widen(table[first + column4], table[first + scale_place(params.columns4, column4)]);
+            let places = first + scale_places(params.columns4, column4);
+            let scale = scale_of(table[places.x], table[places.y], column4);
+            let high = table[first + high_place(params.columns4, column4)];
+            y[index] = four(table[first + low_place(column4)], high, column4, scale);
         }
-        @if(!w_q8) {
+        @if(!w_quantized) {
             y[index] = widen(table[row * params.columns4 + column4]);
         }
     }

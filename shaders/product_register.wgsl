@@ -2,7 +2,9 @@
 // and workgroup memory is no cheaper. So one subgroup computes a tile of ROWS rows by four columns per lane in
 // registers; each value of A is loaded by one lane and handed to the others by a shuffle.
 
-import package::shared::product::{load_a, load_b, params, store_c};
+import package::shared::product::{load_a, params, store_c};
+@if(!(nt && b_quantized)) import package::shared::product::load_b;
+@if(nt && b_quantized) import package::shared::product::{load_scaled_b, scale_b, starts_scale};
 import package::shared::tile::weighed;
 
 /// Lanes of a subgroup.
@@ -16,11 +18,11 @@ const GROUPS: u32 = ROWS / 4u;
 const MAX_LOADS: u32 = ROWS / 4u;
 
 /// One workgroup per LANES groups of columns (x) and ROWS rows (y) of C.
-/// permutations: - wide; nt; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
-/// permutations: - wide; nt; a_bf16; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
-/// permutations: - wide; nt; a_bf16; b_f32 b_bf16 b_f16 b_q8; c_bf16; - bias
+/// permutations: - wide; nt; a_f32; b_f32 b_bf16 b_f16 b_quantized; c_f32; - bias; - residual
+/// permutations: - wide; nt; a_bf16; b_f32 b_bf16 b_f16 b_quantized; c_f32; - bias; - residual
+/// permutations: - wide; nt; a_bf16; b_f32 b_bf16 b_f16 b_quantized; c_bf16; - bias
 /// permutations: - wide; nt; a_f32; b_f32 b_bf16; c_bf16
-/// permutations: - wide; nn; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32
+/// permutations: - wide; nn; a_f32; b_f32 b_bf16 b_f16 b_quantized; c_f32
 /// permutations: - wide; tn; a_f32; b_f32 b_bf16; c_f32
 /// permutations: - wide; rows_64; nt; a_f32; b_f32; c_f32; - bias; - residual
 /// permutations: - wide; rows_64; nn tn; a_f32; b_f32; c_f32
@@ -32,9 +34,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     let b_column4 = min(column4, params.n4 - 1u);
     var rows: array<vec4<f32>, MAX_LOADS>;
     var sums: array<vec4<f32>, ROWS>;
+    @if(nt && b_quantized) var scales: array<vec2<f32>, 4>;
     let k4 = (params.k + 3u) / 4u;
     for (var k = 0u; k < k4; k++) {
-        @if(nt) let fragment = transpose(mat4x4<f32>(
+        @if(nt && b_quantized) {
+            if (starts_scale(k)) {
+                @unroll for (var j = 0u; j < 4u; j++) {
+                    scales[j] = scale_b(b_column4 * 4u + j, k);
+                }
+            }
+        }
+        @if(nt && b_quantized) let fragment = transpose(mat4x4<f32>(
+            load_scaled_b(b_column4 * 4u, k, scales[0]),
+            load_scaled_b(b_column4 * 4u + 1u, k, scales[1]),
+            load_scaled_b(b_column4 * 4u + 2u, k, scales[2]),
+            load_scaled_b(b_column4 * 4u + 3u, k, scales[3]),
+        ));
+        @if(nt && !b_quantized) let fragment = transpose(mat4x4<f32>(
             load_b(b_column4 * 4u, k),
             load_b(b_column4 * 4u + 1u, k),
             load_b(b_column4 * 4u + 2u, k),

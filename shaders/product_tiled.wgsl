@@ -2,7 +2,9 @@
 // four rows by four columns per lane, 16 values of k at a time. With `few` rows the tile is 16 x 64, one row per lane;
 // sums keep their order.
 
-import package::shared::product::{load_a, load_b, params, store_c};
+import package::shared::product::{load_a, params, store_c};
+@if(!(nt && b_quantized)) import package::shared::product::load_b;
+@if(nt && b_quantized) import package::shared::product::{load_scaled_b, scale_b, starts_scale};
 import package::shared::tile::weighed;
 
 const TILE: u32 = 64u;
@@ -20,12 +22,12 @@ var<workgroup> tile_a: array<vec4<f32>, TILE * STRIDE>;
 var<workgroup> tile_b: array<vec4<f32>, TILE * STRIDE>;
 
 /// One workgroup per 16 groups of columns (x) and SIDE * ROWS rows (y) of C.
-/// permutations: nt; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
-/// permutations: nt; a_bf16; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
-/// permutations: nt; a_bf16; b_f32 b_bf16 b_f16 b_q8; c_bf16; - bias
+/// permutations: nt; a_f32; b_f32 b_bf16 b_f16 b_quantized; c_f32; - bias; - residual
+/// permutations: nt; a_bf16; b_f32 b_bf16 b_f16 b_quantized; c_f32; - bias; - residual
+/// permutations: nt; a_bf16; b_f32 b_bf16 b_f16 b_quantized; c_bf16; - bias
 /// permutations: nt; a_f32; b_f32 b_bf16; c_bf16
-/// permutations: nt; few; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32; - bias; - residual
-/// permutations: nn; a_f32; b_f32 b_bf16 b_f16 b_q8; c_f32
+/// permutations: nt; few; a_f32; b_f32 b_bf16 b_f16 b_quantized; c_f32; - bias; - residual
+/// permutations: nn; a_f32; b_f32 b_bf16 b_f16 b_quantized; c_f32
 /// permutations: tn; a_f32; b_f32 b_bf16; c_f32
 @compute @workgroup_size(SIDE, SIDE)
 fn main(
@@ -45,6 +47,7 @@ fn main(
     let short = index % DEPTH4;
     let deep = index / SIDE;
     let wide = index % SIDE;
+    @if(nt && b_quantized) var scale: vec2<f32>;
     for (var k = 0u; k < k4; k += DEPTH4) {
         @if(!tn) {
             let row = first_row + long;
@@ -60,7 +63,16 @@ fn main(
         }
         @if(nt) {
             let row = min(first_column4 * 4u + long, params.n4 * 4u - 1u);
-            tile_b[long * STRIDE + short] = load_b(row, min(k + short, k4 - 1u));
+            // The four lanes of a row load one scale, for one or two steps.
+            @if(b_quantized) {
+                if (starts_scale(k)) {
+                    scale = scale_b(row, k);
+                }
+                tile_b[long * STRIDE + short] = load_scaled_b(row, min(k + short, k4 - 1u), scale);
+            }
+            @if(!b_quantized) {
+                tile_b[long * STRIDE + short] = load_b(row, min(k + short, k4 - 1u));
+            }
         }
         @if(!nt) {
             let row = min(k * 4u + deep, max(params.k, 1u) - 1u);

@@ -11,7 +11,7 @@ use wgr::evaluate::{EvalConfig, SuitePath, evaluate};
 use crate::flags;
 use crate::print;
 use crate::session;
-use crate::settings::{DeviceArgs, OutputArgs, Settings};
+use crate::settings::{BaseArgs, DeviceArgs, OutputArgs, Settings};
 use crate::study;
 
 /// Flags of `wgr eval`; a flag that is not given is left out of the serialized form, so that the file or
@@ -79,6 +79,9 @@ pub(crate) struct Args {
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     force: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    base: BaseArgs,
     #[command(flatten)]
     #[serde(flatten)]
     device: DeviceArgs,

@@ -12,7 +12,7 @@ use crate::compare;
 use crate::inspect;
 use crate::print;
 use crate::session;
-use crate::settings::{DeviceArgs, OutputArgs, Settings};
+use crate::settings::{BaseArgs, DeviceArgs, OutputArgs, Settings};
 
 /// Flags of `wgr extract`; a flag that is not given is left out of the serialized form, so that the file or
 /// the default applies.
@@ -123,6 +123,9 @@ pub(crate) struct Args {
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     force: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    base: BaseArgs,
     #[command(flatten)]
     #[serde(flatten)]
     device: DeviceArgs,

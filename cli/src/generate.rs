@@ -10,7 +10,7 @@ use wgr::kernels::Passes;
 
 use crate::print;
 use crate::session;
-use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
+use crate::settings::{BaseArgs, DeviceArgs, OutputArgs, Settings, beside};
 
 /// Flags of `wgr generate`; a flag that is not given is left out of the serialized form, so that the file or
 /// the default applies.
@@ -90,6 +90,9 @@ pub(crate) struct Args {
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     force: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    base: BaseArgs,
     #[command(flatten)]
     #[serde(flatten)]
     device: DeviceArgs,

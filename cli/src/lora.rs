@@ -4,6 +4,8 @@ use std::ops::Not;
 
 use serde::Serialize;
 
+use crate::settings::BaseArgs;
+
 /// Flags of [`wgr::model::lora::LoraSettings`]; a flag that is not given is left out of the serialized form, so that
 /// the file or the default applies.
 #[derive(Debug, clap::Args, Serialize)]
@@ -29,8 +31,7 @@ pub(crate) struct LoraArgs {
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     lora_rslora: bool,
-    /// Storage type of the frozen weights [default: as in the model]
-    #[arg(long, value_parser = ["f32", "f16", "bf16", "q8"])]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    base_dtype: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    base: BaseArgs,
 }

@@ -11,7 +11,7 @@ use wgr::train::{ScoreConfig, score};
 use crate::flags;
 use crate::print;
 use crate::session;
-use crate::settings::{DeviceArgs, OutputArgs, Settings, beside};
+use crate::settings::{BaseArgs, DeviceArgs, OutputArgs, Settings, beside};
 
 /// Flags of `wgr score`; a flag that is not given is left out of the serialized form, so that the file or
 /// the default applies.
@@ -54,6 +54,9 @@ pub(crate) struct Args {
     #[arg(long)]
     #[serde(skip_serializing_if = "Not::not")]
     force: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    base: BaseArgs,
     #[command(flatten)]
     #[serde(flatten)]
     device: DeviceArgs,

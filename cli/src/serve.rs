@@ -7,7 +7,7 @@ use serde::Serialize;
 use wgr::{Event, Observer, Result};
 use wgr_serve::{DEVICE_THREADS, ServeConfig, serve};
 
-use crate::settings::{DeviceArgs, Settings};
+use crate::settings::{BaseArgs, DeviceArgs, Settings};
 use crate::{flags, print};
 
 /// Flags of `wgr serve`; a flag that is not given is left out of the serialized form, so that the file or
@@ -71,6 +71,9 @@ pub(crate) struct Args {
     #[arg(long, value_parser = ["scalar", "ordinal"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    base: BaseArgs,
     #[command(flatten)]
     #[serde(flatten)]
     device: DeviceArgs,

@@ -29,6 +29,17 @@ impl DeviceArgs {
     }
 }
 
+/// The storage of weights that are not trained.
+#[derive(Debug, clap::Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct BaseArgs {
+    /// Storage type of weights that are not trained: `keep` holds each as the file stores it, quantised blocks too
+    /// [default: as in the model, blocks widened to f32]
+    #[arg(long, value_parser = ["keep", "f32", "f16", "bf16", "q8", "q4"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_dtype: Option<String>,
+}
+
 /// Flags for printing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OutputArgs {

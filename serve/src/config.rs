@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use wgr::data::Overlong;
+use wgr::model::base::BaseDtype;
 use wgr::train::HeadReading;
 use wgr::{Error, Result};
 
@@ -55,6 +56,9 @@ pub struct ServeConfig {
     /// The meaning of the head's outputs, if the model does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<HeadReading>,
+    /// How matrices are held on the device; as stored when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_dtype: Option<BaseDtype>,
 }
 
 impl Default for ServeConfig {
@@ -74,6 +78,7 @@ impl Default for ServeConfig {
             reload_root: None,
             template: None,
             head: None,
+            base_dtype: None,
         }
     }
 }

@@ -55,7 +55,7 @@ pub fn serve(config: &ServeConfig, adapter: &AdapterChoice, mut observer: Box<dy
         }
         let metrics = Arc::new(Metrics::new());
         let generation = config.generate.as_deref().map(|model| {
-            let served = generation::Served::open(model, config.max_length, &mut *observer)?;
+            let served = generation::Served::open(model, config.base_dtype, config.max_length, &mut *observer)?;
             Generation::start(adapter.clone(), served, config.max_queue, &mut *observer)
         });
         let generation = generation.transpose()?;

@@ -10,7 +10,9 @@
 @if(b_f32) import package::shared::f32::{Packed as B, widen as widen_b};
 @if(b_bf16) import package::shared::bf16::{Packed as B, widen as widen_b};
 @if(b_f16) import package::shared::f16::{Packed as B, widen as widen_b};
-@if(b_q8) import package::shared::q8::{Packed as B, stride as stride_b, scale_place as scale_place_b, widen as widen_b};
+@if(b_quantized) import package::shared::quantized::{
+    CODES, EIGHT, FIVE, Packed as B, SCALE4, Sixteen, four, high_place, low_place, scale_of, scale_places, stride,
+};
 @if(c_f32) import package::shared::f32::{Packed as C, widen as widen_c, narrow as narrow_c};
 @if(c_bf16) import package::shared::bf16::{Packed as C, widen as widen_c, narrow as narrow_c};
 @if(c_f16) import package::shared::f16::{Packed as C, widen as widen_c, narrow as narrow_c};
@@ -68,13 +70,45 @@ fn load_a(row: u32, column4: u32) -> vec4<f32> {
 }
 
 fn load_b(row: u32, column4: u32) -> vec4<f32> {
-    @if(b_q8) {
-        let first = row * stride_b(params.b_stride4);
-        return widen_b(b[first + column4], b[first + scale_place_b(params.b_stride4, column4)]);
+    @if(b_quantized) {
+        return load_scaled_b(row, column4, scale_b(row, column4));
     }
-    @if(!b_q8) {
+    @if(!b_quantized) {
         return widen_b(b[row * params.b_stride4 + column4]);
     }
+}
+
+/// What the codes of a group of four columns, and of its neighbours, are multiplied by, and what is added.
+@if(b_quantized) fn scale_b(row: u32, column4: u32) -> vec2<f32> {
+    let places = row * stride(params.b_stride4) + scale_places(params.b_stride4, column4);
+    return scale_of(b[places.x], b[places.y], column4);
+}
+
+/// Whether a group of four columns has another scale than the one before it.
+@if(b_quantized) fn starts_scale(column4: u32) -> bool {
+    return column4 % SCALE4 == 0u;
+}
+
+/// `load_b` where the scale is known.
+@if(b_quantized) fn load_scaled_b(row: u32, column4: u32, scale: vec2<f32>) -> vec4<f32> {
+    let first = row * stride(params.b_stride4);
+    let high = b[first + high_place(params.b_stride4, column4)];
+    return four(b[first + low_place(column4)], high, column4, scale);
+}
+
+/// The codes of four groups, of which the first is a multiple of four; they may lie past the columns.
+@if(b_quantized) fn load_sixteen_b(row: u32, column4: u32) -> Sixteen {
+    let first = row * stride(params.b_stride4);
+    let at = first + low_place(column4);
+    // The bits of eight groups of FIVE are in one word.
+    let above = select(0u, 16u, CODES == FIVE && column4 % 8u == 4u);
+    let high = b[first + high_place(params.b_stride4, column4)] >> above;
+    // Branches on a constant: a load that is not needed must not be there.
+    if (CODES == EIGHT) {
+        return Sixteen(vec4<u32>(b[at], b[at + 1u], b[at + 2u], b[at + 3u]), high);
+    }
+    let pair = vec2<u32>(b[at], b[at + 1u]);
+    return Sixteen(pair.xxyy, high);
 }
 
 /// Scales the product, adds bias, residual and previous values, and stores four columns of a row; nothing outside C.

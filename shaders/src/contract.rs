@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::dtype::Dtype;
+use crate::dtype::{Dtype, Storage};
 use crate::expression::{Requirement, Shape, Values};
 
 /// A word of parameters.
@@ -46,7 +46,7 @@ pub struct Binding {
     /// The variable.
     pub name: Cow<'static, str>,
     /// How its values are stored.
-    pub dtype: Dtype,
+    pub storage: Storage,
     /// Bytes of an element of its array.
     pub bytes: u32,
     /// Whether the shader writes it.
@@ -180,17 +180,21 @@ impl Check {
             parameter.or_else(constant).map(u64::from)
         };
         for (requirement, text) in self.requirements.iter().zip(self.contract.requirements.iter()) {
-            let (left, right, holds) = requirement.holds(&Values { of: &of, quantized: false })?;
+            let (left, right, holds) = requirement.holds(&Values { of: &of, quantized: None })?;
             if !holds {
                 return Err(format!("it requires {text}, and these are {left} and {right}"));
             }
         }
         for ((operand, binding), shape) in operands.iter().zip(bindings.iter()).zip(&self.shapes) {
             let named = |problem: String| format!("operand {} ({}) {problem}", binding.name, operand.label);
-            if operand.dtype != binding.dtype {
-                return Err(named(format!("is {}, and the shader declares {}", operand.dtype, binding.dtype)));
+            if operand.dtype.storage() != binding.storage {
+                return Err(named(format!("is {}, and the shader declares {}", operand.dtype, binding.storage)));
             }
-            let elements = shape.elements(&Values { of: &of, quantized: binding.dtype == Dtype::Q8 }).map_err(named)?;
+            let quantized = match operand.dtype {
+                Dtype::Quantized(layout) => Some(layout),
+                _ => None,
+            };
+            let elements = shape.elements(&Values { of: &of, quantized }).map_err(named)?;
             let needed = elements.checked_mul(u64::from(binding.bytes)).ok_or_else(|| named("is too large".into()))?;
             if operand.bytes < needed {
                 let held = operand.bytes;
@@ -218,16 +222,16 @@ mod tests {
         Member { name: name.into(), scalar }
     }
 
-    fn binding(name: &'static str, dtype: Dtype, bytes: u32, shape: &'static str) -> Binding {
-        Binding { name: name.into(), dtype, bytes, writable: false, shape: shape.into() }
+    fn binding(name: &'static str, storage: Storage, bytes: u32, shape: &'static str) -> Binding {
+        Binding { name: name.into(), storage, bytes, writable: false, shape: shape.into() }
     }
 
     fn contract() -> Contract {
         Contract {
             members: vec![member("rows", Scalar::U32), member("eps", Scalar::F32)].into(),
             bindings: vec![
-                binding("x", Dtype::F32, 16, "[rows, WIDTH]"),
-                binding("w", Dtype::Q8, 4, "[rows, stride(WIDTH)]"),
+                binding("x", Storage::F32, 16, "[rows, WIDTH]"),
+                binding("w", Storage::Quantized, 4, "[rows, stride(WIDTH)]"),
             ]
             .into(),
             constants: vec![("WIDTH".into(), Some(3)), ("LANES".into(), None)].into(),

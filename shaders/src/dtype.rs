@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::quantized::Quantized;
+
 /// How values are stored; arithmetic is always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dtype {
@@ -11,48 +13,82 @@ pub enum Dtype {
     F16,
     /// bfloat16, two to a word.
     Bf16,
-    /// Signed bytes, four to a word, with an f32 scale for each [`Q8_BLOCK`] of a row: weights that are read and never
-    /// written.
-    Q8,
+    /// Codes of 4 to 8 bits with scales: weights that are read and never written.
+    Quantized(Quantized),
     /// Unsigned integers: token ids, offsets, tables.
     U32,
 }
 
-/// Values of [`Dtype::Q8`] that share a scale.
-pub const Q8_BLOCK: usize = 32;
-
-/// Words of a row of `columns` values of [`Dtype::Q8`], a multiple of four: four values per word, the scales, and a word
-/// where the number would be odd, so that views at 32 rows keep to the 256 bytes at which every adapter can bind.
-pub fn q8_row_words(columns: usize) -> usize {
-    (columns / 4 + columns.div_ceil(Q8_BLOCK)).next_multiple_of(2)
+/// How a shader declares the values of a binding: all quantised storages are one, told apart by constants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Storage {
+    /// [`Dtype::F32`].
+    F32,
+    /// [`Dtype::F16`].
+    F16,
+    /// [`Dtype::Bf16`].
+    Bf16,
+    /// Any [`Dtype::Quantized`].
+    Quantized,
+    /// [`Dtype::U32`].
+    U32,
 }
 
 impl Dtype {
+    /// The storage that `q8` stands for: bytes, with an f32 for each 32.
+    pub const Q8: Self = Self::Quantized(Quantized::Q8);
+    /// What `q4` stands for: 4 bits, with two f16 for each 32.
+    pub const Q4: Self = Self::Quantized(Quantized::Q4_1);
+
     /// The name in messages and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
-            Self::Q8 => "q8",
+            Self::Quantized(layout) => layout.name(),
             Self::U32 => "u32",
         }
     }
 
-    /// Bytes of one value, without its share of a scale.
+    /// What a shader declares that reads it.
+    pub fn storage(self) -> Storage {
+        match self {
+            Self::F32 => Storage::F32,
+            Self::F16 => Storage::F16,
+            Self::Bf16 => Storage::Bf16,
+            Self::Quantized(_) => Storage::Quantized,
+            Self::U32 => Storage::U32,
+        }
+    }
+
+    /// Bytes of one value; of a quantised one at most, without its share of a scale.
     pub fn bytes(self) -> u64 {
         match self {
             Self::F32 | Self::U32 => 4,
             Self::F16 | Self::Bf16 => 2,
-            Self::Q8 => 1,
+            Self::Quantized(_) => 1,
         }
     }
 
-    /// Bytes of a row of `columns` values, a multiple of four where they are stored in 8 bits.
+    /// Bytes of a row of `columns` values.
     pub fn row_bytes(self, columns: usize) -> u64 {
         match self {
-            Self::Q8 => 4 * q8_row_words(columns) as u64,
+            Self::Quantized(layout) => 4 * layout.row_words(columns) as u64,
             _ => columns as u64 * self.bytes(),
+        }
+    }
+}
+
+impl Storage {
+    /// The name in messages and on pages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Quantized => "quantized",
+            Self::U32 => "u32",
         }
     }
 }
@@ -63,12 +99,8 @@ impl fmt::Display for Dtype {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thirty_two_rows_of_q8_fill_whole_multiples_of_256_bytes() {
-        assert!((4..400).step_by(4).all(|columns| (32 * 4 * q8_row_words(columns)).is_multiple_of(256)));
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

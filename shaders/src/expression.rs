@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use crate::dtype::q8_row_words;
+use crate::quantized::Quantized;
 
 /// An integer expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +32,7 @@ pub(crate) enum Function {
     Max,
     /// A quotient, rounded up.
     DivCeil,
-    /// Elements of a row of so many groups of four values: their number, or the words of a row in 8 bits.
+    /// Elements of a row of so many groups of four values: their number, or the words of a quantised row.
     Stride,
 }
 
@@ -52,8 +52,8 @@ impl Function {
 pub(crate) struct Values<'a> {
     /// The value of a name.
     pub of: &'a dyn Fn(&str) -> Option<u64>,
-    /// Whether `stride` is that of rows in 8 bits.
-    pub quantized: bool,
+    /// How rows are quantised whose `stride` counts, if they are.
+    pub quantized: Option<Quantized>,
 }
 
 impl Expression {
@@ -96,11 +96,13 @@ impl Expression {
                         (_, 0) => Err("a division by 0 is not a size".into()),
                         (dividend, divisor) => Ok(dividend.div_ceil(divisor)),
                     },
-                    Function::Stride if values.quantized => {
-                        let columns = of(0)?.checked_mul(4).ok_or("a row is too long")?;
-                        Ok(q8_row_words(columns as usize) as u64)
-                    }
-                    Function::Stride => of(0),
+                    Function::Stride => match values.quantized {
+                        Some(layout) => {
+                            let columns = of(0)?.checked_mul(4).ok_or("a row is too long")?;
+                            Ok(layout.row_words(columns as usize) as u64)
+                        }
+                        None => of(0),
+                    },
                 }
             }
         }
@@ -283,7 +285,7 @@ impl<'a> Parser<'a> {
 mod tests {
     use super::*;
 
-    fn values(quantized: bool) -> Values<'static> {
+    fn values(quantized: Option<Quantized>) -> Values<'static> {
         Values {
             of: &|name| [("rows", 7), ("columns4", 12)].into_iter().find(|(n, _)| *n == name).map(|n| n.1),
             quantized,
@@ -297,7 +299,7 @@ mod tests {
     }
 
     fn evaluated(text: &str) -> Result<u64, String> {
-        parsed(text)?.evaluate(&values(false))
+        parsed(text)?.evaluate(&values(None))
     }
 
     #[test]
@@ -311,9 +313,9 @@ mod tests {
     #[test]
     fn strides_of_rows_in_8_bits_count_their_scales() {
         let stride = parsed("stride(columns4)").unwrap();
-        assert_eq!(stride.evaluate(&values(false)), Ok(12));
+        assert_eq!(stride.evaluate(&values(None)), Ok(12));
         // 48 values in 12 words, two scales, 14 is even.
-        assert_eq!(stride.evaluate(&values(true)), Ok(14));
+        assert_eq!(stride.evaluate(&values(Some(Quantized::Q8))), Ok(14));
     }
 
     #[test]
@@ -348,9 +350,9 @@ mod tests {
 
     #[test]
     fn shapes_count_elements_and_requirements_compare() {
-        assert_eq!(Shape::parse("[rows, 2, columns4 / 4]").unwrap().elements(&values(false)), Ok(42));
+        assert_eq!(Shape::parse("[rows, 2, columns4 / 4]").unwrap().elements(&values(None)), Ok(42));
         for (text, holds) in [("rows <= 7", true), ("rows < 7", false), ("rows + 5 == columns4", true)] {
-            assert_eq!(Requirement::parse(text).unwrap().holds(&values(false)).unwrap().2, holds, "{text}");
+            assert_eq!(Requirement::parse(text).unwrap().holds(&values(None)).unwrap().2, holds, "{text}");
         }
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! | feature | meaning |
 //! |---|---|
-//! | `a_ b_ c_ x_ y_ w_` and `f32 bf16 f16 q8` | storage of one operand |
+//! | `a_ b_ c_ x_ y_ w_` and `f32 bf16 f16 quantized` | storage of one operand |
 //! | `wide` | operands are words of 64 bits, which standard WGSL does not have |
 //! | `nt nn tn` | which operand of a product is transposed |
 //! | `few rows_1 rows_4 rows_16` | products of at most 16 rows, or as many as the name says |
@@ -31,6 +31,7 @@ mod dtype;
 mod expression;
 mod parameters;
 mod program;
+mod quantized;
 pub mod reference;
 mod reflect;
 mod step;
@@ -38,9 +39,10 @@ mod unroll;
 
 pub use contract::{Binding, Check, Constant, Contract, Member, Operand, Scalar};
 pub use document::{Conditional, Described, Document, Documented};
-pub use dtype::{Dtype, Q8_BLOCK, q8_row_words};
+pub use dtype::{Dtype, Storage};
 pub use parameters::{Parameters, Word};
 pub use program::{FINGERPRINT, Program, program, programs};
+pub use quantized::{Codes, GROUP, Quantized, SUPERGROUP, Scales, UNEVEN};
 pub use step::{CLIP, STEP, Step};
 
 /// The parameters of every shader: one module per file, generated from its `struct Params`.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::contract::{Binding, Contract, Member, Scalar};
 use crate::document::Document;
-use crate::dtype::Dtype;
+use crate::dtype::Storage;
 use crate::{reflect, unroll};
 
 /// One shader permutation, ready for the driver.
@@ -72,13 +72,14 @@ mod tests {
 
     #[test]
     fn storage_of_operands_is_that_of_their_features() {
-        let product = program("product_tiled/main", &["nt", "a_f32", "b_q8", "c_f32", "bias"]).unwrap();
-        let dtypes: Vec<_> = product.contract.bindings.iter().map(|binding| (&*binding.name, binding.dtype)).collect();
-        let expected = [("a", Dtype::F32), ("b", Dtype::Q8), ("c", Dtype::F32), ("bias", Dtype::F32)];
-        assert_eq!(dtypes, expected);
+        let product = program("product_tiled/main", &["nt", "a_f32", "b_quantized", "c_f32", "bias"]).unwrap();
+        let storages: Vec<_> =
+            product.contract.bindings.iter().map(|binding| (&*binding.name, binding.storage)).collect();
+        let expected = [("a", Storage::F32), ("b", Storage::Quantized), ("c", Storage::F32), ("bias", Storage::F32)];
+        assert_eq!(storages, expected);
         let wide = program("product_register/main", &["wide", "nt", "a_f32", "b_f16", "c_f32"]).unwrap();
-        let dtypes: Vec<_> = wide.contract.bindings.iter().map(|binding| binding.dtype).collect();
-        assert_eq!(dtypes, [Dtype::F32, Dtype::F16, Dtype::F32]);
+        let storages: Vec<_> = wide.contract.bindings.iter().map(|binding| binding.storage).collect();
+        assert_eq!(storages, [Storage::F32, Storage::F16, Storage::F32]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use naga::{AddressSpace, Expression, Literal, Module, ScalarKind, StorageAccess,
 
 use crate::contract::{Binding, Constant, Contract, Member, Scalar};
 use crate::document::Document;
-use crate::dtype::Dtype;
+use crate::dtype::Storage;
 use crate::expression::Requirement;
 
 /// Storage buffers that portable adapters bind for one shader.
@@ -80,11 +80,11 @@ pub(crate) fn contract<'a>(
                     TypeInner::Array { stride, .. } => *stride,
                     _ => layouter[variable.ty].size,
                 };
-                let dtype = dtype(module, inner, declared_type(source, mangled))
+                let storage = storage(module, inner, declared_type(source, mangled))
                     .ok_or_else(|| format!("{name}: no storage of tensors has this type"))?;
                 let writable = access.contains(StorageAccess::STORE);
                 let binding_of =
-                    Binding { name: name.into(), dtype, bytes, writable, shape: shape.text.clone().into() };
+                    Binding { name: name.into(), storage, bytes, writable, shape: shape.text.clone().into() };
                 bindings.push((binding.binding, binding_of));
             }
             _ => {}
@@ -147,20 +147,25 @@ fn declared_type<'a>(source: &'a str, variable: &str) -> &'a str {
         .unwrap_or("")
 }
 
-fn dtype(module: &Module, inner: &TypeInner, declared: &str) -> Option<Dtype> {
-    let packed = [("_bf16_", Dtype::Bf16), ("_f16_", Dtype::F16), ("_q8_", Dtype::Q8), ("_f32_", Dtype::F32)];
-    if let Some((_, dtype)) = packed.into_iter().find(|(part, _)| declared.contains(part)) {
-        return Some(dtype);
+fn storage(module: &Module, inner: &TypeInner, declared: &str) -> Option<Storage> {
+    let packed = [
+        ("_bf16_", Storage::Bf16),
+        ("_f16_", Storage::F16),
+        ("_quantized_", Storage::Quantized),
+        ("_f32_", Storage::F32),
+    ];
+    if let Some((_, storage)) = packed.into_iter().find(|(part, _)| declared.contains(part)) {
+        return Some(storage);
     }
     match inner {
-        TypeInner::Array { base, .. } => dtype(module, &module.types[*base].inner, declared),
+        TypeInner::Array { base, .. } => storage(module, &module.types[*base].inner, declared),
         TypeInner::Struct { members, .. } => {
-            members.first().and_then(|member| dtype(module, &module.types[member.ty].inner, declared))
+            members.first().and_then(|member| storage(module, &module.types[member.ty].inner, declared))
         }
         _ => match inner.scalar() {
-            Some(naga::Scalar { kind: ScalarKind::Float, width: 4 }) => Some(Dtype::F32),
-            Some(naga::Scalar { kind: ScalarKind::Float, width: 2 }) => Some(Dtype::F16),
-            Some(naga::Scalar { kind: ScalarKind::Uint, width: 4 }) => Some(Dtype::U32),
+            Some(naga::Scalar { kind: ScalarKind::Float, width: 4 }) => Some(Storage::F32),
+            Some(naga::Scalar { kind: ScalarKind::Float, width: 2 }) => Some(Storage::F16),
+            Some(naga::Scalar { kind: ScalarKind::Uint, width: 4 }) => Some(Storage::U32),
             _ => None,
         },
     }
@@ -216,8 +221,11 @@ fn main() { places[0] = u32(x[0].x * params.scale) + min(params.rows, LIMIT); }
         let members: Vec<_> = contract.members.iter().map(|m| (&*m.name, m.scalar)).collect();
         assert_eq!(members, [("rows", Scalar::U32), ("scale", Scalar::F32)]);
         let bindings: Vec<_> =
-            contract.bindings.iter().map(|b| (&*b.name, b.dtype, b.bytes, b.writable, &*b.shape)).collect();
-        assert_eq!(bindings, [("x", Dtype::F32, 16, false, "[rows]"), ("places", Dtype::U32, 4, true, "[2 * rows]")]);
+            contract.bindings.iter().map(|b| (&*b.name, b.storage, b.bytes, b.writable, &*b.shape)).collect();
+        assert_eq!(
+            bindings,
+            [("x", Storage::F32, 16, false, "[rows]"), ("places", Storage::U32, 4, true, "[2 * rows]")]
+        );
         assert_eq!(contract.requirements[..], ["rows <= LIMIT"]);
         assert!(contract.constants.contains(&("LIMIT".into(), Some(8))), "{:?}", contract.constants);
         assert!(contract.constants.contains(&("LANES".into(), Some(8))));

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::suites::SuiteName;
 use crate::http::is_address;
+use crate::model::base::BaseDtype;
 use crate::statistics::Bootstrap;
 use crate::statistics::calibration::BINS;
 use crate::train::HeadReading;
@@ -30,6 +31,9 @@ pub struct EvalConfig {
     /// The meaning of a head's outputs, if its model does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<HeadReading>,
+    /// How matrices are held on the device; as stored when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_dtype: Option<BaseDtype>,
     /// Longest sequence in tokens; longer ones are truncated as in training.
     pub max_length: usize,
     /// Maximum sequences per batch, and texts per request to a server.
@@ -55,6 +59,7 @@ impl Default for EvalConfig {
             output: PathBuf::new(),
             template: None,
             head: None,
+            base_dtype: None,
             max_length: 4096,
             batch_size: 16,
             bins: BINS,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::base::BaseDtype;
 use crate::{Error, Result};
 
 /// Settings of `wgr extract`.
@@ -37,6 +38,9 @@ pub struct ExtractConfig {
     pub retry_unparsable: bool,
     /// Directory, `.gguf` file or hub name of a causal model, for `local`.
     pub annotator_model: Option<String>,
+    /// How the matrices of that model are held on the device; as stored when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_dtype: Option<BaseDtype>,
     /// Directory or hub name of a BERT-family embedder; without one nothing is mined.
     pub embedder: Option<String>,
     /// Queries are about the same topic where their cosine is above this; 0.6, or 0.5 for the public code's variant.
@@ -78,6 +82,7 @@ impl Default for ExtractConfig {
             api_completion_price: None,
             retry_unparsable: false,
             annotator_model: None,
+            base_dtype: None,
             embedder: None,
             similarity: None,
             max_history_turns: 20,
@@ -273,6 +278,8 @@ impl ExtractConfig {
             let hint = "give a causal model: a directory, a .gguf file or a hub name";
             check("`.annotator_model`", self.annotator_model.is_some(), "is missing", hint)?;
         }
+        let local = self.base_dtype.is_none() || annotator == AnnotatorKind::Local;
+        check("`.base_dtype`", local, "has no effect here", "use it with `.annotator` local")?;
         let crowd = (1..=1024).contains(&self.api_concurrency);
         check("`.api_concurrency`", crowd, "is out of range", "use 1 to 1024")?;
         let seconds = self.api_timeout > 0.0 && self.api_timeout <= 86400.0;

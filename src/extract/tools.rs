@@ -48,7 +48,7 @@ pub(super) async fn annotator<'a>(
             let model = config.annotator_model.as_deref();
             let model = model.ok_or_else(|| Error::input("`.annotator_model`", "is missing", hint))?;
             let gpu = gpu.ok_or_else(|| Error::run("`.annotator` local needs an adapter", "open one for the run"))?;
-            Ok(Box::new(Local::open(gpu, model, &config.output).await?))
+            Ok(Box::new(Local::open(gpu, model, config.base_dtype, &config.output).await?))
         }
     }
 }

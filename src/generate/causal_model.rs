@@ -7,6 +7,7 @@ use super::scheduler::Capacity;
 use crate::gpu::{Dtype, Gpu};
 use crate::model::Checkpoint;
 use crate::model::activations::AdapterRoom;
+use crate::model::base::BaseDtype;
 use crate::model::causal::Causal;
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
@@ -35,12 +36,12 @@ const UNKNOWN: [&str; 12] = [
 pub struct CausalModel(Checkpoint);
 
 impl CausalModel {
-    /// Opens a directory, `.gguf` file or hub name.
+    /// Opens a directory, `.gguf` file or hub name, its matrices to be held in `base`, or as stored.
     ///
     /// # Errors
     /// The model cannot be read, has no weights, or is a reward model.
-    pub fn open(model: &str) -> Result<Self> {
-        let checkpoint = Checkpoint::open(model)?;
+    pub fn open(model: &str, base: Option<BaseDtype>) -> Result<Self> {
+        let checkpoint = Checkpoint::open(model)?.held_in(base);
         let refuse = |problem| {
             let at = checkpoint.path().display().to_string();
             Err(Error::input(at, problem, "use a causal language model"))

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sampler::Sampling;
 use crate::gpu::Dtype;
+use crate::model::base::BaseDtype;
 use crate::{Error, Result};
 
 /// How completions are drawn and when they end.
@@ -45,6 +46,9 @@ impl CacheDtype {
 pub struct GenerateConfig {
     /// Directory, `.gguf` file or hub name of a causal model.
     pub model: String,
+    /// How matrices are held on the device; as stored when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_dtype: Option<BaseDtype>,
     /// The prompt; or else `input` and `output`.
     pub prompt: Option<String>,
     /// Rows with prompts.
@@ -78,6 +82,7 @@ impl Default for GenerateConfig {
     fn default() -> Self {
         Self {
             model: String::new(),
+            base_dtype: None,
             prompt: None,
             input: None,
             output: None,

@@ -45,7 +45,7 @@ pub struct GenerateSummary {
 /// as they finish, so that a stopped run can continue with `resume`.
 pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Observer) -> Result<GenerateSummary> {
     config.validate()?;
-    let model = CausalModel::open(&config.model)?;
+    let model = CausalModel::open(&config.model, config.base_dtype)?;
     let checkpoint = model.checkpoint();
     let reading = match config.raw {
         true => Reading::of(checkpoint, "none, as texts are continued as they stand".into(), None)?,

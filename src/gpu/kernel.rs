@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wgr_shaders::{Program, program};
+use wgr_shaders::{Program, Quantized, program};
 
 use crate::{Error, Result};
 
@@ -96,6 +96,11 @@ impl Kernel {
     pub fn constant(mut self, name: &'static str, value: u32) -> Self {
         self.constants.push((name, value));
         self
+    }
+
+    /// Sets the constants that tell one quantised storage from another.
+    pub fn quantized(self, layout: Quantized) -> Self {
+        self.constant("CODES", layout.codes as u32).constant("SCALES", layout.scales as u32)
     }
 }
 

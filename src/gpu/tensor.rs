@@ -42,6 +42,11 @@ impl Layout {
         self.len() == 0
     }
 
+    /// Whether there is no padding.
+    pub fn is_whole(self) -> bool {
+        self.padded() == self.len()
+    }
+
     /// Values with padding, a multiple of four.
     pub fn padded(self) -> usize {
         self.groups * self.size.next_multiple_of(4)
@@ -293,7 +298,7 @@ impl Tensor {
     /// Writes values given row by row without padding, rounding to the storage type.
     ///
     /// # Errors
-    /// If there are more or fewer values than the tensor holds.
+    /// If there are more or fewer values than the tensor holds, or the storage cannot hold them.
     pub fn write(&self, gpu: &Gpu, values: &[f32]) -> Result<()> {
         if values.len() != self.rows.len() * self.columns.len() {
             return Err(Error::input(
@@ -312,7 +317,34 @@ impl Tensor {
                     out[place] = *value;
                 }
             }
-            gpu.queue.write_buffer(shard.buffer(), shard.offset, &encode(&padded, stride, self.dtype));
+            let bytes = encode(&padded, stride, self.dtype)
+                .map_err(|problem| Error::input(self.label.as_ref(), problem, "hold it in bf16 or f32"))?;
+            gpu.queue.write_buffer(shard.buffer(), shard.offset, &bytes);
+        }
+        Ok(())
+    }
+
+    /// Writes rows of a quantised storage, words as [`Quantized`](super::Quantized) lays them out, without rows of padding.
+    ///
+    /// # Errors
+    /// If the storage is not quantised, columns are padded, or there are more or fewer words than the rows need.
+    pub fn write_rows(&self, gpu: &Gpu, words: &[u32]) -> Result<()> {
+        let refused = |problem: String| Error::kernel("writing quantised rows", format!("{} {problem}", self.label));
+        let Dtype::Quantized(layout) = self.dtype else { return Err(refused(format!("is {}", self.dtype))) };
+        if !self.columns.is_whole() {
+            return Err(refused("has padded columns".into()));
+        }
+        let stride = layout.row_words(self.columns.len());
+        if words.len() != self.rows.len() * stride {
+            return Err(refused(format!("has {} rows of {stride} words, not {}", self.rows.len(), words.len())));
+        }
+        let mut rows = self.rows.places().zip(words.chunks_exact(stride.max(1))).peekable();
+        for shard in &self.shards {
+            let mut padded = vec![0; shard.rows * stride];
+            while let Some((row, line)) = rows.next_if(|(row, _)| *row < shard.first_row + shard.rows) {
+                padded[(row - shard.first_row) * stride..][..stride].copy_from_slice(line);
+            }
+            gpu.queue.write_buffer(shard.buffer(), shard.offset, bytemuck::cast_slice(&padded));
         }
         Ok(())
     }
@@ -369,14 +401,17 @@ impl Gpu {
 }
 
 /// Bytes of rows of f32 values in a storage type.
-fn encode(values: &[f32], columns: usize, dtype: Dtype) -> Vec<u8> {
-    match dtype {
+///
+/// # Errors
+/// In words, if a quantised storage cannot hold them.
+fn encode(values: &[f32], columns: usize, dtype: Dtype) -> Result<Vec<u8>, String> {
+    Ok(match dtype {
         Dtype::F32 => bytemuck::cast_slice(values).to_vec(),
         Dtype::Bf16 => bytemuck::cast_slice(&values.iter().map(|v| bf16::from_f32(*v)).collect::<Vec<_>>()).to_vec(),
         Dtype::F16 => bytemuck::cast_slice(&values.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()).to_vec(),
-        Dtype::Q8 => bytemuck::cast_slice(&quantized::encode(values, columns)).to_vec(),
+        Dtype::Quantized(layout) => bytemuck::cast_slice(&quantized::encode(layout, values, columns)?).to_vec(),
         Dtype::U32 => bytemuck::cast_slice(&values.iter().map(|v| *v as u32).collect::<Vec<_>>()).to_vec(),
-    }
+    })
 }
 
 fn decode(bytes: &[u8], columns: usize, dtype: Dtype) -> Vec<f32> {
@@ -384,7 +419,7 @@ fn decode(bytes: &[u8], columns: usize, dtype: Dtype) -> Vec<f32> {
         Dtype::F32 => bytemuck::pod_collect_to_vec(bytes),
         Dtype::Bf16 => bytemuck::pod_collect_to_vec::<u8, bf16>(bytes).into_iter().map(bf16::to_f32).collect(),
         Dtype::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(bytes).into_iter().map(f16::to_f32).collect(),
-        Dtype::Q8 => quantized::decode(&bytemuck::pod_collect_to_vec::<u8, u32>(bytes), columns),
+        Dtype::Quantized(layout) => quantized::decode(layout, &bytemuck::pod_collect_to_vec::<u8, u32>(bytes), columns),
         Dtype::U32 => bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(|v| v as f32).collect(),
     }
 }

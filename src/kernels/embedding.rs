@@ -66,7 +66,7 @@ fn params(rows: usize, groups: usize, table: &Tensor, shard: &Shard) -> Params {
     }
 }
 
-/// `y[rows, columns] = table[ids]`: `y` is f32, the table f32, bf16, f16 or q8. Every id must be below the table's rows;
+/// `y[rows, columns] = table[ids]`: `y` is f32, the table f32, bf16, f16 or quantised. Every id must be below the table's rows;
 /// a row of `y` whose id is not keeps what it held.
 ///
 /// # Errors
@@ -79,7 +79,7 @@ pub fn forward(recorder: &mut Recorder, rows: usize, ids: &Tensor, table: &Tenso
         Dtype::F32 => Kernel::new(NAME),
         Dtype::Bf16 => Kernel::new(NAME).feature("w_bf16"),
         Dtype::F16 => Kernel::new(NAME).feature("w_f16"),
-        Dtype::Q8 => Kernel::new(NAME).feature("w_q8"),
+        Dtype::Quantized(layout) => Kernel::new(NAME).feature("w_quantized").quantized(layout),
         other => return Err(Error::kernel(NAME, format!("{} is {other}", table.label()))),
     };
     let workgroups = grid((rows as u32 * table.columns4()).div_ceil(WORKGROUP));
@@ -123,8 +123,9 @@ pub fn backward(
 
 /// The share of one shard.
 fn cost(rows: usize, table: &Tensor) -> Cost {
-    let values = rows as f64 * table.columns().len() as f64 / table.shards().len() as f64;
-    Cost { flops: values, bytes: (4.0 + table.dtype().bytes() as f64) * values }
+    let (rows, columns) = (rows as f64 / table.shards().len() as f64, table.columns().len());
+    let bytes = table.dtype().row_bytes(columns) + Dtype::F32.row_bytes(columns);
+    Cost { flops: rows * columns as f64, bytes: rows * bytes as f64 }
 }
 
 #[cfg(test)]

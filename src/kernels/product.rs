@@ -1,5 +1,5 @@
 //! Matrix products with f32 accumulation: `y = x Wᵀ (+ bias) (+ residual)`, its two backward products, and sharded
-//! weights. Weights may be f32, bf16, f16 or, if they are only read, q8; activations f32, bf16 or f16.
+//! weights. Weights may be f32, bf16, f16 or, if they are only read, quantised; activations f32, bf16 or f16.
 
 use wgr_shaders::params::product::Params;
 
@@ -34,7 +34,7 @@ fn operand(prefix: char, dtype: Dtype) -> Result<&'static str> {
         ('b', Dtype::F32) => "b_f32",
         ('b', Dtype::Bf16) => "b_bf16",
         ('b', Dtype::F16) => "b_f16",
-        ('b', Dtype::Q8) => "b_q8",
+        ('b', Dtype::Quantized(_)) => "b_quantized",
         ('c', Dtype::F32) => "c_f32",
         ('c', Dtype::Bf16) => "c_bf16",
         ('c', Dtype::F16) => "c_f16",
@@ -98,6 +98,9 @@ fn record(
         .feature_if(epilogue.residual.is_some(), "residual");
     if software {
         kernel = kernel.feature_if(variant.wide, "wide").constant("LANES", columns4);
+    }
+    if let Dtype::Quantized(layout) = dtypes[1] {
+        kernel = kernel.quantized(layout);
     }
     let mut bindings = vec![a, b, c];
     bindings.extend(epilogue.bias.map(Tensor::whole));

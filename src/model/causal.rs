@@ -10,7 +10,7 @@ use super::activations::AdapterRoom;
 use super::config::{ModelConfig, TensorSpec};
 use super::decoder::Decoder;
 use super::lora::{DropoutKey, Lora, LoraConfig};
-use super::parameter::{Holding, Parameter, load_parameters, stored};
+use super::parameter::{Holding, Parameter, load_parameters};
 use super::plan::MemoryPlan;
 use super::weights::Checkpoint;
 
@@ -61,7 +61,7 @@ impl Causal {
         seed: u64,
     ) -> Result<Self> {
         let config = checkpoint.config();
-        let mut decoder = Decoder::new(gpu, config, holding, &|name| stored(checkpoint, name))?;
+        let mut decoder = Decoder::new(gpu, config, holding, &|name| holding.storage(checkpoint, name))?;
         if let Some((lora, holding)) = adapters {
             decoder.adapt(gpu, lora, holding)?;
         }
@@ -69,7 +69,7 @@ impl Causal {
         let output = match config.tie_word_embeddings {
             true => None,
             false => {
-                let dtype = stored(checkpoint, OUTPUT);
+                let dtype = holding.storage(checkpoint, OUTPUT);
                 Some(Parameter::matrix(gpu, OUTPUT.into(), vocabulary, hidden, holding, dtype)?)
             }
         };

@@ -12,7 +12,7 @@ use super::config::{ModelConfig, TensorSpec};
 use super::decoder::{Decoder, norm_backward};
 use super::linear::Linear;
 use super::lora::{DropoutKey, Lora, LoraConfig};
-use super::parameter::{Holding, Parameter, draw_parameters, load_parameters, stored};
+use super::parameter::{Holding, Parameter, draw_parameters, load_parameters};
 use super::plan::MemoryPlan;
 use super::weights::Checkpoint;
 use super::workspace::{Room, Workspace};
@@ -146,7 +146,7 @@ impl Classifier {
     pub fn load(gpu: &Gpu, checkpoint: &Checkpoint, loading: &Loading) -> Result<Self> {
         let config = checkpoint.config();
         let Loading { logits, seed, .. } = *loading;
-        let mut decoder = Decoder::new(gpu, config, loading.base(), &|name| stored(checkpoint, name))?;
+        let mut decoder = Decoder::new(gpu, config, loading.base(), &|name| loading.base().storage(checkpoint, name))?;
         let adapters = loading.adapters(checkpoint);
         if let Some(adapters) = adapters {
             decoder.adapt(gpu, adapters, loading.holding)?;
@@ -156,7 +156,8 @@ impl Classifier {
         let hidden = Layout::plain(config.hidden_size);
         let head = {
             let with_bias = loading.head_bias(checkpoint);
-            Linear::new(gpu, name, Layout::plain(logits), hidden, with_bias, holding, stored(checkpoint, HEAD))?
+            let storage = holding.storage(checkpoint, HEAD);
+            Linear::new(gpu, name, Layout::plain(logits), hidden, with_bias, holding, storage)?
         };
         let biases = match loading.biases.len() {
             0 => None,

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::base::BaseDtype;
 use super::fields::Fields;
 use super::rope::Rope;
 use super::weights::Dtype;
@@ -239,11 +240,11 @@ impl ModelConfig {
     }
 
     /// The type that the configuration says its weights have, if the engine stores it.
-    pub(crate) fn named_dtype(&self) -> Option<crate::gpu::Dtype> {
+    pub(crate) fn named_dtype(&self) -> Option<BaseDtype> {
         let name = ["dtype", "torch_dtype"].iter().find_map(|field| self.json.get(*field)?.as_str())?;
         match name {
-            "float16" => Some(crate::gpu::Dtype::F16),
-            "bfloat16" => Some(crate::gpu::Dtype::Bf16),
+            "float16" => Some(BaseDtype::F16),
+            "bfloat16" => Some(BaseDtype::Bf16),
             _ => None,
         }
     }

@@ -56,17 +56,16 @@ pub struct Pass<'a> {
 }
 
 impl Decoder {
-    /// Parameters for a configuration, zeroed; `stored` names the storage of a matrix in the checkpoint, which is kept
-    /// for inference.
+    /// Parameters for a configuration, zeroed; `storage` says how a matrix is stored, by its name.
     ///
     /// # Errors
     /// The device has no room.
-    pub fn new(gpu: &Gpu, config: &ModelConfig, holding: Holding, stored: &dyn Fn(&str) -> Dtype) -> Result<Self> {
+    pub fn new(gpu: &Gpu, config: &ModelConfig, holding: Holding, storage: &dyn Fn(&str) -> Dtype) -> Result<Self> {
         let hidden = Layout::plain(config.hidden_size);
         let inner = Layout::plain(config.intermediate_size);
         let head = Layout::heads(1, config.head_dim);
         let linear = |name: String, out: Layout, inner: Layout, bias: bool| {
-            let dtype = stored(&format!("{name}.weight"));
+            let dtype = storage(&format!("{name}.weight"));
             Linear::new(gpu, &name, out, inner, bias, holding, dtype)
         };
         let norm = |name: String, columns: Layout| Parameter::vector(gpu, name, columns, holding);
@@ -97,7 +96,7 @@ impl Decoder {
             })
         };
         let name = "model.embed_tokens.weight".to_owned();
-        let dtype = stored(&name);
+        let dtype = storage(&name);
         let vocabulary = Layout::plain(config.vocab_size);
         Ok(Self {
             eps: config.rms_norm_eps,

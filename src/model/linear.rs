@@ -31,9 +31,9 @@ impl Linear {
         inner: Layout,
         with_bias: bool,
         holding: Holding,
-        stored: crate::gpu::Dtype,
+        storage: crate::gpu::Dtype,
     ) -> Result<Self> {
-        let weight = Parameter::matrix(gpu, format!("{name}.weight"), out, inner, holding, stored)?;
+        let weight = Parameter::matrix(gpu, format!("{name}.weight"), out, inner, holding, storage)?;
         let bias = with_bias.then(|| Parameter::vector(gpu, format!("{name}.bias"), out, holding)).transpose()?;
         Ok(Self { weight, bias, adapter: None })
     }

@@ -1,6 +1,7 @@
 //! Configurations, checkpoints (safetensors, GGUF) and the models built from kernels.
 
 pub mod activations;
+pub mod base;
 pub mod batch;
 pub mod cache;
 pub mod causal;

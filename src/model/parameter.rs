@@ -7,6 +7,7 @@ use rand_chacha::rand_core::Rng;
 use crate::gpu::{Dtype, Gpu, Layout, Memory, Tensor};
 use crate::{Error, Result};
 
+use super::base::{BaseDtype, plain};
 use super::config::ModelConfig;
 use super::weights::{self, Checkpoint};
 
@@ -30,10 +31,10 @@ pub struct Parameter {
 /// How the parameters of a model are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holding {
-    /// For scoring, as stored.
+    /// For scoring: matrices as stored, or as the checkpoint is to be held.
     Inference,
-    /// Under adapters that are trained: matrices as stored or in the storage given, no gradients.
-    Frozen(Option<Dtype>),
+    /// Under adapters that are trained: matrices in the storage given or as for scoring, no gradients.
+    Frozen(Option<BaseDtype>),
     /// f32 weights and gradients.
     Training,
     /// f32 weights and gradients, and bf16 copies of matrices.
@@ -46,18 +47,20 @@ impl Holding {
         matches!(self, Self::Training | Self::MixedTraining)
     }
 
-    /// How a matrix is stored that a checkpoint stores as `stored`.
-    pub fn storage(self, stored: Dtype) -> Dtype {
-        match self {
-            Self::Inference => stored,
-            Self::Frozen(dtype) => dtype.unwrap_or(stored),
-            Self::Training | Self::MixedTraining => Dtype::F32,
-        }
+    /// How a matrix of a checkpoint is stored on the device; f32 if it is a new one.
+    pub fn storage(self, checkpoint: &Checkpoint, name: &str) -> Dtype {
+        let base = match self {
+            Self::Training | Self::MixedTraining => return Dtype::F32,
+            Self::Frozen(Some(base)) => Some(base),
+            Self::Frozen(None) | Self::Inference => checkpoint.base(),
+        };
+        let stored = checkpoint.info(name).map_or(weights::Dtype::F32, |info| info.dtype);
+        base.map_or_else(|| plain(stored), |base| base.storage(name, stored))
     }
 }
 
 impl Parameter {
-    /// A matrix `[rows, columns]`.
+    /// A matrix `[rows, columns]`, stored as [`Holding::storage`] says.
     ///
     /// # Errors
     /// The device has no room.
@@ -67,10 +70,10 @@ impl Parameter {
         rows: Layout,
         columns: Layout,
         holding: Holding,
-        stored: Dtype,
+        storage: Dtype,
     ) -> Result<Self> {
         let tensor = |memory, dtype| Tensor::new(gpu, memory, &name, rows, columns, dtype);
-        let weight = tensor(Memory::Weights, holding.storage(stored))?;
+        let weight = tensor(Memory::Weights, storage)?;
         Ok(Self {
             shape: vec![rows.len(), columns.len()],
             compute: (holding == Holding::MixedTraining).then(|| tensor(Memory::Weights, Dtype::Bf16)).transpose()?,
@@ -136,15 +139,6 @@ impl Parameter {
     }
 }
 
-/// The storage of a matrix in a checkpoint, which is kept for inference; f32 for all that the engine does not store so.
-pub fn stored(checkpoint: &Checkpoint, name: &str) -> Dtype {
-    match checkpoint.info(name).map(|info| info.dtype) {
-        Some(weights::Dtype::F16) => Dtype::F16,
-        Some(weights::Dtype::BF16) => Dtype::Bf16,
-        _ => Dtype::F32,
-    }
-}
-
 /// Writes the values of a checkpoint, and new ones where it has no tensor of that name and shape.
 ///
 /// # Errors
@@ -157,12 +151,14 @@ pub fn load_parameters<'a>(
 ) -> Result<()> {
     for parameter in parameters {
         let keeps = checkpoint.info(&parameter.name).is_some_and(|info| info.shape == parameter.shape);
-        let values = if keeps {
-            checkpoint.read_finite(&parameter.name)?
-        } else {
-            parameter.initial(seed, checkpoint.config().initializer_range)
-        };
-        parameter.write(gpu, &values)?;
+        let weight = &parameter.weight;
+        match keeps.then(|| checkpoint.layout(&parameter.name)).flatten() {
+            Some(layout) if weight.dtype() == Dtype::Quantized(layout) && weight.columns().is_whole() => {
+                weight.write_rows(gpu, &checkpoint.read_rows(&parameter.name)?)?;
+            }
+            _ if keeps => parameter.write(gpu, &checkpoint.read_finite(&parameter.name)?)?,
+            _ => parameter.write(gpu, &parameter.initial(seed, checkpoint.config().initializer_range))?,
+        }
         gpu.flush("loading the weights")?;
     }
     Ok(())

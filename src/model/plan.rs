@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 use super::config::{ModelConfig, TensorSpec};
 use super::lora::LoraConfig;
-use super::parameter::{Holding, stored};
+use super::parameter::Holding;
 use super::weights::Checkpoint;
 
 /// Bytes by purpose.
@@ -40,7 +40,7 @@ impl MemoryPlan {
         let matrix = spec.shape.len() > 1;
         match holding {
             Holding::Inference | Holding::Frozen(_) => {
-                let dtype = if matrix { holding.storage(stored(checkpoint, &spec.name)) } else { Dtype::F32 };
+                let dtype = if matrix { holding.storage(checkpoint, &spec.name) } else { Dtype::F32 };
                 self.weights += rows as u64 * dtype.row_bytes(columns);
             }
             Holding::Training | Holding::MixedTraining => {

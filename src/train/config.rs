@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::RatingScale;
 use crate::model::activations::Checkpointing;
+use crate::model::base::BaseDtype;
 use crate::model::lora::LoraSettings;
 use crate::model::parameter::Holding;
 use crate::objective::Objective;
@@ -185,6 +186,9 @@ pub struct ScoreConfig {
     /// The meaning of the head's outputs, if the model does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<HeadReading>,
+    /// How matrices are held on the device; as stored when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_dtype: Option<BaseDtype>,
     /// Apply the calibration saved with the model to probabilities and score.
     pub calibrated: bool,
     /// Replace an existing output.
@@ -201,6 +205,7 @@ impl Default for ScoreConfig {
             max_length: 4096,
             template: None,
             head: None,
+            base_dtype: None,
             calibrated: false,
             force: false,
         }

@@ -3,9 +3,10 @@
 use crate::Result;
 use crate::model::Checkpoint;
 use crate::model::activations::Checkpointing;
+use crate::model::base::BaseDtype;
 use crate::model::batch::Capacity;
 use crate::model::classifier::{self, Loading};
-use crate::model::lora::{BaseDtype, Lora, LoraSettings};
+use crate::model::lora::{Lora, LoraSettings};
 use crate::model::plan::MemoryPlan;
 use crate::objective::Objective;
 
@@ -87,7 +88,7 @@ pub fn fitting(
 /// Changes some settings and says which, or has nothing to change.
 type Change = fn(&mut TrainerConfig, &mut LoraSettings) -> Option<Vec<(&'static str, String)>>;
 
-const CHANGES: [Change; 6] = [
+const CHANGES: [Change; 7] = [
     |trainer, _| {
         let old = std::mem::replace(&mut trainer.checkpointing, Checkpointing::Layer);
         (old != Checkpointing::Layer).then(|| vec![("checkpointing", "layer".into())])
@@ -106,6 +107,7 @@ const CHANGES: [Change; 6] = [
     },
     |_, lora| base(lora, BaseDtype::Bf16, "bf16"),
     |_, lora| base(lora, BaseDtype::Q8, "q8"),
+    |_, lora| base(lora, BaseDtype::Q4, "q4"),
 ];
 
 fn base(lora: &mut LoraSettings, dtype: BaseDtype, name: &str) -> Option<Vec<(&'static str, String)>> {
@@ -169,7 +171,7 @@ mod tests {
             if changes(middle).is_some() { high = middle } else { low = middle }
         }
         let all = changes(high).unwrap();
-        for change in ["checkpointing layer", "batch-size 1", "grad-accum 8", "lora-rank 16", "base-dtype q8"] {
+        for change in ["checkpointing layer", "batch-size 1", "grad-accum 8", "lora-rank 16", "base-dtype q4"] {
             assert!(all.iter().any(|other| other == change), "{change}: {all:?}");
         }
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::data::{Encoder, Overlong};
+use crate::model::base::BaseDtype;
 use crate::model::classifier::HEAD;
 use crate::model::{Checkpoint, Reading, reading};
 use crate::{Error, Result};
@@ -22,11 +23,13 @@ pub struct RewardOptions<'a> {
     pub overlong: Overlong,
     /// What the outputs of the head mean, for models whose configuration does not say.
     pub head: Option<HeadReading>,
+    /// How matrices are held on the device; as stored when absent.
+    pub base_dtype: Option<BaseDtype>,
 }
 
 impl Default for RewardOptions<'_> {
     fn default() -> Self {
-        Self { template: None, max_length: 4096, overlong: Overlong::default(), head: None }
+        Self { template: None, max_length: 4096, overlong: Overlong::default(), head: None, base_dtype: None }
     }
 }
 
@@ -56,8 +59,8 @@ impl RewardModel {
     /// # Errors
     /// As [`RewardModel::open`]; a template that cannot be read, or a head that is not as the options say.
     pub fn open_with(model: &str, options: RewardOptions<'_>) -> Result<Self> {
-        let RewardOptions { template, max_length, overlong, head } = options;
-        let source = Checkpoint::open(model)?;
+        let RewardOptions { template, max_length, overlong, head, base_dtype } = options;
+        let source = Checkpoint::open(model)?.held_in(base_dtype);
         let Some(info) = source.info(HEAD) else { return Err(no_head(&source)) };
         let outputs = info.shape[0];
         let (head, evidence) = Head::of(&source, outputs, head)?;

@@ -36,6 +36,7 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
         template: config.template.as_deref(),
         max_length: config.max_length,
         head: config.head,
+        base_dtype: config.base_dtype,
         ..RewardOptions::default()
     };
     let model = RewardModel::open_with(&config.model, options)?;

@@ -19,5 +19,6 @@ mod objective;
 mod optimizer;
 mod preference;
 mod product;
+mod quantized;
 mod rope;
 mod rowwise;

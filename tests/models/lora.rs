@@ -3,6 +3,7 @@
 use wgr::gpu::{Dtype, Gpu, Limits, Mode, Options, Preset};
 use wgr::model::Checkpoint;
 use wgr::model::activations::Checkpointing;
+use wgr::model::base::BaseDtype;
 use wgr::model::lora::{Lora, LoraConfig};
 use wgr::model::parameter::{Holding, Parameter};
 use wgr::objective::Objective;
@@ -24,7 +25,7 @@ fn adapted(gpu: &Gpu, dropout: f64, checkpointing: Checkpointing) -> (Stepper, G
 }
 
 /// As [`adapted`], with the frozen matrices in some storage.
-fn adapted_on(gpu: &Gpu, base: Option<Dtype>, dropout: f64, checkpointing: Checkpointing) -> (Stepper, Golden) {
+fn adapted_on(gpu: &Gpu, base: Option<BaseDtype>, dropout: f64, checkpointing: Checkpointing) -> (Stepper, Golden) {
     let golden = Golden::read("llama");
     let checkpoint = checkpoint();
     let config = LoraConfig { dropout, ..checkpoint.adapter().unwrap().config.clone() };
@@ -98,16 +99,23 @@ fn ten_training_losses_and_norms_agree_with_peft_and_nothing_else_moves() {
 }
 
 #[test]
-fn a_base_in_8_bits_trains_adapters_as_the_values_it_keeps() {
+fn a_quantised_base_trains_adapters_as_the_values_it_keeps() {
     let small = Some(Limits { binding_bytes: 16 << 10 });
-    for (limits, preset) in [(None, None), (small, None), (small, Some(Preset::Gpu))] {
+    for (limits, preset, base) in [
+        (None, None, BaseDtype::Q8),
+        (small, None, BaseDtype::Q4),
+        (small, Some(Preset::Gpu), BaseDtype::Q8),
+        (None, Some(Preset::Gpu), BaseDtype::Q4),
+    ] {
         let gpu = open_with(Options { mode: Mode::Trusted, limits, preset, ..Options::default() });
-        let (mut in_8_bits, batch) = adapted_on(&gpu, Some(Dtype::Q8), 0.0, Checkpointing::Layer);
-        let (mut in_f32, _) = adapted_on(&gpu, Some(Dtype::F32), 0.0, Checkpointing::Layer);
+        let (mut in_blocks, batch) = adapted_on(&gpu, Some(base), 0.0, Checkpointing::Layer);
+        let (mut in_f32, _) = adapted_on(&gpu, Some(BaseDtype::F32), 0.0, Checkpointing::Layer);
         let mut quantized = 0;
-        for (kept, plain) in in_8_bits.classifier.parameters().zip(in_f32.classifier.parameters()) {
+        for (kept, plain) in in_blocks.classifier.parameters().zip(in_f32.classifier.parameters()) {
             if kept.frozen && kept.decays() {
-                assert_eq!(kept.weight.dtype(), Dtype::Q8, "{}", kept.name);
+                let is_embedding = kept.name.contains("embed_tokens");
+                let expected = if base == BaseDtype::Q4 && !is_embedding { Dtype::Q4 } else { Dtype::Q8 };
+                assert_eq!(kept.weight.dtype(), expected, "{}", kept.name);
                 assert_ne!(values(&gpu, kept), values(&gpu, plain), "{}", kept.name);
                 plain.write(&gpu, &values(&gpu, kept)).unwrap();
                 quantized += 1;
@@ -115,13 +123,13 @@ fn a_base_in_8_bits_trains_adapters_as_the_values_it_keeps() {
         }
         assert_eq!(quantized, 1 + 2 * 7, "embedding and seven linear layers of two layers");
         for step in 0..3 {
-            let [a, b] = [&mut in_8_bits, &mut in_f32].map(|stepper| take(&gpu, stepper, &batch, step, 1e-3));
+            let [a, b] = [&mut in_blocks, &mut in_f32].map(|stepper| take(&gpu, stepper, &batch, step, 1e-3));
             assert_eq!((a.loss, a.grad_norm.norm), (b.loss, b.grad_norm.norm), "step {step}");
         }
         let trained = |stepper: &Stepper| -> Vec<Vec<f32>> {
             stepper.classifier.trained_parameters().map(|parameter| values(&gpu, parameter)).collect()
         };
-        assert!(trained(&in_8_bits) == trained(&in_f32));
+        assert!(trained(&in_blocks) == trained(&in_f32));
     }
 }
 

@@ -5,6 +5,7 @@ use wgr::data::Packed;
 use wgr::gpu::{Mode, Recording};
 use wgr::model::Checkpoint;
 use wgr::model::activations::Checkpointing;
+use wgr::model::base::BaseDtype;
 use wgr::model::batch::Capacity;
 use wgr::model::classifier::{Classifier, HEAD, Loading, logits};
 use wgr::model::parameter::Holding;
@@ -18,6 +19,26 @@ fn numbers(value: &Value) -> Vec<f64> {
 #[track_caller]
 fn assert_near(what: &str, actual: f32, expected: f64, tolerance: f64) {
     assert!((f64::from(actual) - expected).abs() <= tolerance, "{what}: {actual} instead of {expected}");
+}
+
+/// The logits of all tokens after some prompts, and three scores below them.
+fn outputs(checkpoint: &Checkpoint, ids: &[Vec<u32>]) -> Vec<Vec<f32>> {
+    let gpu = open(Mode::Trusted, None);
+    let length = ids.iter().map(Vec::len).max().unwrap();
+    let capacity = Capacity { tokens: ids.iter().map(Vec::len).sum(), sequences: ids.len(), length };
+    // The head is the output matrix, which is the embedding, and below it the rows that the reference scores with.
+    let (vocabulary, hidden) = (checkpoint.config().vocab_size, checkpoint.config().hidden_size);
+    let loading = Loading { logits: vocabulary + 3, ..loading(capacity, Holding::Inference, Checkpointing::None) };
+    let mut classifier = Classifier::load(&gpu, checkpoint, &loading).unwrap();
+    let mut head = checkpoint.read_f32("model.embed_tokens.weight").unwrap();
+    head.extend((0..3 * hidden).map(|i| ((0.37 * ((i / hidden + 1) * (i % hidden + 1)) as f64).sin() * 0.05) as f32));
+    classifier.parameters().find(|p| p.name == HEAD).unwrap().write(&gpu, &head).unwrap();
+
+    // Both prompts in one packed batch: neither may see the other.
+    let offsets = vec![0, ids[0].len() as u32, capacity.tokens as u32];
+    let batch = Packed { tokens: ids.concat(), offsets, ..Packed::default() };
+    let mut recording = Recording::new();
+    pollster::block_on(logits(&gpu, &mut classifier, &mut recording, &batch)).unwrap()
 }
 
 #[test]
@@ -35,22 +56,8 @@ fn smollm2_agrees_with_its_reference() {
         assert_eq!(encoded.get_ids(), ids, "tokens of {}", prompt["text"]);
     }
 
-    let gpu = open(Mode::Trusted, None);
-    let length = ids.iter().map(Vec::len).max().unwrap();
-    let capacity = Capacity { tokens: ids.iter().map(Vec::len).sum(), sequences: ids.len(), length };
-    // The head is the output matrix, which is the embedding, and below it the rows that the reference scores with.
-    let (vocabulary, hidden) = (checkpoint.config().vocab_size, checkpoint.config().hidden_size);
-    let loading = Loading { logits: vocabulary + 3, ..loading(capacity, Holding::Inference, Checkpointing::None) };
-    let mut classifier = Classifier::load(&gpu, &checkpoint, &loading).unwrap();
-    let mut head = checkpoint.read_f32("model.embed_tokens.weight").unwrap();
-    head.extend((0..3 * hidden).map(|i| ((0.37 * ((i / hidden + 1) * (i % hidden + 1)) as f64).sin() * 0.05) as f32));
-    classifier.parameters().find(|p| p.name == HEAD).unwrap().write(&gpu, &head).unwrap();
-
-    // Both prompts in one packed batch: neither may see the other.
-    let offsets = vec![0, ids[0].len() as u32, capacity.tokens as u32];
-    let batch = Packed { tokens: ids.concat(), offsets, ..Packed::default() };
-    let mut recording = Recording::new();
-    let outputs = pollster::block_on(logits(&gpu, &mut classifier, &mut recording, &batch)).unwrap();
+    let outputs = outputs(&checkpoint, &ids);
+    let vocabulary = checkpoint.config().vocab_size;
     for (prompt, output) in prompts.iter().zip(&outputs) {
         let (row, scores) = output.split_at(vocabulary);
         for (score, expected) in scores.iter().zip(numbers(&prompt["scores"])) {
@@ -66,4 +73,6 @@ fn smollm2_agrees_with_its_reference() {
         let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
         assert_eq!(best as u64, prompt["top"][0][0].as_u64().unwrap(), "most likely token");
     }
+    let kept = self::outputs(&checkpoint.held_in(Some(BaseDtype::Keep)), &ids);
+    assert!(kept == outputs, "blocks are computed with as the values that they stand for");
 }

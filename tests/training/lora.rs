@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use wgr::model::base::BaseDtype;
 use wgr::model::convert::{self, Format};
-use wgr::model::lora::BaseDtype;
 use wgr::model::weights::Dtype;
 use wgr::objective::Objective;
 use wgr::train::{Precision, TrainConfig};

@@ -1,6 +1,7 @@
-use wgr::gpu::{Dtype, Limits, Memory};
+use wgr::gpu::{Limits, Memory};
 use wgr::model::Checkpoint;
 use wgr::model::activations::Checkpointing;
+use wgr::model::base::BaseDtype;
 use wgr::model::batch::Capacity;
 use wgr::model::classifier::{self, Classifier, Loading};
 use wgr::model::lora::{Lora, LoraSettings};
@@ -12,7 +13,7 @@ use wgr::train::Stepper;
 use crate::harness::*;
 
 /// Adapters of an odd rank on every linear layer.
-fn adapters(dropout: f64, base: Option<Dtype>) -> Option<Lora> {
+fn adapters(dropout: f64, base: Option<BaseDtype>) -> Option<Lora> {
     let settings = LoraSettings { lora_rank: Some(3), lora_dropout: dropout, ..LoraSettings::default() };
     settings.resolve().unwrap().map(|lora| Lora { base, ..lora })
 }
@@ -29,9 +30,10 @@ fn the_plan_says_what_is_held() {
                 (Holding::Training, None),
                 (Holding::MixedTraining, None),
                 (Holding::Training, adapters(0.0, None)),
-                (Holding::Training, adapters(0.1, Some(Dtype::F16))),
-                (Holding::MixedTraining, adapters(0.1, Some(Dtype::Bf16))),
-                (Holding::Training, adapters(0.0, Some(Dtype::Q8))),
+                (Holding::Training, adapters(0.1, Some(BaseDtype::F16))),
+                (Holding::MixedTraining, adapters(0.1, Some(BaseDtype::Bf16))),
+                (Holding::Training, adapters(0.0, Some(BaseDtype::Q8))),
+                (Holding::Training, adapters(0.0, Some(BaseDtype::Q4))),
             ] {
                 for checkpointing in [Checkpointing::None, Checkpointing::Attention, Checkpointing::Layer] {
                     let gpu = open(limits);

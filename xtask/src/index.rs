@@ -18,7 +18,7 @@ Every kernel of the engine: what it computes, how it is dispatched, what it bind
 
 - **Shapes** count elements of the arrays that shaders declare: groups of four values where a dimension ends in 4, single
   values in lists. They are what a dispatch may touch: recording it fails where less is bound. `stride(n)` is `n`, or for
-  weights in q8 the words of a row of `n` groups.
+  quantised weights the words of a row of `n` groups.
 - **Requirements** of parameters and constants are checked with them.
 - **`grid(n)`** is a dispatch of `n` workgroups, folded into two dimensions where there are more than 65,535.
 - **Permutations** take one feature from each list; `-` stands for none.
@@ -124,12 +124,12 @@ fn bindings(page: &mut String, program: &str, documents: [&Document; 2]) -> Resu
             // Conditions may hold what ends a cell.
             rows.entry((place, cells.map(|cell| cell.replace('|', r"\|")).join(" | ")))
                 .or_default()
-                .insert(binding.dtype.name());
+                .insert(binding.storage.name());
         }
     }
     writeln!(page, "| # | binding | access | shape | content | storage |\n|--:|---|---|---|---|---|")?;
-    for ((place, text), dtypes) in rows {
-        writeln!(page, "| {place} | {text} | {} |", dtypes.into_iter().collect::<Vec<_>>().join(", "))?;
+    for ((place, text), storages) in rows {
+        writeln!(page, "| {place} | {text} | {} |", storages.into_iter().collect::<Vec<_>>().join(", "))?;
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ impl Served {
             max_length: config.max_length,
             overlong: config.truncate,
             head: config.head,
+            base_dtype: config.base_dtype,
         };
         Ok(Self { name: model.to_owned(), model: RewardModel::open_with(model, options)? })
     }

@@ -5,6 +5,7 @@ use wgr::data::ReadReport;
 use wgr::data::prompts::parse_chat;
 use wgr::generate::{CausalModel, Generator, Prompter, capacity};
 use wgr::gpu::{Dtype, Gpu};
+use wgr::model::base::BaseDtype;
 use wgr::{Observer, Result};
 
 use crate::failure::Failure;
@@ -27,12 +28,17 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Opens a model, for sequences of at most `max_length` tokens.
+    /// Opens a model, held in `base` or as stored, for sequences of at most `max_length` tokens.
     ///
     /// # Errors
     /// It cannot be read, is not a causal model, or has a chat template that is not valid.
-    pub(crate) fn open(name: &str, max_length: usize, observer: &mut dyn Observer) -> Result<Self> {
-        let model = CausalModel::open(name)?;
+    pub(crate) fn open(
+        name: &str,
+        base: Option<BaseDtype>,
+        max_length: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
+        let model = CausalModel::open(name, base)?;
         let checkpoint = model.checkpoint();
         model.suggested()?.iter().for_each(|line| observer.note(line));
         let texts = Prompter::new(checkpoint, true)?;

@@ -16,7 +16,7 @@ fn model() -> PathBuf {
 }
 
 fn served(model: &Path) -> Served {
-    Served::open(model.to_str().unwrap(), 256, &mut Silent).unwrap()
+    Served::open(model.to_str().unwrap(), None, 256, &mut Silent).unwrap()
 }
 
 fn started() -> Generation {

@@ -43,7 +43,7 @@ pub(crate) async fn reload(
     };
     let path = within(root, &request.model)?;
     let model = path.display().to_string();
-    if app.generation.is_some() && (app.rewards.is_none() || CausalModel::open(&model).is_ok()) {
+    if app.generation.is_some() && (app.rewards.is_none() || CausalModel::open(&model, None).is_ok()) {
         return reload_causal(app, model).await;
     }
     let rewards = app.rewards()?;
@@ -63,7 +63,7 @@ pub(crate) async fn reload(
 async fn reload_causal(app: Arc<App>, model: String) -> Result<Json<Response>, Failure> {
     let name = model.clone();
     let loading = tokio::task::spawn_blocking(move || {
-        let served = generation::Served::open(&name, app.config.max_length, &mut Silent);
+        let served = generation::Served::open(&name, app.config.base_dtype, app.config.max_length, &mut Silent);
         let generation = app.generation()?;
         served.and_then(|served| generation.switch(served, &mut Silent)).map_err(|error| match error {
             error @ (wgr::Error::Input { .. } | wgr::Error::Run { .. }) => Failure::input("model", error.to_string()),

@@ -26,6 +26,7 @@ impl Model {
             template: config.template.as_deref(),
             max_length: config.max_length,
             head: config.head,
+            base_dtype: config.base_dtype,
             ..RewardOptions::default()
         };
         let model = RewardModel::open_with(source, options)?;

@@ -119,7 +119,7 @@ mod tests {
         let gpu = pollster::block_on(Gpu::open(&Default::default())).unwrap();
         let report = pollster::block_on(run(&gpu, Some("1 row of 2048"))).unwrap();
         let names: Vec<_> = report.rows.iter().map(|row| row.name.trim_start_matches("product nt 1 row of ")).collect();
-        assert_eq!(names, ["2048 f32", "2048 bf16 weights", "2048 q8 weights"]);
+        assert_eq!(names, ["2048 f32", "2048 bf16 weights", "2048 q8 weights", "2048 q4 weights"]);
         let row = &report.rows[0];
         assert!((row.flops_per_second * row.seconds / (2.0 * 2048.0 * 2048.0) - 1.0).abs() < 1e-9);
         assert!(report.rows.iter().all(|row| row.share > 0.0 && row.share <= 1.0), "{report:?}");

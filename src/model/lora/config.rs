@@ -1,10 +1,9 @@
 //! Settings of adapters, from users and in the form that the model reads.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use crate::gpu::{Dtype, Layout};
+use crate::gpu::Layout;
+use crate::model::base::BaseDtype;
 use crate::model::config::{ModelConfig, TensorSpec};
 use crate::{Error, Result};
 
@@ -14,42 +13,6 @@ pub const PROJECTIONS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gat
 const ALL: &str = "all-linear";
 /// A rank above this is no longer low.
 const MAX_RANK: usize = 4096;
-
-/// How the frozen weights under adapters are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BaseDtype {
-    /// 32 bits.
-    F32,
-    /// IEEE half precision.
-    F16,
-    /// bfloat16.
-    Bf16,
-    /// 8 bits with a scale for every 32 values.
-    Q8,
-}
-
-impl fmt::Display for BaseDtype {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.pad(match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::Q8 => "q8",
-        })
-    }
-}
-
-impl From<BaseDtype> for Dtype {
-    fn from(dtype: BaseDtype) -> Self {
-        match dtype {
-            BaseDtype::F32 => Self::F32,
-            BaseDtype::F16 => Self::F16,
-            BaseDtype::Bf16 => Self::Bf16,
-            BaseDtype::Q8 => Self::Q8,
-        }
-    }
-}
 
 /// Flags about adapters that training commands share, part of their settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,7 +78,7 @@ impl LoraSettings {
         }
         let config =
             LoraConfig { rank, alpha: self.lora_alpha, dropout: self.lora_dropout, targets, rslora: self.lora_rslora };
-        Ok(Some(Lora { config: config.normalized(), base: self.base_dtype.map(Dtype::from) }))
+        Ok(Some(Lora { config: config.normalized(), base: self.base_dtype }))
     }
 
     /// Settings of adapters have no effect without adapters; a user who gives them means something else.
@@ -150,7 +113,7 @@ pub struct Lora {
     /// The adapters.
     pub config: LoraConfig,
     /// Storage of frozen matrices; as in the checkpoint when absent.
-    pub base: Option<Dtype>,
+    pub base: Option<BaseDtype>,
 }
 
 /// The adapters of a model.

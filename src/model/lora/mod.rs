@@ -7,7 +7,7 @@ mod files;
 mod peft;
 
 pub use adapter::Adapter;
-pub use config::{BaseDtype, Lora, LoraConfig, LoraSettings, PROJECTIONS, Projection};
+pub use config::{Lora, LoraConfig, LoraSettings, PROJECTIONS, Projection};
 pub use dropout::DropoutKey;
 pub use files::{AdapterFiles, HEAD_FILE, NewAdapter, write_adapter};
 

@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 
 use twox_hash::XxHash3_128;
 
-use super::TensorInfo;
 use super::gguf::Metadata;
 use super::gguf_config::{self, Shapes};
 use super::gguf_names::{self, ROPE_FACTORS, rotary_rows};
 use super::gguf_split::{self, Part};
 use super::tensors::Tensors;
 use super::writer::CONFIG;
+use super::{Dtype, TensorInfo};
 use crate::data::tokenizer_files::special_token_id;
 use crate::files::read_if_there;
+use crate::gpu::Quantized;
+use crate::model::base::BaseDtype;
 use crate::model::config::{ModelConfig, TensorSpec};
 use crate::model::fields::read_json;
 use crate::model::lora::{ADAPTER_CONFIG, AdapterFiles, Lora, LoraConfig};
@@ -51,6 +53,8 @@ pub struct Checkpoint {
     pad: Option<Option<String>>,
     /// Whether the configuration ties a language-model head that has weights of its own.
     untied: bool,
+    /// How matrices are held on the device that are not trained; as stored when absent.
+    base: Option<BaseDtype>,
 }
 
 impl Checkpoint {
@@ -96,6 +100,7 @@ impl Checkpoint {
             base_name: String::new(),
             pad: None,
             untied: false,
+            base: None,
         }
     }
 
@@ -357,6 +362,32 @@ impl Checkpoint {
         self.tensors.read_16(name)
     }
 
+    /// The same checkpoint, to be held otherwise on the device where it is not trained.
+    pub fn held_in(self, base: Option<BaseDtype>) -> Self {
+        Self { base, ..self }
+    }
+
+    /// How it is to be held on the device where it is not trained; as stored if not said.
+    pub fn base(&self) -> Option<BaseDtype> {
+        self.base
+    }
+
+    /// The storage on the device that holds the quantised blocks of a tensor; `None` for any other.
+    pub fn layout(&self, name: &str) -> Option<Quantized> {
+        match self.info(name)?.dtype {
+            Dtype::Quantized(kind) => Some(kind.layout()),
+            _ => None,
+        }
+    }
+
+    /// The blocks of a quantised matrix, as the rows of its [`Self::layout`].
+    ///
+    /// # Errors
+    /// The tensor is missing, is not quantised, or has a scale that is not finite.
+    pub fn read_rows(&self, name: &str) -> Result<Vec<u32>> {
+        self.tensors.read_rows(name)
+    }
+
     /// A hash of everything that decides what the model says: weights, configuration, tokenizer. Reads all of them.
     ///
     /// # Errors
@@ -374,6 +405,8 @@ impl Checkpoint {
             // Its end tokens decide where a completion ends.
             hashes.extend(self.files().read(GENERATION_CONFIG)?.map(|(_, bytes)| XxHash3_128::oneshot(&bytes)));
         }
+        // Other weights than those of the files are computed with.
+        hashes.extend(self.base.map(|base| XxHash3_128::oneshot(base.to_string().as_bytes())));
         let bytes: Vec<u8> = hashes.into_iter().flat_map(u128::to_le_bytes).collect();
         Ok(XxHash3_128::oneshot(&bytes))
     }

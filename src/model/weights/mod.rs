@@ -1,6 +1,7 @@
 //! Checkpoints on disk: safetensors and GGUF behind one set of Hugging Face names.
 
 mod bitsandbytes;
+mod blocks;
 mod checkpoint;
 #[cfg(test)]
 mod fuzz;

@@ -4,6 +4,7 @@
 //! an f16 scale `d`, for some kinds an f16 offset `m`, and for the kinds of 256 values scales of sub-blocks.
 
 use half::f16;
+use wgr_shaders::UNEVEN;
 
 /// The quantised number formats that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +38,8 @@ pub enum GgmlType {
     MXFP4,
 }
 
-/// The values of the 4 bits of `IQ4_NL` and `IQ4_XS`.
-const UNEVEN: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
-
 /// The values of the 4 bits of `MXFP4` (one sign, two exponent, one mantissa), doubled so that all are whole.
-const E2M1_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+pub(super) const E2M1_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 impl GgmlType {
     /// Values and bytes of a block.
@@ -128,24 +126,24 @@ impl GgmlType {
     }
 }
 
-fn half_at(block: &[u8], offset: usize) -> f32 {
+pub(super) fn half_at(block: &[u8], offset: usize) -> f32 {
     f16::from_le_bytes([block[offset], block[offset + 1]]).to_f32()
 }
 
 /// The 32 four-bit numbers of 16 bytes: the low halves come first.
-fn nibbles(bytes: &[u8], mut each: impl FnMut(usize, u8)) {
+pub(super) fn nibbles(bytes: &[u8], mut each: impl FnMut(usize, u8)) {
     for (i, byte) in bytes.iter().enumerate().take(16) {
         each(i, byte & 15);
         each(i + 16, byte >> 4);
     }
 }
 
-fn fifth_bit(high: &[u8], i: usize) -> u8 {
+pub(super) fn fifth_bit(high: &[u8], i: usize) -> u8 {
     (high[i / 8] >> (i % 8) & 1) << 4
 }
 
 /// Half of 2^(exponent − 127), the scale of a block of doubled numbers; the two smallest are subnormal.
-fn half_power(exponent: u8) -> f32 {
+pub(super) fn half_power(exponent: u8) -> f32 {
     f32::from_bits(if exponent < 2 { 0x20_0000 << exponent } else { (u32::from(exponent) - 1) << 23 })
 }
 
@@ -163,15 +161,19 @@ fn q2_k_block(block: &[u8], out: &mut [f32]) {
 fn q3_k_block(block: &[u8], out: &mut [f32]) {
     let (third, low, packed, d) = (&block[..32], &block[32..96], &block[96..108], half_at(block, 108));
     for (i, out) in out.iter_mut().enumerate() {
-        let s = i / 16;
-        let scale = packed[s % 8] >> (s / 8 * 4) & 15 | (packed[8 + s % 4] >> (s / 4 * 2) & 3) << 4;
+        let scale = q3_k_scale(packed, i / 16);
         let lowered = if third[i % 32] >> (i / 32) & 1 == 0 { 4.0 } else { 0.0 };
         *out = d * (f32::from(scale) - 32.0) * (f32::from(two_bits(low, i)) - lowered);
     }
 }
 
+/// The scale of a sub-block plus 32: four bits, and two kept apart.
+pub(super) fn q3_k_scale(packed: &[u8], j: usize) -> u8 {
+    packed[j % 8] >> (j / 8 * 4) & 15 | (packed[8 + j % 4] >> (j / 4 * 2) & 3) << 4
+}
+
 /// The i-th of 256 two-bit numbers, of which a byte holds four that are 32 apart.
-fn two_bits(bytes: &[u8], i: usize) -> u8 {
+pub(super) fn two_bits(bytes: &[u8], i: usize) -> u8 {
     bytes[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3
 }
 
@@ -179,39 +181,56 @@ fn two_bits(bytes: &[u8], i: usize) -> u8 {
 fn iq4_xs_block(block: &[u8], out: &mut [f32]) {
     let (d, high, low) = (half_at(block, 0), u16::from_le_bytes([block[2], block[3]]), &block[4..8]);
     for (j, (out, bytes)) in out.chunks_exact_mut(32).zip(block[8..].chunks_exact(16)).enumerate() {
-        let scale = low[j / 2] >> (j % 2 * 4) & 15 | ((high >> (j * 2) & 3) as u8) << 4;
-        let scale = d * (f32::from(scale) - 32.0);
+        let scale = d * (f32::from(iq4_xs_scale(high, low, j)) - 32.0);
         nibbles(bytes, |i, q| out[i] = scale * f32::from(UNEVEN[usize::from(q)]));
     }
+}
+
+/// The scale of a sub-block plus 32.
+pub(super) fn iq4_xs_scale(high: u16, low: &[u8], j: usize) -> u8 {
+    low[j / 2] >> (j % 2 * 4) & 15 | ((high >> (j * 2) & 3) as u8) << 4
 }
 
 /// `Q4_K` and `Q5_K`: eight sub-blocks of 32, each with a 6-bit scale and a 6-bit offset packed into 12 bytes.
 fn k_block(block: &[u8], fifth_bits: &[u8], low: &[u8], out: &mut [f32]) {
     let (d, dmin, packed) = (half_at(block, 0), half_at(block, 2), &block[4..16]);
     for (j, out) in out.chunks_exact_mut(32).enumerate() {
-        let (scale, offset) = if j < 4 {
-            (packed[j] & 63, packed[j + 4] & 63)
-        } else {
-            let shared = packed[j + 4];
-            (shared & 15 | packed[j - 4] >> 2 & 48, shared >> 4 | packed[j] >> 2 & 48)
-        };
+        let (scale, offset) = k_scales(packed, j);
         let (scale, offset) = (d * f32::from(scale), dmin * f32::from(offset));
         for (l, out) in out.iter_mut().enumerate() {
-            let q = low[j / 2 * 32 + l] >> (j % 2 * 4) & 15 | (fifth_bits[l] >> j & 1) << 4;
-            *out = scale * f32::from(q) - offset;
+            *out = scale * f32::from(k_code(fifth_bits, low, j * 32 + l)) - offset;
         }
     }
+}
+
+/// The scale and the offset of a sub-block, in 6 bits each.
+pub(super) fn k_scales(packed: &[u8], j: usize) -> (u8, u8) {
+    if j < 4 {
+        return (packed[j] & 63, packed[j + 4] & 63);
+    }
+    let shared = packed[j + 4];
+    (shared & 15 | packed[j - 4] >> 2 & 48, shared >> 4 | packed[j] >> 2 & 48)
+}
+
+/// The i-th of 256 numbers of four bits, and a fifth that is kept apart.
+pub(super) fn k_code(fifth_bits: &[u8], low: &[u8], i: usize) -> u8 {
+    let (j, l) = (i / 32, i % 32);
+    low[j / 2 * 32 + l] >> (j % 2 * 4) & 15 | (fifth_bits[l] >> j & 1) << 4
 }
 
 /// `Q6_K`: 16 sub-blocks of 16 with 8-bit scales; four low bits and two high bits per value, kept apart.
 fn q6_k_block(block: &[u8], out: &mut [f32]) {
     let (low, high, scales, d) = (&block[..128], &block[128..192], &block[192..208], half_at(block, 208));
     for (i, out) in out.iter_mut().enumerate() {
-        let (half, quarter, l) = (i / 128, i / 32 % 4, i % 32);
-        let low = low[half * 64 + quarter % 2 * 32 + l] >> (quarter / 2 * 4) & 15;
-        let high = high[half * 32 + l] >> (quarter * 2) & 3;
-        *out = d * f32::from(scales[i / 16] as i8) * (f32::from(low | high << 4) - 32.0);
+        *out = d * f32::from(scales[i / 16] as i8) * (f32::from(q6_k_code(low, high, i)) - 32.0);
     }
+}
+
+/// The i-th of 256 numbers of four bits, and two that are kept apart.
+pub(super) fn q6_k_code(low: &[u8], high: &[u8], i: usize) -> u8 {
+    let (half, quarter, l) = (i / 128, i / 32 % 4, i % 32);
+    let low = low[half * 64 + quarter % 2 * 32 + l] >> (quarter / 2 * 4) & 15;
+    low | (high[half * 32 + l] >> (quarter * 2) & 3) << 4
 }
 
 #[cfg(test)]

@@ -283,6 +283,22 @@ impl Tensors {
         }
     }
 
+    /// The blocks of a quantised matrix, as the device holds its rows.
+    ///
+    /// # Errors
+    /// There is no such tensor, it is not quantised, or a scale is not finite.
+    pub(crate) fn read_rows(&self, name: &str) -> Result<Vec<u32>> {
+        let (stored, bytes) = self.stored(name)?;
+        let (Dtype::Quantized(kind), Some(columns)) = (stored.entry.info.dtype, stored.entry.info.shape.last()) else {
+            return Err(self.error(name, format!("is stored as {:?}, not in blocks", stored.entry.info.dtype), ""));
+        };
+        let rows = kind.arrange(bytes, *columns).map_err(|problem| self.error(name, problem, "the file is damaged"))?;
+        Ok(match stored.rotary {
+            Some(order) => order.split_pairs(&rows),
+            None => rows,
+        })
+    }
+
     /// Whether two tensors have the same values.
     ///
     /// # Errors

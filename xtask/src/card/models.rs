@@ -12,6 +12,7 @@ use wgr::generate::{Generator, Sampling, Settings, generator};
 use wgr::gpu::{Dtype, Gpu};
 use wgr::model::Checkpoint;
 use wgr::model::activations::Checkpointing;
+use wgr::model::base::BaseDtype;
 use wgr::model::batch::Capacity;
 use wgr::model::causal::Causal;
 use wgr::model::classifier::Loading;
@@ -50,7 +51,7 @@ pub(super) async fn adapters(gpu: &Gpu, clock: &Clock, report: &mut Report) {
         ("LoRA step, 9 layers of Qwen3-4B", qwen3(2560, 9728, 9, 32)),
     ];
     for (task, shape) in shapes {
-        let lora = Some(Lora { config: config.clone().normalized(), base: Some(Dtype::Bf16) });
+        let lora = Some(Lora { config: config.clone().normalized(), base: Some(BaseDtype::Bf16) });
         let run = Run { task, form: "bf16 base", config: shape, holding: Holding::Training, lora };
         run.measure(gpu, clock, report).await;
     }
@@ -152,9 +153,10 @@ fn median(seconds: &mut [f64]) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-/// Greedy decoding of SmolLM2-135M, weights in f32 and bf16, one sequence and many.
+/// Greedy decoding of SmolLM2-135M, weights in f32, bf16 and 4 bits, one sequence and many.
 pub(super) async fn decoding(gpu: &Gpu, clock: &Clock, report: &mut Report) {
-    for (dtype, form) in [(Dtype::F32, "f32"), (Dtype::Bf16, "bf16 weights")] {
+    let forms = [(BaseDtype::F32, "f32"), (BaseDtype::Bf16, "bf16 weights"), (BaseDtype::Q4, "q4 weights")];
+    for (dtype, form) in forms {
         let model = checkpoint(&smollm2("CausalLM")).and_then(|checkpoint| {
             let causal = Causal::load(gpu, &checkpoint, Holding::Frozen(Some(dtype)), 1)?;
             Ok((checkpoint, causal))

@@ -27,6 +27,7 @@ use crate::data::{Conversation, Message, Role};
 use crate::extract::report::PAPER_SHARES;
 use crate::extract::turn::Turn;
 use crate::gpu::Gpu;
+use crate::model::base::BaseDtype;
 use crate::model::{Checkpoint, Reading};
 use crate::store::{Key, Store};
 use crate::{Error, Event, Observer, Result};
@@ -56,13 +57,14 @@ struct Judge {
 }
 
 impl<'a> Local<'a> {
-    /// Loads an instruction-tuned causal model: a directory, a `.gguf` file or a hub name; answers are kept in `output`.
+    /// Loads an instruction-tuned causal model: a directory, a `.gguf` file or a hub name, its matrices held in `base` or
+    /// as stored; answers are kept in `output`.
     ///
     /// # Errors
     /// The model cannot be read, is not a causal model, has no chat template, or does not fit the adapter; the answers
     /// of earlier runs cannot be read.
-    pub(crate) async fn open(gpu: &'a Gpu, model: &str, output: &Path) -> Result<Self> {
-        let checkpoint = Checkpoint::open(model)?;
+    pub(crate) async fn open(gpu: &'a Gpu, model: &str, base: Option<BaseDtype>, output: &Path) -> Result<Self> {
+        let checkpoint = Checkpoint::open(model)?.held_in(base);
         let refuse = |problem| {
             let hint = "use an instruction-tuned causal model as `.annotator_model`";
             Err(Error::input(checkpoint.path().display().to_string(), problem, hint))

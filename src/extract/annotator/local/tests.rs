@@ -43,7 +43,7 @@ struct Opened {
 
 fn open(model: &str) -> Opened {
     let folder = tempfile::tempdir().unwrap();
-    Opened { local: pollster::block_on(Local::open(&GPU, model, folder.path())).unwrap(), folder }
+    Opened { local: pollster::block_on(Local::open(&GPU, model, None, folder.path())).unwrap(), folder }
 }
 
 /// The logits of some prompts, in their order.
@@ -146,7 +146,7 @@ fn what_does_not_fit_the_context_is_shortened() {
 fn models_that_cannot_answer_are_refused() {
     let model = tiny(json!({"num_labels": 3, "architectures": ["LlamaForSequenceClassification"]}));
     let refused = |model: &Tiny| {
-        let opened = pollster::block_on(Local::open(&GPU, &model.source(), &std::env::temp_dir()));
+        let opened = pollster::block_on(Local::open(&GPU, &model.source(), None, &std::env::temp_dir()));
         opened.err().unwrap().to_string()
     };
     let error = refused(&model);
@@ -168,7 +168,7 @@ fn a_stopped_run_goes_on_where_it_was() {
     let error = pollster::block_on(local.feedback(&turns, &mut watcher)).unwrap_err();
     assert!(matches!(error, Error::Interrupted(_)) && watcher.done < 9, "{error}, {} done", watcher.done);
     drop(local);
-    let mut resumed = pollster::block_on(Local::open(&GPU, &model.source(), folder.path())).unwrap();
+    let mut resumed = pollster::block_on(Local::open(&GPU, &model.source(), None, folder.path())).unwrap();
     assert_eq!(confidences(&mut resumed, &turns), confidences(&mut open(&model.source()).local, &turns));
     assert_eq!(resumed.usage().stored, watcher.done as u64);
 }
