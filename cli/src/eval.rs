@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn every_setting_has_a_flag_that_reaches_it() {
         let flags = "--model m n --scores s --suite pairs=a rmbench=b --suite wildfb=c --output o --template t --head scalar \
-                     --max-length 8 --batch-size 9 --bins 11 --bootstrap 12 --seed 13 --resume --force --adapter 0";
+                     --max-length 8 --batch-size 9 --bins 11 --bootstrap 12 --seed 13 --resume --force --base-dtype q4 --adapter 0";
         let found = resolve(&flags.split_whitespace().collect::<Vec<_>>());
         assert_eq!((found.model.len(), found.suite.len()), (2, 3));
         let (config, defaults) =
@@ -157,7 +157,7 @@ mod tests {
         for (name, value) in &config {
             assert_ne!(Some(value), defaults.get(name), "{name}");
         }
-        assert_eq!(config.len(), 13, "a setting that is absent without its flag is still absent");
+        assert_eq!(config.len(), 14, "a setting that is absent without its flag is still absent");
     }
 
     #[test]

@@ -89,12 +89,12 @@ fn scale_of(halves: u32, bytes: u32, column4: u32) -> vec2<f32> {
 }
 
 /// The f16 in the lower half of a word, which is finite. Not by `unpack2x16float`, which may make 0 of subnormal numbers:
-/// the scales of small weights are such.
+/// the scales of small weights are such. (The factor is 2^-24; WESL 0.4 misreads hexadecimal exponents.)
 fn half(word: u32) -> f32 {
     let exponent = (word >> 10u) & 31u;
     let fraction = word & 1023u;
     let normal = bitcast<f32>(((exponent + 112u) << 23u) | (fraction << 13u));
-    let magnitude = select(normal, f32(fraction) * 0x1p-24, exponent == 0u);
+    let magnitude = select(normal, f32(fraction) * 5.9604644775390625e-8, exponent == 0u);
     return select(magnitude, -magnitude, (word & 0x8000u) != 0u);
 }
 

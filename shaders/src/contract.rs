@@ -247,8 +247,8 @@ mod tests {
     fn what_fits_passes_and_every_kind_of_misfit_is_named() {
         let members = [member("rows", Scalar::U32), member("eps", Scalar::F32)];
         let x = Operand { label: "hidden", dtype: Dtype::F32, bytes: 2 * 3 * 16 };
-        // 12 values in three words, a scale: four.
-        let w = Operand { label: "weight", dtype: Dtype::Q8, bytes: 2 * 4 * 4 };
+        // 12 values, filled up to 32: eight words, a scale, and one for an even number.
+        let w = Operand { label: "weight", dtype: Dtype::Q8, bytes: 2 * 10 * 4 };
         compared(&members, &[2, 0], &[x, w]).unwrap();
         let swapped = [members[1].clone(), members[0].clone()];
         for (outcome, expected) in [

@@ -311,11 +311,11 @@ mod tests {
     }
 
     #[test]
-    fn strides_of_rows_in_8_bits_count_their_scales() {
+    fn strides_of_quantised_rows_count_their_scales() {
         let stride = parsed("stride(columns4)").unwrap();
         assert_eq!(stride.evaluate(&values(None)), Ok(12));
-        // 48 values in 12 words, two scales, 14 is even.
-        assert_eq!(stride.evaluate(&values(Some(Quantized::Q8))), Ok(14));
+        // 48 values, filled up to 64, in 16 words, and two scales.
+        assert_eq!(stride.evaluate(&values(Some(Quantized::Q8))), Ok(18));
     }
 
     #[test]
