@@ -34,7 +34,9 @@ mod tests {
 
     #[test]
     fn a_plan_covers_pairs_of_the_maximum_length() {
-        let tiny = Tiny::new(Family::Llama, json!({"hidden_size": 64, "intermediate_size": 256}), Dtype::F32);
+        // Wide enough that adapters are smaller than the layers they adapt.
+        let sizes = json!({"hidden_size": 64, "intermediate_size": 256, "head_dim": 16, "tie_word_embeddings": true});
+        let tiny = Tiny::new(Family::Llama, sizes, Dtype::F32);
         let source = tiny.open();
         let trainer = TrainerConfig { batch_size: 3, max_length: 64, ..TrainerConfig::default() };
         let mut config = DpoConfig { trainer, ..DpoConfig::default() };
