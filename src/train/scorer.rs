@@ -76,10 +76,15 @@ impl BatchScorer {
     /// # Panics
     /// If the batch is larger than [`BatchScorer::capacity`].
     pub async fn score(&mut self, gpu: &Gpu, examples: &[&Example]) -> Result<Vec<Result<Score>>> {
-        let packed = Packed::new(examples.iter().copied())?;
-        let scored = logits(gpu, &mut self.classifier, &mut self.recording, &packed).await?;
+        let mut scored = self.logits(gpu, examples).await?;
+        for (example, logits) in examples.iter().zip(&mut scored) {
+            // Zero times what is not finite is not finite, so that a row can spoil those beside it: each is tried alone.
+            if examples.len() > 1 && !is_finite(logits) {
+                *logits = self.logits(gpu, &[*example]).await?.concat();
+            }
+        }
         let score = |(example, logits): (&&Example, Vec<f32>)| {
-            if logits.iter().any(|value| !value.is_finite()) {
+            if !is_finite(&logits) {
                 let problem = format!("row {:?}: the logits are {logits:?}", example.id);
                 return Err(Error::run(problem, "the model's weights are damaged"));
             }
@@ -92,6 +97,16 @@ impl BatchScorer {
         };
         Ok(examples.iter().zip(scored).map(score).collect())
     }
+
+    /// The logits of each row of a batch.
+    async fn logits(&mut self, gpu: &Gpu, examples: &[&Example]) -> Result<Vec<Vec<f32>>> {
+        let packed = Packed::new(examples.iter().copied())?;
+        logits(gpu, &mut self.classifier, &mut self.recording, &packed).await
+    }
+}
+
+fn is_finite(logits: &[f32]) -> bool {
+    logits.iter().all(|value| value.is_finite())
 }
 
 impl RewardModel {
