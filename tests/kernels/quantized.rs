@@ -43,7 +43,8 @@ fn blocks(kind: GgmlType, halves: &[usize], values: usize) -> Vec<u8> {
             block[*at..*at + 2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
         }
         if kind == MXFP4 {
-            block[0] = [120, 1, 127, 110][i % 4];
+            // 2 is the smallest whose scale is a normal f32: WGSL lets devices make 0 of those below.
+            block[0] = [120, 2, 127, 110][i % 4];
         }
     }
     bytes
