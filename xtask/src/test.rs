@@ -70,7 +70,13 @@ const DRIVER_STAGES: &[(&str, Work)] = &[
 ];
 /// What is slow on these drivers as well. The golden models train with the same kernels.
 const SLOW_ON_MESA: &[&str] = &["attention_and_its_gradients_agree", "heads_of_any_size"];
-const SLOW_ON_SWIFTSHADER: &[&str] = &["attention_and_its_gradients_agree", "cached_attention::", "heads_of_any_size"];
+const SLOW_ON_SWIFTSHADER: &[&str] = &[
+    "attention_and_its_gradients_agree",
+    "cached_attention::",
+    "heads_of_any_size",
+    "nt_agrees_in_every_permutation",
+    "tiles_of_every_number_of_rows_agree",
+];
 
 /// After all drivers, as some permutations run on one of them only.
 const COVERAGE_STAGE: &[(&str, Work)] =
