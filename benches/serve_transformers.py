@@ -31,8 +31,7 @@ def score(text):
     return 1 + (logits + biases).sigmoid().sum().item()
 
 
-# FastAPI runs functions that are not async in a pool of threads; one lock lets a single text at a time on the model, as
-# the worker of such a server does.
+# An async function that never awaits blocks the event loop, so that one text at a time is on the model.
 @app.post("/get_reward")
 async def get_reward(request: Request):
     given = await request.json()
