@@ -1,6 +1,8 @@
 // What cooperative matrices can do at most, for `wgr bench` to compare products with: multiply-adds of matrices that stay
 // in registers. Models use none of this.
 
+import package::shared::cooperative::{MatrixA, MatrixB, MatrixC, SIDE};
+
 enable f16;
 enable wgpu_cooperative_matrix;
 
@@ -18,14 +20,6 @@ struct Params {
 /// Lanes of a subgroup, which is a workgroup.
 /// requires: 4 <= LANES
 override LANES: u32 = 32u;
-@if(tile_8) const SIDE: u32 = 8u;
-@if(tile_16) const SIDE: u32 = 16u;
-@if(tile_8) alias MatrixA = coop_mat8x8<f16, A>;
-@if(tile_16) alias MatrixA = coop_mat16x16<f16, A>;
-@if(tile_8) alias MatrixB = coop_mat8x8<f16, B>;
-@if(tile_16) alias MatrixB = coop_mat16x16<f16, B>;
-@if(tile_8) alias MatrixC = coop_mat8x8<f32, C>;
-@if(tile_16) alias MatrixC = coop_mat16x16<f32, C>;
 
 /// Independent sums: with fewer, a multiply-add waits for the one before.
 const CHAINS: u32 = 4u;

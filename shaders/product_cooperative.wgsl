@@ -3,6 +3,7 @@
 // subgroup owns a quarter of it. What lies past an edge is staged as zeros, so that no matrix is loaded from outside an
 // operand; results leave through workgroup memory as well, for `store_c` to drop what is outside.
 
+import package::shared::cooperative::{MatrixA, MatrixB, MatrixC, SIDE};
 import package::shared::product::{params, store_c};
 
 enable f16;
@@ -13,15 +14,6 @@ enable wgpu_cooperative_matrix;
 /// requires: LANES <= 64
 override LANES: u32 = 32u;
 const SUBGROUPS: u32 = 4u;
-/// Rows and columns of a matrix; its products sum over as many values.
-@if(tile_8) const SIDE: u32 = 8u;
-@if(tile_16) const SIDE: u32 = 16u;
-@if(tile_8) alias MatrixA = coop_mat8x8<f16, A>;
-@if(tile_16) alias MatrixA = coop_mat16x16<f16, A>;
-@if(tile_8) alias MatrixB = coop_mat8x8<f16, B>;
-@if(tile_16) alias MatrixB = coop_mat16x16<f16, B>;
-@if(tile_8) alias MatrixC = coop_mat8x8<f32, C>;
-@if(tile_16) alias MatrixC = coop_mat16x16<f32, C>;
 
 /// Matrices along each side of a subgroup's quarter.
 const MATRICES: u32 = 2u;
