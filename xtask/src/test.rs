@@ -186,7 +186,8 @@ fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> 
                 // The keys of the driver's cache leave the width out.
                 let shaders = root().join("target/driver-cache").join(width);
                 // The driver makes this folder, not those above it.
-                std::fs::create_dir_all(root().join("target/driver-cache")).context("target/driver-cache cannot be made")?;
+                std::fs::create_dir_all(root().join("target/driver-cache"))
+                    .context("target/driver-cache cannot be made")?;
                 command.env("LP_NATIVE_VECTOR_WIDTH", width).env("MESA_SHADER_CACHE_DIR", shaders);
             }
             tests(command, &[], left_out, tally)
