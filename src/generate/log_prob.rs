@@ -1,5 +1,7 @@
 //! How likely the model held a sampled token to be, and which others it held to be likely.
 
+use super::shortlist::Shortlist;
+
 /// The log-probability of a sampled token under the model's own distribution: that of the logits as they are, before
 /// temperature, penalties and filters.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,19 +13,13 @@ pub struct TokenLogProb {
 }
 
 impl TokenLogProb {
-    /// Of `token` among finite `logits`, with the `count` most likely ones; among equals the earlier token comes first.
-    pub(super) fn of(logits: &[f32], token: u32, count: usize) -> Self {
-        let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-        let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - largest).exp()).sum();
-        let of = |token: u32| (f64::from(logits[token as usize]) - largest - sum.ln()) as f32;
-        let mut tokens: Vec<u32> = if count > 0 { (0..logits.len() as u32).collect() } else { vec![] };
-        let by_rank = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
-        if count < tokens.len() {
-            tokens.select_nth_unstable_by(count, by_rank);
-            tokens.truncate(count);
+    /// Of `token`, with the `count` most likely ones; `None` if the list does not tell.
+    pub(super) fn of(list: &Shortlist, token: u32, count: usize) -> Option<Self> {
+        if count > list.ranked.len() && !list.is_whole() {
+            return None;
         }
-        tokens.sort_unstable_by(by_rank);
-        Self { sampled: of(token), top: tokens.into_iter().map(|token| (token, of(token))).collect() }
+        let top = list.ranked.iter().take(count).map(|(token, logit)| (*token, list.log_prob(*logit))).collect();
+        Some(Self { sampled: list.log_prob(list.logit(token)?), top })
     }
 }
 
@@ -35,14 +31,17 @@ mod tests {
     fn log_probabilities_are_those_of_the_softmax() {
         // Probabilities 0.3, 0.1, 0.4, 0.2, whatever is added to all logits.
         let logits = [0.3f32, 0.1, 0.4, 0.2].map(|p| p.ln() + 50.0);
+        let of = |logits: &[f32], token, count| {
+            TokenLogProb::of(&Shortlist::of_row(logits, 1.0), token, count).expect("a whole row tells of all")
+        };
         let close = |found: f32, expected: f32| assert!((found - expected.ln()).abs() < 1e-5, "{found} {expected}");
-        let found = TokenLogProb::of(&logits, 1, 3);
+        let found = of(&logits, 1, 3);
         close(found.sampled, 0.1);
         assert_eq!(found.top.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [2, 0, 3]);
         found.top.iter().zip([0.4, 0.3, 0.2]).for_each(|((_, found), expected)| close(*found, expected));
-        assert_eq!(TokenLogProb::of(&logits, 1, 0).top, []);
-        assert_eq!(TokenLogProb::of(&logits, 1, 9).top.len(), 4);
-        let tied = TokenLogProb::of(&[1.0, 2.0, 1.0, 1.0], 0, 3).top;
+        assert_eq!(of(&logits, 1, 0).top, []);
+        assert_eq!(of(&logits, 1, 9).top.len(), 4);
+        let tied = of(&[1.0, 2.0, 1.0, 1.0], 0, 3).top;
         assert_eq!(tied.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [1, 0, 2]);
     }
 }

@@ -1,9 +1,10 @@
 //! Sampling from a causal model: many sequences at once, with a cache of keys and values and continuous batching.
 //!
-//! In reading order: `sampler` samples a token from logits, and `log_prob` tells how likely it was; `text` grows the text
-//! and finds its end; `pages` and `scheduler` decide what the next step computes, without a device; `engine` computes
-//! it; `session` is a step of all of them, for completions that come and go; [`generator`] is the loop around it, for
-//! prompts as tokens; `causal_model` loads it, and `prompter` makes the tokens; `output` and `run` are `wgr generate`.
+//! In reading order: `shortlist` is what the device tells of logits, `sampler` draws a token by it, and `log_prob` tells how
+//! likely it was; `text` grows the text and finds its end; `pages` and `scheduler` decide what the next step computes,
+//! without a device; `engine` computes it; `session` is a step of all of them, for completions that come and go;
+//! [`generator`] is the loop around it, for prompts as tokens; `causal_model` loads it, and `prompter` makes the tokens;
+//! `output` and `run` are `wgr generate`.
 
 mod causal_model;
 mod config;
@@ -21,6 +22,8 @@ mod sampler;
 #[doc(hidden)]
 pub mod scheduler;
 mod session;
+#[doc(hidden)]
+pub mod shortlist;
 mod text;
 
 pub use causal_model::CausalModel;

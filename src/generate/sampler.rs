@@ -1,13 +1,11 @@
-//! From logits to a token, by the rules of `transformers` and in its order: repetition penalty, temperature, top-k,
-//! top-p, min-p, then one sample.
-
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+//! From what is known of logits to a token, by the rules of `transformers` and in its order: repetition penalty (which the
+//! device applies), temperature, top-k, top-p, min-p, then one sample.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::shortlist::Shortlist;
 use crate::{Error, Result};
 
 /// How tokens are drawn.
@@ -67,135 +65,76 @@ impl Sampling {
         Ok(())
     }
 
-    /// The next token of a sequence whose tokens so far are `seen`, in any order.
-    ///
-    /// # Errors
-    /// A logit is not a number.
-    pub fn token(&self, mut logits: Vec<f32>, seen: &[u32], rng: &mut ChaCha8Rng) -> Result<u32> {
-        if let Some(id) = logits.iter().position(|logit| !logit.is_finite()) {
-            let problem = format!("the logit of token {id} is {}", logits[id]);
-            return Err(Error::run(problem, "the model's weights are damaged"));
-        }
-        self.penalise(&mut logits, seen);
+    /// The token at a share of the probability that is kept, most likely first, or among all on the device. `None` if the
+    /// list does not tell; a whole one does.
+    pub(super) fn token(&self, list: &Shortlist, share: f64) -> Option<u32> {
         if self.temperature == 0.0 {
-            return Ok(most_likely(&logits));
+            return list.ranked.first().map(|(token, _)| *token);
         }
-        let kept = self.kept(&logits);
-        let total: f64 = kept.iter().map(|candidate| candidate.probability).sum();
-        let mut left = uniform(rng) * total;
-        for candidate in &kept {
-            left -= candidate.probability;
+        let keeps_all = self.top_k == 0 && self.top_p == 1.0 && self.min_p == 0.0;
+        if let (true, Some((token, _))) = (keeps_all, list.drawn) {
+            return Some(token);
+        }
+        let kept = self.kept(list)?;
+        let mut left = share * kept.iter().map(|(_, weight)| weight).sum::<f64>();
+        for (token, weight) in &kept {
+            left -= weight;
             if left < 0.0 {
-                return Ok(candidate.id);
+                return Some(*token);
             }
         }
         // Rounding may leave a little of the last one.
-        Ok(kept.last().map_or(0, |candidate| candidate.id))
+        kept.last().map(|(token, _)| *token)
     }
 
-    fn penalise(&self, logits: &mut [f32], seen: &[u32]) {
-        if self.repetition_penalty == 1.0 {
-            return;
+    /// The tokens to draw from, most likely first, with their probability beside the most likely one's. `None` if there may
+    /// be some outside the list.
+    fn kept(&self, list: &Shortlist) -> Option<Vec<(u32, f64)>> {
+        let Self { temperature, top_p, top_k, min_p, .. } = *self;
+        let mut kept = list.ranked.as_slice();
+        let (mut complete, mut sum) = (list.is_whole(), list.scaled_sum);
+        let weight = |logit: f32| list.weight(logit, temperature);
+        if top_k > 0 && (top_k < kept.len() || !complete) {
+            // Ties are kept with the last one, and are on the list as it is.
+            let (_, floor) = *kept.get(top_k - 1)?;
+            kept = &kept[..kept.partition_point(|(_, logit)| *logit >= floor)];
+            (complete, sum) = (true, kept.iter().map(|(_, logit)| weight(*logit)).sum());
         }
-        let mut seen = seen.to_vec();
-        seen.sort_unstable();
-        seen.dedup();
-        let penalty = self.repetition_penalty as f32;
-        for id in seen {
-            if let Some(logit) = logits.get_mut(id as usize) {
-                *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
+        if top_p < 1.0 {
+            let before = |share: &mut f64, logit: f32| {
+                let before = *share;
+                *share += weight(logit);
+                Some(before)
+            };
+            let starts = kept.iter().map(|(_, logit)| *logit).scan(0.0, before);
+            let count = starts.take_while(|before| *before < top_p * sum).count();
+            let reached = kept[..count].iter().map(|(_, logit)| weight(*logit)).sum::<f64>() >= top_p * sum;
+            if !(reached || complete) {
+                return None;
             }
+            (kept, complete) = (&kept[..count], true);
         }
-    }
-
-    /// The tokens to draw from, with probabilities that need not sum to one.
-    fn kept(&self, logits: &[f32]) -> Vec<Candidate> {
-        let largest = f64::from(logits[most_likely(logits) as usize]);
-        let floor = self.kth(logits);
-        let candidate = |(id, logit): (u32, &f32)| Candidate {
-            probability: ((f64::from(*logit) - largest) / self.temperature).exp(),
-            id,
-        };
-        let kept = (0..).zip(logits).filter(|(_, logit)| **logit >= floor).map(candidate);
-        let kept: Vec<Candidate> = match self.top_p < 1.0 {
-            true => nucleus(kept.collect(), self.top_p),
-            false => kept.collect(),
-        };
-        // The most likely token has the probability 1 before they are normalised.
-        kept.into_iter().filter(|candidate| candidate.probability >= self.min_p).collect()
-    }
-
-    /// The smallest logit that top-k keeps; ties are kept with it.
-    fn kth(&self, logits: &[f32]) -> f32 {
-        if self.top_k == 0 || self.top_k >= logits.len() {
-            return f32::NEG_INFINITY;
+        let count = kept.partition_point(|(_, logit)| weight(*logit) >= min_p);
+        if count == kept.len() && !complete {
+            return None;
         }
-        let mut sorted = logits.to_vec();
-        *sorted.select_nth_unstable_by(self.top_k - 1, |a, b| b.total_cmp(a)).1
+        Some(kept[..count].iter().map(|(token, logit)| (*token, weight(*logit))).collect())
     }
-}
-
-/// A token that may be drawn.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Candidate {
-    probability: f64,
-    id: u32,
-}
-
-impl Eq for Candidate {}
-
-impl Ord for Candidate {
-    /// By probability; among equal ones the earlier token counts as larger.
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.probability.total_cmp(&other.probability).then(other.id.cmp(&self.id))
-    }
-}
-
-impl PartialOrd for Candidate {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// The most likely tokens, until they have this share of all probability; at least one. A heap, because a vocabulary is
-/// long and few tokens are kept.
-fn nucleus(candidates: Vec<Candidate>, share: f64) -> Vec<Candidate> {
-    let wanted = share * candidates.iter().map(|candidate| candidate.probability).sum::<f64>();
-    let mut heap = BinaryHeap::from(candidates);
-    let (mut kept, mut sum) = (vec![], 0.0);
-    while sum < wanted
-        && let Some(candidate) = heap.pop()
-    {
-        sum += candidate.probability;
-        kept.push(candidate);
-    }
-    kept
-}
-
-/// The first of the largest logits.
-fn most_likely(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (id, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = id;
-        }
-    }
-    best as u32
 }
 
 /// From 0 up to, but not including, 1.
-fn uniform(rng: &mut ChaCha8Rng) -> f64 {
+pub(super) fn uniform(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]
 mod tests {
-    use rand_chacha::rand_core::SeedableRng;
-
     use super::*;
+    use crate::kernels::shortlist::Found;
 
     fn ids(sampling: &Sampling, logits: &[f32]) -> Vec<u32> {
-        let mut ids: Vec<u32> = sampling.kept(logits).iter().map(|candidate| candidate.id).collect();
+        let kept = sampling.kept(&Shortlist::of_row(logits, sampling.temperature)).unwrap();
+        let mut ids: Vec<u32> = kept.iter().map(|(token, _)| *token).collect();
         ids.sort_unstable();
         ids
     }
@@ -228,36 +167,62 @@ mod tests {
     }
 
     #[test]
-    fn draws_have_the_probabilities() {
-        let mut rng = ChaCha8Rng::seed_from_u64(5);
-        let mut counts = [0usize; 4];
-        for _ in 0..20_000 {
-            counts[Sampling::default().token(logits(), &[], &mut rng).unwrap() as usize] += 1;
-        }
-        for (count, expected) in counts.iter().zip([0.3, 0.1, 0.4, 0.2]) {
-            assert!((*count as f64 / 20_000.0 - expected).abs() < 0.015, "{counts:?}");
-        }
+    fn shares_give_the_tokens_by_rank() {
+        let list = Shortlist::of_row(&logits(), 1.0);
+        let tokens = |sampling: Sampling| {
+            [0.0, 0.39, 0.41, 0.69, 0.71, 0.89, 0.91, 0.999].map(|share| sampling.token(&list, share).unwrap())
+        };
+        assert_eq!(tokens(Sampling::default()), [2, 2, 0, 0, 3, 3, 1, 1]);
+        // Of 0.4 and 0.3 alone the first has 0.57.
+        assert_eq!(tokens(Sampling { top_k: 2, ..Sampling::default() }), [2, 2, 2, 0, 0, 0, 0, 0]);
+        assert_eq!(tokens(Sampling::greedy()), [2; 8]);
+        assert_eq!(Sampling::greedy().token(&Shortlist::of_row(&[1.0, 3.0, 3.0], 0.0), 0.5), Some(1));
     }
 
     #[test]
-    fn greedy_takes_the_first_of_the_best_and_the_penalty_counts_once() {
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let greedy = Sampling::greedy();
-        assert_eq!(greedy.token(vec![1.0, 3.0, 3.0], &[], &mut rng).unwrap(), 1);
-        let penalised = Sampling { repetition_penalty: 2.0, ..greedy };
-        // 3 / 2 stays above 1; a second division would not.
-        assert_eq!(penalised.token(vec![1.0, 3.0, 0.0], &[1, 1, 1], &mut rng).unwrap(), 1);
-        assert_eq!(penalised.token(vec![2.0, 3.0, 0.0], &[1], &mut rng).unwrap(), 0);
-        // A negative logit is moved away from zero.
-        assert_eq!(penalised.token(vec![-1.0, -1.5, -9.0], &[0], &mut rng).unwrap(), 1);
+    fn a_list_that_may_lack_a_token_to_keep_does_not_tell() {
+        // Of eight tokens with 1/2, 1/4, … 1/128 and 1/128 of the probability, the first four are known.
+        let probabilities: Vec<f32> = (1..8).chain([7]).map(|power| 0.5f32.powi(power).ln()).collect();
+        let whole = Shortlist::of_row(&probabilities, 1.0);
+        let known = || {
+            let list = probabilities.iter().take(4).enumerate().map(|(token, logit)| (token as u32, *logit)).collect();
+            Found {
+                not_finite: None,
+                largest: probabilities[0],
+                sum: 2.0,
+                scaled_sum: 2.0,
+                drawn: (6, probabilities[6]),
+                listed: Some(list),
+            }
+        };
+        let beginning = Shortlist::of_found(known(), 8).unwrap();
+        let plain = Sampling::default();
+        for (sampling, tells) in [
+            (Sampling { top_k: 4, ..plain }, true),
+            (Sampling { top_k: 5, ..plain }, false),
+            (Sampling { top_p: 0.93, ..plain }, true),
+            (Sampling { top_p: 0.95, ..plain }, false),
+            (Sampling { min_p: 0.2, ..plain }, true),
+            // The last one known has an eighth of the first one's.
+            (Sampling { min_p: 0.1, ..plain }, false),
+            (Sampling { top_k: 3, min_p: 0.01, ..plain }, true),
+            (Sampling { top_k: 4, top_p: 0.99, ..plain }, true),
+            (Sampling::greedy(), true),
+        ] {
+            for share in [0.0, 0.3, 0.6, 0.8, 0.95] {
+                let (found, expected) = (sampling.token(&beginning, share), sampling.token(&whole, share));
+                assert!(expected.is_some());
+                assert_eq!(found, if tells { expected } else { None }, "{sampling:?} at {share}");
+            }
+        }
+        // What was drawn among all needs no list.
+        let nothing = Shortlist::of_found(Found { listed: None, ..known() }, 8).unwrap();
+        assert_eq!(plain.token(&nothing, 0.0), Some(6));
+        assert_eq!(Sampling::greedy().token(&nothing, 0.0), None);
     }
 
     #[test]
-    fn what_is_no_number_is_an_error() {
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        for bad in [f32::NAN, f32::INFINITY] {
-            assert!(Sampling::default().token(vec![0.0, bad], &[], &mut rng).is_err());
-        }
+    fn settings_that_mean_nothing_are_refused() {
         for (setting, sampling) in [
             ("`.temperature`", Sampling { temperature: -1.0, ..Sampling::default() }),
             ("`.temperature`", Sampling { temperature: f64::NAN, ..Sampling::default() }),

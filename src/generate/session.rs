@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use rayon::prelude::*;
 use tokenizers::Tokenizer;
 
 use super::config::Settings;
-use super::engine::Engine;
+use super::engine::{Draw, Engine, Known};
 use super::log_prob::TokenLogProb;
+use super::sampler::uniform;
 use super::scheduler::{Capacity, Request, Scheduler};
+use super::shortlist::Shortlist;
 use super::text::{Finish, Text};
 use crate::gpu::Gpu;
+use crate::kernels::shortlist::CERTAIN;
 use crate::{Error, Result};
 
 /// A completion.
@@ -85,10 +87,10 @@ impl<'a> Session<'a> {
     }
 
     /// Lets a completion join, and returns its number; they count from 0. `log_probs` asks for the log-probability of each
-    /// token, beside that many of the most likely ones; `at` names the prompt in errors.
+    /// token, beside that many of the most likely ones, at most [`CERTAIN`]; `at` names the prompt in errors.
     ///
     /// # Errors
-    /// The settings mean nothing; the prompt is empty, has an unknown token, or fills the longest sequence.
+    /// The settings mean nothing; more likely tokens are asked for than there are; the prompt is empty, has an unknown token, or fills the longest sequence.
     pub fn add(
         &mut self,
         at: &str,
@@ -98,6 +100,13 @@ impl<'a> Session<'a> {
     ) -> Result<usize> {
         settings.sampling.validate()?;
         self.model.check(at, &request.prompt)?;
+        if let Some(count) = log_probs.filter(|count| *count > CERTAIN) {
+            return Err(Error::input(
+                at,
+                format!("asks for {count} likely tokens"),
+                format!("{CERTAIN} are told at most"),
+            ));
+        }
         let number = self.scheduler.add(request.prompt.clone(), settings.max_new_tokens);
         self.growing.insert(number, Growing::new(settings, log_probs, request.seed));
         Ok(number)
@@ -128,19 +137,23 @@ impl<'a> Session<'a> {
                 "this is a bug in the engine; please report it",
             ));
         };
-        let logits = self.engine.step(gpu, &step).await?;
-        // Drawing from a long vocabulary takes a while; sequences do not depend on each other.
-        let mut drawing: Vec<(usize, Growing, Vec<f32>)> = vec![];
-        for (number, logits) in step.drawing.into_iter().zip(logits) {
-            drawing.extend(self.growing.remove(&number).map(|growing| (number, growing, logits)));
+        let mut draws = vec![];
+        for number in &step.drawing {
+            let growing = self.growing.get_mut(number).ok_or_else(lost)?;
+            draws.push(growing.draw(self.scheduler.tokens(*number)));
         }
-        let (model, scheduler) = (self.model, &self.scheduler);
-        let grown: Vec<Result<Grown>> = drawing
-            .par_iter_mut()
-            .map(|(number, growing, logits)| growing.grow(model, scheduler.tokens(*number), std::mem::take(logits)))
-            .collect();
+        let known = self.engine.step(gpu, &step, &draws).await?;
         let mut growths = vec![];
-        for ((number, growing, _), grown) in drawing.into_iter().zip(grown) {
+        for (end, ((number, draw), known)) in step.drawing.into_iter().zip(draws).zip(known).enumerate() {
+            let mut growing = self.growing.remove(&number).ok_or_else(lost)?;
+            let log_probs = growing.log_probs;
+            let grown = match known {
+                Ok(known) => {
+                    let drawn = Drawn::of(gpu, self.engine, end, &draw, known, log_probs).await?;
+                    growing.grow(self.model, self.scheduler.tokens(number).len(), drawn)
+                }
+                Err(error) => Err(error),
+            };
             match &grown {
                 Ok(Grown { token, ended: None, .. }) => {
                     self.scheduler.drawn(number, *token, false);
@@ -151,6 +164,50 @@ impl<'a> Session<'a> {
             growths.push(Growth { request: number, grown });
         }
         Ok(growths)
+    }
+}
+
+/// The scheduler and the session disagree about who is there.
+fn lost() -> Error {
+    Error::run("a completion was lost between steps", "this is a bug in the engine; please report it")
+}
+
+/// A token that was drawn.
+struct Drawn {
+    token: u32,
+    /// How likely it was, if asked for.
+    log_prob: Option<TokenLogProb>,
+}
+
+impl Drawn {
+    /// After one of the ends of a step. All of its logits are read if what is known does not tell.
+    async fn of(
+        gpu: &Gpu,
+        engine: &Engine,
+        end: usize,
+        draw: &Draw,
+        known: Known,
+        log_probs: Option<usize>,
+    ) -> Result<Self> {
+        let Draw { sampling, share, .. } = draw;
+        let whole = "a list of all tokens tells";
+        let Known { mut plain, penalised } = known;
+        let token = match sampling.token(penalised.as_ref().unwrap_or(&plain), *share) {
+            Some(token) => token,
+            None => {
+                let row = Shortlist::of_row(&engine.logits(gpu, end).await?, sampling.temperature);
+                sampling.token(&row, *share).expect(whole)
+            }
+        };
+        let Some(count) = log_probs else {
+            return Ok(Self { token, log_prob: None });
+        };
+        if TokenLogProb::of(&plain, token, count).is_none() {
+            let mut row = engine.logits(gpu, end).await?;
+            draw.undo_penalty(&mut row);
+            plain = Shortlist::of_row(&row, 1.0);
+        }
+        Ok(Self { token, log_prob: Some(TokenLogProb::of(&plain, token, count).expect(whole)) })
     }
 }
 
@@ -181,19 +238,27 @@ impl Growing {
         Self { settings, log_probs, rng, text: Text::default(), tokens: vec![], finish: None }
     }
 
-    /// Samples a token after those `seen` so far, prompt included.
-    fn grow(&mut self, model: Model<'_>, seen: &[u32], logits: Vec<f32>) -> Result<Grown> {
+    /// How the next token is drawn after those `tokens` so far, prompt included.
+    fn draw(&mut self, tokens: &[u32]) -> Draw {
+        let sampling = self.settings.sampling;
+        let share = if sampling.temperature > 0.0 { uniform(&mut self.rng) } else { 0.0 };
+        let mut seen = if sampling.repetition_penalty == 1.0 { vec![] } else { tokens.to_vec() };
+        seen.sort_unstable();
+        seen.dedup();
+        Draw { sampling, share, seen }
+    }
+
+    /// Takes a token after `length` tokens, prompt included.
+    fn grow(&mut self, model: Model<'_>, length: usize, drawn: Drawn) -> Result<Grown> {
         let Model { tokenizer, ends, capacity, .. } = model;
         let settings = self.settings.clone();
-        let Settings { sampling, max_new_tokens, stop } = &*settings;
-        let told = self.log_probs.map(|count| (count, logits.clone()));
-        let token = sampling.token(logits, seen, &mut self.rng)?;
-        let log_prob = told.map(|(count, logits)| TokenLogProb::of(&logits, token, count));
+        let Settings { max_new_tokens, stop, .. } = &*settings;
+        let Drawn { token, log_prob } = drawn;
         self.tokens.push(token);
         // The token that ends it is not part of the text.
         if ends.contains(&token) || self.text.push(tokenizer, token, stop)? {
             self.finish = Some(Finish::Stop);
-        } else if self.tokens.len() >= *max_new_tokens || capacity.length - seen.len() <= 1 {
+        } else if self.tokens.len() >= *max_new_tokens || capacity.length - length <= 1 {
             self.finish = Some(Finish::Length);
         }
         if self.finish.is_some() {

@@ -2,6 +2,9 @@
 
 use serde_json::json;
 
+use super::engine::{Draw, Engine, Known};
+use super::scheduler::Scheduler;
+use super::shortlist::Shortlist;
 use super::*;
 use crate::gpu::{AdapterChoice, Dtype, Gpu};
 use crate::model::causal::Causal;
@@ -60,6 +63,79 @@ fn the_same_seed_gives_the_same_text_whatever_runs_beside_it() {
             pollster::block_on(generator.run(&gpu, &[request], &settings(11), &mut Silent, |_, _| Ok(()))).unwrap();
         assert_eq!(alone[0], one[14]);
     }
+}
+
+#[test]
+fn what_the_device_tells_gives_the_tokens_of_whole_rows() {
+    let (gpu, tiny) = (gpu(), tiny());
+    let checkpoint = tiny.open();
+    let causal = Causal::load(&gpu, &checkpoint, Holding::Inference, 0).unwrap();
+    let room = capacity(8, 128, 64);
+    let mut engine = Engine::new(&gpu, causal, checkpoint.config(), room, Dtype::F32).unwrap();
+    let plain = Sampling { temperature: 1.0, ..Sampling::default() };
+    let rules = [
+        plain,
+        Sampling::greedy(),
+        Sampling { top_k: 20, ..plain },
+        Sampling { top_k: 70, temperature: 0.1, top_p: 0.9, ..plain },
+        Sampling { min_p: 0.9, repetition_penalty: 1.7, ..plain },
+        Sampling { repetition_penalty: 0.5, ..Sampling::greedy() },
+        Sampling { repetition_penalty: 3.0, temperature: 0.7, top_k: 9, ..plain },
+    ];
+    let mut scheduler = Scheduler::new(room);
+    let prompts: Vec<Vec<u32>> = (0..7).map(|row| (0..6).map(|i| 3 + (i * 31 + row * 17) % 200).collect()).collect();
+    prompts.iter().for_each(|prompt| _ = scheduler.add(prompt.as_slice().into(), 4));
+    let draw = |row: usize, share| {
+        let sampling = rules[row];
+        let seen = if sampling.repetition_penalty == 1.0 { vec![] } else { prompts[row].clone() };
+        Draw { sampling, share, seen }
+    };
+    let step = scheduler.step().unwrap();
+    assert_eq!(step.drawing, [0, 1, 2, 3, 4, 5, 6]);
+    let mut told = 0;
+    for share in [0.05, 0.35, 0.65, 0.95] {
+        let draws: Vec<Draw> = step.drawing.iter().map(|row| draw(*row, share)).collect();
+        let known = pollster::block_on(engine.step(&gpu, &step, &draws)).unwrap();
+        for (row, known) in known.into_iter().enumerate() {
+            let Known { plain, penalised } = known.unwrap();
+            let mut logits = pollster::block_on(engine.logits(&gpu, row)).unwrap();
+            let sampling = rules[row];
+            let whole = Shortlist::of_row(&logits, sampling.temperature);
+            let found = sampling.token(penalised.as_ref().unwrap_or(&plain), share);
+            let expected = match row {
+                // Drawn on the device, in its order.
+                0 => Some(wgr_shaders::reference::shortlist::forward(&logits, 1.0, share as f32).drawn as u32),
+                _ => sampling.token(&whole, share),
+            };
+            assert!(expected.is_some());
+            told += usize::from(found.is_some());
+            assert!(found.is_none() || found == expected, "{sampling:?} at {share}: {found:?} {expected:?}");
+            assert_eq!(penalised.is_some(), sampling.repetition_penalty != 1.0);
+            // The model's own probabilities are those before the penalty.
+            draws[row].undo_penalty(&mut logits);
+            let token = found.or(expected).unwrap();
+            let own = TokenLogProb::of(&Shortlist::of_row(&logits, 1.0), token, 5).unwrap();
+            if let Some(found) = TokenLogProb::of(&plain, token, 5) {
+                assert!((found.sampled - own.sampled).abs() < 1e-5, "{found:?} {own:?}");
+                assert_eq!(found.top.len(), 5);
+            }
+        }
+    }
+    assert!(told >= 24, "{told} of 28 tokens needed no whole row");
+}
+
+#[test]
+fn rows_are_read_where_the_device_does_not_tell() {
+    let (gpu, tiny) = (gpu(), tiny());
+    let checkpoint = tiny.open();
+    // All but one token of the vocabulary, which no list has room for.
+    let top_k = checkpoint.config().vocab_size - 1;
+    let settings = Settings { sampling: Sampling { top_k, ..settings(0).sampling }, ..settings(12) };
+    let drawn = |capacity: Capacity| {
+        let mut generator = generator(&gpu, &checkpoint, capacity, Dtype::F32);
+        pollster::block_on(generator.sample(&gpu, &prompts(), 1, 3, &settings, &mut Silent)).unwrap()
+    };
+    assert_eq!(drawn(capacity(1, 8, 4)), drawn(capacity(16, 64, 64)));
 }
 
 #[derive(Default)]

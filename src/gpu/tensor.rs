@@ -1,5 +1,6 @@
 //! Matrices on the device: rows of values, padded to groups of four, and sharded if they exceed the binding limit.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use half::{bf16, f16};
@@ -77,7 +78,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    fn whole(label: &Arc<str>, dtype: Dtype, rows: std::ops::Range<usize>, row_bytes: u64, pooled: Pooled) -> Self {
+    fn whole(label: &Arc<str>, dtype: Dtype, rows: Range<usize>, row_bytes: u64, pooled: Pooled) -> Self {
         let (first_row, rows, bytes) = (rows.start, rows.len(), pooled.buffer.size());
         let held = row_bytes * rows as u64;
         Self { first_row, rows, label: label.clone(), dtype, pooled: Arc::new(pooled), offset: 0, bytes, held }
@@ -364,24 +365,26 @@ impl Tensor {
     /// # Errors
     /// If the driver fails.
     pub async fn read(&self, gpu: &Gpu) -> Result<Vec<f32>> {
-        self.read_rows(gpu, self.rows.len()).await
+        self.read_rows(gpu, 0..self.rows.len()).await
     }
 
-    /// As [`Self::read`], of the first `rows` rows.
+    /// As [`Self::read`], of some of the rows.
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub async fn read_rows(&self, gpu: &Gpu, rows: usize) -> Result<Vec<f32>> {
-        let mut out = Vec::with_capacity(rows * self.columns.len());
+    pub async fn read_rows(&self, gpu: &Gpu, rows: Range<usize>) -> Result<Vec<f32>> {
+        let mut out = Vec::with_capacity(rows.len() * self.columns.len());
         let stride = self.columns.padded();
-        let end = self.rows.places().take(rows).last().map_or(0, |last| last + 1);
-        let mut wanted = self.rows.places().take(rows).peekable();
-        for shard in self.shards.iter().filter(|shard| shard.first_row < end) {
-            let bytes = shard.rows.min(end - shard.first_row) as u64 * self.dtype.row_bytes(stride);
-            let bytes = gpu.read_bytes(shard.buffer(), shard.offset, bytes.next_multiple_of(4)).await?;
-            let values = decode(&bytes, stride, self.dtype);
-            while let Some(row) = wanted.next_if(|row| *row < shard.first_row + shard.rows) {
-                let line = &values[(row - shard.first_row) * stride..][..stride];
+        let places: Vec<usize> = self.rows.places().skip(rows.start).take(rows.len()).collect();
+        for shard in &self.shards {
+            let inside = |row: &&usize| (shard.first_row..shard.first_row + shard.rows).contains(*row);
+            let wanted: Vec<usize> = places.iter().filter(inside).map(|row| row - shard.first_row).collect();
+            let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { continue };
+            let bytes = |rows: usize| rows as u64 * self.dtype.row_bytes(stride);
+            let (offset, length) = (shard.offset + bytes(*first), bytes(last + 1 - first).next_multiple_of(4));
+            let values = decode(&gpu.read_bytes(shard.buffer(), offset, length).await?, stride, self.dtype);
+            for row in &wanted {
+                let line = &values[(row - first) * stride..][..stride];
                 out.extend(self.columns.places().map(|place| line[place]));
             }
         }

@@ -29,6 +29,7 @@ pub mod product;
 pub mod rms_norm;
 pub mod rope;
 pub mod self_test;
+pub mod shortlist;
 pub mod swiglu;
 pub mod tuner;
 

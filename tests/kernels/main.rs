@@ -22,3 +22,4 @@ mod product;
 mod quantized;
 mod rope;
 mod rowwise;
+mod shortlist;

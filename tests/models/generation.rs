@@ -1,7 +1,7 @@
 use serde_json::json;
 use wgr::Silent;
 use wgr::data::prompts::{Ask, Prompt};
-use wgr::generate::engine::Engine;
+use wgr::generate::engine::{Draw, Engine};
 use wgr::generate::scheduler::Scheduler;
 use wgr::generate::{Capacity, Generator, Prompter, Request, Sampling, Settings, generator};
 use wgr::gpu::{Dtype, Gpu, Mode, Options, Preset};
@@ -25,6 +25,11 @@ fn causal(name: &str) -> Checkpoint {
     Checkpoint::open(directory.path().to_str().unwrap()).unwrap()
 }
 
+/// The most likely token after each of so many sequences.
+fn greedy(sequences: usize) -> Vec<Draw> {
+    vec![Draw { sampling: Sampling::greedy(), share: 0.0, seen: vec![] }; sequences]
+}
+
 /// Continues the prompts of a golden file with its tokens and compares all logits on the way.
 fn check(gpu: &Gpu, golden: &Golden, name: &str, capacity: Capacity, cache: Dtype, tolerance: f32) {
     let integers = |part: &str| golden.integers(&format!("{name}.{part}"));
@@ -44,8 +49,9 @@ fn check(gpu: &Gpu, golden: &Golden, name: &str, capacity: Capacity, cache: Dtyp
     requests.iter().for_each(|request| _ = scheduler.add(request.prompt.clone(), new_tokens));
     let mut found = vec![vec![]; sequences.len()];
     while let Some(step) = scheduler.step() {
-        let logits = pollster::block_on(engine.step(gpu, &step)).unwrap();
-        for (request, logits) in step.drawing.iter().zip(logits) {
+        pollster::block_on(engine.step(gpu, &step, &greedy(step.drawing.len()))).unwrap();
+        for (end, request) in step.drawing.iter().enumerate() {
+            let logits = pollster::block_on(engine.logits(gpu, end)).unwrap();
             let token = sequences[*request][scheduler.tokens(*request).len()];
             let best = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap();
             assert!(tolerance > 1e-3 || best == token as usize, "{name}: {best} instead of {token}");
@@ -85,7 +91,7 @@ fn steps_of_one_shape_share_a_recording() {
     requests.into_iter().for_each(|request| _ = scheduler.add(request.prompt, 8));
     let mut prepared = vec![];
     while let Some(step) = scheduler.step() {
-        pollster::block_on(engine.step(&gpu, &step)).unwrap();
+        pollster::block_on(engine.step(&gpu, &step, &greedy(step.drawing.len()))).unwrap();
         prepared.push(engine.recording().prepared());
         for request in step.drawing {
             let ends = scheduler.tokens(request).len() == 10;

@@ -26,6 +26,7 @@ pub mod product;
 pub mod quantized;
 pub mod rms_norm;
 pub mod rope;
+pub mod shortlist;
 pub mod swiglu;
 
 use std::iter::Sum;

@@ -1,10 +1,12 @@
 //! Files read through memory maps, so that a checkpoint larger than memory can be read tensor by tensor.
 
 use std::fs::File;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 
 use crate::files::not_fetched;
 use crate::{Error, Result};
@@ -33,6 +35,20 @@ impl Mapped {
         }
     }
 
+    /// Lets the pages of some bytes leave this process, for which they count as resident memory once they were read; reading
+    /// them again fetches them again.
+    #[cfg(unix)]
+    pub(super) fn release(&self, bytes: Range<usize>) {
+        // SAFETY: what is lost is private changes to pages, and a file that is mapped for reading has none.
+        let released = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
+        // Without it the pages stay until the system needs their room.
+        drop(released);
+    }
+
+    /// Nothing, where the system has no such advice.
+    #[cfg(not(unix))]
+    pub(super) fn release(&self, _bytes: Range<usize>) {}
+
     /// The path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -44,5 +60,34 @@ impl Deref for Mapped {
 
     fn deref(&self) -> &[u8] {
         &self.map
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+
+    /// KiB of a mapped file that count as resident.
+    fn resident(path: &Path) -> u64 {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let name = path.to_str().unwrap();
+        let mut lines = maps.lines().skip_while(|line| !line.ends_with(name));
+        let rss = lines.find_map(|line| line.strip_prefix("Rss:")).expect("the file is mapped");
+        rss.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn bytes_that_were_released_are_not_resident_and_can_be_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("weights");
+        std::fs::write(&path, vec![7; 4 << 20]).unwrap();
+        let mapped = Mapped::open(&path).unwrap();
+        let sum = || mapped.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        assert_eq!(sum(), 7 << 22);
+        assert!(resident(&path) >= 4 << 10);
+        mapped.release(0..4 << 20);
+        assert!(resident(&path) < 1 << 10, "{} KiB", resident(&path));
+        assert_eq!(sum(), 7 << 22);
     }
 }

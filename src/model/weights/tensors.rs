@@ -247,6 +247,11 @@ impl Tensors {
         Ok((stored, &self.files[stored.file][stored.entry.range.clone()]))
     }
 
+    /// A tensor was read: a copy of it is elsewhere now.
+    fn release(&self, stored: &Stored) {
+        self.files[stored.file].release(stored.entry.range.clone());
+    }
+
     /// In the order of the file.
     fn values(&self, stored: &Stored, bytes: &[u8]) -> Vec<f32> {
         match &stored.packed {
@@ -262,6 +267,7 @@ impl Tensors {
     pub(crate) fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
         let (stored, bytes) = self.stored(name)?;
         let values = self.values(stored, bytes);
+        self.release(stored);
         Ok(match stored.rotary {
             Some(rows) => rows.split_pairs(&values),
             None => values,
@@ -293,6 +299,7 @@ impl Tensors {
             return Err(self.error(name, format!("is stored as {:?}, not in blocks", stored.entry.info.dtype), ""));
         };
         let rows = kind.arrange(bytes, *columns).map_err(|problem| self.error(name, problem, "the file is damaged"))?;
+        self.release(stored);
         Ok(match stored.rotary {
             Some(order) => order.split_pairs(&rows),
             None => rows,
@@ -325,6 +332,7 @@ impl Tensors {
         let unpacked = stored.packed.as_ref().and_then(|_| dtype.encode(&self.values(stored, bytes)));
         let bytes = unpacked.as_deref().unwrap_or(bytes);
         let values: Vec<u16> = bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b)).collect();
+        self.release(stored);
         Ok(match stored.rotary {
             Some(rows) => rows.split_pairs(&values),
             None => values,
