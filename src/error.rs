@@ -67,6 +67,18 @@ pub enum Error {
         /// What to do about it.
         hint: String,
     },
+    /// A rank of the run failed, does not answer, or is not like the others.
+    #[error("rank {rank} on {host}: {problem}")]
+    Rank {
+        /// The number of the rank.
+        rank: usize,
+        /// Its host.
+        host: String,
+        /// What happened there.
+        problem: String,
+        /// Whether it cannot say so itself, as it does not answer.
+        silent: bool,
+    },
     /// Ctrl-C: the run stopped at a step boundary and wrote what it had.
     #[error("interrupted: {0}")]
     Interrupted(String),

@@ -46,6 +46,7 @@
 //! - [`observer`]: what a run tells whoever watches it.
 //! - [`extract`]: from logged chats to rated rows, one file per stage.
 //! - [`generate`]: sampling from causal models.
+//! - [`ranks`]: the processes of one run.
 //! - [`train`]: the loop that reads like the method, and scoring.
 //! - [`dpo`]: preference pairs in, a better policy out.
 //! - [`statistics`]: metrics of scored sets, with confidence intervals.
@@ -65,6 +66,7 @@ pub mod model;
 pub mod objective;
 pub mod observer;
 pub mod optimizer;
+pub mod ranks;
 pub mod report;
 pub mod statistics;
 mod store;
@@ -72,6 +74,7 @@ pub mod train;
 
 pub use error::{Error, Result};
 pub use observer::{Event, Observer, Silent};
+pub use ranks::Ranks;
 pub use wgr_shaders::{parameters, reference};
 
 #[cfg(test)]

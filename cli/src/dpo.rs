@@ -7,7 +7,7 @@ use serde::Serialize;
 use wgr::dpo::online::{self, OnlineConfig, OnlineSummary};
 use wgr::dpo::{DpoConfig, dpo};
 use wgr::kernels::Passes;
-use wgr::{Error, Result};
+use wgr::{Error, Ranks, Result};
 
 use crate::flags;
 use crate::lora::LoraArgs;
@@ -137,10 +137,13 @@ struct OnlineArgs {
 }
 
 /// Trains, and saves the settings as `wgr.toml` in the output.
-pub(crate) async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args, ranks: &Ranks) -> Result<()> {
     match is_online(args.config.as_deref(), args)? {
-        true => run_online(args).await,
-        false => run_offline(args).await,
+        true => {
+            Ranks::refuse_several()?;
+            run_online(args).await
+        }
+        false => run_offline(args, ranks).await,
     }
 }
 
@@ -194,7 +197,15 @@ async fn run_online(args: &Args) -> Result<()> {
     flags::in_readings(summary.reading.iter_mut().chain(&mut summary.reward_reading));
     flags::in_texts(&mut summary.warnings);
     let output = &settings.config.trainer.output;
-    trainer::conclude(&settings, output, &args.show, &summary, &describe(&summary, output), summary.interrupted)
+    trainer::conclude(
+        &settings,
+        output,
+        &args.show,
+        &Ranks::alone(),
+        &summary,
+        &describe(&summary, output),
+        summary.interrupted,
+    )
 }
 
 fn describe(summary: &OnlineSummary, output: &Path) -> String {
@@ -222,13 +233,15 @@ fn describe(summary: &OnlineSummary, output: &Path) -> String {
     text
 }
 
-async fn run_offline(args: &Args) -> Result<()> {
+async fn run_offline(args: &Args, ranks: &Ranks) -> Result<()> {
     let settings = Settings::<DpoConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
-    trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
+    let show = &args.show.of(ranks);
+    trainer::note_changes(&settings, &settings.config.trainer, show)?;
     let mut summary = {
-        let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, &args.show).await?;
-        dpo(&gpu, &settings.config, &mut progress).await?
+        let passes = Passes::ForwardAndBackward;
+        let (gpu, mut progress) = session::open_on(ranks, &settings.adapter, passes, show).await?;
+        dpo(&gpu, ranks, &settings.config, &mut progress).await?
     };
     flags::in_readings(&mut summary.training.reading);
     flags::in_texts(&mut summary.warnings);
@@ -236,7 +249,8 @@ async fn run_offline(args: &Args) -> Result<()> {
     trainer::conclude(
         &settings,
         output,
-        &args.show,
+        show,
+        ranks,
         &summary,
         &trainer::describe(&summary.training, output),
         summary.training.interrupted,

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use wgr::Ranks;
 use wgr::dpo::DpoConfig;
 use wgr::evaluate::EvalConfig;
 use wgr::evaluate::study::StudyConfig;
@@ -75,35 +76,53 @@ fn main() -> ExitCode {
     }));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,wgr=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| flags::Log).init();
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print::error(&flags::in_error(&error));
-            ExitCode::from(error.exit_code())
-        }
-    }
-}
-
-/// Runs the subcommand; clap itself ends the process, with exit code 2, on wrong usage.
-fn run() -> wgr::Result<()> {
     quiet_loader();
     let matches = command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    pollster::block_on(async {
-        match cli.command {
-            Command::Devices(args) => devices::run(&args).await,
-            Command::Bench(args) => bench::run(&args).await,
-            Command::Extract(args) => extract::run(&args).await,
-            Command::Train(args) => train::run(&args).await,
-            Command::Score(args) => score::run(&args).await,
-            Command::Dpo(args) => dpo::run(&args).await,
-            Command::Eval(args) => eval::run(&args).await,
-            Command::Generate(args) => generate::run(&args).await,
-            Command::Plan(args) => plan::run(&args),
-            Command::Serve(args) => serve::run(&args),
-            Command::Convert(args) => convert::run(&args),
+    let ranks = match cli.command.ranks() {
+        Ok(ranks) => ranks,
+        Err(error) => return failure(&error),
+    };
+    match pollster::block_on(async { ranks.leave(cli.command.run(&ranks).await).await }) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Another rank says it.
+        Err(error) if !ranks.tells(&error) => ExitCode::from(error.exit_code()),
+        Err(error) => failure(&error),
+    }
+}
+
+fn failure(error: &wgr::Error) -> ExitCode {
+    print::error(&flags::in_error(error));
+    ExitCode::from(error.exit_code())
+}
+
+impl Command {
+    /// The ranks that work on the command: those of the launcher, where it shares its work among them.
+    fn ranks(&self) -> wgr::Result<Ranks> {
+        match self {
+            Self::Train(_) | Self::Score(_) | Self::Dpo(_) => Ranks::join(),
+            // They write nothing, so that it does no harm if all ranks do the same.
+            Self::Devices(_) | Self::Bench(_) | Self::Plan(_) => Ok(Ranks::alone()),
+            _ => Ranks::refuse_several(),
         }
-    })
+    }
+
+    /// Runs it; clap itself ends the process, with exit code 2, on wrong usage.
+    async fn run(self, ranks: &Ranks) -> wgr::Result<()> {
+        match self {
+            Self::Devices(args) => devices::run(&args).await,
+            Self::Bench(args) => bench::run(&args).await,
+            Self::Extract(args) => extract::run(&args).await,
+            Self::Train(args) => train::run(&args, ranks).await,
+            Self::Score(args) => score::run(&args, ranks).await,
+            Self::Dpo(args) => dpo::run(&args, ranks).await,
+            Self::Eval(args) => eval::run(&args).await,
+            Self::Generate(args) => generate::run(&args).await,
+            Self::Plan(args) => plan::run(&args),
+            Self::Serve(args) => serve::run(&args),
+            Self::Convert(args) => convert::run(&args),
+        }
+    }
 }
 
 /// Keeps the Vulkan loader from complaining, at every start outside a login session, about a directory that it does not

@@ -4,9 +4,9 @@ use std::ops::Not;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wgr::Result;
 use wgr::kernels::Passes;
 use wgr::train::{ScoreConfig, score};
+use wgr::{Ranks, Result};
 
 use crate::flags;
 use crate::print;
@@ -70,16 +70,20 @@ pub(crate) struct Args {
 }
 
 /// Scores, and saves the settings beside the output, as `OUTPUT.wgr.toml`.
-pub(crate) async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args, ranks: &Ranks) -> Result<()> {
     let settings = Settings::<ScoreConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
+    let show = &args.show.of(ranks);
     let mut summary = {
-        let (gpu, mut progress) = session::open(&settings.adapter, Passes::Forward, &args.show).await?;
-        score(&gpu, &settings.config, &mut progress).await?
+        let (gpu, mut progress) = session::open_on(ranks, &settings.adapter, Passes::Forward, show).await?;
+        score(&gpu, ranks, &settings.config, &mut progress).await?
     };
+    if !ranks.is_first() {
+        return Ok(());
+    }
     let output = &settings.config.output;
     flags::in_readings(&mut summary.reading);
-    session::conclude(&settings, &beside(output), &args.show, &summary, || {
+    session::conclude(&settings, &beside(output), show, &summary, || {
         print::line(&format!(
             "{}: {} rows, mean score {:.4}, {} tokens, {:.0} tokens/s",
             output.display(),

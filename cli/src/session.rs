@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use wgr::Result;
 use wgr::gpu::{AdapterChoice, Gpu};
 use wgr::kernels::{self, Passes};
+use wgr::{Observer, Ranks, Result};
 
 use crate::print;
 use crate::progress::Progress;
@@ -21,6 +21,22 @@ pub(crate) async fn open(adapter: &AdapterChoice, passes: Passes, show: &OutputA
     let gpu = kernels::open(adapter, passes).await?;
     let mut progress = Progress::new(show.quiet);
     progress.runs_on(&gpu);
+    Ok((gpu, progress))
+}
+
+/// The same for one of several ranks, which takes the adapter of its place on its host unless one is named.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) async fn open_on(
+    ranks: &Ranks,
+    adapter: &AdapterChoice,
+    passes: Passes,
+    show: &OutputArgs,
+) -> Result<(Gpu, Progress)> {
+    let (choice, shared) = ranks.adapter(adapter).await?;
+    let (gpu, mut progress) = open(&choice, passes, show).await?;
+    shared.iter().for_each(|line| (&mut progress as &mut dyn Observer).note(line));
     Ok((gpu, progress))
 }
 

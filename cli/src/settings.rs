@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 use wgr::gpu::AdapterChoice;
-use wgr::{Error, Result};
+use wgr::{Error, Ranks, Result};
 
 /// Flags of every command that runs on an adapter.
 #[derive(Debug, clap::Args, Serialize)]
@@ -41,7 +41,7 @@ pub(crate) struct BaseArgs {
 }
 
 /// Flags for printing.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct OutputArgs {
     /// Print errors only
     #[arg(long)]
@@ -49,6 +49,13 @@ pub(crate) struct OutputArgs {
     /// Print a machine-readable summary on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+impl OutputArgs {
+    /// The same for one of several ranks: only the first prints.
+    pub(crate) fn of(&self, ranks: &Ranks) -> Self {
+        Self { quiet: self.quiet || !ranks.is_first(), ..*self }
+    }
 }
 
 /// The settings of a file and flags together.

@@ -4,6 +4,7 @@ use std::ops::Not;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use wgr::Ranks;
 use wgr::Result;
 use wgr::kernels::Passes;
 use wgr::train::{TrainConfig, train};
@@ -67,20 +68,23 @@ pub(crate) struct Args {
 }
 
 /// Trains, and saves the settings as `wgr.toml` in the output.
-pub(crate) async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args, ranks: &Ranks) -> Result<()> {
     let settings = Settings::<TrainConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
-    trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
+    let show = &args.show.of(ranks);
+    trainer::note_changes(&settings, &settings.config.trainer, show)?;
     let mut summary = {
-        let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, &args.show).await?;
-        train(&gpu, &settings.config, &mut progress).await?
+        let passes = Passes::ForwardAndBackward;
+        let (gpu, mut progress) = session::open_on(ranks, &settings.adapter, passes, show).await?;
+        train(&gpu, ranks, &settings.config, &mut progress).await?
     };
     flags::in_readings(&mut summary.reading);
     let output = &settings.config.trainer.output;
     trainer::conclude(
         &settings,
         output,
-        &args.show,
+        show,
+        ranks,
         &summary,
         &trainer::describe(&summary, output),
         summary.interrupted,

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
-use wgr::train::{TrainSummary, TrainerConfig};
-use wgr::{Error, Result};
+use wgr::train::{RanksSummary, TrainSummary, TrainerConfig};
+use wgr::{Error, Ranks, Result};
 
 use crate::settings::{OutputArgs, Settings};
 use crate::{print, session};
@@ -138,7 +138,7 @@ pub(crate) fn note_changes<C: DeserializeOwned + Serialize>(
 
 /// The result of a run, for people.
 pub(crate) fn describe(summary: &TrainSummary, output: &Path) -> String {
-    let TrainSummary { steps, first_loss, last_loss, tokens, tokens_per_second, evaluation, .. } = summary;
+    let TrainSummary { steps, first_loss, last_loss, tokens, tokens_per_second, evaluation, ranks, .. } = summary;
     let mut text = match tokens {
         0 => format!("{}: all {steps} steps were already done", output.display()),
         _ => format!(
@@ -146,13 +146,18 @@ pub(crate) fn describe(summary: &TrainSummary, output: &Path) -> String {
             output.display()
         ),
     };
+    if let Some(RanksSummary { ranks, bytes_sent, seconds_in_sums }) = ranks {
+        let sent = print::bytes(*bytes_sent);
+        text.push_str(&format!("\n  {ranks} ranks, {sent} sent by each, {seconds_in_sums:.1} s in sums of gradients"));
+    }
     for (name, value) in evaluation {
         text.push_str(&format!("\n  {name} {value}"));
     }
     text
 }
 
-/// Saves the settings of a run beside its output and prints its result: `summary`, or its `text` for people.
+/// Saves the settings of a run beside its output and prints its result: `summary`, or its `text` for people. That is up to
+/// the first rank.
 ///
 /// # Errors
 /// A file that cannot be written; a run that was stopped on request, with how to continue it.
@@ -160,11 +165,14 @@ pub(crate) fn conclude<C: DeserializeOwned + Serialize>(
     settings: &Settings<C>,
     output: &Path,
     show: &OutputArgs,
+    ranks: &Ranks,
     summary: &impl Serialize,
     text: &str,
     interrupted: bool,
 ) -> Result<()> {
-    session::conclude(settings, &output.join("wgr.toml"), show, summary, || print::line(text))?;
+    if ranks.is_first() {
+        session::conclude(settings, &output.join("wgr.toml"), show, summary, || print::line(text))?;
+    }
     if interrupted {
         let place = output.display();
         return Err(Error::Interrupted(format!(

@@ -32,6 +32,16 @@ impl Sampler {
         Ok(Self { lengths: lengths.to_vec(), batch_size, shuffle, seed })
     }
 
+    /// Tokens of each row.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// Rows per micro-batch.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
     /// Micro-batches of an epoch.
     pub fn batches_per_epoch(&self) -> usize {
         self.lengths.len().div_ceil(self.batch_size)

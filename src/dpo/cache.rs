@@ -113,19 +113,31 @@ impl Cache {
         Ok(Some(lines.into_iter().map(|line| [line.chosen, line.rejected]).collect()))
     }
 
-    /// The file for the log-probabilities of batches until those of all pairs are complete.
+    /// The file for the log-probabilities of batches until those of all pairs are complete; each rank has its own.
     ///
     /// # Errors
     /// The disk fails, or another run computes them.
-    pub(super) fn unfinished(&self, key: &Key) -> Result<Unfinished> {
+    pub(super) fn unfinished(&self, key: &Key, rank: usize) -> Result<Unfinished> {
         self.make_folder()?;
-        let path = self.unfinished_path();
+        let path = self.unfinished_path(rank);
         let key = serde_json::to_vec(key).map_err(|e| Error::io(&path, e.into()))?;
         Ok(Unfinished { store: Store::open(&path)?, key })
     }
 
-    fn unfinished_path(&self) -> PathBuf {
-        self.path.with_extension("part.jsonl")
+    fn unfinished_path(&self, rank: usize) -> PathBuf {
+        self.path.with_extension(if rank == 0 { "part.jsonl".to_owned() } else { format!("part-{rank}.jsonl") })
+    }
+
+    /// Removes the log-probabilities of batches that a rank has kept.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub(super) fn forget_unfinished(&self, rank: usize) -> Result<()> {
+        let unfinished = self.unfinished_path(rank);
+        match unfinished.exists() {
+            true => std::fs::remove_file(&unfinished).map_err(|e| Error::io(unfinished, e)),
+            false => Ok(()),
+        }
     }
 
     fn make_folder(&self) -> Result<()> {
@@ -152,11 +164,7 @@ impl Cache {
         file.extend(rows);
         self.make_folder()?;
         replace_file(&self.path, &file)?;
-        let unfinished = self.unfinished_path();
-        if unfinished.exists() {
-            std::fs::remove_file(&unfinished).map_err(|e| Error::io(unfinished, e))?;
-        }
-        Ok(())
+        self.forget_unfinished(0)
     }
 }
 
@@ -251,8 +259,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = cache(&folder);
         let other = Key { data: "0".into(), ..key() };
-        cache.unfinished(&key()).unwrap().keep(&[2, 0], "a", VALUES[..2].to_vec()).unwrap();
-        let get = |key: &Key, batch: &[usize]| cache.unfinished(key).unwrap().get(batch).unwrap();
+        cache.unfinished(&key(), 0).unwrap().keep(&[2, 0], "a", VALUES[..2].to_vec()).unwrap();
+        let get = |key: &Key, batch: &[usize]| cache.unfinished(key, 0).unwrap().get(batch).unwrap();
         assert_eq!(get(&key(), &[2, 0]), Some(VALUES[..2].to_vec()));
         for (key, batch) in [(&key(), [0, 2]), (&key(), [2, 1]), (&other, [2, 0])] {
             assert_eq!(get(key, &batch), None);

@@ -10,6 +10,7 @@ use crate::model::causal::Causal;
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
 use crate::model::policy::{LogProb, Policy};
+use crate::ranks::Ranks;
 use crate::train::Precision;
 use crate::{Error, Event, Observer, Result};
 
@@ -33,6 +34,7 @@ pub(super) struct Set<'a> {
 
 /// The reference of a run, for some sets of pairs.
 pub(super) struct Reference<'a> {
+    ranks: Ranks,
     sets: &'a [Set<'a>],
     keys: Vec<Key>,
     caches: Vec<Cache>,
@@ -53,6 +55,7 @@ impl<'a> Reference<'a> {
     /// whose policy has changed.
     pub(super) fn open(
         config: &DpoConfig,
+        ranks: &Ranks,
         encoder: &PairEncoder,
         source: &Checkpoint,
         goes_on: bool,
@@ -103,7 +106,16 @@ impl<'a> Reference<'a> {
             let hint = "put the file back, or start over with `.force`";
             return Err(Error::input(at, "does not exist, and the policy has changed since the run began", hint));
         }
-        Ok(Self { sets, keys, caches, cached: found.iter().map(Option::is_some).collect(), found, model })
+        let cached = found.iter().map(Option::is_some).collect();
+        Ok(Self { ranks: ranks.clone(), sets, keys, caches, cached, found, model })
+    }
+
+    /// Checks that all ranks found the same caches, so that they compute the same.
+    ///
+    /// # Errors
+    /// A rank that did not; a rank failed or does not answer.
+    pub(super) async fn agree(&self) -> Result<()> {
+        self.ranks.agree(&[("a reference cache", format!("{:?}", self.cached))]).await
     }
 
     /// Whether completions may share a prompt in the second model, if there is one.
@@ -128,7 +140,7 @@ impl<'a> Reference<'a> {
         self.compute_with(gpu, &mut policy, room, observer).await
     }
 
-    /// Computes what is not cached with a policy on the device. Each batch is kept as it comes, so that an interrupted run
+    /// Computes what is not cached with a policy on the device, each rank every so many batches. Each batch is kept as it comes, so that an interrupted run
     /// that starts again computes only what is missing.
     ///
     /// # Errors
@@ -145,29 +157,36 @@ impl<'a> Reference<'a> {
                 continue;
             }
             observer.note(&format!("computing reference log-probabilities of {} pairs", set.pairs.len()));
-            let mut unfinished = self.caches[index].unfinished(&self.keys[index])?;
+            let mut unfinished = self.caches[index].unfinished(&self.keys[index], self.ranks.rank())?;
             let mut references = vec![[0.0; 2]; set.pairs.len()];
-            let (mut done, total, mut tokens) = (0, set.pairs.len(), 0);
-            for batch in room.passes(set.pairs) {
-                let known = unfinished.get(&batch)?.filter(|known| known.len() == batch.len());
-                let said = match known {
-                    Some(known) => known,
-                    None => {
-                        let (said, of_batch) = pass(gpu, policy, set.pairs, &batch).await?;
-                        let said: Vec<[f32; 2]> = said.iter().map(|sides| sides.map(|side| side.log_prob)).collect();
-                        unfinished.keep(&batch, &set.pairs[batch[0]].id, said.clone())?;
-                        tokens += of_batch;
-                        said
-                    }
-                };
-                for (place, sides) in batch.iter().zip(said) {
-                    references[*place] = sides;
+            let batches = room.passes(set.pairs);
+            let of_rank = |rank: usize| batches.iter().skip(rank).step_by(self.ranks.size());
+            let mut own: Vec<[f32; 2]> = vec![];
+            let (mut tokens, total) = (0, of_rank(self.ranks.rank()).map(Vec::len).sum());
+            for round in batches.chunks(self.ranks.size()) {
+                if let Some(batch) = round.get(self.ranks.rank()) {
+                    let known = unfinished.get(batch)?.filter(|known| known.len() == batch.len());
+                    own.extend(match known {
+                        Some(known) => known,
+                        None => {
+                            let (said, of_batch) = pass(gpu, policy, set.pairs, batch).await?;
+                            let said: Vec<[f32; 2]> =
+                                said.iter().map(|sides| sides.map(|side| side.log_prob)).collect();
+                            unfinished.keep(batch, &set.pairs[batch[0]].id, said.clone())?;
+                            tokens += of_batch;
+                            said
+                        }
+                    });
                 }
-                done += batch.len();
-                observer.on(Event::Scored { done, total, tokens });
-                if observer.stop_requested() {
+                observer.on(Event::Scored { done: own.len(), total, tokens });
+                if self.ranks.any(observer.stop_requested()).await? {
                     let kept = "the reference log-probabilities so far are kept; run again with the same settings";
                     return Err(Error::Interrupted(kept.into()));
+                }
+            }
+            for (rank, said) in self.ranks.gather_values(&own).await?.into_iter().enumerate() {
+                for (place, sides) in of_rank(rank).flatten().zip(said) {
+                    references[*place] = sides;
                 }
             }
             self.found[index] = Some(references);
@@ -193,6 +212,7 @@ impl<'a> Reference<'a> {
             let cache = &self.caches[index];
             match self.cached[index] {
                 true => observer.note(&format!("reference log-probabilities come from {}", cache.path().display())),
+                false if !self.ranks.is_first() => cache.forget_unfinished(self.ranks.rank())?,
                 false => cache.write(&self.keys[index], set.pairs, &references)?,
             }
             all.push(references);
@@ -201,22 +221,33 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// A policy's log-probabilities of chosen and rejected completions, pair by pair.
+/// A policy's log-probabilities of chosen and rejected completions, pair by pair; each rank computes every so many batches.
 ///
 /// # Errors
 /// The device fails.
 pub(super) async fn log_probs(
     gpu: &Gpu,
+    ranks: &Ranks,
     policy: &mut Policy,
     pairs: &[TokenPair],
     room: &Room,
 ) -> Result<Vec<[LogProb; 2]>> {
     let nothing = LogProb { log_prob: 0.0, entropy: 0.0, tokens: 0 };
     let mut all = vec![[nothing; 2]; pairs.len()];
-    for batch in room.passes(pairs) {
-        let (said, _) = pass(gpu, policy, pairs, &batch).await?;
-        for (place, sides) in batch.iter().zip(said) {
-            all[*place] = sides;
+    let batches = room.passes(pairs);
+    let of_rank = |rank: usize| batches.iter().skip(rank).step_by(ranks.size());
+    let mut own: Vec<[f32; 4]> = vec![];
+    for batch in of_rank(ranks.rank()) {
+        let (said, _) = pass(gpu, policy, pairs, batch).await?;
+        own.extend(said.iter().map(|[a, b]| [a.log_prob, a.entropy, b.log_prob, b.entropy]));
+    }
+    for (rank, said) in ranks.gather_values(&own).await?.into_iter().enumerate() {
+        for (place, [log_prob, entropy, other_log_prob, other_entropy]) in of_rank(rank).flatten().zip(said) {
+            let [tokens, others] = pairs[*place].sides().map(|side| side.tokens.len() - side.prompt);
+            all[*place] = [
+                LogProb { log_prob, entropy, tokens },
+                LogProb { log_prob: other_log_prob, entropy: other_entropy, tokens: others },
+            ];
         }
     }
     Ok(all)

@@ -86,7 +86,7 @@ mod tests {
         let held_out: Vec<TokenPair> = (37..60).map(pair).collect();
         let lengths: Vec<usize> = pairs.iter().map(TokenPair::tokens).collect();
         let config = TrainerConfig { batch_size: 3, epochs: 2, ..TrainerConfig::default() };
-        let course = Course::new(&lengths, 1e-6, &config).unwrap();
+        let course = Course::new(&lengths, 1e-6, &config, &crate::Ranks::alone()).unwrap();
         let [apart, sharing] =
             [false, true].map(|shares_prompts| Room::new(&course, &pairs, &held_out, shares_prompts));
         assert!(sharing.tokens < apart.tokens && sharing.predictions <= apart.predictions);

@@ -8,6 +8,7 @@ use crate::model::causal::Causal;
 use crate::model::policy::{LogProb, Policy, Settings, Shape, log_probs};
 use crate::objective::PreferenceLoss;
 use crate::optimizer::{AdamWConfig, GradNorm};
+use crate::ranks::Ranks;
 use crate::train::Update;
 use crate::{Error, Result};
 
@@ -29,12 +30,25 @@ pub struct Rated {
     pub reward: f64,
 }
 
+impl Rated {
+    /// All of it, for other ranks.
+    fn numbers(&self) -> [f64; 4] {
+        let LogProb { log_prob, entropy, tokens } = self.policy;
+        [f64::from(log_prob), f64::from(entropy), tokens as f64, self.reward]
+    }
+
+    fn of([log_prob, entropy, tokens, reward]: [f64; 4]) -> Self {
+        let policy = LogProb { log_prob: log_prob as f32, entropy: entropy as f32, tokens: tokens as usize };
+        Self { policy, reward }
+    }
+}
+
 /// The result of a step.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// Mean loss over the pairs of the step.
+    /// Mean loss over the pairs of the step, on all ranks.
     pub loss: f64,
-    /// Chosen and rejected of every pair, in the order of the micro-batches.
+    /// Chosen and rejected of every pair, in the order of ranks and their micro-batches.
     pub pairs: Vec<[Rated; 2]>,
     /// Norm of all gradients before clipping.
     pub grad_norm: GradNorm,
@@ -102,13 +116,21 @@ impl Stepper {
         })
     }
 
+    /// The same, of a policy that all ranks train together: each takes every step on a share of its micro-batches.
+    pub(crate) fn over(mut self, ranks: &Ranks) -> Self {
+        self.update.ranks = ranks.clone();
+        self
+    }
+
     /// Takes step number `step` (counted from 0) on some micro-batches. The loss is the mean over all their pairs.
     ///
     /// # Errors
     /// A batch exceeds the capacity that the policy was loaded for, or the device fails.
     pub async fn step(&mut self, gpu: &Gpu, batches: &[MicroBatch], step: u64, learning_rate: f64) -> Result<Outcome> {
-        let pairs: usize = batches.iter().map(|batch| batch.references.len() / 2).sum();
-        self.scale.write_f32(gpu, &[(1.0 / pairs.max(1) as f64) as f32]);
+        let own: usize = batches.iter().map(|batch| batch.references.len() / 2).sum();
+        let ranks = self.update.ranks.clone();
+        let [pairs] = ranks.total([own as f64]).await?;
+        self.scale.write_f32(gpu, &[(1.0 / pairs.max(1.0)) as f32]);
         self.policy.clear_gradients(gpu);
         let mut flops = 0.0;
         for (index, batch) in batches.iter().enumerate() {
@@ -116,7 +138,7 @@ impl Stepper {
             flops += self.micro_batch.cost().flops;
         }
         let grad_norm = self.update.apply(gpu, step, learning_rate).await?;
-        let mut outcome = Outcome { loss: 0.0, pairs: Vec::with_capacity(pairs), grad_norm, flops };
+        let mut outcome = Outcome { loss: 0.0, pairs: Vec::with_capacity(own), grad_norm, flops };
         for (batch, results) in batches.iter().zip(&self.results) {
             let losses = results.losses.read(gpu).await?;
             outcome.loss += losses[..batch.references.len() / 2].iter().map(|loss| f64::from(*loss)).sum::<f64>();
@@ -127,6 +149,12 @@ impl Stepper {
                 .map(|(policy, reference)| self.rate(policy, *reference))
                 .collect();
             outcome.pairs.extend(rated.chunks_exact(2).map(|pair| [pair[0], pair[1]]));
+        }
+        if ranks.size() > 1 {
+            [outcome.loss] = ranks.total([outcome.loss]).await?;
+            let numbers: Vec<[f64; 4]> = outcome.pairs.iter().flatten().map(Rated::numbers).collect();
+            let rated: Vec<Rated> = ranks.gather_values(&numbers).await?.concat().into_iter().map(Rated::of).collect();
+            outcome.pairs = rated.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
         }
         Ok(outcome)
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use twox_hash::XxHash3_128;
 
 use crate::data::{Purpose, read_rows};
 use crate::gpu::Gpu;
@@ -14,13 +15,15 @@ use crate::model::lora::Lora;
 use crate::model::plan::MemoryPlan;
 use crate::model::policy::{LogProb, Settings};
 use crate::model::{Checkpoint, Reading};
+use crate::ranks::Ranks;
 use crate::reference::preference::{self, Pair, Weights};
 use crate::report::card::{Kind, ModelCard};
 use crate::train::course::{self, Course, Method, Taken, Updated};
 use crate::train::saving::{self, Progress};
-use crate::train::{TrainSummary, output, records};
+use crate::train::{TrainSummary, likeness, output, records};
 use crate::{Error, Event, Observer, Result};
 
+use super::cache::hash_of_tokens;
 use super::config::DpoConfig;
 use super::encode::{PairEncoder, PairReport, TokenPair};
 use super::loss::LossConfig;
@@ -44,13 +47,13 @@ pub struct DpoSummary {
     pub warnings: Vec<String>,
 }
 
-/// Trains a policy on preference pairs and writes it to the output directory.
+/// Trains a policy on preference pairs, together with the other ranks, of which the first writes it to the output directory.
 ///
 /// # Errors
 /// Bad settings or rows; an output that exists; a reference with another vocabulary, or whose cache is of something else; a
 /// plan that does not fit; a loss or gradient that is no longer finite, after a checkpoint of the last good state was
-/// written; device and disk failures.
-pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> Result<DpoSummary> {
+/// written; device and disk failures; a rank that fails, or has other files or settings.
+pub async fn dpo(gpu: &Gpu, ranks: &Ranks, config: &DpoConfig, observer: &mut dyn Observer) -> Result<DpoSummary> {
     config.validate()?;
     let resumed = output::check(&config.trainer)?;
     let source = open_policy(&config.policy.model, &config.loss, &config.trainer.output, resumed.as_deref())?;
@@ -69,21 +72,24 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         sets.push(Set { files: &config.trainer.eval_data, pairs: &held_out, cache: "reference-eval.jsonl" });
     }
     let mut reference = match config.loss.kind.needs_reference() {
-        true => Some(Reference::open(config, &encoder, &source, resumed.is_some(), &sets)?),
+        true => Some(Reference::open(config, ranks, &encoder, &source, resumed.is_some(), &sets)?),
         false => None,
     };
     let shares_prompts = source.config().shares_prompts() && reference.as_ref().is_none_or(Reference::shares_prompts);
     let lengths: Vec<usize> = pairs.iter().map(|pair| pair.packed_tokens(shares_prompts)).collect();
-    let course = Course::new(&lengths, config.policy.lr, &config.trainer)?;
+    let course = Course::new(&lengths, config.policy.lr, &config.trainer, ranks)?;
     let room = Room::new(&course, &pairs, &held_out, shares_prompts);
     let memory = plan(config, &source, lora.as_ref(), &room);
     observer.on(Event::Planned(&memory));
     memory.check(gpu)?;
+    if let Some(reference) = &reference {
+        reference.agree().await?;
+    }
     // The reference speaks before the first step: its log-probabilities never change.
     if let Some(reference) = &mut reference {
         reference.compute(gpu, &room, observer).await?;
     }
-    let mut stepper = load(gpu, config, &source, lora.as_ref(), &room, course.micro_batches())?;
+    let mut stepper = load(gpu, config, &source, lora.as_ref(), &room, course.micro_batches())?.over(ranks);
     if let Some(reference) = &mut reference {
         // Without a second model it is the initial policy: new adapters change nothing yet.
         reference.compute_with(gpu, &mut stepper.policy, &room, observer).await?;
@@ -93,8 +99,12 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         progress = saving::restore(gpu, stepper.policy.causal.trained(), &stepper.update.optimizer, directory)?;
         observer.note(&format!("resumed after step {} from {}", progress.step, directory.display()));
     }
+    let rows = of_pairs([&pairs, &held_out]);
+    likeness::check(ranks, config, &source, progress, rows).await?;
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
-    output::open(&config.trainer.output, resumed.is_some())?;
+    if ranks.is_first() {
+        output::open(&config.trainer.output, resumed.is_some())?;
+    }
     let mut references = match reference {
         Some(reference) => reference.finish(observer)?,
         None => sets.iter().map(|set| vec![[0.0; 2]; set.pairs.len()]).collect(),
@@ -115,13 +125,18 @@ pub async fn dpo(gpu: &Gpu, config: &DpoConfig, observer: &mut dyn Observer) -> 
         warnings: Warnings::new(&config.loss),
         told: report.warnings(),
     };
-    let peak = Some(bench::f32_ceiling(gpu).await?);
+    let peak = if ranks.is_first() { Some(bench::f32_ceiling(gpu).await?) } else { None };
     let mut training = course::run(&mut run, course, &config.trainer, peak, &mut progress, observer).await?;
     training.reading = Some(run.reading.clone());
-    if !training.interrupted {
+    if !training.interrupted && ranks.is_first() {
         run.finish(progress, &training).await?;
     }
     Ok(DpoSummary { training, pairs: report, warnings: run.told })
+}
+
+/// A hash of sets of pairs as tokens.
+fn of_pairs(sets: [&[TokenPair]; 2]) -> u128 {
+    XxHash3_128::oneshot(sets.map(hash_of_tokens).concat().as_bytes())
 }
 
 /// Opens the model to train, which the user called `policy`, or the checkpoint to resume from.
@@ -262,7 +277,7 @@ impl Method for Run<'_> {
         if pairs.is_empty() {
             return Ok(None);
         }
-        let said = log_probs(self.gpu, &mut self.stepper.policy, pairs, &self.room).await?;
+        let said = log_probs(self.gpu, &self.stepper.update.ranks, &mut self.stepper.policy, pairs, &self.room).await?;
         let rate = |([chosen, rejected], references): ([LogProb; 2], &[f32; 2])| {
             [self.stepper.rate(chosen, references[0]), self.stepper.rate(rejected, references[1])]
         };

@@ -360,6 +360,37 @@ impl Tensor {
         gpu.queue.write_buffer(self.whole().buffer(), self.whole().offset, bytemuck::cast_slice(values));
     }
 
+    /// Overwrites an f32 tensor with what [`Self::read_padded`] gives for one of its shape.
+    ///
+    /// # Errors
+    /// If there are more or fewer values than the tensor has room for, or it is not f32.
+    pub(crate) fn write_padded(&self, gpu: &Gpu, values: &[f32]) -> Result<()> {
+        if self.dtype != Dtype::F32 || values.len() != self.capacity() {
+            let problem = format!("{} is {} with room for {} values", self.label, self.dtype, self.capacity());
+            return Err(Error::kernel("writing a tensor with its padding", problem));
+        }
+        let mut bytes: &[u8] = bytemuck::cast_slice(values);
+        for shard in &self.shards {
+            let (own, rest) = bytes.split_at(shard.held as usize);
+            gpu.queue.write_buffer(shard.buffer(), shard.offset, own);
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// Reads an f32 tensor as it lies on the device, with its padding, which is faster than without.
+    ///
+    /// # Errors
+    /// If the driver fails.
+    pub(crate) async fn read_padded(&self, gpu: &Gpu) -> Result<Vec<f32>> {
+        let mut out = Vec::with_capacity(self.capacity());
+        for shard in &self.shards {
+            let bytes = gpu.read_bytes(shard.buffer(), shard.offset, shard.held).await?;
+            out.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
+        }
+        Ok(out)
+    }
+
     /// Reads the values back, row by row without padding.
     ///
     /// # Errors

@@ -1,23 +1,25 @@
 //! The course of a run: which rows each step sees, at which learning rate, and the loop around the steps.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Map, Value};
 
 use crate::data::Sampler;
 use crate::optimizer::{GradNorm, LearningRate};
+use crate::ranks::{self, Ranks, Traffic};
 use crate::report::metrics::StepMetrics;
 use crate::{Error, Event, Observer, Result};
 
 use super::config::TrainerConfig;
 use super::records::Records;
-use super::saving::Progress;
-use super::summary::TrainSummary;
+use super::saving::{self, Progress};
+use super::summary::{RanksSummary, TrainSummary};
 
 /// Which rows each step of a run sees, and at which learning rate: a pure function of settings and step, so that the
-/// step number is all that a resumed run needs.
+/// step number is all that a resumed run needs. Of several ranks, each sees its share of the rows.
 pub(crate) struct Course {
+    ranks: Ranks,
     sampler: Sampler,
     grad_accum: usize,
     steps_per_epoch: u64,
@@ -32,12 +34,13 @@ impl Course {
     ///
     /// # Errors
     /// A batch size of 0.
-    pub(crate) fn new(lengths: &[usize], lr: f64, config: &TrainerConfig) -> Result<Self> {
+    pub(crate) fn new(lengths: &[usize], lr: f64, config: &TrainerConfig, ranks: &Ranks) -> Result<Self> {
         let sampler = Sampler::new(lengths, config.batch_size, config.shuffle, config.seed)?;
         let steps_per_epoch = sampler.batches_per_epoch().div_ceil(config.grad_accum) as u64;
         let all_steps = steps_per_epoch * u64::from(config.epochs);
         let total_steps = config.max_steps.map_or(all_steps, |most| most.min(all_steps));
         Ok(Self {
+            ranks: ranks.clone(),
             sampler,
             grad_accum: config.grad_accum,
             steps_per_epoch,
@@ -52,31 +55,48 @@ impl Course {
         self.grad_accum.min(self.sampler.batches_per_epoch())
     }
 
-    /// Every micro-batch of the epochs that the run will see, as places of rows.
+    /// Every micro-batch of the epochs that any rank will see, as places of rows.
     pub(crate) fn all_batches(&self) -> impl Iterator<Item = Vec<usize>> {
         let epochs = self.total_steps.div_ceil(self.steps_per_epoch.max(1));
-        (0..epochs).flat_map(|epoch| self.sampler.epoch(epoch))
+        (0..epochs).flat_map(|epoch| {
+            let batches = self.sampler.epoch(epoch);
+            batches.chunks(self.grad_accum).flat_map(|step| self.shares(step)).flatten().collect::<Vec<_>>()
+        })
     }
 
-    /// The micro-batches of step number `step`, counted from 0.
+    /// The micro-batches of each rank in a step, cut anew for several: fewer rather than smaller ones.
+    fn shares(&self, batches: &[Vec<usize>]) -> Vec<Vec<Vec<usize>>> {
+        if self.ranks.size() == 1 {
+            return vec![batches.to_vec()];
+        }
+        let rows = batches.concat();
+        let lengths: Vec<usize> = rows.iter().map(|row| self.sampler.lengths()[*row]).collect();
+        let cut = |places: Vec<usize>| {
+            let own: Vec<usize> = places.into_iter().map(|place| rows[place]).collect();
+            own.chunks(self.sampler.batch_size()).map(<[_]>::to_vec).collect()
+        };
+        ranks::deal(&lengths, self.ranks.size()).into_iter().map(cut).collect()
+    }
+
+    /// This rank's micro-batches of step number `step`, counted from 0.
     fn batches(&mut self, step: u64) -> Vec<Vec<usize>> {
         let (epoch, place) = (step / self.steps_per_epoch, (step % self.steps_per_epoch) as usize);
         if self.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
             self.order = Some((epoch, self.sampler.epoch(epoch)));
         }
-        let batches = self.order.iter().flat_map(|(_, batches)| batches.chunks(self.grad_accum).nth(place));
-        batches.flatten().cloned().collect()
+        let step = self.order.as_ref().and_then(|(_, batches)| batches.chunks(self.grad_accum).nth(place));
+        step.map_or(vec![], |batches| self.shares(batches).swap_remove(self.ranks.rank()))
     }
 }
 
 /// The result of a step.
 #[derive(Debug, Clone)]
 pub(crate) struct Taken {
-    /// The update of the weights; `None` where there was nothing to learn from.
+    /// The update of the weights, of all ranks; `None` where there was nothing to learn from.
     pub update: Option<Updated>,
-    /// Tokens that it learned from.
+    /// Tokens that this rank learned from.
     pub tokens: u64,
-    /// Tokens that it worked on, over whose number the rate is taken.
+    /// Tokens that this rank worked on, over whose number the rate is taken.
     pub processed: u64,
     /// Estimated floating-point operations.
     pub flops: f64,
@@ -139,7 +159,7 @@ pub(crate) trait Method {
     /// record.
     async fn evaluate(&mut self, step: u64, observer: &mut dyn Observer) -> Result<Option<Map<String, Value>>>;
 
-    /// Writes a checkpoint and says where.
+    /// Writes a checkpoint, which only the first rank is asked for, and says where.
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf>;
 }
 
@@ -163,11 +183,17 @@ pub(crate) async fn run(
     }
     progress.planned_steps = Some(course.total_steps);
     let begun = progress.step;
-    let records = Records::open(&config.output, begun)?;
-    method.open_records(begun)?;
+    let ranks = course.ranks.clone();
+    let mut records = None;
+    if ranks.is_first() {
+        records = Some(Records::open(&config.output, begun)?);
+        method.open_records(begun)?;
+    }
     observer.on(Event::Training { done: begun, total: course.total_steps });
     let summary = TrainSummary { steps: begun, ..TrainSummary::default() };
-    let mut running = Running { method, records, progress, observer, summary, rates: vec![], evaluated_at: None };
+    let output = &config.output;
+    let mut running =
+        Running { method, ranks, output, records, progress, observer, summary, rates: vec![], evaluated_at: None };
     match running.steps(&mut course, config, peak).await {
         Ok(()) => {}
         Err(End::Asked) => {
@@ -176,13 +202,15 @@ pub(crate) async fn run(
             running.summary.interrupted = true;
         }
         // The state after the last whole step is worth saving, unless it was just loaded.
-        Err(End::Failed(error @ (Error::Run { .. } | Error::Input { .. }))) if running.progress.step > begun => {
+        Err(End::Failed(error @ (Error::Run { .. } | Error::Input { .. } | Error::Rank { .. })))
+            if running.progress.step > begun =>
+        {
             return Err(running.kept(error).await?);
         }
         Err(End::Failed(error)) => return Err(error),
         Err(End::Diverged(error)) => return Err(running.kept(error).await?),
     }
-    Ok(running.summary())
+    running.summary().await
 }
 
 /// Why a run ends before its last step.
@@ -207,7 +235,10 @@ impl From<Error> for End {
 /// A run on its way.
 struct Running<'a, M> {
     method: &'a mut M,
-    records: Records,
+    ranks: Ranks,
+    output: &'a Path,
+    /// Those of the first rank.
+    records: Option<Records>,
     progress: &'a mut Progress,
     observer: &'a mut dyn Observer,
     summary: TrainSummary,
@@ -230,7 +261,8 @@ impl<M: Method> Running<'_, M> {
             if due(config.eval_every, step) {
                 self.evaluate().await?;
             }
-            if self.observer.stop_requested() {
+            // All ranks stop after the same step.
+            if self.ranks.any(self.observer.stop_requested()).await? {
                 return Err(End::Asked);
             }
             if due(config.save_every, step) {
@@ -255,8 +287,9 @@ impl<M: Method> Running<'_, M> {
         let taken = self.method.step(&batches, self.progress.step, learning_rate, self.observer).await?;
         let seconds = started.elapsed().as_secs_f64().max(1e-9);
         taken.update.iter().try_for_each(|update| update.check(self.progress.step + 1))?;
+        let [tokens, processed] = self.ranks.total([taken.tokens as f64, taken.processed as f64]).await?;
         self.progress.step += 1;
-        self.progress.tokens += taken.tokens;
+        self.progress.tokens += tokens as u64;
         let metrics = StepMetrics {
             step: self.progress.step,
             epoch: self.progress.step as f64 / course.steps_per_epoch as f64,
@@ -264,10 +297,12 @@ impl<M: Method> Running<'_, M> {
             grad_norm: taken.update.as_ref().map_or(f64::NAN, |update| f64::from(update.grad_norm.norm)),
             learning_rate,
             tokens: self.progress.tokens,
-            tokens_per_second: taken.processed as f64 / seconds,
+            tokens_per_second: processed / seconds,
             measures: taken.measures,
         };
-        self.records.step(&metrics)?;
+        if let Some(records) = &mut self.records {
+            records.step(&metrics)?;
+        }
         let peak_share = peak.map_or(0.0, |peak| taken.flops / seconds / peak);
         self.observer.on(Event::Step { metrics: &metrics, peak_share });
         taken.notes.iter().for_each(|line| self.observer.note(line));
@@ -276,7 +311,7 @@ impl<M: Method> Running<'_, M> {
         }
         self.rates.push(metrics.tokens_per_second);
         self.summary.last_loss = metrics.loss;
-        self.summary.tokens += taken.tokens;
+        self.summary.tokens += tokens as u64;
         self.summary.steps = self.progress.step;
         Ok(())
     }
@@ -284,7 +319,9 @@ impl<M: Method> Running<'_, M> {
     async fn evaluate(&mut self) -> Result<()> {
         let step = self.progress.step;
         if let Some(metrics) = self.method.evaluate(step, self.observer).await? {
-            self.records.evaluation(step, &metrics)?;
+            if let Some(records) = &mut self.records {
+                records.evaluation(step, &metrics)?;
+            }
             self.observer.on(Event::Evaluated { step, metrics: &metrics });
             self.summary.evaluation = metrics;
         }
@@ -293,23 +330,35 @@ impl<M: Method> Running<'_, M> {
     }
 
     async fn save_checkpoint(&self) -> Result<PathBuf> {
+        if !self.ranks.is_first() {
+            return Ok(saving::checkpoint_directory(self.output, *self.progress));
+        }
         self.method.save_checkpoint(*self.progress).await
     }
 
     /// Writes a checkpoint of the last whole step and says so in the error that ends the run.
     async fn kept(&self, error: Error) -> Result<Error> {
+        if !self.ranks.is_first() {
+            return Ok(error);
+        }
         let directory = self.save_checkpoint().await?;
         let kept = format!("; the state after step {} is in {}", self.progress.step, directory.display());
         Ok(match error {
             Error::Run { problem, hint } => Error::Run { problem: problem + &kept, hint },
             Error::Input { at, problem, hint } => Error::Input { at, problem: problem + &kept, hint },
+            Error::Rank { rank, host, problem, silent } => Error::Rank { rank, host, problem: problem + &kept, silent },
             other => other,
         })
     }
 
-    fn summary(mut self) -> TrainSummary {
+    async fn summary(mut self) -> Result<TrainSummary> {
         self.rates.sort_by(f64::total_cmp);
         self.summary.tokens_per_second = self.rates.get(self.rates.len() / 2).copied().unwrap_or(0.0);
-        self.summary
+        if self.ranks.size() > 1 {
+            let Traffic { sent, seconds } = self.ranks.traffic().await?;
+            let ranks = self.ranks.size();
+            self.summary.ranks = Some(RanksSummary { ranks, bytes_sent: sent, seconds_in_sums: seconds });
+        }
+        Ok(self.summary)
     }
 }

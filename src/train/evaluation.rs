@@ -22,7 +22,7 @@ pub(super) struct Evaluated {
     pub calibration: Option<ModelCalibration>,
 }
 
-/// Scores held-out examples.
+/// Scores held-out examples, each rank every so many batches, and gives the metrics to all.
 pub(super) async fn evaluate(
     gpu: &Gpu,
     stepper: &mut Stepper,
@@ -35,12 +35,19 @@ pub(super) async fn evaluate(
     let mut scores = vec![vec![]; examples.len()];
     let mut probabilities = vec![vec![]; examples.len()];
     let biases = stepper.biases(gpu).await?;
-    for batch in scoring_batches(&lengths, capacity.sequences / per_example, capacity.tokens) {
+    let ranks = stepper.update.ranks.clone();
+    let batches = scoring_batches(&lengths, capacity.sequences / per_example, capacity.tokens);
+    let of_rank = |rank: usize| batches.iter().skip(rank).step_by(ranks.size());
+    let mut own: Vec<f32> = vec![];
+    for batch in of_rank(ranks.rank()) {
         let packed = Packed::new(batch.iter().map(|index| &examples[*index]))?;
-        let logits = stepper.logits(gpu, &packed).await?;
-        for (index, rows) in batch.iter().zip(logits.chunks(per_example)) {
-            scores[*index] = rows.iter().map(|row| objective::score(head.objective, row, &biases)).collect();
-            probabilities[*index] = objective::probabilities(head.objective, &rows[0], &biases);
+        own.extend(stepper.logits(gpu, &packed).await?.concat());
+    }
+    let width = head.objective.logits(head.levels as usize);
+    for (rank, logits) in ranks.gather_values(&own).await?.iter().enumerate() {
+        for (index, rows) in of_rank(rank).flatten().zip(logits.chunks(width * per_example)) {
+            scores[*index] = rows.chunks(width).map(|row| objective::score(head.objective, row, &biases)).collect();
+            probabilities[*index] = objective::probabilities(head.objective, &rows[..width], &biases);
         }
     }
     let mut out = Map::new();

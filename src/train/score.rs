@@ -8,20 +8,28 @@ use serde_json::json;
 use crate::data::{Example, Purpose, RatingScale};
 use crate::files::staged;
 use crate::gpu::Gpu;
+use crate::ranks::Ranks;
 use crate::{Error, Event, Observer, Result};
 
 use super::config::ScoreConfig;
 use super::inputs::{self, Rows};
+use super::likeness;
 use super::reward_model::{RewardModel, RewardOptions};
+use super::saving::Progress;
 use super::scorer::Score;
 use super::summary::ScoreSummary;
 
-/// Scores every row of a file and writes `{"id", "score", "logits", "probs"}` rows in input order. A score does not
+/// Scores every row of a file, together with the other ranks, and writes `{"id", "score", "logits", "probs"}` rows in input order. A score does not
 /// depend on the batch a row is scored in. Logits are the model's own, also where probabilities and score are calibrated.
 ///
 /// # Errors
 /// Bad rows; a model without a score head, or without the calibration asked for; an output that exists; device and disk failures. Nothing is half-written.
-pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer) -> Result<ScoreSummary> {
+pub async fn score(
+    gpu: &Gpu,
+    ranks: &Ranks,
+    config: &ScoreConfig,
+    observer: &mut dyn Observer,
+) -> Result<ScoreSummary> {
     config.validate()?;
     if config.output.exists() && !config.force {
         return Err(Error::input(
@@ -31,7 +39,7 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
         ));
     }
     // Opened first: an output that cannot be written should not be noticed after hours of scoring.
-    let staged = staged(&config.output)?;
+    let staged = ranks.is_first().then(|| staged(&config.output)).transpose()?;
     let options = RewardOptions {
         template: config.template.as_deref(),
         max_length: config.max_length,
@@ -44,29 +52,37 @@ pub async fn score(gpu: &Gpu, config: &ScoreConfig, observer: &mut dyn Observer)
     let calibration = config.calibrated.then(|| model.calibration()).transpose()?;
     let rows = Rows::Files(std::slice::from_ref(&config.input));
     let examples = inputs::examples(rows, Purpose::Score, RatingScale::default(), &model.encoder, observer)?;
+    let hash = likeness::of_examples(examples.iter());
+    likeness::check(ranks, config, &model.source, Progress::default(), hash).await?;
     let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
     let mut scorer = model.load_for_sets(gpu, &[lengths], config.batch_size, observer)?;
     let batches = scorer.batches().to_vec();
     let mut rows = vec![None; examples.len()];
     let mut summary = ScoreSummary { reading: Some(model.reading.clone()), ..ScoreSummary::default() };
     let started = Instant::now();
-    for batch in &batches {
-        if observer.stop_requested() {
+    // Batches come by length, so those of a round, one on each rank, take about as long.
+    for round in batches.chunks(ranks.size()) {
+        if ranks.any(observer.stop_requested()).await? {
             return Err(Error::Interrupted("no scores were written".into()));
         }
-        let of_batch: Vec<&Example> = batch.iter().map(|index| &examples[*index]).collect();
-        for (index, mut score) in batch.iter().zip(scorer.score_batch(&of_batch).await?) {
-            if let Some(calibration) = &calibration {
-                score.probs = calibration.probabilities(&score.probs);
-                score.score = 1.0 + score.probs.iter().sum::<f64>();
+        let of_round: Vec<Vec<&Example>> =
+            round.iter().map(|batch| batch.iter().map(|index| &examples[*index]).collect()).collect();
+        for (batch, scores) in round.iter().zip(scorer.score_round(ranks, &of_round).await?) {
+            for (index, mut score) in batch.iter().zip(scores) {
+                if let Some(calibration) = &calibration {
+                    score.probs = calibration.probabilities(&score.probs);
+                    score.score = 1.0 + score.probs.iter().sum::<f64>();
+                }
+                rows[*index] = Some(score);
             }
-            rows[*index] = Some(score);
         }
-        summary.rows += batch.len();
-        summary.tokens += of_batch.iter().map(|example| example.tokens() as u64).sum::<u64>();
+        let of_round = of_round.concat();
+        summary.rows += of_round.len();
+        summary.tokens += of_round.iter().map(|example| example.tokens() as u64).sum::<u64>();
         observer.on(Event::Scored { done: summary.rows, total: examples.len(), tokens: summary.tokens });
     }
     summary.tokens_per_second = summary.tokens as f64 / started.elapsed().as_secs_f64().max(1e-9);
+    let Some(staged) = staged else { return Ok(summary) };
     let failed = |e| Error::io(&config.output, e);
     let mut out = std::io::BufWriter::new(staged);
     for (example, Score { score, logits, probs }) in examples.iter().zip(rows.into_iter().flatten()) {

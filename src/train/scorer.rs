@@ -9,6 +9,7 @@ use crate::model::batch::Capacity;
 use crate::model::classifier::{self, Classifier, Loading, logits};
 use crate::model::parameter::Holding;
 use crate::objective;
+use crate::ranks::Ranks;
 use crate::{Error, Event, Observer, Result};
 
 use super::head::Head;
@@ -29,6 +30,22 @@ pub struct Score {
     pub logits: Vec<f32>,
     /// P(y > k) for each threshold k.
     pub probs: Vec<f64>,
+}
+
+impl Score {
+    /// All of it, for other ranks.
+    fn numbers(&self) -> Vec<f64> {
+        let logits = self.logits.iter().copied().map(f64::from);
+        std::iter::once(self.score).chain(logits).chain(self.probs.iter().copied()).collect()
+    }
+
+    fn of(numbers: &[f64], logits: usize) -> Self {
+        Self {
+            score: numbers[0],
+            logits: numbers[1..=logits].iter().map(|logit| *logit as f32).collect(),
+            probs: numbers[1 + logits..].to_vec(),
+        }
+    }
 }
 
 /// The weights of a reward model on the device, with room for batches of tokenized rows.
@@ -218,5 +235,25 @@ impl<'a> Scorer<'a> {
     /// The device fails, or a logit is not finite.
     pub(crate) async fn score_batch(&mut self, examples: &[&Example]) -> Result<Vec<Score>> {
         self.scorer.score(self.gpu, examples).await?.into_iter().collect()
+    }
+
+    /// Scores a round of batches, one on each rank, and gives all scores to all ranks.
+    ///
+    /// # Errors
+    /// As [`Scorer::score_batch`]; a rank failed or does not answer.
+    pub(crate) async fn score_round(&mut self, ranks: &Ranks, round: &[Vec<&Example>]) -> Result<Vec<Vec<Score>>> {
+        let own = match round.get(ranks.rank()) {
+            Some(batch) => self.score_batch(batch).await?,
+            None => vec![],
+        };
+        if ranks.size() == 1 {
+            return Ok(vec![own]);
+        }
+        let logits = self.model.outputs;
+        let numbers: Vec<f64> = own.iter().flat_map(Score::numbers).collect();
+        let of_batch = |(batch, numbers): (&Vec<&Example>, Vec<f64>)| {
+            numbers.chunks(numbers.len() / batch.len()).map(|row| Score::of(row, logits)).collect()
+        };
+        Ok(round.iter().zip(ranks.gather_values(&numbers).await?).map(of_batch).collect())
     }
 }

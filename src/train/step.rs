@@ -8,13 +8,14 @@ use crate::model::Checkpoint;
 use crate::model::classifier::{Classifier, Loading, logits};
 use crate::objective::{Objective, denominator};
 use crate::optimizer::{AdamWConfig, GradNorm};
+use crate::ranks::Ranks;
 
 use super::update::Update;
 
 /// The result of a step.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// Mean loss over the rows of the step.
+    /// Mean loss over the rows of the step, on all ranks.
     pub loss: f64,
     /// Norm of all gradients before clipping.
     pub grad_norm: GradNorm,
@@ -87,19 +88,27 @@ impl Stepper {
         })
     }
 
+    /// The same, of a model that all ranks train together: each takes every step on a share of its micro-batches.
+    pub(crate) fn over(mut self, ranks: &Ranks) -> Self {
+        self.update.ranks = ranks.clone();
+        self
+    }
+
     /// Takes step number `step` (counted from 0) on some micro-batches.
     ///
     /// # Errors
     /// A batch exceeds the capacity that the model was loaded for, or the device fails.
     pub async fn step(&mut self, gpu: &Gpu, batches: &[Packed], step: u64, learning_rate: f64) -> Result<Outcome> {
         let labels = batches.iter().flat_map(|batch| self.labels_of(batch));
-        let denominator = denominator(self.objective, labels, self.levels as usize);
+        let ranks = self.update.ranks.clone();
+        let [denominator] = ranks.total([denominator(self.objective, labels, self.levels as usize)]).await?;
         // A CORN step may hold no task row; its loss is zero then, not undefined.
         self.scale.write_f32(gpu, &[(1.0 / denominator.max(1.0)) as f32]);
         self.classifier.clear_gradients(gpu);
         let mut flops = 0.0;
         for (index, batch) in batches.iter().enumerate() {
-            self.classifier.draw_dropout(gpu, step, index as u64);
+            // No two ranks draw the same.
+            self.classifier.draw_dropout(gpu, step, (index * ranks.size() + ranks.rank()) as u64);
             self.replay_micro_batch(gpu, batch, index)?;
             flops += self.micro_batch.cost().flops;
         }
@@ -109,6 +118,7 @@ impl Stepper {
             let values = losses.read(gpu).await?;
             loss += values[..batch.sequences()].iter().map(|value| f64::from(*value)).sum::<f64>();
         }
+        let [loss] = ranks.total([loss]).await?;
         Ok(Outcome { loss, grad_norm, flops })
     }
 

@@ -25,6 +25,20 @@ pub struct TrainSummary {
     /// How the model was read that it began with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reading: Option<Reading>,
+    /// The ranks it ran on, if there were several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RanksSummary>,
+}
+
+/// What it cost to train on several ranks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RanksSummary {
+    /// The number of ranks.
+    pub ranks: usize,
+    /// Bytes that the first rank sent to others in this run.
+    pub bytes_sent: u64,
+    /// Seconds in which gradients were added up, with the wait for slower ranks; partly beside other work.
+    pub seconds_in_sums: f64,
 }
 
 /// How a scoring run ended.

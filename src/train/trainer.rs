@@ -15,6 +15,7 @@ use crate::model::lora::Lora;
 use crate::model::reading::outputs;
 use crate::model::{Checkpoint, Reading};
 use crate::objective::{Objective, initial_biases};
+use crate::ranks::Ranks;
 use crate::report::card::{Kind, ModelCard};
 use crate::{Error, Event, Observer, Result};
 
@@ -24,6 +25,7 @@ use super::course::{self, Course, Method, Taken, Updated};
 use super::evaluation::{Evaluated, evaluate};
 use super::head::Head;
 use super::inputs::{self, Rows};
+use super::likeness;
 use super::output;
 use super::pad;
 use super::records;
@@ -31,17 +33,24 @@ use super::saving::{self, Parts, Progress};
 use super::step::{Outcome, Stepper};
 use super::summary::TrainSummary;
 
-/// Trains a reward model on the rows of files and writes it to the output directory.
+/// Trains a reward model on the rows of files, together with the other ranks, of which the first writes it to the output
+/// directory.
 ///
 /// # Errors
 /// Bad settings or rows; an output that exists; a plan that does not fit; a loss or gradient that is no longer finite,
-/// after a checkpoint of the last good state was written; device and disk failures.
-pub async fn train(gpu: &Gpu, config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainSummary> {
+/// after a checkpoint of the last good state was written; device and disk failures; a rank that fails, or has other files or
+/// settings.
+pub async fn train(
+    gpu: &Gpu,
+    ranks: &Ranks,
+    config: &TrainConfig,
+    observer: &mut dyn Observer,
+) -> Result<TrainSummary> {
     config.validate()?;
-    run(gpu, config, Rows::Files(&config.data), Rows::Files(&config.trainer.eval_data), observer).await
+    run(gpu, ranks, config, Rows::Files(&config.data), Rows::Files(&config.trainer.eval_data), observer).await
 }
 
-/// As [`train`], on rows in memory instead of the files that the settings name; without rows in `held_out` nothing is
+/// As [`train`] on one rank, on rows in memory instead of the files that the settings name; without rows in `held_out` nothing is
 /// evaluated.
 ///
 /// # Errors
@@ -60,11 +69,12 @@ pub async fn train_on(
         }
     }
     config.validate_for(!rows.is_empty(), !held_out.is_empty())?;
-    run(gpu, config, Rows::Given(rows), Rows::Given(held_out), observer).await
+    run(gpu, &Ranks::alone(), config, Rows::Given(rows), Rows::Given(held_out), observer).await
 }
 
 async fn run(
     gpu: &Gpu,
+    ranks: &Ranks,
     config: &TrainConfig,
     rows: Rows<'_>,
     held_out: Rows<'_>,
@@ -100,9 +110,9 @@ async fn run(
         observer.note(&line);
     }
     let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
-    let course = Course::new(&lengths, config.lr, &config.trainer)?;
+    let course = Course::new(&lengths, config.lr, &config.trainer, ranks)?;
     let parts = (source, reading, lora, template);
-    let mut run = Run::prepare(gpu, config, parts, new_head, examples, held_out, &course, observer)?;
+    let mut run = Run::prepare(gpu, ranks, config, parts, new_head, examples, held_out, &course, observer)?;
     let mut progress = Progress::default();
     if let Some(directory) = &resumed {
         progress = saving::restore(
@@ -113,12 +123,16 @@ async fn run(
         )?;
         observer.note(&format!("resumed after step {} from {}", progress.step, directory.display()));
     }
+    let rows = likeness::of_examples(run.examples.iter().chain(&run.held_out));
+    likeness::check(ranks, config, &run.source, progress, rows).await?;
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
-    output::open(&config.trainer.output, resumed.is_some())?;
-    let peak = Some(bench::f32_ceiling(gpu).await?);
+    if ranks.is_first() {
+        output::open(&config.trainer.output, resumed.is_some())?;
+    }
+    let peak = if ranks.is_first() { Some(bench::f32_ceiling(gpu).await?) } else { None };
     let mut summary = course::run(&mut run, course, &config.trainer, peak, &mut progress, observer).await?;
     summary.reading = Some(run.reading.clone());
-    if !summary.interrupted {
+    if !summary.interrupted && ranks.is_first() {
         run.finish(progress, &summary).await?;
     }
     Ok(summary)
@@ -143,6 +157,7 @@ impl<'a> Run<'a> {
     #[allow(clippy::too_many_arguments, reason = "what was read, each once")]
     fn prepare(
         gpu: &'a Gpu,
+        ranks: &Ranks,
         config: &'a TrainConfig,
         (source, reading, lora, template): (Checkpoint, Reading, Option<Lora>, Template),
         new_head: bool,
@@ -173,6 +188,7 @@ impl<'a> Run<'a> {
         let settings = config.trainer.optimizer();
         let (objective, levels) = (config.objective, config.levels);
         let stepper = Stepper::new(gpu, &source, &loading, objective, levels, settings, course.micro_batches())?;
+        let stepper = stepper.over(ranks);
         Ok(Self {
             gpu,
             head: Head { objective, levels, biases: vec![] },

@@ -75,7 +75,7 @@ fn a_device_lost_on_the_way_ends_the_run_with_one_sentence() {
             }
         };
         let mut watch = Watch { on_step: Some(Box::new(lose)), ..Watch::default() };
-        let error = pollster::block_on(wgr::train::train(&gpu, &config, &mut watch)).unwrap_err();
+        let error = pollster::block_on(wgr::train::train(&gpu, &wgr::Ranks::alone(), &config, &mut watch)).unwrap_err();
         let message = error.to_string();
         assert_eq!(error.exit_code(), 1);
         assert!(message.contains("the device was lost") && message.contains("`.resume`"), "{message}");
@@ -94,7 +94,7 @@ fn a_device_lost_before_scoring_ends_with_one_sentence() {
     gpu.lose();
     let place = Place::new();
     let config = place.scoring(&place.model("llama"), &labelled(2));
-    let error = pollster::block_on(wgr::train::score(&gpu, &config, &mut Silent)).unwrap_err();
+    let error = pollster::block_on(wgr::train::score(&gpu, &wgr::Ranks::alone(), &config, &mut Silent)).unwrap_err();
     assert!(error.exit_code() == 1 && error.to_string().contains("the device was lost"), "{error}");
     assert!(!config.output.exists());
 }

@@ -11,7 +11,7 @@ use wgr::objective::Objective;
 use wgr::optimizer::Schedule;
 use wgr::report::metrics::StepMetrics;
 use wgr::train::{ScoreConfig, ScoreSummary, TrainConfig, TrainSummary, TrainerConfig};
-use wgr::{Event, Observer};
+use wgr::{Event, Observer, Ranks};
 
 #[path = "../support/words.rs"]
 mod words;
@@ -145,7 +145,7 @@ impl Observer for Watch<'_> {
 }
 
 pub(crate) fn train(config: &TrainConfig, watch: &mut Watch) -> wgr::Result<TrainSummary> {
-    pollster::block_on(wgr::train::train(&GPU, config, watch))
+    pollster::block_on(wgr::train::train(&GPU, &Ranks::alone(), config, watch))
 }
 
 /// Trains and returns the losses.
@@ -156,7 +156,7 @@ pub(crate) fn losses(config: &TrainConfig) -> Vec<f64> {
 }
 
 pub(crate) fn score(config: &ScoreConfig) -> wgr::Result<ScoreSummary> {
-    pollster::block_on(wgr::train::score(&GPU, config, &mut wgr::Silent))
+    pollster::block_on(wgr::train::score(&GPU, &Ranks::alone(), config, &mut wgr::Silent))
 }
 
 /// Scores and returns the rows written.

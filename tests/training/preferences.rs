@@ -51,7 +51,7 @@ fn run(place: &Place, rows: usize) -> DpoConfig {
 }
 
 fn train(config: &DpoConfig, watch: &mut Watch) -> wgr::Result<DpoSummary> {
-    pollster::block_on(dpo(&GPU, config, watch))
+    pollster::block_on(dpo(&GPU, &wgr::Ranks::alone(), config, watch))
 }
 
 /// Metrics without what the clock decides.
@@ -188,7 +188,7 @@ fn an_interrupted_reference_computes_only_what_is_missing() {
         let (whole, parts) = (at("whole"), at("parts"));
         let compute = |config: &DpoConfig, stop_after: Option<usize>| {
             let mut passes = Passes { stop_after, ..Passes::default() };
-            (pollster::block_on(dpo(&GPU, config, &mut passes)), passes)
+            (pollster::block_on(dpo(&GPU, &wgr::Ranks::alone(), config, &mut passes)), passes)
         };
         let (done, all) = compute(&whole, None);
         done.unwrap();

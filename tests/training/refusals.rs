@@ -172,7 +172,7 @@ fn an_output_that_cannot_be_written_is_noticed_before_the_work() {
         }
     }
     let blocked = ScoreConfig { output: file.join("scores.jsonl"), ..config };
-    let error = pollster::block_on(wgr::train::score(&GPU, &blocked, &mut NoWork)).unwrap_err();
+    let error = pollster::block_on(wgr::train::score(&GPU, &wgr::Ranks::alone(), &blocked, &mut NoWork)).unwrap_err();
     assert!(error.to_string().contains("file/scores.jsonl"), "{error}");
     let train_there = place.run(Objective::Ordinal, 4).with(|c| c.trainer.output = file.join("out"));
     let error = train(&train_there, &mut Watch::default()).unwrap_err();

@@ -9,10 +9,14 @@ pub(crate) fn root() -> &'static Path {
     own.parent().unwrap_or(own)
 }
 
-/// The cargo that runs this task.
+/// The cargo that runs this task. What it builds has MPI if this program has, so that everything is built once.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    command.args(arguments);
+    if let Some((task, rest)) = arguments.split_first() {
+        let builds = ["bench", "clippy", "doc", "run", "test"].contains(task);
+        let features = if builds && wgr::ranks::WITH_MPI { &["--features", "mpi"][..] } else { &[] };
+        command.arg(task).args(features).args(rest);
+    }
     // Cargo's variables about this crate would look like a change to other build scripts, which would run again.
     for (name, _) in std::env::vars_os() {
         if ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {

@@ -84,7 +84,7 @@ const COVERAGE_STAGE: &[(&str, Work)] =
 
 const LAST_STAGES: &[(&str, Work)] = &[("demo", Work::Task(demo_elsewhere))];
 
-/// Tests that need no adapter: everything except the test targets `kernels`, `models`, `serve` and `training`, the
+/// Tests that need no adapter: everything except the test targets `kernels`, `models`, `ranks`, `serve` and `training`, the
 /// examples, also those in the documentation, and these modules.
 const STAGES_WITHOUT_DEVICE: &[(&str, Work)] = &[
     ("imports", Work::Task(|_| imports::run())),

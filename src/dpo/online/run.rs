@@ -100,7 +100,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         let Self { config, tasks, .. } = self;
         let batch_size = config.prompts_per_step();
         let batches = TrainerConfig { batch_size, grad_accum: 1, ..config.trainer.clone() };
-        Course::new(&vec![1; tasks.len()], config.policy.lr, &batches)
+        Course::new(&vec![1; tasks.len()], config.policy.lr, &batches, &crate::Ranks::alone())
     }
 
     fn summary(&self, interrupted: bool) -> OnlineSummary {

@@ -9,6 +9,7 @@ use super::grid::Cell;
 use super::results::{RunResult, measures};
 use super::rows::Rows;
 use super::{StudyConfig, pairs};
+use crate::Ranks;
 use crate::evaluate::{EvalConfig, evaluate};
 use crate::files::{read_if_there, replace_file};
 use crate::gpu::Gpu;
@@ -89,7 +90,7 @@ impl Run<'_> {
         // A directory is a model when it is done, and not before.
         if !model.join("config.json").exists() {
             let config = self.training(&model, latest_checkpoint(&model)?.is_some());
-            if train(gpu, &config, observer).await?.interrupted {
+            if train(gpu, &Ranks::alone(), &config, observer).await?.interrupted {
                 return Err(Error::Interrupted("finished runs are kept; continue with `.resume`".into()));
             }
         }

@@ -1,0 +1,5 @@
+//! Several ranks on one machine, started by `mpirun`: that they agree with one rank, and how they end together.
+
+mod failing;
+mod harness;
+mod training;

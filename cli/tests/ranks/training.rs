@@ -1,0 +1,103 @@
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+/// Loss, norm, tokens and evaluations of a run, by their names.
+fn numbers(metrics: &[Value]) -> Vec<(String, f64)> {
+    let rows = metrics.iter().filter_map(Value::as_object).flatten();
+    let compared = rows.filter(|(name, _)| *name != "tokens_per_second");
+    compared.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect()
+}
+
+#[track_caller]
+fn assert_agree(ranks: usize, together: &[(String, f64)], alone: &[(String, f64)]) {
+    assert_eq!(together.len(), alone.len(), "{ranks} ranks: every row is written once");
+    for ((name, value), (other, expected)) in together.iter().zip(alone) {
+        assert_eq!(name, other);
+        // Rewards of DPO are small differences of large numbers.
+        let limit = if name.starts_with("rewards/") { 1e-4 } else { 5e-5 * expected.abs() };
+        assert!((value - expected).abs() <= limit, "{ranks} ranks: {name} {value}, not {expected}");
+    }
+}
+
+#[test]
+fn ranks_agree_with_one_rank_and_the_first_alone_writes() {
+    if !can_run() {
+        return;
+    }
+    let place = Place::new();
+    let run = |ranks: usize| {
+        let output = format!("on-{ranks}");
+        place.run(ranks, &place.training(&output), &["--eval-every", "3"]);
+        numbers(&place.metrics(&output))
+    };
+    let alone = run(1);
+    assert_eq!(alone.iter().filter(|(name, _)| name == "loss").count(), 6, "{alone:?}");
+    for ranks in [2, 3, 4] {
+        assert_agree(ranks, &run(ranks), &alone);
+    }
+}
+
+#[test]
+fn as_many_ranks_give_the_same_bits_also_after_resuming_and_other_numbers_may_go_on() {
+    if !can_run() {
+        return;
+    }
+    let place = Place::new();
+    let run = |ranks, output: &str, more: &[&str]| place.run(ranks, &place.training(output), more);
+    run(2, "whole", &[]);
+    run(2, "parts", &["--max-steps", "3"]);
+    run(2, "parts", &["--resume"]);
+    assert_eq!(place.weights("parts"), place.weights("whole"));
+    run(2, "moved", &["--max-steps", "3"]);
+    run(3, "moved", &["--resume"]);
+    assert_agree(3, &numbers(&place.metrics("moved")), &numbers(&place.metrics("whole")));
+}
+
+#[test]
+fn preference_pairs_are_shared_with_their_references() {
+    if !can_run() {
+        return;
+    }
+    let place = Place::new();
+    let policy = place.model("dpo/llama");
+    let pair = |n: usize| {
+        json!({"id": format!("p{n}"), "prompt": text(n), "chosen": format!("w10 w11 w{}", 3 + n % 40),
+               "rejected": format!("w20 w21 w{}", 3 + n * 7 % 40)})
+    };
+    place.write("pairs.jsonl", (0..24).map(pair));
+    place.write("pairs-held-out.jsonl", (24..29).map(pair));
+    let run = |ranks: usize| {
+        let output = format!("on-{ranks}");
+        let rest = "--batch-size 4 --lr 1e-3 --schedule constant --warmup-ratio 0";
+        let mut flags: Vec<String> = vec!["dpo".into(), "--policy".into(), policy.clone()];
+        for (flag, file) in [("--data", "pairs.jsonl"), ("--eval-data", "pairs-held-out.jsonl"), ("--output", &output)]
+        {
+            flags.extend([flag.to_owned(), place.path(file).display().to_string()]);
+        }
+        place.run(ranks, &flags, &rest.split(' ').collect::<Vec<_>>());
+        numbers(&place.metrics(&output))
+    };
+    assert_agree(3, &run(3), &run(1));
+    let left = std::fs::read_dir(place.path("on-3")).unwrap().map(|file| file.unwrap().file_name());
+    assert!(!left.map(|name| name.to_string_lossy().into_owned()).any(|name| name.contains("part")), "nothing is left");
+}
+
+#[test]
+fn scores_do_not_depend_on_the_ranks() {
+    if !can_run() {
+        return;
+    }
+    let place = Place::new();
+    place.run(1, &place.training("model-to-score"), &["--max-steps", "1"]);
+    let run = |ranks: usize| {
+        let output = place.path(&format!("scores-{ranks}.jsonl"));
+        let path = |name: &str| place.path(name).display().to_string();
+        let flags = ["score", "--model", &path("model-to-score"), "--input", &path("rows.jsonl"), "--batch-size", "4"];
+        let flags = flags.map(str::to_owned).to_vec();
+        place.run(ranks, &flags, &["--output", &output.display().to_string()]);
+        std::fs::read_to_string(output).unwrap()
+    };
+    // 48 rows in 12 batches: the last round has two for five ranks.
+    assert_eq!(run(5), run(1));
+}

@@ -1,0 +1,289 @@
+//! What ranks do together, on the thread that owns the connection: each call waits for the others, but not for ever.
+
+use std::time::{Duration, Instant};
+
+use super::transport::{Tag, Transport};
+use crate::{Error, Result};
+
+/// Waiting is a busy loop for so long, as messages that are on their way come soon and only move while somebody looks;
+/// then the processor is left to those that still compute.
+const BUSY: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// Values that are added at once: a few messages, far below the 2 GiB that MPI counts in one.
+const PIECE: usize = 1 << 22;
+
+/// What a rank has spent on the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Traffic {
+    /// Bytes sent to other ranks.
+    pub sent: u64,
+    /// Time in which sums were taken, with the wait for ranks that were not there yet.
+    pub seconds: f64,
+}
+
+/// All ranks as one of them sees them.
+pub(super) struct World {
+    transport: Box<dyn Transport>,
+    hosts: Vec<String>,
+    patience: Duration,
+    /// The first failure that another rank told of.
+    failure: Option<(usize, String)>,
+    traffic: Traffic,
+}
+
+impl World {
+    /// Meets the others. Whoever does not answer within `patience` is given up, now and later.
+    ///
+    /// # Errors
+    /// A rank does not answer.
+    pub(super) fn meet(transport: Box<dyn Transport>, host: &str, patience: Duration) -> Result<Self> {
+        let hosts = vec!["a host that is not known yet".to_owned(); transport.size()];
+        let mut world = Self { transport, hosts, patience, failure: None, traffic: Traffic::default() };
+        let hosts = world.gather(host.as_bytes().to_vec())?;
+        world.hosts = hosts.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        Ok(world)
+    }
+
+    pub(super) fn rank(&self) -> usize {
+        self.transport.rank()
+    }
+
+    /// The host of each rank.
+    pub(super) fn hosts(&self) -> &[String] {
+        &self.hosts
+    }
+
+    pub(super) fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// Gives every rank the messages of all, in the order of ranks.
+    ///
+    /// # Errors
+    /// A rank failed or does not answer.
+    pub(super) fn gather(&mut self, message: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+        self.exchange(vec![message; self.transport.size()])
+    }
+
+    /// Adds values element by element, always in the order of ranks: each rank adds up one slice and hands it to all. The
+    /// bits are thus the same on every rank and in every run.
+    ///
+    /// # Errors
+    /// As [`World::gather`]; another rank has another number of values.
+    pub(super) fn sum(&mut self, mut values: Vec<f32>) -> Result<Vec<f32>> {
+        let started = Instant::now();
+        values.chunks_mut(PIECE).try_for_each(|piece| self.sum_piece(piece))?;
+        self.traffic.seconds += started.elapsed().as_secs_f64();
+        Ok(values)
+    }
+
+    fn sum_piece(&mut self, values: &mut [f32]) -> Result<()> {
+        let (rank, size, len) = (self.rank(), self.transport.size(), values.len());
+        let slices: Vec<_> = (0..size).map(|of| len * of / size..len * (of + 1) / size).collect();
+        let bytes = |values: &[f32]| bytemuck::cast_slice::<f32, u8>(values).to_vec();
+        let shares = self.exchange(slices.iter().map(|slice| bytes(&values[slice.clone()])).collect())?;
+        let own = &mut values[slices[rank].clone()];
+        for (from, share) in shares.iter().enumerate() {
+            self.check_length(from, share, own.len())?;
+            let share = share.chunks_exact(4).map(|word| f32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+            match from {
+                0 => own.iter_mut().zip(share).for_each(|(sum, value)| *sum = value),
+                _ => own.iter_mut().zip(share).for_each(|(sum, value)| *sum += value),
+            }
+        }
+        let sums = self.gather(bytes(own))?;
+        for (from, (sum, slice)) in sums.iter().zip(slices).enumerate() {
+            self.check_length(from, sum, slice.len())?;
+            bytemuck::cast_slice_mut(&mut values[slice]).copy_from_slice(sum);
+        }
+        Ok(())
+    }
+
+    /// Tells the others why this rank cannot go on.
+    pub(super) fn tell(&mut self, problem: &str) {
+        for to in self.others() {
+            // Whoever cannot be told notices that this rank is silent.
+            let _ = self.transport.send(to, Tag::Failure, problem.as_bytes().to_vec());
+        }
+    }
+
+    /// The end of a run that failed: the first rank says that it is done, and the others wait for that, because launchers
+    /// end all ranks as soon as one has ended with an error.
+    pub(super) fn end_after_failure(&mut self) {
+        let deadline = Instant::now() + self.patience;
+        if self.rank() == 0 {
+            for to in self.others() {
+                let _ = self.transport.send(to, Tag::End, vec![]);
+            }
+            let soon = Instant::now() + Duration::from_secs(1);
+            while Instant::now() < soon && !self.transport.is_sent().unwrap_or(true) {
+                std::thread::sleep(PAUSE);
+            }
+            return;
+        }
+        while Instant::now() < deadline && matches!(self.transport.receive(0, Tag::End), Ok(None)) {
+            // What this rank had to tell must leave, too.
+            let _ = self.transport.is_sent();
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// The end of a run that went well.
+    ///
+    /// # Errors
+    /// As [`World::gather`].
+    pub(super) fn end(&mut self) -> Result<()> {
+        self.gather(vec![])?;
+        self.wait(|transport| Ok(transport.is_sent()?.then_some(())), 0)?;
+        self.transport.close();
+        Ok(())
+    }
+
+    /// The error that a rank is to blame for.
+    fn error(&self, rank: usize, problem: String, silent: bool) -> Error {
+        Error::Rank { rank, host: self.hosts[rank].clone(), problem, silent }
+    }
+
+    fn others(&self) -> impl Iterator<Item = usize> + use<> {
+        let rank = self.rank();
+        (0..self.transport.size()).filter(move |other| *other != rank)
+    }
+
+    fn check_length(&self, from: usize, share: &[u8], values: usize) -> Result<()> {
+        if share.len() == 4 * values {
+            return Ok(());
+        }
+        let problem =
+            format!("sent {} bytes where {} were due: it is at another point of the run", share.len(), 4 * values);
+        Err(self.error(from, problem, false))
+    }
+
+    /// Sends each rank its message and returns what came from each; a rank's message to itself stays as it is.
+    fn exchange(&mut self, mut messages: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+        for to in self.others() {
+            let message = std::mem::take(&mut messages[to]);
+            self.traffic.sent += message.len() as u64;
+            self.transport.send(to, Tag::Share, message)?;
+        }
+        for from in self.others() {
+            messages[from] = self.wait(|transport| transport.receive(from, Tag::Share), from)?;
+        }
+        Ok(messages)
+    }
+
+    /// Waits until there is something, which `for_rank` owes.
+    fn wait<T>(&mut self, look: impl Fn(&mut dyn Transport) -> Result<Option<T>>, for_rank: usize) -> Result<T> {
+        let started = Instant::now();
+        loop {
+            if let Some(found) = look(&mut *self.transport)? {
+                return Ok(found);
+            }
+            self.hear()?;
+            self.transport.is_sent()?;
+            let waited = started.elapsed();
+            if waited > self.patience {
+                let problem = format!(
+                    "has not answered for {} s: it died or hangs, or its work takes much longer than that of others",
+                    self.patience.as_secs()
+                );
+                return Err(self.error(for_rank, problem, true));
+            }
+            if waited < BUSY { std::thread::yield_now() } else { std::thread::sleep(PAUSE) }
+        }
+    }
+
+    /// Looks for failures that others tell of. The first stays.
+    fn hear(&mut self) -> Result<()> {
+        if self.failure.is_none() {
+            for rank in self.others() {
+                if let Some(problem) = self.transport.receive(rank, Tag::Failure)? {
+                    self.failure = Some((rank, String::from_utf8_lossy(&problem).into_owned()));
+                    break;
+                }
+            }
+        }
+        match &self.failure {
+            Some((rank, problem)) => Err(self.error(*rank, problem.clone(), false)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ranks::threads::connected;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// What each of some ranks, on threads, makes of a world.
+    fn together<T: Send>(size: usize, patience: Duration, work: impl Fn(World) -> T + Sync) -> Vec<T> {
+        let meet = |transport| World::meet(Box::new(transport), "here", patience).unwrap();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                connected(size).into_iter().map(|transport| scope.spawn(|| work(meet(transport)))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn sums_are_taken_in_the_order_of_ranks() {
+        // Of these, no two orders have the same sum: 1e8 swallows ones.
+        let value = |rank: usize, place: usize| [1e8, 1.0, -1e8, 3.0][(rank + place) % 4] * (1.0 + place as f32);
+        for (size, len) in [(1, 5), (2, 7), (3, 2), (4, 4), (4, 1001), (3, 0)] {
+            let sums = together(size, PATIENCE, |mut world| {
+                let rank = world.rank();
+                world.sum((0..len).map(|place| value(rank, place)).collect()).unwrap()
+            });
+            let expected: Vec<f32> =
+                (0..len).map(|place| (1..size).fold(value(0, place), |sum, rank| sum + value(rank, place))).collect();
+            assert_eq!(sums, vec![expected; size], "{size} ranks, {len} values");
+        }
+    }
+
+    #[test]
+    fn a_sum_sends_what_the_cost_model_says() {
+        // 2 (N − 1) / N of the bytes.
+        let sent = together(4, PATIENCE, |mut world| {
+            let before = world.traffic().sent;
+            world.sum(vec![1.0; 1000]).unwrap();
+            world.traffic().sent - before
+        });
+        assert_eq!(sent, [2 * 3 * 1000; 4]);
+    }
+
+    #[test]
+    fn the_failure_of_one_rank_is_heard_by_all_and_stays() {
+        let errors = together(3, PATIENCE, |mut world| {
+            if world.rank() == 1 {
+                world.tell("the disk is full");
+                world.end_after_failure();
+                return String::new();
+            }
+            let error = world.sum(vec![1.0]).unwrap_err().to_string();
+            assert_eq!(world.gather(vec![]).unwrap_err().to_string(), error);
+            world.end_after_failure();
+            error
+        });
+        assert_eq!(errors, ["rank 1 on here: the disk is full", "", "rank 1 on here: the disk is full"]);
+    }
+
+    #[test]
+    fn a_rank_that_is_silent_is_given_up_by_its_name() {
+        let errors = together(3, Duration::from_millis(300), |mut world| match world.rank() {
+            2 => String::new(),
+            _ => world.gather(vec![]).unwrap_err().to_string(),
+        });
+        assert!(errors[..2].iter().all(|error| error.starts_with("rank 2 on here: has not answered")), "{errors:?}");
+    }
+
+    #[test]
+    fn ranks_at_different_points_of_a_run_do_not_mix_their_values() {
+        let errors = together(2, PATIENCE, |mut world| {
+            let values = vec![1.0; 2 + 2 * world.rank()];
+            world.sum(values).unwrap_err().to_string()
+        });
+        assert!(errors.iter().all(|error| error.contains("another point of the run")), "{errors:?}");
+    }
+}
