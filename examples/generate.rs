@@ -4,10 +4,10 @@
 //! cargo run --example generate -- Qwen/Qwen3-0.6B "What is the capital of France?"
 //! ```
 
-use wgr::Silent;
 use wgr::generate::{GenerateConfig, Sampling, generate};
 use wgr::gpu::AdapterChoice;
 use wgr::kernels::{self, Passes};
+use wgr::{Ranks, Silent};
 
 fn main() -> wgr::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,7 +28,7 @@ async fn run(model: &str, prompt: &str) -> wgr::Result<()> {
         sampling: Sampling { temperature: 0.8, ..Sampling::default() },
         ..GenerateConfig::default()
     };
-    let summary = generate(&gpu, &config, &mut Silent).await?;
+    let summary = generate(&gpu, &Ranks::alone(), &config, &mut Silent).await?;
     for row in &summary.rows {
         println!("--- sample {}, {} tokens\n{}", row.sample, row.tokens, row.text);
     }

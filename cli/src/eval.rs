@@ -4,9 +4,9 @@ use std::ops::Not;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wgr::Result;
 use wgr::evaluate::report;
 use wgr::evaluate::{EvalConfig, SuitePath, evaluate};
+use wgr::{Ranks, Result};
 
 use crate::flags;
 use crate::print;
@@ -102,22 +102,27 @@ enum Command {
 
 /// Evaluates, and saves the settings in the output, as `wgr.toml`. A partial report is printed too, before the error
 /// that made it one.
-pub(crate) async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args, ranks: &Ranks) -> Result<()> {
     if let Some(Command::Study(args)) = &args.command {
+        Ranks::refuse_several()?;
         return study::run(args).await;
     }
     let settings = Settings::<EvalConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
+    let show = &args.show.of(ranks);
     let mut evaluation = {
         let (gpu, mut progress) =
-            session::open_if(settings.config.needs_adapter(), &settings.adapter, &args.show).await?;
-        evaluate(gpu.as_ref(), &settings.config, &mut progress).await?
+            session::open_if(settings.config.needs_adapter(), ranks, &settings.adapter, show).await?;
+        evaluate(gpu.as_ref(), ranks, &settings.config, &mut progress).await?
     };
+    if !ranks.is_first() {
+        return evaluation.failure.map_or(Ok(()), Err);
+    }
     let report = &mut evaluation.report;
     flags::in_readings(report.models.iter_mut().filter_map(|model| model.reading.as_mut()));
     flags::in_texts(report.failures.iter_mut().map(|failure| &mut failure.problem));
     let output = &settings.config.output;
-    session::conclude(&settings, &output.join("wgr.toml"), &args.show, &evaluation.report, || {
+    session::conclude(&settings, &output.join("wgr.toml"), show, &evaluation.report, || {
         print::columns(&report::table(&evaluation.report))?;
         print::line(&format!("{}, report.md, report.json", output.join("report.html").display()))
     })?;

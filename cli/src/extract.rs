@@ -157,7 +157,8 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     settings.config.validate()?;
     let report = {
         let (gpu, mut progress) =
-            session::open_if(settings.config.needs_adapter(), &settings.adapter, &args.show).await?;
+            session::open_if(settings.config.needs_adapter(), &wgr::Ranks::alone(), &settings.adapter, &args.show)
+                .await?;
         extract(gpu.as_ref(), &settings.config, &mut progress).await?
     };
     let output = &settings.config.output;

@@ -4,9 +4,9 @@ use std::ops::Not;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wgr::Result;
 use wgr::generate::{GenerateConfig, generate};
 use wgr::kernels::Passes;
+use wgr::{Ranks, Result};
 
 use crate::print;
 use crate::session;
@@ -106,18 +106,22 @@ pub(crate) struct Args {
 }
 
 /// Generates, and saves the settings beside the output, as `OUTPUT.wgr.toml`.
-pub(crate) async fn run(args: &Args) -> Result<()> {
+pub(crate) async fn run(args: &Args, ranks: &Ranks) -> Result<()> {
     let settings = Settings::<GenerateConfig>::resolve(args.config.as_deref(), args)?;
     let config = &settings.config;
     config.validate()?;
     let streamed = config.prompt.is_some() && config.n == 1 && !args.show.json;
     let summary = {
-        let (gpu, mut progress) = session::open(&settings.adapter, Passes::Generation, &args.show).await?;
+        let (gpu, mut progress) =
+            session::open_on(ranks, &settings.adapter, Passes::Generation, &args.show.of(ranks)).await?;
         if streamed {
             progress.streams();
         }
-        generate(&gpu, config, &mut progress).await?
+        generate(&gpu, ranks, config, &mut progress).await?
     };
+    if !ranks.is_first() {
+        return Ok(());
+    }
     if streamed {
         print::line("")?;
     }

@@ -100,7 +100,7 @@ impl Command {
     /// The ranks that work on the command: those of the launcher, where it shares its work among them.
     fn ranks(&self) -> wgr::Result<Ranks> {
         match self {
-            Self::Train(_) | Self::Score(_) | Self::Dpo(_) => Ranks::join(),
+            Self::Train(_) | Self::Score(_) | Self::Dpo(_) | Self::Eval(_) | Self::Generate(_) => Ranks::join(),
             // They write nothing, so that it does no harm if all ranks do the same.
             Self::Devices(_) | Self::Bench(_) | Self::Plan(_) => Ok(Ranks::alone()),
             _ => Ranks::refuse_several(),
@@ -116,8 +116,8 @@ impl Command {
             Self::Train(args) => train::run(&args, ranks).await,
             Self::Score(args) => score::run(&args, ranks).await,
             Self::Dpo(args) => dpo::run(&args, ranks).await,
-            Self::Eval(args) => eval::run(&args).await,
-            Self::Generate(args) => generate::run(&args).await,
+            Self::Eval(args) => eval::run(&args, ranks).await,
+            Self::Generate(args) => generate::run(&args, ranks).await,
             Self::Plan(args) => plan::run(&args),
             Self::Serve(args) => serve::run(&args),
             Self::Convert(args) => convert::run(&args),

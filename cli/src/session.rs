@@ -40,19 +40,20 @@ pub(crate) async fn open_on(
     Ok((gpu, progress))
 }
 
-/// The same for a run that only needs an adapter, for forward passes, if `needed` says so.
+/// The same for a rank of a run that only needs an adapter, for forward passes, if `needed` says so.
 ///
 /// # Errors
 /// As [`open`].
 pub(crate) async fn open_if(
     needed: bool,
+    ranks: &Ranks,
     adapter: &AdapterChoice,
     show: &OutputArgs,
 ) -> Result<(Option<Gpu>, Progress)> {
     if !needed {
         return Ok((None, Progress::new(show.quiet)));
     }
-    let (gpu, progress) = open(adapter, Passes::Forward, show).await?;
+    let (gpu, progress) = open_on(ranks, adapter, Passes::Forward, show).await?;
     Ok((Some(gpu), progress))
 }
 

@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
+use twox_hash::XxHash3_128;
+
 use super::config::EvalConfig;
 use super::output;
 use super::report::{FailureReport, ModelResult, Report};
 use super::scores::{Scored, columns};
 use super::suites::{Suite, SuiteName};
 use crate::gpu::Gpu;
+use crate::ranks::Ranks;
+use crate::train::likeness;
 use crate::{Error, Observer, Result};
 
 /// How an evaluation ended.
@@ -19,7 +23,7 @@ pub struct Evaluation {
     pub failure: Option<Error>,
 }
 
-/// Measures models on suites and writes `report.json`, `report.md` and `report.html`. `gpu` is needed where
+/// Measures models on suites, together with the other ranks, of which the first writes `report.json`, `report.md` and `report.html`. `gpu` is needed where
 /// [`EvalConfig::needs_adapter`] says so.
 ///
 /// Suites are read and models opened before anything is written. From then on the report is kept up to date: it is
@@ -28,12 +32,24 @@ pub struct Evaluation {
 ///
 /// # Errors
 /// Bad settings, suites or models; an output that holds a run; and a run that has nothing to report.
-pub async fn evaluate(gpu: Option<&Gpu>, config: &EvalConfig, observer: &mut dyn Observer) -> Result<Evaluation> {
+pub async fn evaluate(
+    gpu: Option<&Gpu>,
+    ranks: &Ranks,
+    config: &EvalConfig,
+    observer: &mut dyn Observer,
+) -> Result<Evaluation> {
     config.validate()?;
     output::check(config)?;
     let suites = read(config, observer)?;
     let columns = columns(config)?;
-    output::open(&config.output)?;
+    if ranks.size() > 1 {
+        let items: String = suites.iter().map(|suite| format!("{:?}", suite.items)).collect();
+        let items = XxHash3_128::oneshot(items.as_bytes());
+        likeness::check_program(ranks, config, &[("items", format!("{items:x}"))]).await?;
+    }
+    if ranks.is_first() {
+        output::open(&config.output)?;
+    }
 
     let mut report = Report::new(config, columns.iter().map(|column| column.info.clone()).collect(), &suites);
     let mut failure = None;
@@ -55,8 +71,12 @@ pub async fn evaluate(gpu: Option<&Gpu>, config: &EvalConfig, observer: &mut dyn
             }
             Ok(())
         };
-        let outcome = column.score(gpu, config, &suites, observer, &mut done).await;
+        let outcome = column.score(gpu, ranks, config, &suites, observer, &mut done).await;
         if let Err(error) = outcome {
+            // What fails on one rank only cannot be left out on all.
+            if ranks.size() > 1 && !matches!(error, Error::Interrupted(_)) {
+                return Err(error);
+            }
             let interrupted = matches!(error, Error::Interrupted(_));
             report.failures.push(FailureReport { model: model.clone(), suite: None, problem: error.to_string() });
             failure.get_or_insert(error);
@@ -66,11 +86,15 @@ pub async fn evaluate(gpu: Option<&Gpu>, config: &EvalConfig, observer: &mut dyn
         }
     }
     if let Some(error) = failure.take_if(|_| report.is_empty()) {
-        output::open(&config.output)?;
+        if ranks.is_first() {
+            output::open(&config.output)?;
+        }
         return Err(error);
     }
     report.partial = !report.failures.is_empty();
-    output::write(&config.output, &report)?;
+    if ranks.is_first() {
+        output::write(&config.output, &report)?;
+    }
     Ok(Evaluation { report, failure })
 }
 

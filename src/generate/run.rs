@@ -1,5 +1,6 @@
 //! `wgr generate`: completions of one prompt, or of all rows of a file.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,8 +19,14 @@ use crate::data::TemplateInputs;
 use crate::data::prompts::{self, Ask, Prompt};
 use crate::gpu::Gpu;
 use crate::model::{Checkpoint, Reading};
+use crate::ranks::{self, Ranks};
 use crate::store::Key;
+use crate::train::likeness;
+use crate::train::saving::Progress;
 use crate::{Error, Event, Observer, Result};
+
+/// Batches that each of several ranks draws in a round: at its end some wait, in its course all that they drew can be lost.
+const BATCHES_OF_ROUND: usize = 4;
 
 /// How a run ended.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -38,12 +45,17 @@ pub struct GenerateSummary {
     pub reading: Option<Reading>,
 }
 
-/// Completes the prompt or the rows that the configuration names.
+/// Completes the prompt or the rows that the configuration names, together with the other ranks, of which the first writes.
 ///
 /// # Errors
 /// Bad rows; a model that cannot generate; an output that exists; no room on the device. Completions of rows are kept
 /// as they finish, so that a stopped run can continue with `resume`.
-pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Observer) -> Result<GenerateSummary> {
+pub async fn generate(
+    gpu: &Gpu,
+    ranks: &Ranks,
+    config: &GenerateConfig,
+    observer: &mut dyn Observer,
+) -> Result<GenerateSummary> {
     config.validate()?;
     let model = CausalModel::open(&config.model, config.base_dtype)?;
     let checkpoint = model.checkpoint();
@@ -70,49 +82,42 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
     prompter.hidden(&asked).iter().for_each(|line| observer.note(line));
     prompter.doubled_bos(tokens.iter().map(|tokens| &**tokens)).iter().for_each(|line| observer.note(line));
     let length = longest(checkpoint, config, &asked, &tokens)?;
+    let prompts = XxHash3_128::oneshot(bytemuck::cast_slice(&tokens.concat()));
+    likeness::check(ranks, config, checkpoint, Progress::default(), prompts).await?;
     let mut output = match &config.output {
-        None => None,
-        Some(path) => Some(Output::open(path, config.resume, config.force)?),
+        Some(path) if ranks.is_first() => Some(Output::open(path, config.resume, config.force)?),
+        _ => None,
     };
 
     // The missing completions, and those of an earlier run.
     let fingerprint = if output.is_some() { checkpoint.fingerprint()? } else { 0 };
     let mut rows: Vec<Option<Row>> = vec![];
-    let (mut requests, mut jobs) = (vec![], vec![]);
+    let mut work = vec![];
     for (index, (prompt, tokens)) in asked.iter().zip(&tokens).enumerate() {
         for sample in 0..config.n {
             let request = Request { prompt: tokens.clone(), seed: seed_of(config.seed, index, sample) };
             let key = key(fingerprint, config, &request);
             let kept = output.as_mut().map(|output| output.get(key)).transpose()?.flatten();
-            if kept.is_none() {
-                jobs.push(Job { place: rows.len(), key, id: prompt.id.clone(), sample });
-                requests.push(request);
-            }
+            work.push((Job { place: rows.len(), key, id: prompt.id.clone(), sample }, request));
             // The same text may have been asked under another id.
             rows.push(kept.map(|row| Row { id: prompt.id.clone(), sample, ..row }));
         }
     }
+    let is_kept = ranks.gather(rows.iter().map(|row| u8::from(row.is_some())).collect()).await?.swap_remove(0);
+    let (jobs, requests): (Vec<Job>, Vec<Request>) =
+        work.into_iter().zip(is_kept).filter_map(|(work, is_kept)| (is_kept == 0).then_some(work)).unzip();
     let (total, kept) = (rows.len(), rows.len() - jobs.len());
     if kept > 0 {
         observer.note(&format!("{kept} completions exist already"));
     }
-    let keep = |request: usize, completion: &Generated| {
-        let Job { place, key, id, sample } = &jobs[request];
-        let row = Row {
-            id: id.clone(),
-            sample: *sample,
-            text: completion.text.clone(),
-            tokens: completion.tokens.len(),
-            finish_reason: completion.finish,
-            seed: requests[request].seed,
-        };
+    let mut keep = |Job { place, key, .. }: &Job, row: Row| -> Result<()> {
         if let Some(output) = &mut output {
             output.keep(*key, &row)?;
         }
         rows[*place] = Some(row);
         Ok(())
     };
-    let (mut started, mut drawn) = (Instant::now(), vec![]);
+    let (mut started, mut drawn) = (Instant::now(), 0);
     if !requests.is_empty() {
         let cache = config.cache_dtype.dtype();
         let capacity =
@@ -121,19 +126,66 @@ pub async fn generate(gpu: &Gpu, config: &GenerateConfig, observer: &mut dyn Obs
         let mut generator = model.load(gpu, prompter.tokenizer(), capacity, cache, hint, observer)?;
         // The rate is that of drawing, whatever loading took.
         started = Instant::now();
-        let mut observer = GoingOn { observer, kept };
-        drawn = generator.run(gpu, &requests, &config.settings(), &mut observer, keep).await?;
+        let mut kept = kept;
+        for round in rounds(requests.len(), ranks, config.batch_size) {
+            let lengths: Vec<usize> = requests[round.clone()].iter().map(|request| request.prompt.len()).collect();
+            let shares: Vec<Vec<usize>> = ranks::deal(&lengths, ranks.size())
+                .into_iter()
+                .map(|share| share.into_iter().map(|place| round.start + place).collect())
+                .collect();
+            let own = &shares[ranks.rank()];
+            let of_round: Vec<Request> = own.iter().map(|place| requests[*place].clone()).collect();
+            let mut texts = vec![];
+            let ended = |request: usize, completion: &Generated| {
+                let job = &jobs[own[request]];
+                let row = Row {
+                    id: job.id.clone(),
+                    sample: job.sample,
+                    text: completion.text.clone(),
+                    tokens: completion.tokens.len(),
+                    finish_reason: completion.finish,
+                    seed: of_round[request].seed,
+                };
+                texts.push((own[request], row.clone()));
+                keep(job, row)
+            };
+            let mut going_on = GoingOn { observer: &mut *observer, kept };
+            let of_own = generator.run(gpu, &of_round, &config.settings(), &mut going_on, ended).await?;
+            let tokens: u64 = of_own.iter().map(|completion| completion.tokens.len() as u64).sum();
+            drawn += ranks.total([tokens as f64]).await?[0] as u64;
+            kept += round.len();
+            let json = |texts: &Vec<(usize, Row)>| serde_json::to_vec(texts).expect("rows serialize");
+            for (rank, theirs) in ranks.gather(json(&texts)).await?.iter().enumerate() {
+                if rank != ranks.rank() {
+                    let theirs: Vec<(usize, Row)> = serde_json::from_slice(theirs)
+                        .map_err(|e| ranks.error(rank, format!("sent completions that cannot be read: {e}")))?;
+                    theirs.into_iter().try_for_each(|(place, row)| keep(&jobs[place], row))?;
+                }
+            }
+        }
     }
-    let tokens = drawn.iter().map(|completion| completion.tokens.len() as u64).sum();
+    let tokens = drawn;
     let rows: Vec<Row> = rows.into_iter().flatten().collect();
     let mut summary =
         GenerateSummary { completions: total, tokens, reading: Some(reading), ..GenerateSummary::default() };
     summary.tokens_per_second = tokens as f64 / started.elapsed().as_secs_f64().max(1e-9);
     match output {
         Some(output) => output.complete(&rows)?,
+        // The first rank has the output.
+        None if config.output.is_some() => {}
         None => summary.rows = rows,
     }
     Ok(summary)
+}
+
+/// Requests that are worked on together, as ranges of their places: all at once by one rank, as many as keep each of several
+/// busy for a while. After a round the first rank keeps what the others have drawn.
+fn rounds(requests: usize, ranks: &Ranks, batch_size: usize) -> Vec<Range<usize>> {
+    let size = match ranks.size() {
+        1 => requests,
+        several => several * batch_size * BATCHES_OF_ROUND,
+    };
+    (0..requests).step_by(size.max(1)).map(|first| first..requests.min(first + size)).collect()
 }
 
 /// Tokens of the longest sequence, as far as the model reaches.

@@ -331,7 +331,7 @@ fn rows_come_in_order_and_an_interrupted_run_goes_on() {
     };
     let run = |config: &GenerateConfig, after: usize| {
         let mut observer = Interrupting { after, done: 0, notes: vec![] };
-        (pollster::block_on(generate(&gpu, config, &mut observer)), observer.notes)
+        (pollster::block_on(generate(&gpu, &crate::Ranks::alone(), config, &mut observer)), observer.notes)
     };
     let whole = run(&config("whole.jsonl"), usize::MAX).0.unwrap();
     assert_eq!((whole.completions, whole.rows.len()), (12, 0));
@@ -379,7 +379,7 @@ fn bad_settings_and_models_are_named() {
     ];
     for (named, config) in bad {
         let mut observer = Interrupting { after: usize::MAX, done: 0, notes: vec![] };
-        let error = pollster::block_on(generate(&gpu, &config, &mut observer)).unwrap_err();
+        let error = pollster::block_on(generate(&gpu, &crate::Ranks::alone(), &config, &mut observer)).unwrap_err();
         assert!(error.to_string().contains(named) && error.exit_code() == 2, "{named}: {error}");
     }
 }

@@ -192,15 +192,11 @@ impl Ranks {
         if self.jobs.is_none() {
             return result;
         }
-        let result = match result {
-            Ok(()) | Err(Error::Interrupted(_)) => self.begin(World::end).wait().await.and(result),
+        let ended = match result {
+            Ok(()) => self.begin(World::end).wait().await,
             failed => failed,
         };
-        let error = match result {
-            Ok(()) => return Ok(()),
-            Err(error @ Error::Interrupted(_)) => return Err(error),
-            Err(error) => error,
-        };
+        let Err(error) = ended else { return Ok(()) };
         let told = error.to_string();
         let is_own = !matches!(error, Error::Rank { .. });
         let ended = self.begin(move |world| {
@@ -211,9 +207,9 @@ impl Ranks {
             Ok(())
         });
         ended.wait().await?;
-        // Wrong usage is the same on all ranks.
-        let is_usage = !is_own || error.exit_code() == 2;
-        Err(if is_usage { error } else { self.error(self.rank, error.to_string()) })
+        // Wrong usage and a request to stop are no fault of a rank.
+        let is_named = !is_own || error.exit_code() == 2 || matches!(error, Error::Interrupted(_));
+        Err(if is_named { error } else { self.error(self.rank, error.to_string()) })
     }
 
     /// Whether it is this rank that prints an error, so that it is printed once: the first, or the next if the first is

@@ -10,6 +10,9 @@ use crate::{Error, Result};
 const BUSY: Duration = Duration::from_millis(2);
 const PAUSE: Duration = Duration::from_micros(200);
 
+/// How long ranks that end after a failure leave each other time.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Values that are added at once: a few messages, far below the 2 GiB that MPI counts in one.
 const PIECE: usize = 1 << 22;
 
@@ -116,7 +119,7 @@ impl World {
             for to in self.others() {
                 let _ = self.transport.send(to, Tag::End, vec![]);
             }
-            let soon = Instant::now() + Duration::from_secs(1);
+            let soon = Instant::now() + GRACE;
             while Instant::now() < soon && !self.transport.is_sent().unwrap_or(true) {
                 std::thread::sleep(PAUSE);
             }
@@ -127,6 +130,8 @@ impl World {
             let _ = self.transport.is_sent();
             std::thread::sleep(PAUSE);
         }
+        // The first rank has a message to print, and should end first.
+        std::thread::sleep(GRACE);
     }
 
     /// The end of a run that went well.

@@ -21,7 +21,7 @@ pub(super) fn of_examples<'a>(examples: impl Iterator<Item = &'a Example>) -> u1
     XxHash3_128::oneshot(&hashes)
 }
 
-/// Waits for the other ranks and compares what they are about to begin.
+/// Waits for the other ranks and compares what they are about to begin: program, settings, model, rows and checkpoint.
 ///
 /// # Errors
 /// The first rank that differs from the first, and in what; a rank failed or does not answer.
@@ -35,14 +35,24 @@ pub(crate) async fn check(
     if ranks.size() == 1 {
         return Ok(());
     }
-    let program = std::env::current_exe().and_then(std::fs::read).map_err(|e| Error::io("the program itself", e))?;
-    let settings = toml::to_string(config).map_err(|e| Error::run(format!("settings: {e}"), ""))?;
     let facts = [
-        ("a program", format!("{} {:x}", env!("CARGO_PKG_VERSION"), XxHash3_128::oneshot(&program))),
-        ("settings", format!("{:x}", XxHash3_128::oneshot(settings.as_bytes()))),
         ("a model", format!("{:x}", model.fingerprint()?)),
         ("rows", format!("{rows:x}")),
         ("a checkpoint", progress.step.to_string()),
     ];
-    ranks.agree(&facts).await
+    check_program(ranks, config, &facts).await
+}
+
+/// As [`check`] on several ranks, of program, settings and other facts.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) async fn check_program(ranks: &Ranks, config: &impl Serialize, facts: &[(&str, String)]) -> Result<()> {
+    let program = std::env::current_exe().and_then(std::fs::read).map_err(|e| Error::io("the program itself", e))?;
+    let settings = toml::to_string(config).map_err(|e| Error::run(format!("settings: {e}"), ""))?;
+    let own = [
+        ("a program", format!("{} {:x}", env!("CARGO_PKG_VERSION"), XxHash3_128::oneshot(&program))),
+        ("settings", format!("{:x}", XxHash3_128::oneshot(settings.as_bytes()))),
+    ];
+    ranks.agree(&[&own, facts].concat()).await
 }

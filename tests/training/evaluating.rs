@@ -28,7 +28,7 @@ impl Observer for Counter {
 }
 
 fn run(config: &EvalConfig, counter: &mut Counter) -> wgr::Result<Evaluation> {
-    pollster::block_on(evaluate(Some(&GPU), config, counter))
+    pollster::block_on(evaluate(Some(&GPU), &wgr::Ranks::alone(), config, counter))
 }
 
 /// Scores of a tiny model on rated rows and on pairs, the first of which are of texts that are rated too.

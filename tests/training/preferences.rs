@@ -398,7 +398,7 @@ fn an_adapter_generates_as_the_policy_it_is_merged_into() {
             max_new_tokens: 12,
             ..GenerateConfig::default()
         };
-        let summary = pollster::block_on(generate(&GPU, &config, &mut wgr::Silent)).unwrap();
+        let summary = pollster::block_on(generate(&GPU, &wgr::Ranks::alone(), &config, &mut wgr::Silent)).unwrap();
         summary.rows[0].text.clone()
     };
     let with_adapter = greedy(&adapter);

@@ -22,6 +22,7 @@ use super::config::EvalConfig;
 use super::suites::Suite;
 use crate::gpu::Gpu;
 use crate::http::is_address;
+use crate::ranks::Ranks;
 use crate::store::Store;
 use crate::{Error, Observer, Result};
 
@@ -80,7 +81,7 @@ fn names(models: &[String]) -> Vec<String> {
 }
 
 impl Column {
-    /// Scores all suites, giving each to `done` when it is complete.
+    /// Scores all suites, together with the other ranks; the first gives each to `done` when it is complete.
     ///
     /// # Errors
     /// What ends the column: a failing device or server, bad rows, a full disk, or a stop on request. Suites that were
@@ -88,13 +89,19 @@ impl Column {
     pub(super) async fn score(
         &self,
         gpu: Option<&Gpu>,
+        ranks: &Ranks,
         config: &EvalConfig,
         suites: &[Suite],
         observer: &mut dyn Observer,
         done: &mut Done<'_>,
     ) -> Result<()> {
         match &self.source {
-            Source::Model(model) => model.score(gpu, config, suites, &mut self.store(config)?, observer, done).await,
+            Source::Model(model) => {
+                let mut store = ranks.is_first().then(|| self.store(config)).transpose()?;
+                model.score(gpu, ranks, config, suites, store.as_mut(), observer, done).await
+            }
+            // Only models compute here.
+            _ if !ranks.is_first() => Ok(()),
             Source::Server(server) => server.score(config, suites, &mut self.store(config)?, observer, done),
             Source::Table(table) => table.score(&self.info.name, suites, observer, done),
         }

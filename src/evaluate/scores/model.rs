@@ -10,6 +10,7 @@ use crate::data::{Content, EncodingReport, Example, Message, Row, TemplateInputs
 use crate::evaluate::config::EvalConfig;
 use crate::evaluate::suites::Suite;
 use crate::gpu::Gpu;
+use crate::ranks::Ranks;
 use crate::store::{Key, Store};
 use crate::train::{RewardModel, RewardOptions};
 use crate::{Error, Event, Observer, Result};
@@ -45,12 +46,15 @@ impl Model {
         }
     }
 
+    /// `store` is what the first rank has scored so far.
+    #[allow(clippy::too_many_arguments, reason = "what it works with, and the two that hear of it")]
     pub(super) async fn score(
         &self,
         gpu: Option<&Gpu>,
+        ranks: &Ranks,
         config: &EvalConfig,
         suites: &[Suite],
-        store: &mut Store<Answer>,
+        mut store: Option<&mut Store<Answer>>,
         observer: &mut dyn Observer,
         done: &mut Done<'_>,
     ) -> Result<()> {
@@ -60,12 +64,14 @@ impl Model {
         let work = Work::new(suites, |content| Ok(key(&prefix.to_string(), content)))?;
         let (examples, truncation) = self.encode(&work, observer)?;
 
-        let is_missing = |job: &&Job| !store.contains(job.key);
+        let is_known = |job: &Job| store.as_ref().is_some_and(|store| store.contains(job.key));
+        let known = ranks.gather(work.sets.iter().flatten().map(|job| u8::from(is_known(job))).collect()).await?;
+        let mut known = known[0].iter();
         let missing: Vec<Vec<(&Job, &Example)>> = work
             .sets
             .iter()
             .zip(&examples)
-            .map(|(jobs, examples)| jobs.iter().zip(examples).filter(|(job, _)| is_missing(job)).collect())
+            .map(|(jobs, examples)| jobs.iter().zip(examples).filter(|_| known.next() == Some(&0)).collect())
             .collect();
         let lengths: Vec<Vec<usize>> =
             missing.iter().map(|set| set.iter().map(|(_, example)| example.tokens()).collect()).collect();
@@ -81,24 +87,32 @@ impl Model {
         let mut end = 0;
         for (set, of_set) in missing.iter().enumerate() {
             end += of_set.len();
-            while let (Some(scorer), Some(batch)) =
-                (&mut scorer, batches.next_if(|batch| batch.iter().all(|&row| row < end)))
-            {
-                if observer.stop_requested() {
+            let mut of_set: Vec<Vec<(&Job, &Example)>> = vec![];
+            while let Some(batch) = batches.next_if(|batch| batch.iter().all(|&row| row < end)) {
+                of_set.push(batch.iter().map(|&row| rows[row]).collect());
+            }
+            for round in of_set.chunks(ranks.size()) {
+                let Some(scorer) = &mut scorer else { break };
+                if ranks.any(observer.stop_requested()).await? {
                     return Err(Error::Interrupted("the scores so far are kept; continue with `.resume`".into()));
                 }
-                let of_batch: Vec<(&Job, &Example)> = batch.iter().map(|&row| rows[row]).collect();
-                let scores =
-                    scorer.score_batch(&of_batch.iter().map(|(_, example)| *example).collect::<Vec<_>>()).await?;
-                let answers = of_batch.iter().zip(scores).map(|((job, _), score)| {
+                let examples: Vec<Vec<&Example>> =
+                    round.iter().map(|batch| batch.iter().map(|(_, example)| *example).collect()).collect();
+                let scores = scorer.score_round(ranks, &examples).await?.concat();
+                let answers = round.iter().flatten().zip(scores).map(|((job, _), score)| {
                     (job.key, job.id.clone(), Answer { score: score.score, probs: score.probs })
                 });
-                store.append(&answers.collect::<Vec<_>>())?;
-                scored += of_batch.len();
-                tokens += of_batch.iter().map(|(_, example)| example.tokens() as u64).sum::<u64>();
+                if let Some(store) = &mut store {
+                    store.append(&answers.collect::<Vec<_>>())?;
+                }
+                let examples = examples.concat();
+                scored += examples.len();
+                tokens += examples.iter().map(|example| example.tokens() as u64).sum::<u64>();
                 observer.on(Event::Scored { done: scored, total: rows.len(), tokens });
             }
-            done(set, Scored { answers: work.answers(set, store), truncation: Some(truncation[set]) })?;
+            if let Some(store) = &mut store {
+                done(set, Scored { answers: work.answers(set, store), truncation: Some(truncation[set]) })?;
+            }
         }
         Ok(())
     }

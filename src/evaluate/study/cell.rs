@@ -94,7 +94,7 @@ impl Run<'_> {
                 return Err(Error::Interrupted("finished runs are kept; continue with `.resume`".into()));
             }
         }
-        let evaluation = evaluate(Some(gpu), &self.evaluation(&model), observer).await?;
+        let evaluation = evaluate(Some(gpu), &Ranks::alone(), &self.evaluation(&model), observer).await?;
         if let Some(failure) = evaluation.failure {
             return Err(failure);
         }
