@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_rank_that_is_silent_is_given_up_by_its_name() {
-        let errors = together(3, Duration::from_millis(300), |mut world| match world.rank() {
+        let errors = together(3, Duration::from_secs(2), |mut world| match world.rank() {
             2 => String::new(),
             _ => world.gather(vec![]).unwrap_err().to_string(),
         });
