@@ -24,7 +24,8 @@ pub(crate) struct Args {
     /// Directory or `.gguf` file to write
     #[arg(long, value_name = "PATH")]
     output: PathBuf,
-    /// Storage type of weights [default: as in the model, quantized ones widened to f32]
+    /// Storage type of weights [default: as in the model, quantized ones widened to f32; all kept by --merge from GGUF to
+    /// GGUF]
     #[arg(long)]
     dtype: Option<DtypeName>,
     /// Layout to write [default: gguf if the output ends in .gguf, else hf]
@@ -77,16 +78,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         FormatName::Hf => Format::HuggingFace,
         FormatName::Gguf => Format::Gguf,
     };
-    let (source, reading) = match (&args.model, &args.adapter) {
+    let (source, reading, merged) = match (&args.model, &args.adapter) {
         (_, Some(adapter)) => {
             if format != Format::Gguf {
                 return Err(Error::input("`.adapter`", "is converted to GGUF only", "pass `.format` gguf"));
             }
-            (adapter, adapter_to_gguf(adapter, output)?)
+            (adapter, adapter_to_gguf(adapter, output)?, None)
         }
         (Some(model), None) => {
-            let write = if args.merge { merge } else { convert };
-            (model, write(model, output, args.dtype.map(Dtype::from), format)?)
+            let dtype = args.dtype.map(Dtype::from);
+            let (reading, merged) = match args.merge {
+                true => merge(model, output, dtype, format)?,
+                false => (convert(model, output, dtype, format)?, None),
+            };
+            (model, reading, merged)
         }
         // clap requires one of both.
         (None, None) => return Err(Error::Missing { setting: "model" }),
@@ -95,8 +100,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         reading.iter().for_each(|reading| print::note(&reading.to_string()));
     }
     if args.show.json {
-        print::json(&json!({ "model": source, "output": output, "reading": reading }))?;
+        let mut report = json!({ "model": source, "output": output, "reading": reading });
+        if let Some(merged) = &merged {
+            report["merged"] = json!(merged);
+        }
+        print::json(&report)?;
     } else if !args.show.quiet {
+        merged.map_or(Ok(()), |merged| print::line(&merged.to_string()))?;
         print::line(&format!("wrote {}", output.display()))?;
     }
     Ok(())

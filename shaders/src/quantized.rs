@@ -130,6 +130,13 @@ impl Quantized {
         }
     }
 
+    /// The mean distance of the number of a code from its neighbours.
+    pub fn step(self, code: u8) -> f32 {
+        let Codes::Uneven = self.codes else { return 1.0 };
+        let (below, above) = (code.saturating_sub(1), (code + 1).min(15));
+        (self.number(above) - self.number(below)) / f32::from(above - below)
+    }
+
     /// The code that stands for 0, where scales are without offsets.
     fn centre(self) -> f32 {
         match (self.scales, self.codes) {

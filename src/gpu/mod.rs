@@ -6,6 +6,7 @@
 mod adapter;
 mod cooperative;
 mod device;
+pub(crate) mod fit;
 mod kernel;
 mod memory;
 mod poller;
@@ -22,7 +23,7 @@ pub use device::{Gpu, Limits, Mode, Options, Pipeline};
 pub use kernel::{Cost, Kernel, grid};
 pub use memory::{Ledger, Memory};
 pub use profile::{Profile, ProfileRow};
-pub(crate) use quantized::push_row;
+pub(crate) use quantized::{push_row, steps};
 pub use recording::{Recorder, Recording};
 pub use roofline::{Bandwidth, Bound, Ceilings, Raised, Roofline, Work};
 pub use tensor::{Layout, Shard, Tensor, VIEW_ROWS};

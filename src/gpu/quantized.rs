@@ -4,6 +4,8 @@
 use half::f16;
 use wgr_shaders::{Codes, GROUP, Quantized, Scales};
 
+use super::fit;
+
 /// Appends the words of a row: its codes, whole groups of 32, and its scales in half words.
 pub(crate) fn push_row(words: &mut Vec<u32>, layout: Quantized, codes: &[u8], scales: &[u16]) {
     let end = words.len() + layout.row_words(codes.len());
@@ -55,14 +57,23 @@ pub(super) fn encode(layout: Quantized, values: &[f32], columns: usize) -> Resul
 
 /// The values that the words of rows of `columns` values stand for.
 pub(super) fn decode(layout: Quantized, words: &[u32], columns: usize) -> Vec<f32> {
-    let mut values = Vec::with_capacity(words.len() / layout.row_words(columns).max(1) * columns);
+    stored(layout, words, columns).map(|(code, scale, offset)| scale * layout.number(code) + offset).collect()
+}
+
+/// How far apart the numbers are between which a value was rounded, for each value of rows of `columns`.
+pub(crate) fn steps(layout: Quantized, words: &[u32], columns: usize) -> impl Iterator<Item = f32> {
+    stored(layout, words, columns).map(move |(code, scale, _)| scale * layout.step(code))
+}
+
+/// Code, scale and offset of each value of rows of `columns`.
+fn stored(layout: Quantized, words: &[u32], columns: usize) -> impl Iterator<Item = (u8, f32, f32)> {
     let (low_words, high_words) = layout.codes.words();
     let groups = columns.div_ceil(GROUP);
-    for row in words.chunks_exact(layout.row_words(columns).max(1)) {
+    words.chunks_exact(layout.row_words(columns).max(1)).flat_map(move |row| {
         let (low, rest) = row.split_at(groups * low_words);
         let (high, scales) = rest.split_at(groups * high_words);
         let bits = |plane: &[u32], bits: usize, i: usize| plane[i * bits / 32] >> (i * bits % 32) & ((1 << bits) - 1);
-        for i in 0..columns {
+        (0..columns).map(move |i| {
             let code = match layout.codes {
                 Codes::Eight => bits(low, 8, i),
                 Codes::Five => bits(low, 4, i) | bits(high, 1, i) << 4,
@@ -70,10 +81,9 @@ pub(super) fn decode(layout: Quantized, words: &[u32], columns: usize) -> Vec<f3
                 Codes::Four | Codes::Uneven => bits(low, 4, i),
             };
             let (scale, offset) = scale(layout.scales, scales, i);
-            values.push(scale * layout.number(code as u8) + offset);
-        }
-    }
-    values
+            (code as u8, scale, offset)
+        })
+    })
 }
 
 /// What the number of a value is multiplied by, and what is added.
@@ -113,60 +123,20 @@ fn bytes(block: &[f32], codes: &mut [u8], scales: &mut Vec<u16>) -> bool {
     true
 }
 
-/// Four bits with scale and offset in f16: of some ranges about that of the values, the one whose codes, fitted by least
-/// squares, come nearest to them. False if they exceed what f16 holds.
+/// Four bits with scale and offset in f16. False if they exceed what f16 holds.
 fn pairs(block: &[f32], codes: &mut [u8], scales: &mut Vec<u16>) -> bool {
     const LARGEST: f32 = 15.0;
-    let (low, high) = block.iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
-    if low.abs().max(high.abs()) > f16::MAX.to_f32() {
+    if block.iter().any(|value| value.abs() > f16::MAX.to_f32()) {
         return false;
     }
-    let mut best = (f32::MAX, f16::ZERO, f16::ZERO);
-    for trim in RANGES {
-        let step = (high - low) / (LARGEST + trim);
-        let (scale, offset) = fitted(block, step, low + 0.5 * trim * step);
-        let (scale, offset) = (f16::from_f32(scale), f16::from_f32(offset));
-        let (step, least) = (scale.to_f32(), offset.to_f32());
-        let error = block.iter().map(|v| (v - (step * code(*v, step, least) + least)).powi(2)).sum();
-        if error < best.0 {
-            best = (error, scale, offset);
-        }
-    }
-    let (_, scale, offset) = best;
+    let rounded = |number: f32| f16::from_f32(number).to_f32();
+    let (scale, offset) = fit::affine(block, LARGEST, false, |scale, offset| (rounded(scale), rounded(offset)));
     codes.fill(0);
     for (place, value) in codes.iter_mut().zip(block) {
-        *place = code(*value, scale.to_f32(), offset.to_f32()) as u8;
+        *place = fit::code(*value, LARGEST, scale, offset) as u8;
     }
-    scales.extend([scale.to_bits(), offset.to_bits()]);
+    scales.extend([scale, offset].map(|number| f16::from_f32(number).to_bits()));
     true
-}
-
-/// By how many codes the range of a block may exceed that of its codes, half of it at either end.
-const RANGES: [f32; 6] = [-0.4, 0.0, 0.4, 0.8, 1.3, 1.9];
-
-/// The code from 0 to 15 nearest to a value.
-fn code(value: f32, step: f32, least: f32) -> f32 {
-    // Without a step the code does not matter; 0/0 becomes 0.
-    ((value - least) / step).round().clamp(0.0, 15.0).max(0.0)
-}
-
-/// The scale and offset with which the codes of a block come nearest to it.
-fn fitted(block: &[f32], step: f32, least: f32) -> (f32, f32) {
-    let count = block.len() as f32;
-    let [mut codes, mut squares, mut values, mut products] = [0f32; 4];
-    for value in block {
-        let code = code(*value, step, least);
-        codes += code;
-        squares += code * code;
-        values += value;
-        products += code * value;
-    }
-    let spread = count * squares - codes * codes;
-    if spread <= 0.0 {
-        return (0.0, values / count);
-    }
-    let scale = (count * products - codes * values) / spread;
-    (scale, (values - scale * codes) / count)
 }
 
 #[cfg(test)]

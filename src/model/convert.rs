@@ -5,11 +5,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::reading::Reading;
-use super::weights::gguf_field::Field;
+use super::weights::gguf_field::{Field, NewMetadata};
 use super::weights::quantized::GgmlType;
-use super::weights::{Checkpoint, Dtype, NewTensor, write_model};
+use super::weights::{Checkpoint, Dtype, Merged, NewTensor, write_model};
 use super::{companions, gguf_tokenizer};
 use crate::{Error, Result};
+
+/// A merged model that keeps less than this of its adapters is likely not what was wanted.
+const LITTLE: f64 = 0.9;
 
 /// The format to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,16 +43,56 @@ pub fn convert(source: &str, output: &Path, dtype: Option<Dtype>, format: Format
 }
 
 /// As [`convert`], for an adapter directory: writes the base model with what the adapters add, summed in f32, as a model
-/// of its own.
+/// of its own. From one GGUF file to another, without a `dtype`, all is kept that the adapters do not change: types, order
+/// and metadata, and the bytes of tensors without adapters. Those with adapters are rounded to their types, by how
+/// much is returned.
 ///
 /// # Errors
 /// Those of [`convert`]; a source that is not an adapter.
-pub fn merge(source: &str, output: &Path, dtype: Option<Dtype>, format: Format) -> Result<Option<Reading>> {
+pub fn merge(
+    source: &str,
+    output: &Path,
+    dtype: Option<Dtype>,
+    format: Format,
+) -> Result<(Option<Reading>, Option<Merged>)> {
     let checkpoint = Checkpoint::open(source)?;
     if checkpoint.adapter().is_none() {
         return Err(Error::input(source, "is not an adapter that can be merged", "leave `.merge` out"));
     }
-    write(&checkpoint, source, output, dtype, format)
+    if checkpoint.gguf().is_none() || dtype.is_some() || format != Format::Gguf {
+        return Ok((write(&checkpoint, source, output, dtype, format)?, None));
+    }
+    let merged = checkpoint.write_merged_gguf(output, changes(&checkpoint)?)?;
+    if merged.total.kept < LITTLE {
+        let kept = 100.0 * merged.total.kept;
+        tracing::warn!(
+            "{source}: {kept:.0} % of what the adapters add are left after rounding; give `.dtype` f16, or use the adapter \
+             beside its base model"
+        );
+    }
+    Ok((reading(&checkpoint), Some(merged)))
+}
+
+/// The metadata that adapters change in the GGUF file of their base model: what makes a reward model of it, and, where
+/// they bring a tokenizer, chat templates and the pad token, or all of it if it knows tokens that the base does not.
+fn changes(checkpoint: &Checkpoint) -> Result<NewMetadata> {
+    let mut changes = companion_metadata(checkpoint)?;
+    if !checkpoint.brings_tokenizer() {
+        return Ok(changes);
+    }
+    let base = Checkpoint::open(checkpoint.base_name())?.tokenizer()?.get_vocab(true);
+    let own = checkpoint.tokenizer()?.get_vocab(true);
+    let is_known = own.iter().all(|(token, id)| base.get(token) == Some(id));
+    let is_changed = |key: &str| key.starts_with("tokenizer.chat_template") || key == "tokenizer.ggml.padding_token_id";
+    let tokenizer = tokenizer_metadata(checkpoint)?;
+    changes.extend(tokenizer.into_iter().filter(|(key, _)| !is_known || is_changed(key)));
+    if !is_known {
+        let at = checkpoint.path().display();
+        tracing::warn!(
+            "{at}: the tokenizer has tokens that the base model does not know, and is written in place of its own"
+        );
+    }
+    Ok(changes)
 }
 
 /// Writes the adapters in the directory `source`, without their base model, as the GGUF file that llama.cpp loads beside it.
@@ -95,9 +138,13 @@ fn write(
         (Format::HuggingFace, dtype) => to_directory(checkpoint, output, dtype),
         (Format::Gguf, dtype) => to_gguf(checkpoint, output, dtype),
     }?;
-    // Weights alone may be converted, too.
+    Ok(reading(checkpoint))
+}
+
+/// How a model is read; weights alone may be converted, too.
+fn reading(checkpoint: &Checkpoint) -> Option<Reading> {
     let reading = Reading::as_stored(checkpoint);
-    Ok(reading.inspect_err(|problem| tracing::warn!("the tokenizer is not converted: {problem}")).ok())
+    reading.inspect_err(|problem| tracing::warn!("the tokenizer is not converted: {problem}")).ok()
 }
 
 /// The tensors worth keeping: the body, and the heads there are.
@@ -146,6 +193,13 @@ fn to_gguf(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Resu
         quantized @ Dtype::Quantized(_) if !shape[1].is_multiple_of(quantized.block().0) => Dtype::F16,
         dtype => dtype,
     });
+    let mut metadata = tokenizer_metadata(checkpoint)?;
+    metadata.extend(companion_metadata(checkpoint)?);
+    checkpoint.write_gguf(output, metadata, &tensors)
+}
+
+/// The metadata of the tokenizer, its templates and defaults of sampling.
+fn tokenizer_metadata(checkpoint: &Checkpoint) -> Result<NewMetadata> {
     let at = checkpoint.path().display().to_string();
     let files = checkpoint.travelling_files()?;
     let json = |name: &str| -> Result<Value> {
@@ -172,16 +226,19 @@ fn to_gguf(checkpoint: &Checkpoint, output: &Path, dtype: Option<Dtype>) -> Resu
         named_templates: &templates,
         at: &at,
     };
-    let mut metadata = gguf_tokenizer::metadata(&files, checkpoint.config())?;
-    let (field, key) = companions::HEAD;
-    metadata.extend(checkpoint.config().extra(field).map(|head| (key.to_owned(), Field::Text(head.to_string()))));
+    gguf_tokenizer::metadata(&files, checkpoint.config())
+}
+
+/// The metadata of what makes a reward model of it besides its head.
+fn companion_metadata(checkpoint: &Checkpoint) -> Result<NewMetadata> {
+    let mut metadata = vec![];
     for (name, key) in companions::KEYS {
         let Some(bytes) = checkpoint.companion(name)? else { continue };
-        let text =
-            String::from_utf8(bytes).map_err(|_| Error::input(format!("{at}/{name}"), "is not UTF-8 text", ""))?;
+        let at = || format!("{}/{name}", checkpoint.path().display());
+        let text = String::from_utf8(bytes).map_err(|_| Error::input(at(), "is not UTF-8 text", ""))?;
         metadata.push((key.to_owned(), Field::Text(text)));
     }
-    checkpoint.write_gguf(output, metadata, &tensors)
+    Ok(metadata)
 }
 
 #[cfg(test)]

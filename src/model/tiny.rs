@@ -33,7 +33,7 @@ impl Tiny {
         let tiny = Self { parent: tempfile::tempdir().unwrap() };
         let config = ModelConfig::from_json(&json, "config.json").unwrap();
         let mut specs = config.tensors();
-        let head = |name: &str, rows| TensorSpec { name: name.into(), shape: vec![rows, 8] };
+        let head = |name: &str, rows| TensorSpec { name: name.into(), shape: vec![rows, config.hidden_size] };
         match config.num_labels {
             Some(labels) => specs.push(head("score.weight", labels)),
             None if !config.tie_word_embeddings => specs.push(head("lm_head.weight", VOCAB)),

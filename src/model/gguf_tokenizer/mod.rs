@@ -86,7 +86,7 @@ mod tests {
     use crate::test_files::fetched;
 
     pub(super) fn written_and_read(fields: &[(String, Field)]) -> Metadata {
-        let (bytes, _) = gguf_writer::header(fields, &[]).unwrap();
+        let bytes = gguf_writer::header(fields, &[]).unwrap();
         gguf::header(&bytes, "t.gguf").unwrap().0
     }
 

@@ -7,7 +7,7 @@ use super::quantized::{
     E2M1_DOUBLED, GgmlType, fifth_bit, half_power, iq4_xs_scale, k_code, k_scales, nibbles, q3_k_scale, q6_k_code,
     two_bits,
 };
-use crate::gpu::{Quantized, push_row};
+use crate::gpu::{Quantized, push_row, steps};
 
 impl GgmlType {
     /// The storage that holds the same values.
@@ -56,6 +56,17 @@ impl GgmlType {
             push_row(&mut words, layout, &codes, &scales);
         }
         Ok(words)
+    }
+
+    /// The sum of squares that rounding to these blocks is expected to have cost: a twelfth of the square of the step
+    /// between neighbouring numbers, for each value of rows of `columns`. `None` for `MXFP4`, whose steps differ, and where
+    /// [`Self::arrange`] fails.
+    pub(super) fn rounding(self, bytes: &[u8], columns: usize) -> Option<f64> {
+        if self == Self::MXFP4 {
+            return None;
+        }
+        let words = self.arrange(bytes, columns).ok()?;
+        Some(steps(self.layout(), &words, columns).map(|step| f64::from(step).powi(2) / 12.0).sum())
     }
 
     /// The codes of a block, as the layout numbers them.
@@ -114,7 +125,7 @@ impl GgmlType {
     }
 
     /// The f16 numbers of a block: its scale and, for some kinds, its offset.
-    fn halves(self, block: &[u8]) -> impl Iterator<Item = f16> {
+    pub(super) fn halves(self, block: &[u8]) -> impl Iterator<Item = f16> {
         let places: &[usize] = match self {
             Self::Q4_0 | Self::Q5_0 | Self::Q8_0 | Self::IQ4_NL | Self::IQ4_XS => &[0],
             Self::Q4_1 | Self::Q5_1 | Self::Q4_K | Self::Q5_K => &[0, 2],

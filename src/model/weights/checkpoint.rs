@@ -239,6 +239,11 @@ impl Checkpoint {
         self.adapter.as_ref().map_or(&self.path, |adapter| &adapter.path)
     }
 
+    /// The GGUF file, or the part of one, that holds the model or that under its adapters.
+    pub(in crate::model) fn gguf(&self) -> Option<&Path> {
+        self.metadata.as_ref().map(|_| self.path.as_path())
+    }
+
     /// The adapters on the model, where it was opened by their directory.
     pub fn adapter(&self) -> Option<&AdapterFiles> {
         self.adapter.as_ref()

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::gguf_split::cut::cut;
+use super::quantized::GgmlType;
 use super::{Checkpoint, Dtype};
 use crate::model::Family;
 use crate::model::convert::{Format, convert};
@@ -57,6 +58,9 @@ fn survive_as(source: &str, named: &str) {
     let Err(error) = Checkpoint::open(source).and_then(|checkpoint| {
         for name in checkpoint.names() {
             checkpoint.read_f32(name)?;
+            if checkpoint.layout(name).is_some() {
+                checkpoint.read_rows(name)?;
+            }
         }
         checkpoint.travelling_files()?;
         checkpoint.chat_template()?;
@@ -107,6 +111,23 @@ fn damaged_gguf() {
         fs::write(&path, bytes).unwrap();
         survive(&tiny.named("tiny.gguf"));
     });
+}
+
+#[test]
+fn damaged_blocks() {
+    let sizes = json!({"num_hidden_layers": 1, "tie_word_embeddings": true, "hidden_size": 32, "intermediate_size": 32,
+                       "head_dim": 8});
+    let tiny = Tiny::new(Family::Llama, sizes, Dtype::F16);
+    let path = tiny.path("tiny.gguf");
+    convert(&tiny.source(), &path, Some(Dtype::Quantized(GgmlType::Q8_0)), Format::Gguf).unwrap();
+    let good = fs::read(&path).unwrap();
+    // Scales lie everywhere, and dimensions and types in the header.
+    for (cases, header) in [(1000, good.len()), (1000, 9000)] {
+        run(cases, header, &good, |bytes| {
+            fs::write(&path, bytes).unwrap();
+            survive(&tiny.named("tiny.gguf"));
+        });
+    }
 }
 
 #[test]

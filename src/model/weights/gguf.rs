@@ -4,6 +4,7 @@
 //! allocated for it.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use super::quantized::GgmlType;
 use super::{Dtype, Entry, TensorInfo};
@@ -12,7 +13,7 @@ use crate::{Error, Result};
 /// The first four bytes of every GGUF file.
 pub(super) const MAGIC: &[u8; 4] = b"GGUF";
 /// The alignment of tensors, unless `general.alignment` says otherwise.
-pub(super) const DEFAULT_ALIGNMENT: usize = 32;
+pub const ALIGNMENT: usize = 32;
 
 /// A metadata value. Arrays of numbers are kept as f64, exact up to 2⁵³.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +34,8 @@ pub(in crate::model) enum Value {
 #[derive(Debug, Default)]
 pub(in crate::model) struct Metadata {
     values: HashMap<String, Value>,
+    /// Every key in the order of the file, and the bytes of its value behind the code of its type.
+    stored: Vec<(String, Range<usize>)>,
     at: String,
 }
 
@@ -50,6 +53,11 @@ impl Metadata {
     /// The value of a key, whatever its type.
     pub(crate) fn value(&self, key: &str) -> Option<&Value> {
         self.values.get(key)
+    }
+
+    /// Every key in the order of the file, with the place of its value there, behind the code of its type.
+    pub(super) fn stored(&self) -> &[(String, Range<usize>)] {
+        &self.stored
     }
 
     /// The path of the file, for errors.
@@ -140,11 +148,13 @@ pub(in crate::model) fn header(bytes: &[u8], at: &str) -> Result<(Metadata, Vec<
     }
     let tensor_count = cursor.u64()?;
     let value_count = cursor.u64()?;
-    let mut metadata = Metadata { values: HashMap::new(), at: at.to_owned() };
+    let mut metadata = Metadata { at: at.to_owned(), ..Metadata::default() };
     for _ in 0..value_count {
         let key = cursor.string("a metadata key")?;
+        let from = cursor.offset;
         let kind = cursor.u32()?;
         let value = cursor.value(kind, &key)?;
+        metadata.stored.push((key.clone(), from..cursor.offset));
         if metadata.values.insert(key.clone(), value).is_some() {
             return Err(metadata.error(&key, "is given twice", ""));
         }
@@ -154,7 +164,7 @@ pub(in crate::model) fn header(bytes: &[u8], at: &str) -> Result<(Metadata, Vec<
         listed.push(cursor.tensor()?);
     }
     let alignment = match metadata.whole("general.alignment")? {
-        None => DEFAULT_ALIGNMENT,
+        None => ALIGNMENT,
         Some(alignment) if alignment.is_power_of_two() => alignment as usize,
         Some(other) => return Err(metadata.error("general.alignment", format!("{other} is not a power of two"), "")),
     };
@@ -402,7 +412,7 @@ mod tests {
     fn file(names: [&str; 2]) -> Vec<u8> {
         let tensors = names.map(|name| NewTensor { name: name.into(), shape: vec![2, 3], dtype: Dtype::F32 });
         let fields = [("a.number".to_owned(), Field::U32(7)), ("a.texts".to_owned(), Field::Texts(vec!["x".into()]))];
-        let (mut bytes, _) = gguf_writer::header(&fields, &tensors).unwrap();
+        let mut bytes = gguf_writer::header(&fields, &tensors).unwrap();
         bytes.resize(bytes.len() + 64, 0);
         bytes
     }
@@ -485,7 +495,7 @@ mod tests {
     fn numbers_of_every_layer_must_agree() {
         let values = |numbers: Vec<f64>| {
             let values = HashMap::from([("k".to_owned(), Value::Numbers(numbers))]);
-            Metadata { values, at: "f.gguf".into() }.whole("k")
+            Metadata { values, at: "f.gguf".into(), ..Metadata::default() }.whole("k")
         };
         assert_eq!(values(vec![3.0, 3.0]).unwrap(), Some(3));
         values(vec![3.0, 4.0]).unwrap_err();

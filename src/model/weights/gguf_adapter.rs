@@ -38,7 +38,8 @@ impl Checkpoint {
             let (layer, which) = parts(&sources[i].name);
             let values = self.read_finite(&sources[i].name)?;
             let rows = rotary_rows(&format!("{layer}.weight"), config).filter(|_| which == "lora_B");
-            Ok(rows.map_or_else(|| values.clone(), |rows| rows.join_pairs(&values)))
+            let values = rows.map_or_else(|| values.clone(), |rows| rows.join_pairs(&values));
+            Ok(listed[i].encode(&values, path)?.into())
         })
     }
 }

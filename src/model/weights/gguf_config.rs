@@ -215,11 +215,7 @@ fn short(number: f64) -> f64 {
 /// The metadata of a configuration without its tokenizer, and the values of `rope_freqs.weight` where it needs them.
 /// Errors name what GGUF cannot express at `at`.
 pub(super) fn metadata(config: &ModelConfig, at: &str) -> Result<(NewMetadata, Option<Vec<f32>>)> {
-    let architecture = match config.family {
-        Family::Llama | Family::Mistral => "llama",
-        Family::Qwen2 => "qwen2",
-        Family::Qwen3 => "qwen3",
-    };
+    let architecture = architecture(config);
     let size = |size: usize| Field::U32(u32::try_from(size).unwrap_or(u32::MAX));
     let float = |number: f64| Field::F32(number as f32);
     let window = config.window(0);
@@ -241,10 +237,6 @@ pub(super) fn metadata(config: &ModelConfig, at: &str) -> Result<(NewMetadata, O
         ("rope.freq_base", float(config.rope.theta)),
     ];
     fields.extend(window.map(|window| ("attention.sliding_window", size(window))));
-    if config.num_labels.is_some() {
-        fields.push(("pooling_type", Field::U32(gguf_keys::RANK)));
-        fields.extend(label_names(config).map(|names| ("classifier.output_labels", Field::Texts(names))));
-    }
     let mut rope_factors = None;
     match &config.rope.scaling {
         RopeScaling::Default => {}
@@ -283,5 +275,27 @@ pub(super) fn metadata(config: &ModelConfig, at: &str) -> Result<(NewMetadata, O
     }
     let general = [(ARCHITECTURE.to_owned(), Field::Text(architecture.into()))];
     let fields = fields.into_iter().map(|(name, field)| (format!("{architecture}.{name}"), field));
-    Ok((general.into_iter().chain(fields).collect(), rope_factors))
+    Ok((general.into_iter().chain(fields).chain(head_metadata(config)).collect(), rope_factors))
+}
+
+/// The metadata about a score head; none for causal models.
+pub(super) fn head_metadata(config: &ModelConfig) -> NewMetadata {
+    let key = |name: &str| format!("{}.{name}", architecture(config));
+    let mut fields = vec![];
+    if config.num_labels.is_some() {
+        fields.push((key("pooling_type"), Field::U32(gguf_keys::RANK)));
+        fields.extend(label_names(config).map(|names| (key("classifier.output_labels"), Field::Texts(names))));
+    }
+    let (field, key) = companions::HEAD;
+    fields.extend(config.extra(field).map(|head| (key.to_owned(), Field::Text(head.to_string()))));
+    fields
+}
+
+/// The name of the architecture, as llama.cpp knows it.
+fn architecture(config: &ModelConfig) -> &'static str {
+    match config.family {
+        Family::Llama | Family::Mistral => "llama",
+        Family::Qwen2 => "qwen2",
+        Family::Qwen3 => "qwen3",
+    }
 }

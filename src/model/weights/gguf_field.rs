@@ -2,7 +2,7 @@
 
 /// A metadata value to write.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::model) enum Field {
+pub enum Field {
     /// A u32.
     U32(u32),
     /// An i32.
@@ -19,6 +19,8 @@ pub(in crate::model) enum Field {
     I32s(Vec<i32>),
     /// An array of f32.
     F32s(Vec<f32>),
+    /// As another file has it, behind the code of its type.
+    Stored(Vec<u8>),
 }
 
 /// The metadata of a file, in order.
@@ -62,5 +64,6 @@ pub(super) fn value(out: &mut Vec<u8>, field: &Field) {
             array(out, 6, numbers.len());
             numbers.iter().for_each(|number| out.extend(number.to_le_bytes()));
         }
+        Field::Stored(bytes) => out.extend(bytes),
     }
 }

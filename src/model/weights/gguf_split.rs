@@ -213,9 +213,9 @@ pub(in crate::model) mod cut {
             out.extend(gguf::type_code(entry.info.dtype).to_le_bytes());
             out.extend((data.len() as u64).to_le_bytes());
             data.extend(&whole[entry.range.clone()]);
-            data.resize(data.len().next_multiple_of(gguf::DEFAULT_ALIGNMENT), 0);
+            data.resize(data.len().next_multiple_of(gguf::ALIGNMENT), 0);
         }
-        out.resize(out.len().next_multiple_of(gguf::DEFAULT_ALIGNMENT), 0);
+        out.resize(out.len().next_multiple_of(gguf::ALIGNMENT), 0);
         out.extend(data);
     }
 }

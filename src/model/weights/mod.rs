@@ -10,10 +10,13 @@ mod gguf_adapter;
 mod gguf_config;
 pub(in crate::model) mod gguf_field;
 mod gguf_keys;
+mod gguf_merge;
 mod gguf_names;
 pub(in crate::model) mod gguf_split;
 pub(in crate::model) mod gguf_writer;
 mod mapped;
+mod pack;
+mod quantize;
 pub mod quantized;
 mod safetensors;
 mod staging;
@@ -24,6 +27,10 @@ use std::fmt;
 use std::ops::Range;
 
 pub use checkpoint::Checkpoint;
+pub use gguf::ALIGNMENT as GGUF_ALIGNMENT;
+pub use gguf_field::Field;
+pub use gguf_merge::{Merged, MergedWeights};
+pub use gguf_writer::header as gguf_header;
 use half::{bf16, f16};
 use quantized::GgmlType;
 pub(in crate::model) use writer::write_directory;
@@ -77,12 +84,15 @@ impl Dtype {
         }
     }
 
-    /// The bytes of `values`, rounded to nearest; `None` for the quantised kinds that can only be read.
-    fn encode(self, values: &[f32]) -> Option<Vec<u8>> {
+    /// The bytes of `values`, rounded to nearest.
+    ///
+    /// # Errors
+    /// In words, where blocks cannot hold them.
+    fn encode(self, values: &[f32]) -> Result<Vec<u8>, String> {
         match self {
-            Self::F32 => Some(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Self::F16 => Some(values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()),
-            Self::BF16 => Some(values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect()),
+            Self::F32 => Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Self::F16 => Ok(values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()),
+            Self::BF16 => Ok(values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect()),
             Self::Quantized(kind) => kind.quantize(values),
         }
     }

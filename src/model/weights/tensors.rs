@@ -329,7 +329,7 @@ impl Tensors {
             return Err(Error::input(self.place(stored), format!("is stored as {dtype:?}, not in 16 bits"), ""));
         }
         // Values that were packed are rounded to the type already.
-        let unpacked = stored.packed.as_ref().and_then(|_| dtype.encode(&self.values(stored, bytes)));
+        let unpacked = stored.packed.as_ref().and_then(|_| dtype.encode(&self.values(stored, bytes)).ok());
         let bytes = unpacked.as_deref().unwrap_or(bytes);
         let values: Vec<u16> = bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b)).collect();
         self.release(stored);

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::Dtype;
 use super::staging::Staging;
+use super::{Dtype, Entry};
 use crate::model::lora::ADAPTER_CONFIG;
 use crate::{Error, Result};
 
@@ -26,8 +26,14 @@ pub struct NewTensor {
     pub name: String,
     /// Rows first.
     pub shape: Vec<usize>,
-    /// How to store it. Safetensors hold F32, F16 and BF16; GGUF files `Q8_0` as well.
+    /// How to store it. Safetensors hold F32, F16 and BF16; GGUF files blocks as well.
     pub dtype: Dtype,
+}
+
+impl From<&Entry> for NewTensor {
+    fn from(entry: &Entry) -> Self {
+        Self { name: entry.name.clone(), shape: entry.info.shape.clone(), dtype: entry.info.dtype }
+    }
 }
 
 impl NewTensor {
@@ -41,12 +47,13 @@ impl NewTensor {
     }
 
     /// The bytes of `values`, of which there must be as many as the shape says.
-    pub(super) fn encode(&self, values: &[f32], size: usize, path: &Path) -> Result<Vec<u8>> {
-        let bytes = self.dtype.encode(values).filter(|bytes| bytes.len() == size);
-        bytes.ok_or_else(|| {
-            let problem = format!("{} values do not fill {:?} as {:?}", values.len(), self.shape, self.dtype);
-            Error::input(format!("{}: tensor {:?}", path.display(), self.name), problem, "")
-        })
+    pub(super) fn encode(&self, values: &[f32], path: &Path) -> Result<Vec<u8>> {
+        let encoded = match values.len() == self.count() {
+            true => self.dtype.encode(values),
+            false => Err(format!("{} values do not fill {:?}", values.len(), self.shape)),
+        };
+        let at = || format!("{}: tensor {:?}", path.display(), self.name);
+        encoded.map_err(|problem| Error::input(at(), problem, ""))
     }
 }
 
@@ -148,7 +155,7 @@ fn write_safetensors(
     mut read: impl FnMut(&NewTensor) -> Result<Vec<f32>>,
 ) -> Result<()> {
     let io = |source| Error::io(path, source);
-    let (mut header, mut sizes, mut offset) = (Map::new(), Vec::new(), 0);
+    let (mut header, mut offset) = (Map::new(), 0);
     header.insert("__metadata__".into(), json!({"format": "pt"}));
     for tensor in tensors {
         let dtype = match tensor.dtype {
@@ -163,7 +170,6 @@ fn write_safetensors(
         let size = tensor.size().unwrap_or(0);
         let entry = json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": [offset, offset + size]});
         header.insert(tensor.name.clone(), entry);
-        sizes.push(size);
         offset += size;
     }
     let mut header = serde_json::to_vec(&header).map_err(|error| io(error.into()))?;
@@ -171,8 +177,8 @@ fn write_safetensors(
     header.resize(header.len().next_multiple_of(8), b' ');
     let mut out = BufWriter::with_capacity(1 << 20, fs::File::create(staged).map_err(io)?);
     out.write_all(&(header.len() as u64).to_le_bytes()).and_then(|()| out.write_all(&header)).map_err(io)?;
-    for (tensor, size) in tensors.iter().zip(sizes) {
-        out.write_all(&tensor.encode(&read(tensor)?, size, path)?).map_err(io)?;
+    for tensor in tensors {
+        out.write_all(&tensor.encode(&read(tensor)?, path)?).map_err(io)?;
     }
     let file = out.into_inner().map_err(|error| io(error.into_error()))?;
     file.sync_all().map_err(io)

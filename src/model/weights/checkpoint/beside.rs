@@ -187,6 +187,11 @@ impl Checkpoint {
         self.metadata.as_ref().filter(|_| self.tokenizer_of_adapter().is_none())
     }
 
+    /// Whether there are adapters that came with a tokenizer.
+    pub(in crate::model) fn brings_tokenizer(&self) -> bool {
+        self.tokenizer_of_adapter().is_some()
+    }
+
     /// The directory of an adapter that came with a tokenizer.
     fn tokenizer_of_adapter(&self) -> Option<&Path> {
         self.adapter.as_ref().map(|adapter| adapter.path.as_path()).filter(|path| path.join("tokenizer.json").is_file())
