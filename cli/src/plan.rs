@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use wgr::dpo::{self, DpoConfig};
+use wgr::generate::{self, GenerateConfig};
 use wgr::model::Checkpoint;
 use wgr::model::lora::LoraSettings;
 use wgr::model::plan::MemoryPlan;
-use wgr::train::{self, Smaller, TrainConfig, TrainerConfig};
+use wgr::train::{self, ScoreConfig, Smaller, TrainConfig, TrainerConfig};
 use wgr::{Error, Result};
 
 use crate::lora::LoraArgs;
@@ -24,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long = "for", value_name = "COMMAND", default_value = "train")]
     #[serde(skip)]
     command: Command,
-    /// Rows (or pairs) per micro-batch
+    /// Rows, pairs or sequences per batch [default: that of the command]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_size: Option<usize>,
@@ -49,6 +50,8 @@ pub(crate) struct Args {
 enum Command {
     Train,
     Dpo,
+    Score,
+    Generate,
 }
 
 /// What `--json` prints.
@@ -74,27 +77,46 @@ struct Fit {
     total_with_flags: Option<u64>,
 }
 
-/// Prints the memory that training needs, without opening an adapter.
+/// Prints the memory that a command needs, without opening an adapter.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let config = Settings::<TrainConfig>::resolve(None, args)?.config;
+    let mut config = Settings::<TrainConfig>::resolve(None, args)?.config;
+    if args.batch_size.is_none() {
+        config.trainer.batch_size = match args.command {
+            Command::Train | Command::Dpo => config.trainer.batch_size,
+            Command::Score => ScoreConfig::default().batch_size,
+            Command::Generate => GenerateConfig::default().batch_size,
+        };
+    }
     for (setting, value) in [("`.batch_size`", config.trainer.batch_size), ("`.max_length`", config.trainer.max_length)]
     {
         if value == 0 {
             return Err(Error::input(setting, "cannot be 0", "use a number above 0"));
         }
     }
-    let source = Checkpoint::open(&config.model)?;
+    let trains = matches!(args.command, Command::Train | Command::Dpo);
+    let mut source = Checkpoint::open(&config.model)?;
+    if !trains {
+        refuse_training(&config)?;
+        source = source.held_in(config.lora.base_dtype);
+    }
     let plan_of = |trainer: &TrainerConfig, lora: &LoraSettings| {
         let (trainer, lora) = (trainer.clone(), lora.clone());
+        let (sequences, length) = (trainer.batch_size, trainer.max_length);
         match args.command {
             Command::Train => train::plan(&TrainConfig { trainer, lora, ..config.clone() }, &source),
             Command::Dpo => dpo::plan(&DpoConfig { trainer, lora, ..DpoConfig::default() }, &source),
+            Command::Score => train::plan_scoring(sequences, length, &source),
+            Command::Generate => {
+                let length = length.min(source.config().max_position_embeddings);
+                Ok(generate::plan(&source, sequences, length, GenerateConfig::default().cache_dtype.dtype()))
+            }
         }
     };
     let plan = plan_of(&config.trainer, &config.lora)?;
     let fit = args.memory.map(|memory| {
         let fits = plan.total() <= memory;
-        let smaller = if fits { None } else { train::fitting(&config.trainer, &config.lora, memory, plan_of)? };
+        let smaller =
+            if fits || !trains { None } else { train::fitting(&config.trainer, &config.lora, memory, plan_of)? };
         Ok::<_, Error>(Fit::new(memory, fits, smaller))
     });
     let fit = fit.transpose()?;
@@ -102,7 +124,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return print::json(&Output { total: plan.total(), plan, fit });
     }
     progress::plan_lines(&plan, None).iter().try_for_each(|line| print::line(line))?;
-    fit.map_or(Ok(()), |fit| print::line(&describe(&fit)))
+    fit.map_or(Ok(()), |fit| print::line(&describe(&fit, trains)))
+}
+
+/// Refuses flags that only training has.
+fn refuse_training(config: &TrainConfig) -> Result<()> {
+    let (TrainConfig { trainer, lora, .. }, default) = (config, TrainConfig::default());
+    let adapters = LoraSettings { base_dtype: lora.base_dtype, ..default.lora };
+    for (setting, given) in [
+        ("`.precision`", trainer.precision != default.trainer.precision),
+        ("`.checkpointing`", trainer.checkpointing != default.trainer.checkpointing),
+        ("`.lora_rank` and its settings", *lora != adapters),
+    ] {
+        if given {
+            return Err(Error::input(setting, "apply to training only", "leave them out"));
+        }
+    }
+    Ok(())
 }
 
 impl Fit {
@@ -113,14 +151,19 @@ impl Fit {
     }
 }
 
-fn describe(fit: &Fit) -> String {
+fn describe(fit: &Fit, trains: bool) -> String {
     let memory = print::bytes(fit.memory);
     match (fit.fits, &fit.flags, fit.total_with_flags) {
         (true, ..) => format!("it fits into {memory}"),
         (false, Some(flags), Some(total)) => {
             format!("it does not fit into {memory}; with {flags} it needs {}", print::bytes(total))
         }
-        _ => format!("it does not fit into {memory}, whatever the flags; use a smaller --max-length or model"),
+        _ if trains => {
+            format!("it does not fit into {memory}, whatever the flags; use a smaller --max-length or model")
+        }
+        _ => format!(
+            "it does not fit into {memory}; use a smaller --batch-size or --max-length, or --base-dtype q8 or q4"
+        ),
     }
 }
 

@@ -162,7 +162,13 @@ pub(crate) fn plan_lines(plan: &MemoryPlan, binding_bytes: Option<u64>) -> Vec<S
     let title = format!("memory plan for {} tokens per micro-batch", plan.tokens);
     std::iter::once(title)
         .chain(rows.iter().map(|(name, count)| format!("  {name:<16}{:>12}", print::bytes(*count))))
+        .chain(weights_line(plan))
         .collect()
+}
+
+/// How many weights are held how, if there are any yet.
+pub(crate) fn weights_line(plan: &MemoryPlan) -> Option<String> {
+    (!plan.held.is_empty()).then(|| format!("weights: {}", plan.held))
 }
 
 impl Observer for Progress {

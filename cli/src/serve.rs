@@ -8,7 +8,7 @@ use wgr::{Event, Observer, Result};
 use wgr_serve::{DEVICE_THREADS, ServeConfig, serve};
 
 use crate::settings::{BaseArgs, DeviceArgs, Settings};
-use crate::{flags, print};
+use crate::{flags, print, progress};
 
 /// Flags of `wgr serve`; a flag that is not given is left out of the serialized form, so that the file or
 /// the default applies.
@@ -109,6 +109,7 @@ impl Observer for Lines {
         match event {
             Event::Note(line) if !self.quiet => print::note(&flags::in_text(line)),
             Event::Planned(plan) if !self.quiet => {
+                progress::weights_line(plan).iter().for_each(|line| print::note(line));
                 print::note(&format!("{} of device memory planned", print::bytes(plan.total())));
             }
             _ => {}

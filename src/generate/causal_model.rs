@@ -32,6 +32,20 @@ const UNKNOWN: [&str; 12] = [
     "num_beams",
 ];
 
+/// The memory of generating with this many sequences at once, each of at most `length` tokens, on an adapter that can bind
+/// it. Nothing is allocated, and of the model only configuration and header are read.
+pub fn plan(source: &Checkpoint, sequences: usize, length: usize, cache: Dtype) -> MemoryPlan {
+    plan_with(source, generator::wanted(sequences, length), cache)
+}
+
+fn plan_with(source: &Checkpoint, capacity: Capacity, cache: Dtype) -> MemoryPlan {
+    let mut plan = MemoryPlan::default();
+    Causal::add_to(&mut plan, source, Holding::Inference);
+    let adapters = source.adapter().map(|adapter| AdapterRoom::of(&adapter.config));
+    generator::add_to(&mut plan, source.config(), adapters, capacity, cache);
+    plan
+}
+
 /// A causal model that nothing has been loaded of yet.
 pub struct CausalModel(Checkpoint);
 
@@ -96,10 +110,7 @@ impl CausalModel {
         observer: &mut dyn Observer,
     ) -> Result<Generator> {
         let model = self.0.config();
-        let mut plan = MemoryPlan::default();
-        Causal::add_to(&mut plan, &self.0, Holding::Inference);
-        let adapters = self.0.adapter().map(|adapter| AdapterRoom::of(&adapter.config));
-        generator::add_to(&mut plan, model, adapters, capacity, cache);
+        let plan = plan_with(&self.0, capacity, cache);
         observer.on(Event::Planned(&plan));
         plan.check_or(gpu, hint)?;
         let causal = Causal::load(gpu, &self.0, Holding::Inference, 0)?;

@@ -30,14 +30,18 @@ pub struct Generator {
     vocabulary: usize,
 }
 
+/// The capacity for this many sequences at once, each of at most `length` tokens, on an adapter that can bind it.
+pub(super) fn wanted(sequences: usize, length: usize) -> Capacity {
+    let capacity = Capacity { sequences, tokens: STEP_TOKENS.max(sequences), length, pages: 0 };
+    Capacity { pages: sequences * capacity.pages_a_sequence(), ..capacity }
+}
+
 /// The capacity for this many sequences at once, each of at most `length` tokens, as far as the adapter can bind it.
 ///
 /// # Errors
 /// Not even one sequence of that length fits.
 pub fn capacity(gpu: &Gpu, config: &ModelConfig, sequences: usize, length: usize, cache: Dtype) -> Result<Capacity> {
-    let wanted = Capacity { sequences, tokens: STEP_TOKENS.max(sequences), length, pages: 0 };
-    let pages = sequences * wanted.pages_a_sequence();
-    let capacity = Engine::fitting(gpu, config, Capacity { pages, ..wanted }, cache);
+    let capacity = Engine::fitting(gpu, config, wanted(sequences, length), cache);
     if capacity.pages < capacity.pages_a_sequence() {
         let problem = format!("the keys of {length} tokens exceed the adapter's maximum binding");
         return Err(Error::run(problem, "use `.cache_dtype` f16, a smaller `.max_new_tokens`, or shorter prompts"));

@@ -26,7 +26,7 @@ mod session;
 pub mod shortlist;
 mod text;
 
-pub use causal_model::CausalModel;
+pub use causal_model::{CausalModel, plan};
 pub use config::{CacheDtype, GenerateConfig, Settings};
 pub use generator::{Generator, capacity, seed_of};
 pub use log_prob::TokenLogProb;

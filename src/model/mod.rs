@@ -13,6 +13,7 @@ pub mod decoder;
 pub mod encoder;
 mod fields;
 mod gguf_tokenizer;
+pub mod held;
 mod linear;
 pub mod lora;
 pub mod parameter;

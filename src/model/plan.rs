@@ -6,6 +6,7 @@ use crate::gpu::{Dtype, Gpu, Layout};
 use crate::{Error, Result};
 
 use super::config::{ModelConfig, TensorSpec};
+use super::held::Held;
 use super::lora::LoraConfig;
 use super::parameter::Holding;
 use super::weights::Checkpoint;
@@ -25,6 +26,8 @@ pub struct MemoryPlan {
     pub workspace: u64,
     /// Tokens of the largest micro-batch.
     pub tokens: usize,
+    /// How the weights of the checkpoint are held.
+    pub held: Held,
 }
 
 impl MemoryPlan {
@@ -38,9 +41,12 @@ impl MemoryPlan {
         let (rows, columns) = padded_shape(checkpoint.config(), spec);
         let values = (rows * columns) as u64;
         let matrix = spec.shape.len() > 1;
+        let dtype = if matrix { holding.storage(checkpoint, &spec.name) } else { Dtype::F32 };
+        if let Some(stored) = checkpoint.info(&spec.name).filter(|info| info.shape == spec.shape) {
+            self.held.add(&spec.name, stored.dtype, dtype);
+        }
         match holding {
             Holding::Inference | Holding::Frozen(_) => {
-                let dtype = if matrix { holding.storage(checkpoint, &spec.name) } else { Dtype::F32 };
                 self.weights += rows as u64 * dtype.row_bytes(columns);
             }
             Holding::Training | Holding::MixedTraining => {

@@ -5,12 +5,14 @@ use crate::model::Checkpoint;
 use crate::model::activations::Checkpointing;
 use crate::model::base::BaseDtype;
 use crate::model::batch::Capacity;
-use crate::model::classifier::{self, Loading};
+use crate::model::classifier::{self, HEAD, Loading};
 use crate::model::lora::{Lora, LoraSettings};
 use crate::model::plan::MemoryPlan;
 use crate::objective::Objective;
 
 use super::config::{Precision, TrainConfig, TrainerConfig};
+use super::reward_model::no_head;
+use super::scorer;
 
 /// Rank of the adapters that are proposed.
 const RANK: usize = 16;
@@ -44,6 +46,17 @@ pub fn plan(config: &TrainConfig, source: &Checkpoint) -> Result<MemoryPlan> {
         capacity: Capacity { tokens: sequences * length, sequences, length },
     };
     Ok(classifier::plan(source.config(), source, &loading))
+}
+
+/// The most memory that scoring needs: that of full batches and of rows of the maximum length.
+///
+/// # Errors
+/// The model has no score head.
+pub fn plan_scoring(batch_size: usize, max_length: usize, source: &Checkpoint) -> Result<MemoryPlan> {
+    let stored = source.info(HEAD).map(|info| info.shape[0]);
+    let logits = stored.or(source.config().num_labels).ok_or_else(|| no_head(source))?;
+    let capacity = scorer::largest(batch_size, max_length);
+    Ok(classifier::plan(source.config(), source, &scorer::loading(logits, vec![], capacity)))
 }
 
 /// As for a run, except that a model without weights, which only a plan can adapt, gets the type that its configuration names.
@@ -174,6 +187,18 @@ mod tests {
         for change in ["checkpointing layer", "batch-size 1", "grad-accum 8", "lora-rank 16", "base-dtype q4"] {
             assert!(all.iter().any(|other| other == change), "{change}: {all:?}");
         }
+    }
+
+    #[test]
+    fn scoring_needs_weights_once_and_a_head() {
+        let config = json!({"architectures": ["LlamaForSequenceClassification"], "num_labels": 3});
+        let source = Tiny::new(Family::Llama, config, Dtype::BF16).open();
+        let plan = |rows, length| plan_scoring(rows, length, &source).unwrap();
+        let (one, many, long) = (plan(1, 256), plan(4, 256), plan(1, 1024));
+        assert_eq!((one.gradients, one.optimizer, one.weights), (0, 0, many.weights));
+        assert_eq!((one.tokens, many.tokens, long.tokens), (256, 1024, 1024));
+        assert!(many.activations > one.activations);
+        assert!(plan_scoring(1, 256, &model().open()).unwrap_err().to_string().contains("is not a reward model"));
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl RewardModel {
 }
 
 /// The error about a model without a score head, with the tensors that may be one.
-fn no_head(source: &Checkpoint) -> Error {
+pub(super) fn no_head(source: &Checkpoint) -> Error {
     let at = source.path().display().to_string();
     let others: Vec<&str> = source.unread(false).filter(|name| *name != "lm_head.weight").collect();
     if others.is_empty() {

@@ -48,6 +48,26 @@ impl Score {
     }
 }
 
+/// The largest batch of rows of at most `longest` tokens, whatever their lengths.
+pub(super) fn largest(batch_size: usize, longest: usize) -> Capacity {
+    let tokens = longest.max(batch_size.saturating_mul(TYPICAL_TOKENS));
+    Capacity { tokens, sequences: batch_size, length: longest }
+}
+
+/// How a reward model is loaded that only scores.
+pub(super) fn loading(logits: usize, biases: Vec<f32>, capacity: Capacity) -> Loading {
+    Loading {
+        holding: Holding::Inference,
+        checkpointing: Checkpointing::None,
+        logits,
+        new_head: false,
+        biases,
+        lora: None,
+        seed: 0,
+        capacity,
+    }
+}
+
 /// The weights of a reward model on the device, with room for batches of tokenized rows.
 pub struct BatchScorer {
     classifier: Classifier,
@@ -62,16 +82,7 @@ impl BatchScorer {
     /// # Errors
     /// The model does not fit the adapter, or the device fails.
     pub fn load(gpu: &Gpu, model: &RewardModel, capacity: Capacity, observer: &mut dyn Observer) -> Result<Self> {
-        let loading = Loading {
-            holding: Holding::Inference,
-            checkpointing: Checkpointing::None,
-            logits: model.outputs,
-            new_head: false,
-            biases: model.head.biases.clone(),
-            lora: None,
-            seed: 0,
-            capacity,
-        };
+        let loading = loading(model.outputs, model.head.biases.clone(), capacity);
         let plan = classifier::plan(model.source.config(), &model.source, &loading);
         observer.on(Event::Planned(&plan));
         plan.check(gpu)?;
@@ -152,7 +163,7 @@ impl RewardModel {
     ) -> Result<Scorer<'a>> {
         let lengths = sets.concat();
         let longest = lengths.iter().copied().max().unwrap_or(1);
-        let most_tokens = longest.max(batch_size.saturating_mul(TYPICAL_TOKENS));
+        let most_tokens = largest(batch_size, longest).tokens;
         let mut batches = vec![];
         let mut first = 0;
         for set in sets {
