@@ -2,6 +2,11 @@
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::sync::LazyLock;
+
+/// Whether this machine has an MPI to build with, as the feature `mpi` needs it.
+static HAS_MPI: LazyLock<bool> =
+    LazyLock::new(|| Command::new("mpicc").arg("--version").output().is_ok_and(|output| output.status.success()));
 
 /// The repository, wherever the task was started.
 pub(crate) fn root() -> &'static Path {
@@ -9,12 +14,12 @@ pub(crate) fn root() -> &'static Path {
     own.parent().unwrap_or(own)
 }
 
-/// The cargo that runs this task. What it builds has MPI if this program has, so that everything is built once.
+/// The cargo that runs this task. What it builds has MPI where there is one, so that everything is built and tested once.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     if let Some((task, rest)) = arguments.split_first() {
         let builds = ["bench", "clippy", "doc", "run", "test"].contains(task);
-        let features = if builds && wgr::ranks::WITH_MPI { &["--features", "mpi"][..] } else { &[] };
+        let features = if builds && *HAS_MPI { &["--features", "mpi"][..] } else { &[] };
         command.arg(task).args(features).args(rest);
     }
     // Cargo's variables about this crate would look like a change to other build scripts, which would run again.
