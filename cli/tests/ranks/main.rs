@@ -1,5 +1,6 @@
 //! Several ranks on one machine, started by `mpirun`: that they agree with one rank, and how they end together.
 
+mod dealing;
 mod failing;
 mod harness;
 mod training;

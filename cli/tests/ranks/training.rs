@@ -87,22 +87,3 @@ fn preference_pairs_are_shared_with_their_references() {
     let left = std::fs::read_dir(place.path("on-3")).unwrap().map(|file| file.unwrap().file_name());
     assert!(!left.map(|name| name.to_string_lossy().into_owned()).any(|name| name.contains("part")), "nothing is left");
 }
-
-#[test]
-fn scores_do_not_depend_on_the_ranks() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
-    place.run(1, &place.training("model-to-score"), &["--max-steps", "1"]);
-    let run = |ranks: usize| {
-        let output = place.path(&format!("scores-{ranks}.jsonl"));
-        let path = |name: &str| place.path(name).display().to_string();
-        let flags = ["score", "--model", &path("model-to-score"), "--input", &path("rows.jsonl"), "--batch-size", "4"];
-        let flags = flags.map(str::to_owned).to_vec();
-        place.run(ranks, &flags, &["--output", &output.display().to_string()]);
-        std::fs::read_to_string(output).unwrap()
-    };
-    // 48 rows in 12 batches: the last round has two for five ranks.
-    assert_eq!(run(5), run(1));
-}
