@@ -1,10 +1,11 @@
 //! One training step of a small decoder: 4 layers, width 256, 8 query and 4 key/value heads, SwiGLU of 768, 4 x 128
-//! tokens, f32. Throughput is in tokens.
+//! tokens, in f32 and mixed precision. On software adapters that list cooperative matrices, also with the kernels for GPUs,
+//! which use them. Throughput is in tokens.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;
 use wgr::data::Packed;
-use wgr::gpu::{AdapterChoice, Gpu};
+use wgr::gpu::{AdapterChoice, Dtype, Gpu, Options, Preset};
 use wgr::model::Checkpoint;
 use wgr::model::activations::Checkpointing;
 use wgr::model::batch::Capacity;
@@ -40,32 +41,53 @@ fn batch() -> Packed {
     }
 }
 
+fn open(preset: Option<Preset>) -> Gpu {
+    let options = Options { preset, ..Options::default() };
+    pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).expect("benchmarks need an adapter")
+}
+
 fn step(criterion: &mut Criterion) {
-    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).expect("benchmarks need an adapter");
+    let gpu = open(None);
+    measure(criterion, &gpu, "");
+    if gpu.preset() == Preset::Software {
+        let gpu = open(Some(Preset::Gpu));
+        if gpu.cooperative_side().is_some() {
+            measure(criterion, &gpu, ", kernels for GPUs");
+        }
+    }
+}
+
+fn measure(criterion: &mut Criterion, gpu: &Gpu, kernels: &str) {
     let tokens = (SEQUENCES * LENGTH) as usize;
-    let loading = Loading {
-        holding: Holding::Training,
-        checkpointing: Checkpointing::None,
-        logits: 3,
-        new_head: false,
-        biases: vec![],
-        lora: None,
-        seed: 1,
-        capacity: Capacity { tokens, sequences: SEQUENCES as usize, length: LENGTH as usize },
-    };
-    let settings = AdamWConfig::default();
-    let mut stepper = Stepper::new(&gpu, &checkpoint(), &loading, Objective::Ordinal, 4, settings, 1)
-        .expect("a small model fits everywhere");
-    let batches = [batch()];
-    let mut count = 0;
     let mut group = criterion.benchmark_group("step");
     group.throughput(Throughput::Elements(tokens as u64)).sample_size(10);
-    group.bench_function("4 layers of 256, 4 x 128 tokens, f32", |bencher| {
-        bencher.iter(|| {
-            count += 1;
-            pollster::block_on(stepper.step(&gpu, &batches, count, 1e-5)).expect("a recorded step runs")
+    for (form, holding) in [
+        ("f32", Holding::Training),
+        ("mixed-bf16", Holding::MixedTraining(Dtype::Bf16)),
+        ("mixed-f16", Holding::MixedTraining(Dtype::F16)),
+    ] {
+        let loading = Loading {
+            holding,
+            checkpointing: Checkpointing::None,
+            logits: 3,
+            new_head: false,
+            biases: vec![],
+            lora: None,
+            seed: 1,
+            capacity: Capacity { tokens, sequences: SEQUENCES as usize, length: LENGTH as usize },
+        };
+        let settings = AdamWConfig::default();
+        let mut stepper = Stepper::new(gpu, &checkpoint(), &loading, Objective::Ordinal, 4, settings, 1)
+            .expect("a small model fits everywhere");
+        let batches = [batch()];
+        let mut count = 0;
+        group.bench_function(format!("4 layers of 256, 4 x 128 tokens, {form}{kernels}"), |bencher| {
+            bencher.iter(|| {
+                count += 1;
+                pollster::block_on(stepper.step(gpu, &batches, count, 1e-5)).expect("a recorded step runs")
+            });
         });
-    });
+    }
     group.finish();
 }
 

@@ -9,8 +9,9 @@
 
 import package::shared::attention::params;
 import package::shared::grid::{Invocation, WORKGROUP, linear};
-@if(!x_bf16) import package::shared::f32::{Packed, widen, narrow};
+@if(!x_bf16 && !x_f16) import package::shared::f32::{Packed, widen, narrow};
 @if(x_bf16) import package::shared::bf16::{Packed, widen, narrow};
+@if(x_f16) import package::shared::f16::{Packed, widen, narrow};
 
 /// Rows a workgroup owns, and rows of the other side in a block.
 override LANES: u32 = 64u;
@@ -159,7 +160,7 @@ fn query_range(first: u32) -> vec2<u32> {
 
 /// o = softmax(q k^T * scale) v, and the log-sum-exp of every row of scores.
 /// One workgroup per LANES queries (x) and query head (y).
-/// permutations: head_32 head_64 head_128; - x_bf16
+/// permutations: head_32 head_64 head_128; - x_bf16 x_f16
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = workgroup.x * LANES;
@@ -227,7 +228,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
 
 /// dot(d_o, o) of every (token, head).
 /// One invocation per (token, head): grid(div_ceil(tokens * heads, WORKGROUP)).
-/// permutations: - x_bf16
+/// permutations: - x_bf16 x_f16
 @compute @workgroup_size(WORKGROUP)
 fn backward_dot(invocation: Invocation) {
     let row = linear(invocation);
@@ -243,7 +244,7 @@ fn backward_dot(invocation: Invocation) {
 
 /// With p = exp(score - lse), d_p = dot(d_o, v) and d_s = p * (d_p - dot(d_o, o)) * scale:  d_q = sum of d_s * k.
 /// One workgroup per LANES queries (x) and query head (y).
-/// permutations: head_32 head_64 head_128; - x_bf16
+/// permutations: head_32 head_64 head_128; - x_bf16 x_f16
 @compute @workgroup_size(LANES)
 fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = workgroup.x * LANES;
@@ -299,7 +300,7 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
 
 /// d_v = sum of p * d_o and d_k = sum of d_s * q, over all queries of all heads that share the key/value head.
 /// One workgroup per LANES keys (x) and key/value head (y).
-/// permutations: head_32 head_64 head_128; - x_bf16
+/// permutations: head_32 head_64 head_128; - x_bf16 x_f16
 @compute @workgroup_size(LANES)
 fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = workgroup.x * LANES;

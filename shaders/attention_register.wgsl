@@ -9,8 +9,9 @@
 
 import package::shared::attention::params;
 import package::shared::f32::{Packed as F32, widen as widen_f32, narrow as narrow_f32};
-@if(!x_bf16) import package::shared::f32::{Packed, widen, narrow};
+@if(!x_bf16 && !x_f16) import package::shared::f32::{Packed, widen, narrow};
 @if(x_bf16) import package::shared::bf16::{Packed, widen, narrow};
+@if(x_f16) import package::shared::f16::{Packed, widen, narrow};
 import package::shared::tile::{chained, weighed};
 
 /// Lanes of a subgroup.
@@ -160,6 +161,7 @@ fn largest_of(value: f32) -> f32 {
 /// o = softmax(q k^T * scale) v, and the log-sum-exp of every row of scores.
 /// One workgroup per QUERIES queries (x) and query head (y).
 /// permutations: - wide; - columns_2 columns_4 columns_8; - x_bf16
+/// permutations: - columns_2 columns_4 columns_8; x_f16
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let first = workgroup.x * QUERIES;
@@ -256,6 +258,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invoca
 /// With p = exp(score - lse), d_p = dot(d_o, v) and d_s = p * (d_p - dot(d_o, o)) * scale:  d_q = sum of d_s * k.
 /// One workgroup per QUERIES queries (x) and query head (y).
 /// permutations: - wide; - columns_2 columns_4 columns_8; - x_bf16
+/// permutations: - columns_2 columns_4 columns_8; x_f16
 @compute @workgroup_size(LANES)
 fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let first = workgroup.x * QUERIES;
@@ -351,6 +354,7 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup
 /// d_v = sum of p * d_o and d_k = sum of d_s * q, over all queries of all heads that share the key/value head.
 /// One workgroup per KEYS keys (x) and key/value head (y).
 /// permutations: - wide; - columns_2 columns_4 columns_8; - x_bf16
+/// permutations: - columns_2 columns_4 columns_8; x_f16
 @compute @workgroup_size(LANES)
 fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let first = workgroup.x * KEYS;

@@ -109,11 +109,11 @@ fn finish(@builtin(local_invocation_index) local: u32) {
     if (local != 0u) {
         return;
     }
-    let norm = sqrt(total);
+    let norm = sqrt(total) * step_in.unscale;
     // By the bits: compilers may assume that floats are finite.
     let finite = (bitcast<u32>(total) & 0x7f800000u) != 0x7f800000u;
     let clipped = min(1.0, step_in.max_norm / (norm + 1e-6));
-    clip.coefficient = select(1.0, clipped, step_in.max_norm > 0.0);
+    clip.coefficient = step_in.unscale * select(1.0, clipped, step_in.max_norm > 0.0);
     clip.finite = select(0.0, 1.0, finite);
     clip.norm = norm;
 }

@@ -24,6 +24,9 @@ const MAX_LOADS: u32 = ROWS / 4u;
 /// permutations: - wide; nt; a_f32; b_f32 b_bf16; c_bf16
 /// permutations: - wide; nn; a_f32; b_f32 b_bf16 b_f16 b_quantized; c_f32
 /// permutations: - wide; tn; a_f32; b_f32 b_bf16; c_f32
+/// permutations: nt; a_f16; b_f16; c_f32; - bias; - residual
+/// permutations: nt; a_f16; b_f16; c_f16; - bias
+/// permutations: nn tn; a_f16; b_f16; c_f32
 /// permutations: - wide; rows_64; nt; a_f32; b_f32; c_f32; - bias; - residual
 /// permutations: - wide; rows_64; nn tn; a_f32; b_f32; c_f32
 @compute @workgroup_size(LANES)

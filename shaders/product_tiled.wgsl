@@ -29,6 +29,9 @@ var<workgroup> tile_b: array<vec4<f32>, TILE * STRIDE>;
 /// permutations: nt; few; a_f32; b_f32 b_bf16 b_f16 b_quantized; c_f32; - bias; - residual
 /// permutations: nn; a_f32; b_f32 b_bf16 b_f16 b_quantized; c_f32
 /// permutations: tn; a_f32; b_f32 b_bf16; c_f32
+/// permutations: nt; a_f16; b_f16; c_f32; - bias; - residual
+/// permutations: nt; a_f16; b_f16; c_f16; - bias
+/// permutations: nn tn; a_f16; b_f16; c_f32
 @compute @workgroup_size(SIDE, SIDE)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,

@@ -3,8 +3,9 @@
 
 import package::shared::grid::{Invocation, WORKGROUP, linear, row_of};
 import package::shared::row_sum::row_sum;
-@if(!y_bf16) import package::shared::f32::{Packed, narrow};
+@if(!y_bf16 && !y_f16) import package::shared::f32::{Packed, narrow};
 @if(y_bf16) import package::shared::bf16::{Packed, narrow};
+@if(y_f16) import package::shared::f16::{Packed, narrow};
 
 /// requires: 0 < rows
 /// requires: 0 < columns4
@@ -41,7 +42,7 @@ override LANES: u32 = 1u;
 
 /// y = x * rstd * weight.
 /// LANES invocations per row: grid(div_ceil(rows, WORKGROUP / LANES)).
-/// permutations: - y_bf16
+/// permutations: - y_bf16 y_f16
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let lane = invocation.local % LANES;

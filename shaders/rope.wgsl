@@ -3,8 +3,9 @@
 // positions are in the thousands.
 
 import package::shared::grid::{Invocation, WORKGROUP, linear};
-@if(!x_bf16) import package::shared::f32::{Packed, narrow, widen};
+@if(!x_bf16 && !x_f16) import package::shared::f32::{Packed, narrow, widen};
 @if(x_bf16) import package::shared::bf16::{Packed, narrow, widen};
+@if(x_f16) import package::shared::f16::{Packed, narrow, widen};
 
 /// requires: 0 < positions
 /// requires: 0 < half4
@@ -30,7 +31,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> x: array<Packed>;
 
 /// One invocation per token and group of four pairs: grid(div_ceil(tokens * half4, WORKGROUP)).
-/// permutations: - x_bf16
+/// permutations: - x_bf16 x_f16
 @compute @workgroup_size(WORKGROUP)
 fn main(invocation: Invocation) {
     let index = linear(invocation);

@@ -2,8 +2,9 @@
 
 import package::shared::grid::{Invocation, WORKGROUP, linear};
 import package::shared::logistic::sigmoid;
-@if(!x_bf16) import package::shared::f32::{Packed, narrow, widen};
+@if(!x_bf16 && !x_f16) import package::shared::f32::{Packed, narrow, widen};
 @if(x_bf16) import package::shared::bf16::{Packed, narrow, widen};
+@if(x_f16) import package::shared::f16::{Packed, narrow, widen};
 
 struct Params {
     /// Groups of four values.
@@ -21,7 +22,7 @@ struct Params {
 
 /// y = silu(gate) * up.
 /// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
-/// permutations: - x_bf16
+/// permutations: - x_bf16 x_f16
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let index = linear(invocation);
@@ -40,7 +41,7 @@ fn forward(invocation: Invocation) {
 
 /// d_gate = d_y * up * silu'(gate) and d_up = d_y * silu(gate).
 /// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
-/// permutations: - x_bf16
+/// permutations: - x_bf16 x_f16
 @compute @workgroup_size(WORKGROUP)
 fn backward(invocation: Invocation) {
     let index = linear(invocation);

@@ -117,7 +117,7 @@ fn cooperative(listed: &[Cooperative], unused: Option<&str>) -> String {
     let listed: Vec<String> = listed.iter().map(of).collect();
     match unused {
         Some(reason) => format!("{}; not used: {reason}", listed.join(", ")),
-        None => listed.join(", "),
+        None => format!("{}; --precision mixed uses them", listed.join(", ")),
     }
 }
 
@@ -150,4 +150,16 @@ fn describe_timing(timing: &Timing) -> String {
 
 fn variant_name(variant: Variant) -> String {
     format!("{}-bit words x {} rows", if variant.wide { 64 } else { 32 }, variant.rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cooperative_matrices_are_listed_with_their_use() {
+        let listed = [Cooperative { m: 8, n: 8, k: 16, operands: "f16", result: "f32" }];
+        assert_eq!(cooperative(&listed, None), "8×8×16 f16 to f32; --precision mixed uses them");
+        assert_eq!(cooperative(&listed, Some("why")), "8×8×16 f16 to f32; not used: why");
+    }
 }

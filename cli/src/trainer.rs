@@ -102,8 +102,8 @@ pub(crate) struct StorageArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_length: Option<usize>,
-    /// Storage precision of weights and activations
-    #[arg(long, value_parser = ["f32", "mixed"])]
+    /// Storage precision of weights and activations; mixed is mixed-f16 on cooperative matrices, mixed-bf16 elsewhere
+    #[arg(long, value_parser = ["f32", "mixed", "mixed-bf16", "mixed-f16"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<String>,
     /// Activation checkpointing: what the backward pass recomputes instead of storing it

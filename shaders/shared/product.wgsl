@@ -7,6 +7,7 @@
 
 @if(a_f32) import package::shared::f32::{Packed as A, widen as widen_a};
 @if(a_bf16) import package::shared::bf16::{Packed as A, widen as widen_a};
+@if(a_f16) import package::shared::f16::{Packed as A, widen as widen_a};
 @if(b_f32) import package::shared::f32::{Packed as B, widen as widen_b};
 @if(b_bf16) import package::shared::bf16::{Packed as B, widen as widen_b};
 @if(b_f16) import package::shared::f16::{Packed as B, widen as widen_b};

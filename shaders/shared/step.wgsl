@@ -15,6 +15,8 @@ struct Step {
     eps: f32,
     /// Norm to clip to; 0 clips nothing.
     max_norm: f32,
+    /// What gradients are multiplied by first: 1 / the loss scale.
+    unscale: f32,
 }
 
 struct Clip {

@@ -1,7 +1,7 @@
 //! What the host writes before every optimizer step, and how long the tensors are that shaders share in it.
 
 /// Length of the step tensor.
-pub const STEP: usize = 8;
+pub const STEP: usize = 9;
 
 /// Length of the clip tensor: coefficient, whether the norm is finite (1 or 0), norm before clipping.
 pub const CLIP: usize = 3;
@@ -20,6 +20,8 @@ pub struct Step {
     pub eps: f64,
     /// Norm to clip all gradients to; 0 clips nothing.
     pub max_norm: f64,
+    /// What the loss, and with it all gradients, was multiplied by.
+    pub loss_scale: f64,
     /// Optimizer steps including this one, from 1, for the bias correction.
     pub count: u64,
 }
@@ -38,6 +40,7 @@ impl Step {
             1.0 / correction(beta2).sqrt(),
             self.eps,
             self.max_norm,
+            1.0 / self.loss_scale,
         ]
         .map(|value| value as f32)
     }

@@ -8,7 +8,7 @@ use crate::train::adapters_to_plan;
 use super::config::DpoConfig;
 use super::room::Room;
 use super::trainer;
-use super::validate::adapters;
+use super::validate::{BARS_F16, adapters};
 
 /// The most memory that a run of DPO needs: that of micro-batches whose pairs have two sides of the maximum length with
 /// nothing in common. Nothing is allocated, and of the model only configuration and header are read.
@@ -16,6 +16,7 @@ use super::validate::adapters;
 /// # Errors
 /// A setting that no run can have, or adapters that the model cannot have.
 pub fn plan(config: &DpoConfig, source: &Checkpoint) -> Result<MemoryPlan> {
+    config.trainer.precision.check(Some(BARS_F16))?;
     let lora = adapters_to_plan(adapters(&config.lora)?, source)?;
     let (pairs, length) = (config.trainer.batch_size, config.trainer.max_length);
     let tokens = 2 * pairs * length;

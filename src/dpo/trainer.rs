@@ -32,7 +32,7 @@ use super::reference::{Reference, References, Set, log_probs};
 use super::room::Room;
 use super::saving::{Aim, save_policy};
 use super::step::{MicroBatch, Outcome, Rated, Stepper};
-use super::validate::adapters;
+use super::validate::{BARS_F16, adapters};
 use super::warnings::Warnings;
 
 /// How a run ended.
@@ -67,6 +67,8 @@ pub async fn dpo(gpu: &Gpu, ranks: &Ranks, config: &DpoConfig, observer: &mut dy
         false => read_pairs(&config.trainer.eval_data, &encoder, observer)?.0,
     };
     let lora = source.adapters_to_train(adapters(&config.lora)?)?;
+    let (_, precision) = config.trainer.precision.resolved(Some(BARS_F16), None, gpu.cooperative_side())?;
+    precision.iter().for_each(|line| observer.note(line));
     let mut sets = vec![Set { files: &config.data, pairs: &pairs, cache: "reference.jsonl" }];
     if !held_out.is_empty() {
         sets.push(Set { files: &config.trainer.eval_data, pairs: &held_out, cache: "reference-eval.jsonl" });
@@ -268,7 +270,7 @@ impl Method for Run<'_> {
         let notes = self.warnings.step(loss, measures);
         self.told.extend(notes.clone());
         let tokens = batches.iter().map(|batch| batch.completions.tokens.len() as u64).sum();
-        let update = Some(Updated { loss, grad_norm });
+        let update = Some(Updated { loss, grad_norm, skipped: None });
         Ok(Taken { update, tokens, processed: tokens, flops, measures: measures.named(), notes })
     }
 

@@ -9,6 +9,9 @@ use crate::{Error, Result};
 
 use super::config::DpoConfig;
 
+/// Why policies cannot train in f16.
+pub(super) const BARS_F16: &str = "the losses of policies are not scaled";
+
 impl DpoConfig {
     /// Checks every value that can be wrong on its own.
     ///
@@ -25,6 +28,7 @@ impl DpoConfig {
             check_apart(&self.trainer.output, Path::new(reference), reference)?;
         }
         adapters(&self.lora)?;
+        self.trainer.precision.check(Some(BARS_F16))?;
         self.trainer.validate()
     }
 }
@@ -47,7 +51,7 @@ mod tests {
     use super::*;
     use crate::dpo::PolicyConfig;
     use crate::objective::PreferenceLoss;
-    use crate::train::TrainerConfig;
+    use crate::train::{Precision, TrainerConfig};
 
     fn whole() -> DpoConfig {
         let trainer = TrainerConfig { output: "o".into(), ..TrainerConfig::default() };
@@ -86,6 +90,7 @@ mod tests {
             ("`.reference_cache`", |c| (c.loss.kind, c.reference_cache) = (PreferenceLoss::Orpo, Some("c".into()))),
             ("`.lora_rank`", |c| c.lora.lora_rank = Some(0)),
             ("`.lora_dropout`", |c| (c.lora.lora_rank, c.lora.lora_dropout) = (Some(4), 0.1)),
+            ("`.precision` mixed-f16", |c| c.trainer.precision = Precision::MixedF16),
             ("`.epochs`", |c| c.trainer.epochs = 0),
         ];
         for (setting, spoil) in cases {

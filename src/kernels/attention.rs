@@ -86,7 +86,8 @@ impl Attention {
                     Entry::BackwardQuery => ("attention_register/backward_query", Operation::AttentionBackward),
                     Entry::BackwardKeyValue => ("attention_register/backward_key_value", Operation::AttentionBackward),
                 };
-                let kernel = Kernel::new(name).feature_if(gpu.variant(operation).wide, "wide");
+                let wide = gpu.variant(operation).wide && dtype != Dtype::F16;
+                let kernel = Kernel::new(name).feature_if(wide, "wide");
                 let kernel = match self.head4().div_ceil(lanes) {
                     0..=1 => kernel,
                     2 => kernel.feature("columns_2"),
@@ -109,8 +110,11 @@ impl Attention {
                 (kernel.feature(head), 64, 64)
             }
         };
-        let mut kernel =
-            kernel.feature_if(dtype == Dtype::Bf16, "x_bf16").constant("LANES", lanes).constant("HEAD4", self.head4());
+        let mut kernel = kernel
+            .feature_if(dtype == Dtype::Bf16, "x_bf16")
+            .feature_if(dtype == Dtype::F16, "x_f16")
+            .constant("LANES", lanes)
+            .constant("HEAD4", self.head4());
         // Keys have no gaps.
         if !matches!((gpu.preset(), entry), (Preset::Software, Entry::BackwardKeyValue)) {
             kernel = kernel.constant("BRANCHING", u32::from(spans.branching));
@@ -181,6 +185,7 @@ impl Attention {
         let params = self.params(tokens);
         let dot = Kernel::new("attention/backward_dot")
             .feature_if(o.dtype() == Dtype::Bf16, "x_bf16")
+            .feature_if(o.dtype() == Dtype::F16, "x_f16")
             .constant("HEAD4", self.head4());
         let rows = (tokens * self.heads) as u32;
         let small = Cost { flops: 0.0, bytes: 8.0 * f64::from(rows) * self.head_dim as f64 };

@@ -97,7 +97,8 @@ fn record(
         .feature_if(epilogue.bias.is_some(), "bias")
         .feature_if(epilogue.residual.is_some(), "residual");
     if software {
-        kernel = kernel.feature_if(variant.wide, "wide").constant("LANES", columns4);
+        let wide = variant.wide && dtypes[0] != Dtype::F16;
+        kernel = kernel.feature_if(wide, "wide").constant("LANES", columns4);
     }
     if let Dtype::Quantized(layout) = dtypes[1] {
         kernel = kernel.quantized(layout);

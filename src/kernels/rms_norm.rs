@@ -48,8 +48,10 @@ pub fn forward(
 ) -> Result<()> {
     let rows = guard("rms_norm/forward", rows, weight, &[x, y])?;
     let lanes = lanes(recorder.gpu, weight.columns4());
-    let kernel =
-        Kernel::new("rms_norm/forward").feature_if(y.dtype() == Dtype::Bf16, "y_bf16").constant("LANES", lanes);
+    let kernel = Kernel::new("rms_norm/forward")
+        .feature_if(y.dtype() == Dtype::Bf16, "y_bf16")
+        .feature_if(y.dtype() == Dtype::F16, "y_f16")
+        .constant("LANES", lanes);
     let workgroups = grid((rows as u32).div_ceil(WORKGROUP / lanes));
     let bindings = [x.whole(), weight.whole(), y.whole(), rstd.whole()];
     recorder.dispatch(&kernel, &params(rows, weight, eps), &bindings, workgroups, cost(rows, weight, 4.0, 2.0))

@@ -26,7 +26,7 @@ pub fn table(gpu: &Gpu, positions: usize, inverse_frequencies: &[f64], factor: f
     Ok(table)
 }
 
-/// Rotates the heads of `x` (f32 or bf16, [`Layout::heads`]) by the angles of [`table`], in place.
+/// Rotates the heads of `x` (f32, bf16 or f16, [`Layout::heads`]) by the angles of [`table`], in place.
 ///
 /// `spans` holds, for each token, the first token and the end of its sequence (u32); the position of a token counts
 /// from the first. The table must reach as far as the longest sequence.
@@ -53,7 +53,9 @@ fn rotate(recorder: &mut Recorder, rows: usize, x: &Tensor, table: &Tensor, span
     if heads == 0 || !fits {
         return Err(Error::kernel("rope/main", format!("{} does not consist of heads of {}", x.label(), head.len())));
     }
-    let kernel = Kernel::new("rope/main").feature_if(x.dtype() == Dtype::Bf16, "x_bf16");
+    let kernel = Kernel::new("rope/main")
+        .feature_if(x.dtype() == Dtype::Bf16, "x_bf16")
+        .feature_if(x.dtype() == Dtype::F16, "x_f16");
     let params = Params {
         tokens: rows as u32,
         heads: heads as u32,

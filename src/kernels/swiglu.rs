@@ -4,12 +4,14 @@ use super::elementwise;
 use crate::Result;
 use crate::gpu::{Dtype, Kernel, Recorder, Tensor};
 
-/// `y = silu(gate) · up`; the three are stored alike, f32 or bf16.
+/// `y = silu(gate) · up`; the three are stored alike, f32, bf16 or f16.
 ///
 /// # Errors
 /// If the columns of the tensors differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, gate: &Tensor, up: &Tensor, y: &Tensor) -> Result<()> {
-    let kernel = Kernel::new("swiglu/forward").feature_if(gate.dtype() == Dtype::Bf16, "x_bf16");
+    let kernel = Kernel::new("swiglu/forward")
+        .feature_if(gate.dtype() == Dtype::Bf16, "x_bf16")
+        .feature_if(gate.dtype() == Dtype::F16, "x_f16");
     elementwise::record(recorder, &kernel, rows, &[gate, up, y], 6.0)
 }
 
@@ -26,6 +28,8 @@ pub fn backward(
     d_gate: &Tensor,
     d_up: &Tensor,
 ) -> Result<()> {
-    let kernel = Kernel::new("swiglu/backward").feature_if(gate.dtype() == Dtype::Bf16, "x_bf16");
+    let kernel = Kernel::new("swiglu/backward")
+        .feature_if(gate.dtype() == Dtype::Bf16, "x_bf16")
+        .feature_if(gate.dtype() == Dtype::F16, "x_f16");
     elementwise::record(recorder, &kernel, rows, &[gate, up, d_y, d_gate, d_up], 12.0)
 }

@@ -94,7 +94,7 @@ impl AdapterRoom {
 impl Keeping {
     /// The activations that a model keeps; `holding` says how its trained weights are held.
     pub fn of(holding: Holding, checkpointing: Checkpointing) -> Self {
-        let dtype = if holding == Holding::MixedTraining { Dtype::Bf16 } else { Dtype::F32 };
+        let dtype = holding.copies().unwrap_or(Dtype::F32);
         Self { training: holding.trains(), dtype, checkpointing, adapters: None }
     }
 }
@@ -106,6 +106,7 @@ pub fn table(config: &ModelConfig, keeping: Keeping) -> Vec<Slot> {
     let inner = Layout::plain(config.intermediate_size);
     let queries = Layout::heads(config.num_attention_heads, config.head_dim);
     let keys = Layout::heads(config.num_key_value_heads, config.head_dim);
+    let widest = [hidden, inner, queries].map(Layout::padded).into_iter().max().unwrap_or(0);
     let layers = config.num_hidden_layers;
     let kept = |when: bool| if training && when { layers.max(1) } else { 1 };
     let inputs = if training { layers + 1 } else { 2 };
@@ -154,13 +155,16 @@ pub fn table(config: &ModelConfig, keeping: Keeping) -> Vec<Slot> {
             slots.extend([gradient("d_raw_query", queries), gradient("d_raw_key", keys)]);
         }
     }
+    if training && dtype == Dtype::F16 {
+        // The gradient of one linear layer's output at a time.
+        slots.push(tokens("d_half", Layout::plain(widest), Dtype::F16, 1));
+    }
     if let Some(AdapterRoom { rank, dropout }) = adapters {
         slots.push(tokens("adapter", Layout::plain(rank), Dtype::F32, 1));
         if training {
             slots.push(tokens("d_adapter", Layout::plain(rank), Dtype::F32, 1));
         }
         if training && dropout {
-            let widest = [hidden, inner, queries].map(Layout::padded).into_iter().max().unwrap_or(0);
             slots.push(tokens("dropped", Layout::plain(widest), Dtype::F32, 1));
         }
     }

@@ -1,9 +1,9 @@
 //! A linear layer: weight, optional bias, optional adapter, and both passes.
 
 use crate::Result;
-use crate::gpu::{Gpu, Layout, Recorder, Tensor};
-use crate::kernels::column_sum;
+use crate::gpu::{Dtype, Gpu, Layout, Recorder, Tensor};
 use crate::kernels::product::{self, Epilogue};
+use crate::kernels::{column_sum, narrow};
 
 use super::activations::Activations;
 use super::lora::{Adapter, DropoutKey, LoraConfig};
@@ -31,7 +31,7 @@ impl Linear {
         inner: Layout,
         with_bias: bool,
         holding: Holding,
-        storage: crate::gpu::Dtype,
+        storage: Dtype,
     ) -> Result<Self> {
         let weight = Parameter::matrix(gpu, format!("{name}.weight"), out, inner, holding, storage)?;
         let bias = with_bias.then(|| Parameter::vector(gpu, format!("{name}.bias"), out, holding)).transpose()?;
@@ -107,9 +107,18 @@ impl Linear {
         chunks: &Tensor,
         activations: &Activations,
     ) -> Result<()> {
-        product::nn(recorder, rows, d_y, self.weight.used(), d_x, accumulate)?;
+        // In f16 the gradient is rounded once, so that neither product converts anything as it sums.
+        let half = match x.dtype() {
+            Dtype::F16 => Some(activations.get("d_half").reshaped(rows, d_y.columns())?),
+            _ => None,
+        };
+        if let Some(half) = &half {
+            narrow::forward(recorder, rows, d_y, half)?;
+        }
+        let factor = half.as_ref().unwrap_or(d_y);
+        product::nn(recorder, rows, factor, self.weight.used(), d_x, accumulate)?;
         if !self.weight.frozen {
-            product::tn(recorder, rows, d_y, x, gradient(&self.weight)?)?;
+            product::tn(recorder, rows, factor, x, gradient(&self.weight)?)?;
         }
         if let Some(bias) = self.bias.as_ref().filter(|bias| !bias.frozen) {
             column_sum::forward(recorder, rows, d_y, gradient(bias)?, chunks)?;

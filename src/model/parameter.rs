@@ -20,7 +20,7 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// The values: f32 while training, the stored type otherwise.
     pub weight: Tensor,
-    /// The bf16 copy that mixed precision computes with.
+    /// The copy in bf16 or f16 that mixed precision computes with.
     pub compute: Option<Tensor>,
     /// f32 gradient, while training.
     pub gradient: Option<Tensor>,
@@ -37,25 +37,33 @@ pub enum Holding {
     Frozen(Option<BaseDtype>),
     /// f32 weights and gradients.
     Training,
-    /// f32 weights and gradients, and bf16 copies of matrices.
-    MixedTraining,
+    /// f32 weights and gradients, and copies of matrices in bf16 or f16.
+    MixedTraining(Dtype),
 }
 
 impl Holding {
     /// Whether there are gradients.
     pub fn trains(self) -> bool {
-        matches!(self, Self::Training | Self::MixedTraining)
+        matches!(self, Self::Training | Self::MixedTraining(_))
     }
 
     /// How a matrix of a checkpoint is stored on the device; f32 if it is a new one.
     pub fn storage(self, checkpoint: &Checkpoint, name: &str) -> Dtype {
         let base = match self {
-            Self::Training | Self::MixedTraining => return Dtype::F32,
+            Self::Training | Self::MixedTraining(_) => return Dtype::F32,
             Self::Frozen(Some(base)) => Some(base),
             Self::Frozen(None) | Self::Inference => checkpoint.base(),
         };
         let stored = checkpoint.info(name).map_or(weights::Dtype::F32, |info| info.dtype);
         base.map_or_else(|| plain(stored), |base| base.storage(name, stored))
+    }
+
+    /// The storage of copies of matrices, which are computed with, if there are any.
+    pub fn copies(self) -> Option<Dtype> {
+        match self {
+            Self::MixedTraining(dtype) => Some(dtype),
+            _ => None,
+        }
     }
 }
 
@@ -76,7 +84,7 @@ impl Parameter {
         let weight = tensor(Memory::Weights, storage)?;
         Ok(Self {
             shape: vec![rows.len(), columns.len()],
-            compute: (holding == Holding::MixedTraining).then(|| tensor(Memory::Weights, Dtype::Bf16)).transpose()?,
+            compute: holding.copies().map(|dtype| tensor(Memory::Weights, dtype)).transpose()?,
             gradient: holding.trains().then(|| tensor(Memory::Gradients, Dtype::F32)).transpose()?,
             frozen: matches!(holding, Holding::Frozen(_)),
             weight,

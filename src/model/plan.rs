@@ -49,8 +49,8 @@ impl MemoryPlan {
             Holding::Inference | Holding::Frozen(_) => {
                 self.weights += rows as u64 * dtype.row_bytes(columns);
             }
-            Holding::Training | Holding::MixedTraining => {
-                let copy = u64::from(matrix && holding == Holding::MixedTraining) * Dtype::Bf16.bytes();
+            Holding::Training | Holding::MixedTraining(_) => {
+                let copy = holding.copies().filter(|_| matrix).map_or(0, Dtype::bytes);
                 self.weights += values * (4 + copy);
                 self.gradients += values * 4;
                 self.optimizer += values * 8;

@@ -112,9 +112,14 @@ impl AdamW {
 
     /// Tells the recording which step comes next, counted from 0, and its learning rate.
     pub fn begin_step(&self, gpu: &Gpu, step: usize, learning_rate: f64) {
+        self.begin_scaled_step(gpu, step, learning_rate, 1.0);
+    }
+
+    /// As [`Self::begin_step`], where the loss was multiplied by a factor.
+    pub fn begin_scaled_step(&self, gpu: &Gpu, step: usize, learning_rate: f64, loss_scale: f64) {
         let AdamWConfig { betas, eps, weight_decay, max_grad_norm } = self.config;
         let max_norm = if max_grad_norm.is_finite() { max_grad_norm } else { 0.0 };
-        let step = Step { learning_rate, weight_decay, betas, eps, max_norm, count: step as u64 + 1 };
+        let step = Step { learning_rate, weight_decay, betas, eps, max_norm, loss_scale, count: step as u64 + 1 };
         self.step.write_f32(gpu, &step.values());
     }
 

@@ -6,24 +6,31 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::data::RatingScale;
+use crate::gpu::Dtype;
 use crate::model::activations::Checkpointing;
 use crate::model::base::BaseDtype;
 use crate::model::lora::LoraSettings;
 use crate::model::parameter::Holding;
 use crate::objective::Objective;
 use crate::optimizer::{AdamWConfig, Schedule};
+use crate::{Error, Result};
 
 use super::head::HeadReading;
 
 /// How values are stored during training; arithmetic is f32 either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// Everything in f32.
     F32,
+    /// [`Self::MixedF16`] where that is faster, on devices whose products run on cooperative matrices, and
+    /// [`Self::MixedBf16`] elsewhere and in runs that cannot have f16.
+    Mixed,
     /// Weights and kept activations in bf16, f32 master weights, gradients and residual stream. bf16 has the range of
     /// f32, so no loss scaling is needed.
-    Mixed,
+    MixedBf16,
+    /// As [`Self::MixedBf16`] in f16, in which the gradients of linear layers are rounded too, under loss scaling.
+    MixedF16,
 }
 
 impl fmt::Display for Precision {
@@ -31,16 +38,63 @@ impl fmt::Display for Precision {
         f.pad(match self {
             Self::F32 => "f32",
             Self::Mixed => "mixed",
+            Self::MixedBf16 => "mixed-bf16",
+            Self::MixedF16 => "mixed-f16",
         })
     }
 }
 
+/// Why a model with adapters cannot train in f16.
+pub(crate) const ADAPTERS_BAR_F16: &str = "adapters compute in f32 on what the base keeps";
+
 impl Precision {
-    /// How the parameters of a model in training are held.
+    /// Refuses f16 in a run that cannot have it, for the reason that `barred` gives.
+    pub(crate) fn check(self, barred: Option<&str>) -> Result<()> {
+        match barred {
+            Some(reason) if self == Self::MixedF16 => {
+                Err(Error::input("`.precision` mixed-f16", format!("cannot be had here: {reason}"), "use mixed-bf16"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The precision that a run has on a device whose cooperative matrices have this side; for [`Self::Mixed`] also a line
+    /// that says which form it takes, and why. A run that goes on keeps its form: `scaled` says whether it scaled its loss.
+    pub(crate) fn resolved(
+        self,
+        barred: Option<&str>,
+        scaled: Option<bool>,
+        cooperative_side: Option<u32>,
+    ) -> Result<(Self, Option<String>)> {
+        self.check(barred)?;
+        let (form, reason) = match (barred, scaled, cooperative_side) {
+            _ if self != Self::Mixed => return Ok((self, None)),
+            (Some(reason), ..) => (Self::MixedBf16, reason.to_owned()),
+            (None, Some(true), _) => (Self::MixedF16, "as the run began".into()),
+            (None, Some(false), _) => (Self::MixedBf16, "as the run began".into()),
+            (None, None, Some(side)) => {
+                (Self::MixedF16, format!("products run on cooperative matrices of {side}×{side}; the loss is scaled"))
+            }
+            (None, None, None) => (Self::MixedBf16, "products do not run on cooperative matrices here".into()),
+        };
+        Ok((form, Some(format!("precision: {form} ({reason})"))))
+    }
+
+    /// Of the precisions that a run may turn out to have, the one that needs the most memory.
+    pub(crate) fn largest(self, barred: Option<&str>) -> Self {
+        match (self, barred) {
+            (Self::Mixed, None) => Self::MixedF16,
+            (Self::Mixed, Some(_)) => Self::MixedBf16,
+            (precision, _) => precision,
+        }
+    }
+
+    /// How the parameters of a model in training are held. [`Self::Mixed`] that was not resolved counts as bf16.
     pub fn holding(self) -> Holding {
         match self {
             Self::F32 => Holding::Training,
-            Self::Mixed => Holding::MixedTraining,
+            Self::Mixed | Self::MixedBf16 => Holding::MixedTraining(Dtype::Bf16),
+            Self::MixedF16 => Holding::MixedTraining(Dtype::F16),
         }
     }
 }
@@ -209,5 +263,34 @@ impl Default for ScoreConfig {
             calibrated: false,
             force: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mixed_precision_takes_f16_on_cooperative_matrices_alone_and_says_so() {
+        let form = |barred, scaled, side| {
+            let (form, why) = Precision::Mixed.resolved(barred, scaled, side).unwrap();
+            assert!(why.unwrap().contains(&form.to_string()));
+            form
+        };
+        assert_eq!(form(None, None, Some(16)), Precision::MixedF16);
+        assert_eq!(form(None, None, None), Precision::MixedBf16);
+        assert_eq!(form(Some("no"), None, Some(16)), Precision::MixedBf16);
+        // A run that goes on keeps its form on any device.
+        assert_eq!(form(None, Some(true), None), Precision::MixedF16);
+        assert_eq!(form(None, Some(false), Some(8)), Precision::MixedBf16);
+    }
+
+    #[test]
+    fn a_precision_with_one_form_is_kept_or_refused() {
+        for precision in [Precision::F32, Precision::MixedBf16, Precision::MixedF16] {
+            assert_eq!(precision.resolved(None, Some(true), None).unwrap(), (precision, None));
+        }
+        let refused = Precision::MixedF16.resolved(Some("no gradients"), None, Some(8)).unwrap_err().to_string();
+        assert!(refused.contains("no gradients") && refused.contains("mixed-bf16"), "{refused}");
     }
 }

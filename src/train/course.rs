@@ -113,23 +113,31 @@ pub(crate) struct Updated {
     pub loss: f64,
     /// Norm of all gradients before clipping. Where it is not finite, the weights are those of the step before.
     pub grad_norm: GradNorm,
+    /// Under a loss scale, whether gradients left the range of f16: the scale is smaller now, and the run goes on.
+    pub skipped: Option<bool>,
 }
 
 impl Updated {
-    /// Whether loss and gradient are numbers.
+    /// Whether loss and gradient are numbers, as far as they have to be.
     pub(crate) fn is_finite(&self) -> bool {
-        self.loss.is_finite() && self.grad_norm.finite
+        self.loss.is_finite() && (self.grad_norm.finite || self.skipped == Some(true))
     }
 
     /// Refuses what is not, as step number `step` (counted from 1).
     fn check(&self, step: u64) -> Result<(), End> {
-        let Self { loss, grad_norm } = self;
+        let Self { loss, grad_norm, skipped } = self;
         let what = match &grad_norm.worst {
             _ if self.is_finite() => return Ok(()),
             Some(tensor) => format!("the gradient of {tensor} is not finite at step {step} (loss {loss})"),
             None => format!("the loss is {loss} at step {step}"),
         };
-        let hint = "lower `.lr` or `.max_grad_norm`, or inspect the rows of this step";
+        let hint = match skipped {
+            None => "lower `.lr` or `.max_grad_norm`, or inspect the rows of this step",
+            Some(_) => {
+                "no scale of the loss helps: use `.precision` mixed-bf16, lower `.lr` or `.max_grad_norm`, or inspect the \
+                 rows of this step"
+            }
+        };
         Err(End::Diverged(Error::run(what, hint)))
     }
 }

@@ -10,7 +10,7 @@ use crate::model::lora::{Lora, LoraSettings};
 use crate::model::plan::MemoryPlan;
 use crate::objective::Objective;
 
-use super::config::{Precision, TrainConfig, TrainerConfig};
+use super::config::{ADAPTERS_BAR_F16, Precision, TrainConfig, TrainerConfig};
 use super::reward_model::no_head;
 use super::scorer;
 
@@ -35,13 +35,16 @@ pub fn plan(config: &TrainConfig, source: &Checkpoint) -> Result<MemoryPlan> {
     let per_row = if config.objective == Objective::Pairwise { 2 } else { 1 };
     let (sequences, length) = (config.trainer.batch_size * per_row, config.trainer.max_length);
     let thresholds = if config.objective == Objective::Coral { config.levels as usize - 1 } else { 0 };
+    let lora = adapters_to_plan(config.lora.resolve()?, source)?;
+    let barred = lora.as_ref().map(|_| ADAPTERS_BAR_F16);
+    config.trainer.precision.check(barred)?;
     let loading = Loading {
-        holding: config.trainer.precision.holding(),
+        holding: config.trainer.precision.largest(barred).holding(),
         checkpointing: config.trainer.checkpointing,
         logits: config.objective.logits(config.levels as usize),
         new_head: config.new_head,
         biases: vec![0.0; thresholds],
-        lora: adapters_to_plan(config.lora.resolve()?, source)?,
+        lora,
         seed: config.trainer.seed,
         capacity: Capacity { tokens: sequences * length, sequences, length },
     };
@@ -114,9 +117,13 @@ const CHANGES: [Change; 7] = [
         trainer.precision = Precision::Mixed;
         Some(vec![("precision", "mixed".into())])
     },
-    |_, lora| {
-        let rank = lora.lora_rank.replace(RANK);
-        rank.is_none().then(|| vec![("lora-rank", RANK.to_string())])
+    |trainer, lora| {
+        let mut settings = vec![("lora-rank", RANK.to_string())];
+        if trainer.precision == Precision::MixedF16 {
+            trainer.precision = Precision::MixedBf16;
+            settings.push(("precision", "mixed-bf16".into()));
+        }
+        lora.lora_rank.replace(RANK).is_none().then_some(settings)
     },
     |_, lora| base(lora, BaseDtype::Bf16, "bf16"),
     |_, lora| base(lora, BaseDtype::Q8, "q8"),

@@ -17,7 +17,7 @@ use crate::model::lora::{HEAD_FILE, LoraConfig, NewAdapter, write_adapter};
 use crate::model::parameter::Parameter;
 use crate::model::weights::{self, NewTensor, write_model};
 use crate::model::{Checkpoint, TensorSpec};
-use crate::optimizer::AdamW;
+use crate::optimizer::{AdamW, LossScale};
 use crate::{Error, Result};
 
 use super::head::Head;
@@ -36,6 +36,12 @@ pub(crate) struct Progress {
     /// Steps that the run was planned to take, on which its learning rates depend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_steps: Option<u64>,
+    /// What the loss is scaled by in the next step, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
+    /// Steps that updated nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped_steps: u64,
 }
 
 /// Everything a model directory holds beside its weights.
@@ -162,9 +168,6 @@ pub(crate) fn restore<'a>(
     optimizer: &AdamW,
     directory: &Path,
 ) -> Result<Progress> {
-    let damaged = |path: &Path, problem: String| {
-        Error::input(path.display().to_string(), problem, "remove this checkpoint to resume from an earlier one")
-    };
     let path = directory.join(MOMENTS);
     let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&path, e.to_string()))?;
@@ -178,7 +181,21 @@ pub(crate) fn restore<'a>(
             moment.write(gpu, &bytemuck::pod_collect_to_vec(view.data()))?;
         }
     }
+    progress(directory)
+}
+
+/// How far a checkpoint had come.
+pub(crate) fn progress(directory: &Path) -> Result<Progress> {
     let path = directory.join(STATE);
     let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
     serde_json::from_slice(&text).map_err(|e| damaged(&path, e.to_string()))
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+fn damaged(path: &Path, problem: String) -> Error {
+    Error::input(path.display().to_string(), problem, "remove this checkpoint to resume from an earlier one")
 }

@@ -7,7 +7,7 @@ use crate::kernels::{column_sum, objective::Biases, objective::Rows};
 use crate::model::Checkpoint;
 use crate::model::classifier::{Classifier, Loading, logits};
 use crate::objective::{Objective, denominator};
-use crate::optimizer::{AdamWConfig, GradNorm};
+use crate::optimizer::{AdamWConfig, GradNorm, LossScale};
 use crate::ranks::Ranks;
 
 use super::update::Update;
@@ -19,6 +19,8 @@ pub struct Outcome {
     pub loss: f64,
     /// Norm of all gradients before clipping.
     pub grad_norm: GradNorm,
+    /// Whether gradients left the range of f16, so that nothing was updated; the loss scale is smaller now.
+    pub skipped: bool,
     /// Estimated floating-point operations of the step.
     pub flops: f64,
 }
@@ -35,6 +37,10 @@ pub struct Stepper {
     pub classifier: Classifier,
     /// Moments, and the update that ends a step.
     pub update: Update,
+    /// Present where gradients are rounded to f16.
+    pub loss_scale: Option<LossScale>,
+    /// Steps that updated nothing, as gradients left the range of f16.
+    pub skipped_steps: u64,
     objective: Objective,
     levels: u32,
     labels: Tensor,
@@ -76,6 +82,8 @@ impl Stepper {
         Ok(Self {
             classifier,
             update,
+            loss_scale: (loading.holding.copies() == Some(Dtype::F16)).then(LossScale::default),
+            skipped_steps: 0,
             objective,
             levels,
             labels: list("labels")?,
@@ -103,7 +111,8 @@ impl Stepper {
         let ranks = self.update.ranks.clone();
         let [denominator] = ranks.total([denominator(self.objective, labels, self.levels as usize)]).await?;
         // A CORN step may hold no task row; its loss is zero then, not undefined.
-        self.scale.write_f32(gpu, &[(1.0 / denominator.max(1.0)) as f32]);
+        let factor = self.loss_scale.map_or(1.0, |scale| scale.factor);
+        self.scale.write_f32(gpu, &[(factor / denominator.max(1.0)) as f32]);
         self.classifier.clear_gradients(gpu);
         let mut flops = 0.0;
         for (index, batch) in batches.iter().enumerate() {
@@ -112,14 +121,18 @@ impl Stepper {
             self.replay_micro_batch(gpu, batch, index)?;
             flops += self.micro_batch.cost().flops;
         }
-        let grad_norm = self.update.apply(gpu, step, learning_rate).await?;
+        // The bias correction of AdamW counts updates.
+        let updates = step - self.skipped_steps;
+        let grad_norm = self.update.apply_scaled(gpu, updates, learning_rate, factor).await?;
         let mut loss = 0.0;
         for (batch, losses) in batches.iter().zip(&self.losses) {
             let values = losses.read(gpu).await?;
             loss += values[..batch.sequences()].iter().map(|value| f64::from(*value)).sum::<f64>();
         }
-        let [loss] = ranks.total([loss]).await?;
-        Ok(Outcome { loss, grad_norm, flops })
+        let [loss] = ranks.total([loss / factor]).await?;
+        let skipped = loss.is_finite() && self.loss_scale.as_mut().is_some_and(|scale| scale.skips(grad_norm.finite));
+        self.skipped_steps += u64::from(skipped);
+        Ok(Outcome { loss, grad_norm, skipped, flops })
     }
 
     /// One label a sequence; pairs have none and a margin of zero.

@@ -12,15 +12,17 @@ use crate::model::causal::OUTPUT;
 use crate::model::classifier::{self, HEAD, HEAD_BIAS, Loading};
 use crate::model::companions::CALIBRATION;
 use crate::model::lora::Lora;
+use crate::model::parameter::Holding;
 use crate::model::reading::outputs;
 use crate::model::{Checkpoint, Reading};
 use crate::objective::{Objective, initial_biases};
+use crate::optimizer::{GradNorm, LossScale};
 use crate::ranks::Ranks;
 use crate::report::card::{Kind, ModelCard};
 use crate::{Error, Event, Observer, Result};
 
 use super::calibration::ModelCalibration;
-use super::config::TrainConfig;
+use super::config::{ADAPTERS_BAR_F16, TrainConfig};
 use super::course::{self, Course, Method, Taken, Updated};
 use super::evaluation::{Evaluated, evaluate};
 use super::head::Head;
@@ -111,8 +113,19 @@ async fn run(
     }
     let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
     let course = Course::new(&lengths, config.lr, &config.trainer, ranks)?;
+    let scaled = match &resumed {
+        Some(directory) => Some(saving::progress(directory)?.loss_scale.is_some()),
+        None => None,
+    };
+    let barred = lora.as_ref().map(|_| ADAPTERS_BAR_F16);
+    // Ranks take one form, which all of them have.
+    let cooperates = ranks.gather(vec![u8::from(gpu.cooperative_side().is_some())]).await?;
+    let side = gpu.cooperative_side().filter(|_| cooperates.iter().all(|of| of == &[1]));
+    let (precision, why) = config.trainer.precision.resolved(barred, scaled, side)?;
+    why.iter().for_each(|line| observer.note(line));
     let parts = (source, reading, lora, template);
-    let mut run = Run::prepare(gpu, ranks, config, parts, new_head, examples, held_out, &course, observer)?;
+    let holding = precision.holding();
+    let mut run = Run::prepare(gpu, ranks, config, holding, parts, new_head, examples, held_out, &course, observer)?;
     let mut progress = Progress::default();
     if let Some(directory) = &resumed {
         progress = saving::restore(
@@ -121,6 +134,10 @@ async fn run(
             &run.stepper.update.optimizer,
             directory,
         )?;
+        if let (Some(scale), Some(kept)) = (&mut run.stepper.loss_scale, progress.loss_scale) {
+            *scale = kept;
+        }
+        run.stepper.skipped_steps = progress.skipped_steps;
         observer.note(&format!("resumed after step {} from {}", progress.step, directory.display()));
     }
     let rows = likeness::of_examples(run.examples.iter().chain(&run.held_out));
@@ -159,6 +176,7 @@ impl<'a> Run<'a> {
         gpu: &'a Gpu,
         ranks: &Ranks,
         config: &'a TrainConfig,
+        holding: Holding,
         (source, reading, lora, template): (Checkpoint, Reading, Option<Lora>, Template),
         new_head: bool,
         examples: Vec<Example>,
@@ -173,7 +191,7 @@ impl<'a> Run<'a> {
         };
         let fresh = config.objective == Objective::Coral && biases.len() + 1 != config.levels as usize;
         let loading = Loading {
-            holding: config.trainer.precision.holding(),
+            holding,
             checkpointing: config.trainer.checkpointing,
             logits: config.objective.logits(config.levels as usize),
             new_head,
@@ -238,10 +256,17 @@ impl Method for Run<'_> {
     ) -> Result<Taken> {
         let pack = |batch: &Vec<usize>| Packed::new(batch.iter().map(|index| &self.examples[*index]));
         let batches: Vec<Packed> = batches.iter().map(pack).collect::<Result<_>>()?;
-        let Outcome { loss, grad_norm, flops } = self.stepper.step(self.gpu, &batches, step, learning_rate).await?;
+        let before = self.stepper.loss_scale;
+        let Outcome { loss, grad_norm, skipped, flops } =
+            self.stepper.step(self.gpu, &batches, step, learning_rate).await?;
         let tokens = batches.iter().map(|batch| batch.tokens.len() as u64).sum();
-        let update = Some(Updated { loss, grad_norm });
-        Ok(Taken { update, tokens, processed: tokens, flops, measures: vec![], notes: vec![] })
+        let notes = match self.stepper.loss_scale {
+            Some(scale) if skipped => vec![skipped_step(step + 1, &grad_norm, scale, self.stepper.skipped_steps)],
+            _ => vec![],
+        };
+        let measures = before.map(|scale| ("loss_scale", scale.factor)).into_iter().collect();
+        let update = Some(Updated { loss, grad_norm, skipped: before.map(|_| skipped) });
+        Ok(Taken { update, tokens, processed: tokens, flops, measures, notes })
     }
 
     async fn evaluate(&mut self, _: u64, _: &mut dyn Observer) -> Result<Option<Map<String, Value>>> {
@@ -255,12 +280,25 @@ impl Method for Run<'_> {
     }
 
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {
+        let Stepper { loss_scale, skipped_steps, .. } = self.stepper;
+        let progress = Progress { loss_scale, skipped_steps, ..progress };
         let directory = saving::checkpoint_directory(&self.config.trainer.output, progress);
         saving::save_model(self.gpu, &self.stepper, &self.parts(), &directory, vec![]).await?;
         let parameters = self.stepper.classifier.trained_parameters();
         saving::save_state(self.gpu, parameters, &self.stepper.update.optimizer, &directory, progress).await?;
         Ok(directory)
     }
+}
+
+/// What there is to say of a step that updated nothing.
+fn skipped_step(step: u64, grad_norm: &GradNorm, scale: LossScale, skipped: u64) -> String {
+    let tensor = grad_norm.worst.as_deref().unwrap_or("the model");
+    let times = if skipped == 1 { "1 step".into() } else { format!("{skipped} steps") };
+    format!(
+        "step {step} updated nothing: the gradient of {tensor} left the range of f16; the loss is scaled by {} from now \
+         on ({times} skipped so far)",
+        scale.factor
+    )
 }
 
 /// The head that a run begins with.

@@ -55,8 +55,16 @@ impl Update {
     /// # Errors
     /// The device or another rank fails.
     pub async fn apply(&mut self, gpu: &Gpu, step: u64, learning_rate: f64) -> Result<GradNorm> {
+        self.apply_scaled(gpu, step, learning_rate, 1.0).await
+    }
+
+    /// As [`Self::apply`], with gradients of a loss that was multiplied by a factor.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn apply_scaled(&mut self, gpu: &Gpu, step: u64, learning_rate: f64, scale: f64) -> Result<GradNorm> {
         let is_finite = self.sum_gradients(gpu).await?;
-        self.optimizer.begin_step(gpu, step as usize, learning_rate);
+        self.optimizer.begin_scaled_step(gpu, step as usize, learning_rate, scale);
         self.recording.replay(gpu)?;
         let mut norm = self.optimizer.grad_norm(gpu).await?;
         if !norm.finite && self.ranks.size() > 1 {

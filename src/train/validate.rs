@@ -1,5 +1,6 @@
 //! Validation of settings, before anything is read or allocated.
 
+use super::config::ADAPTERS_BAR_F16;
 use super::{ScoreConfig, TrainConfig, TrainerConfig};
 use crate::{Error, Result};
 
@@ -29,7 +30,7 @@ impl TrainConfig {
         let rating = self.max_rating;
         check("`.max_rating`", rating.is_finite() && rating > 1.0, rating, "use a number above 1, such as 5")?;
         learning_rate(self.lr)?;
-        self.lora.resolve()?;
+        self.trainer.precision.check(self.lora.resolve()?.map(|_| ADAPTERS_BAR_F16))?;
         self.trainer.validate_for(evaluates)
     }
 }
@@ -115,6 +116,7 @@ pub(crate) fn check(setting: &str, holds: bool, value: impl std::fmt::Display, h
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::Precision;
 
     fn whole() -> TrainConfig {
         let trainer = TrainerConfig { output: "o".into(), ..TrainerConfig::default() };
@@ -136,6 +138,9 @@ mod tests {
             ("`.levels`", |c| c.levels = 1),
             ("`.levels`", |c| c.levels = u32::MAX),
             ("`.max_rating`", |c| c.max_rating = 1.0),
+            ("`.precision` mixed-f16", |c| {
+                (c.trainer.precision, c.lora.lora_rank) = (Precision::MixedF16, Some(4));
+            }),
             ("`.epochs`", |c| c.trainer.epochs = 0),
             ("`.batch_size`", |c| c.trainer.batch_size = 0),
             ("`.grad_accum`", |c| c.trainer.grad_accum = 0),

@@ -82,7 +82,11 @@ fn check(gpu: &Gpu, case: &Case) {
         gaps: case.places().into_iter().map(|(_, gap)| gap).collect(),
     };
     let (q, k, v, d_o) = (wide(&q), wide(&k), wide(&v), wide(&d_o));
-    let tolerance = if *dtype == Dtype::Bf16 { BF16 } else { F32 };
+    let tolerance = match dtype {
+        Dtype::Bf16 => BF16,
+        Dtype::F16 => F16,
+        _ => F32,
+    };
     assert_close("attention o", &read(gpu, &o), &twin.forward(&q, &k, &v), tolerance);
     let gradients = twin.backward(&q, &k, &v, &d_o);
     for (name, (actual, expected)) in ["d_q", "d_k", "d_v"].iter().zip([&d_q, &d_k, &d_v].iter().zip(&gradients)) {
@@ -158,6 +162,8 @@ fn attention_takes_heads_of_any_size() {
     checked(|gpu| {
         for (head_dim, dtype) in
             [(64, Dtype::F32), (80, Dtype::F32), (128, Dtype::F32), (32, Dtype::Bf16), (128, Dtype::Bf16)]
+                .into_iter()
+                .chain([32, 64, 128].map(|head_dim| (head_dim, Dtype::F16)))
         {
             let shape = Attention { heads: 2, key_value_heads: 1, head_dim, causal: true, window: None };
             check(gpu, &Case::plain(shape, &[0, 11, 40], dtype));

@@ -26,28 +26,40 @@ fn shapes() -> impl Iterator<Item = (usize, usize, usize)> {
     SHAPES.into_iter().chain([(100, 100, 76)])
 }
 
+fn nt_with_every_epilogue(gpu: &Gpu) {
+    for shape in shapes() {
+        for (bias, residual) in [(false, false), (true, false), (false, true), (true, true)] {
+            nt(gpu, shape, [F16, F16, Dtype::F32], bias, residual);
+        }
+        for bias in [false, true] {
+            nt(gpu, shape, [F16; 3], bias, false);
+        }
+    }
+}
+
+fn nn_and_tn(gpu: &Gpu) {
+    for shape in shapes() {
+        nn(gpu, shape, [F16; 2]);
+        tn(gpu, shape, [F16; 2]);
+    }
+}
+
 #[test]
 fn nt_agrees_with_every_epilogue() {
-    cooperating(|gpu| {
-        for shape in shapes() {
-            for (bias, residual) in [(false, false), (true, false), (false, true), (true, true)] {
-                nt(gpu, shape, [F16, F16, Dtype::F32], bias, residual);
-            }
-            for bias in [false, true] {
-                nt(gpu, shape, [F16; 3], bias, false);
-            }
-        }
-    });
+    cooperating(nt_with_every_epilogue);
 }
 
 #[test]
 fn nn_and_tn_agree_and_accumulate() {
-    cooperating(|gpu| {
-        for shape in shapes() {
-            nn(gpu, shape, [F16; 2]);
-            tn(gpu, shape, [F16; 2]);
-        }
-    });
+    cooperating(nn_and_tn);
+}
+
+#[test]
+fn the_same_products_agree_without_cooperative_matrices() {
+    let mut gpu = open_with(Options { mode: Mode::Checked, preset: Some(Preset::Gpu), ..Options::default() });
+    gpu.without_cooperative_matrices();
+    nt_with_every_epilogue(&gpu);
+    nn_and_tn(&gpu);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 use wgr::gpu::{Dtype, Layout, Mode, Recording};
 use wgr::kernels::gelu::{self, Gelu};
-use wgr::kernels::{add, swiglu};
+use wgr::kernels::{add, narrow, swiglu};
 use wgr::reference;
 
 use crate::harness::*;
 
 const SHAPES: [(usize, usize); 2] = [(1, 5), (33, 50)];
 const STORAGE: [(Dtype, f64); 2] = [(Dtype::F32, F32), (Dtype::Bf16, BF16)];
+const F16_STORAGE: (Dtype, f64) = (Dtype::F16, F16);
 
 /// Values from −8 to 8, where activations bend.
 fn bent(len: usize, seed: u64) -> Vec<f32> {
@@ -17,7 +18,7 @@ fn bent(len: usize, seed: u64) -> Vec<f32> {
 fn swiglu_agrees_forward_and_backward() {
     everywhere(|gpu| {
         for (rows, columns) in SHAPES {
-            for (dtype, tolerance) in STORAGE {
+            for (dtype, tolerance) in STORAGE.into_iter().chain([F16_STORAGE]) {
                 let layout = Layout::plain(columns);
                 let gate = stored(&bent(rows * columns, 1), dtype);
                 let (up, d_y) = (stored(&random(rows * columns, 2), dtype), random(rows * columns, 3));
@@ -106,4 +107,26 @@ fn mismatched_tensors_are_refused() {
     assert!(add::forward(recorder, 1, &of(8, Dtype::F32), &of(16, Dtype::F32)).is_err());
     assert!(add::forward(recorder, 2, &of(8, Dtype::F32), &of(8, Dtype::F32)).is_err());
     assert!(recording.is_empty());
+}
+
+#[test]
+fn narrow_rounds_to_the_nearest_value_of_f16() {
+    // Ties, the smallest values, both ends of the range and what is beyond it.
+    let tiny = 2f32.powi(-24);
+    let ends =
+        [65504.0, 65519.9, 65520.0, -1e5, 0.5 * tiny, 1.5 * tiny, 6e-5, -0.0, 1.0 + 2f32.powi(-11), f32::INFINITY];
+    let x: Vec<f32> = ends
+        .into_iter()
+        .chain([f32::NAN])
+        .chain(random(33 * 50 - ends.len() - 1, 1).iter().map(|v| 100.0 * v))
+        .collect();
+    everywhere(|gpu| {
+        let layout = Layout::plain(50);
+        let y = activation(gpu, layout, &vec![0.5; x.len()], Dtype::F16);
+        run(gpu, |recorder| narrow::forward(recorder, 33, &activation(gpu, layout, &x, Dtype::F32), &y));
+        let values = read(gpu, &y).into_iter().zip(reference::narrow::forward(&x));
+        for (i, (actual, expected)) in values.enumerate() {
+            assert!(actual == expected || actual.is_nan() && expected.is_nan(), "{}: {actual} not {expected}", x[i]);
+        }
+    });
 }

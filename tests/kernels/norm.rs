@@ -10,7 +10,7 @@ const EPS: f32 = 1e-5;
 fn rms_norm_agrees() {
     everywhere(|gpu| {
         for (rows, columns) in [(1, 5), (7, 36), (70, 50)] {
-            for dtype in [Dtype::F32, Dtype::Bf16] {
+            for (dtype, tolerance) in [(Dtype::F32, F32), (Dtype::Bf16, BF16), (Dtype::F16, F16)] {
                 let (x, w) = (random(rows * columns, 1), random(columns, 2));
                 let layout = Layout::plain(columns);
                 let y = activation(gpu, layout, &vec![0.0; rows * columns], dtype);
@@ -20,7 +20,6 @@ fn rms_norm_agrees() {
                     rms_norm::forward(recorder, rows, &x, &vector(gpu, layout, &w), &y, &rstd, EPS)
                 });
                 let (expected, expected_rstd) = reference::rms_norm::forward(columns, &wide(&x), &wide(&w), EPS.into());
-                let tolerance = if dtype == Dtype::Bf16 { BF16 } else { F32 };
                 assert_close("rms_norm y", &read(gpu, &y), &expected, tolerance);
                 assert_close("rms_norm rstd", &read(gpu, &rstd), &expected_rstd, F32);
             }

@@ -1,4 +1,4 @@
-use wgr::gpu::{Dtype, Gpu, Layout, Recording, Tensor};
+use wgr::gpu::{Dtype, Gpu, Layout, Mode, Recording, Tensor};
 use wgr::kernels::adamw::Step;
 use wgr::optimizer::{AdamW, AdamWConfig, GradNorm, Parameter};
 use wgr::reference;
@@ -76,7 +76,15 @@ fn ten_steps_of_adamw_agree() {
             assert_close("grad_norm", &[actual.norm], &[norm], F32);
             assert_eq!((actual.finite, actual.worst), (true, None));
             let AdamWConfig { betas, eps, weight_decay, max_grad_norm } = CONFIG;
-            let step = Step { learning_rate, weight_decay, betas, eps, max_norm: max_grad_norm, count: count + 1 };
+            let step = Step {
+                learning_rate,
+                weight_decay,
+                betas,
+                eps,
+                max_norm: max_grad_norm,
+                loss_scale: 1.0,
+                count: count + 1,
+            };
             for (i, gradient) in wide.iter().enumerate() {
                 let clipped: Vec<f64> = gradient.iter().map(|g| g * coefficient).collect();
                 let decays = optimizer.parameters()[i].decay;
@@ -151,4 +159,22 @@ fn without_a_limit_large_gradients_are_not_clipped() {
         let expected: Vec<f64> = gradient.iter().map(|g| f64::from(*g) * 0.1).collect();
         assert_close("first moment", &read(&gpu, &optimizer.moments()[2].first), &expected, F32);
     }
+}
+
+#[test]
+fn scaled_gradients_give_the_same_norm_and_update() {
+    let gpu = open(Mode::Checked, None);
+    let after = |scale: f32| {
+        let optimizer = AdamW::new(&gpu, parameters(&gpu), CONFIG).unwrap();
+        for (parameter, gradient) in optimizer.parameters().iter().zip(gradients(0)) {
+            parameter.gradient.write(&gpu, &gradient.iter().map(|g| scale * g).collect::<Vec<_>>()).unwrap();
+        }
+        let mut recording = Recording::new();
+        optimizer.record(&mut recording.recorder(&gpu)).unwrap();
+        optimizer.begin_scaled_step(&gpu, 0, 1e-2, scale.into());
+        replay(&gpu, &mut recording);
+        (grad_norm(&gpu, &optimizer), everything(&gpu, &optimizer))
+    };
+    // A power of two rounds nothing.
+    assert_eq!(after(65536.0), after(1.0));
 }

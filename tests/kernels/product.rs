@@ -54,6 +54,7 @@ fn nt_agrees_in_every_storage_type() {
                 nt(gpu, shape, [Dtype::F32, b, Dtype::F32], false, false);
             }
             nt(gpu, shape, [Dtype::Bf16; 3], false, false);
+            nt(gpu, shape, [Dtype::F16; 3], false, false);
         }
     });
 }
@@ -75,8 +76,9 @@ fn nt_agrees_in_every_permutation() {
     const BF16: Dtype = Dtype::Bf16;
     let layers = [F32, BF16, Dtype::F16, Dtype::Q8];
     let layers = layers.into_iter().flat_map(|w| [[F32, w, F32], [BF16, w, F32], [BF16, w, BF16]]);
+    let halves = [[Dtype::F16, Dtype::F16, F32], [Dtype::F16; 3]];
     // Adapters multiply what dropout left, in f32, and keep the product in bf16.
-    let dtypes: Vec<[Dtype; 3]> = layers.chain([[F32, F32, BF16], [F32, BF16, BF16]]).collect();
+    let dtypes: Vec<[Dtype; 3]> = layers.chain([[F32, F32, BF16], [F32, BF16, BF16]]).chain(halves).collect();
     checked(|gpu| {
         // One row, few, as many as the kernels for few rows take, and more.
         for rows in [1, 3, 16, 37] {
@@ -84,7 +86,7 @@ fn nt_agrees_in_every_permutation() {
                 for (bias, residual) in [(false, false), (true, false), (false, true), (true, true)] {
                     // The residual stream is f32, and adapters have no bias.
                     let [a, _, c] = *dtypes;
-                    if !(c == BF16 && (residual || bias && a == F32)) {
+                    if !(c != F32 && (residual || bias && a == F32)) {
                         nt(gpu, (rows, 20, 12), *dtypes, bias, residual);
                     }
                 }
@@ -219,6 +221,7 @@ fn nn_agrees_and_accumulates() {
             for b in [Dtype::F32, Dtype::Bf16, Dtype::F16, Dtype::Q8] {
                 nn(gpu, shape, [Dtype::F32, b]);
             }
+            nn(gpu, shape, [Dtype::F16; 2]);
         }
     });
 }
@@ -243,6 +246,7 @@ fn tn_agrees_and_accumulates() {
             for b in [Dtype::F32, Dtype::Bf16] {
                 tn(gpu, shape, [Dtype::F32, b]);
             }
+            tn(gpu, shape, [Dtype::F16; 2]);
         }
     });
 }

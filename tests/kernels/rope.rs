@@ -16,7 +16,7 @@ fn rope_agrees_forward_and_backward() {
     everywhere(|gpu| {
         // Halves of five values are padded; those of eight are not.
         for (heads, head_dim) in [(1, 10), (3, 16)] {
-            for (dtype, tolerance) in [(Dtype::F32, F32), (Dtype::Bf16, BF16)] {
+            for (dtype, tolerance) in [(Dtype::F32, F32), (Dtype::Bf16, BF16), (Dtype::F16, F16)] {
                 let frequencies: Vec<f64> = (0..head_dim / 2).map(|i| 0.7f64.powi(i)).collect();
                 let layout = Layout::heads(heads, head_dim as usize);
                 let before = stored(&random(tokens * layout.len(), 1), dtype);

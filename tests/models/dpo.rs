@@ -1,6 +1,6 @@
 use wgr::data::{Completion, PackedCompletions};
 use wgr::dpo::{MicroBatch, Outcome, Stepper};
-use wgr::gpu::{Gpu, Limits, Mode, Options, Preset};
+use wgr::gpu::{Dtype, Gpu, Limits, Mode, Options, Preset};
 use wgr::kernels::preference::Weights;
 use wgr::model::Checkpoint;
 use wgr::model::activations::Checkpointing;
@@ -203,7 +203,7 @@ fn recomputed_activations_give_the_same_bits_in_a_dpo_step() {
     let gpu = open(Mode::Trusted, None);
     for name in MODELS {
         let golden = Golden::read(name);
-        for holding in [Holding::Training, Holding::MixedTraining] {
+        for holding in [Holding::Training, Holding::MixedTraining(Dtype::Bf16)] {
             let of = |checkpointing| {
                 let settings = settings(&golden, holding, checkpointing, narrow(&golden));
                 let mut stepper = stepper(&gpu, name, &settings, PreferenceLoss::Sigmoid);

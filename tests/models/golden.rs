@@ -1,5 +1,5 @@
 use wgr::data::Packed;
-use wgr::gpu::{Limits, Mode, Options, Preset};
+use wgr::gpu::{Dtype, Limits, Mode, Options, Preset};
 use wgr::model::activations::Checkpointing;
 use wgr::model::batch::Capacity;
 use wgr::model::parameter::Holding;
@@ -79,6 +79,32 @@ fn ten_training_losses_and_norms_agree_with_pytorch() {
         }
         assert_close(&format!("{name} losses"), &losses, &column("losses"), 5e-5);
         assert_close(&format!("{name} norms"), &norms, &column("grad_norms"), 5e-5);
+    }
+}
+
+/// Of the losses of f32 in the mean, as bf16 and f16 keep eight and eleven bits.
+const MIXED: [(Dtype, f32); 2] = [(Dtype::Bf16, 2e-2), (Dtype::F16, 5e-3)];
+
+#[test]
+fn ten_training_losses_in_mixed_precision_stay_close_to_pytorch() {
+    // Products of GPUs run on cooperative matrices where there are some.
+    for preset in [None, Some(Preset::Gpu)] {
+        let gpu = open_with(Options { preset, ..Options::default() });
+        for (dtype, tolerance) in MIXED {
+            for name in MODELS {
+                let golden = Golden::read(name);
+                let text = std::fs::read_to_string(folder(name).join("losses.json")).unwrap();
+                let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let losses = expected["losses"].as_array().unwrap().iter().map(|loss| loss.as_f64().unwrap() as f32);
+                let holding = Holding::MixedTraining(dtype);
+                let mut stepper = stepper(&gpu, name, golden.capacity(), holding, Checkpointing::None);
+                // Steps that update nothing, until the loss scale fits.
+                let step = |step| pollster::block_on(stepper.step(&gpu, &[golden.batch()], step, 1e-3)).unwrap();
+                let found = (0..20).map(step).filter(|outcome| !outcome.skipped).take(10);
+                let found: Vec<f32> = found.map(|outcome| outcome.loss as f32).collect();
+                assert_close(&format!("{name} in {dtype}"), &found, &losses.collect::<Vec<_>>(), tolerance);
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 use wgr::Silent;
 use wgr::objective::Objective;
+use wgr::train::{Precision, TrainConfig};
 
 use crate::harness::*;
 
@@ -43,22 +44,85 @@ fn a_first_step_that_is_not_finite_leaves_the_weights_alone() {
     assert_eq!(summary.steps, 2);
 }
 
+/// A run in f16 on rows whose squared errors have gradients in proportion to their label.
+fn in_f16(place: &Place, label: f64) -> TrainConfig {
+    let rows: Vec<_> = (0..8).map(|i| serde_json::json!({"text": text(i), "label": label})).collect();
+    place.run(Objective::Regression, 8).with(|c| {
+        c.data = vec![place.write("large.jsonl", &rows)];
+        (c.trainer.precision, c.trainer.epochs, c.trainer.save_every) = (Precision::MixedF16, 9, Some(1));
+    })
+}
+
+#[test]
+fn gradients_beyond_f16_skip_steps_until_the_scale_of_the_loss_fits() {
+    let place = Place::new();
+    let config = in_f16(&place, 1e4);
+    let mut watch = Watch::default();
+    train(&config, &mut watch).unwrap();
+    let scales: Vec<f64> = watch.steps.iter().map(|step| step.measures[0].1).collect();
+    assert_eq!((watch.steps[0].measures[0].0, scales[0]), ("loss_scale", 65536.0));
+    for (steps, scales) in watch.steps.windows(2).zip(scales.windows(2)) {
+        let factor = if steps[0].grad_norm.is_finite() { 1.0 } else { 0.5 };
+        assert_eq!(scales[1], factor * scales[0], "{:?}", steps[0]);
+    }
+    let skipped = watch.steps.iter().filter(|step| !step.grad_norm.is_finite()).count();
+    assert!((2..16).contains(&skipped), "{skipped} skipped");
+    let told: Vec<&String> = watch.notes.iter().filter(|line| line.contains("updated nothing")).collect();
+    assert!(told.len() == skipped && told[skipped - 1].contains(&format!("{skipped} steps skipped")), "{told:?}");
+    // A skipped step leaves the weights alone, the first that is not changes them.
+    let weights = |step: usize| {
+        std::fs::read(config.trainer.output.join(format!("checkpoints/step-{step}/model.safetensors"))).unwrap()
+    };
+    assert!(weights(skipped) == weights(1) && weights(skipped + 1) != weights(1));
+}
+
+#[test]
+fn gradients_that_no_scale_brings_into_f16_end_the_run_and_bf16_goes_on() {
+    let place = Place::new();
+    let config = in_f16(&place, 1e9);
+    let error = train(&config, &mut Watch::default()).unwrap_err();
+    let message = error.to_string();
+    assert_eq!(error.exit_code(), 1);
+    // From 65536 to 1.
+    assert!(message.contains("at step 17") && message.contains("checkpoints/step-16"), "{message}");
+    assert!(message.contains("`.precision` mixed-bf16"), "{message}");
+    let wider = config.with(|c| (c.trainer.precision, c.trainer.resume) = (Precision::MixedBf16, true));
+    let mut watch = Watch::default();
+    assert_eq!(train(&wider, &mut watch).unwrap().steps, 18);
+    assert!(watch.steps.len() == 2 && watch.steps.iter().all(|step| step.grad_norm.is_finite()), "{:?}", watch.steps);
+}
+
+#[test]
+fn weights_beyond_f16_end_the_run_in_f16_at_once() {
+    let place = Place::new();
+    let config = in_f16(&place, 1.0);
+    spoil(&place, 1e6);
+    let message = train(&config, &mut Watch::default()).unwrap_err().to_string();
+    assert!(message.contains("at step 1 ") && message.contains("`.precision` mixed-bf16"), "{message}");
+}
+
+/// The tensor of which [`spoil`] changes value number 5.
+const SPOILT: &str = "model.layers.1.mlp.up_proj.weight";
+
+fn spoil(place: &Place, value: f32) {
+    let path = place.path("llama/model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let (start, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let at = 8 + start + header.info(SPOILT).unwrap().data_offsets.0 + 4 * 5;
+    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    std::fs::write(&path, bytes).unwrap();
+}
+
 #[test]
 fn weights_that_are_not_finite_are_refused_by_name() {
     let place = Place::new();
     let config = place.run(Objective::Ordinal, 4);
-    let path = place.path("llama/model.safetensors");
-    let mut bytes = std::fs::read(&path).unwrap();
-    let (start, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
-    let name = "model.layers.1.mlp.up_proj.weight";
-    let at = 8 + start + header.info(name).unwrap().data_offsets.0 + 4 * 5;
-    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
-    std::fs::write(&path, bytes).unwrap();
+    spoil(&place, f32::NAN);
     let training = train(&config, &mut Watch::default()).unwrap_err();
     let scoring = score(&place.scoring(&place.path("llama"), &labelled(2))).unwrap_err();
     for error in [training, scoring] {
         let message = error.to_string();
-        assert!(message.contains(name) && message.contains("value 5 is NaN"), "{message}");
+        assert!(message.contains(SPOILT) && message.contains("value 5 is NaN"), "{message}");
     }
     assert!(!config.trainer.output.join("config.json").exists() && !place.path("scores.jsonl").exists());
 }

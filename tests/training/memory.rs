@@ -1,4 +1,4 @@
-use wgr::gpu::{Limits, Memory};
+use wgr::gpu::{Dtype, Limits, Memory};
 use wgr::model::Checkpoint;
 use wgr::model::activations::Checkpointing;
 use wgr::model::base::BaseDtype;
@@ -28,10 +28,11 @@ fn the_plan_says_what_is_held() {
             for (holding, adapted) in [
                 (Holding::Inference, None),
                 (Holding::Training, None),
-                (Holding::MixedTraining, None),
+                (Holding::MixedTraining(Dtype::Bf16), None),
+                (Holding::MixedTraining(Dtype::F16), None),
                 (Holding::Training, adapters(0.0, None)),
                 (Holding::Training, adapters(0.1, Some(BaseDtype::F16))),
-                (Holding::MixedTraining, adapters(0.1, Some(BaseDtype::Bf16))),
+                (Holding::MixedTraining(Dtype::Bf16), adapters(0.1, Some(BaseDtype::Bf16))),
                 (Holding::Training, adapters(0.0, Some(BaseDtype::Q8))),
                 (Holding::Training, adapters(0.0, Some(BaseDtype::Q4))),
             ] {

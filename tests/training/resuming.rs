@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use wgr::objective::Objective;
 use wgr::optimizer::Schedule;
 use wgr::train::Precision;
@@ -26,6 +26,8 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
     for (objective, precision) in [
         (Objective::Ordinal, Precision::F32),
         (Objective::Ordinal, Precision::Mixed),
+        // Whose errors are large enough for steps to be skipped.
+        (Objective::Regression, Precision::MixedF16),
         (Objective::Coral, Precision::F32),
     ] {
         let place = Place::new();
@@ -41,10 +43,17 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
                 c.trainer.schedule = Schedule::Cosine;
                 c.trainer.warmup_ratio = 0.3;
                 c.trainer.precision = precision;
+                if objective == Objective::Regression {
+                    let rows: Vec<Value> = (0..11).map(|i| json!({"text": text(i), "label": 50 * i})).collect();
+                    c.data = vec![place.write("large.jsonl", &rows)];
+                }
             })
         };
         let (whole, again, parts) = (at("whole"), at("again"), at("parts"));
         train(&whole, &mut Watch::default()).unwrap();
+        let steps = metrics(&whole.trainer.output).into_iter().filter(|row| row["loss"].is_number());
+        let skipped = steps.filter(|row| row["grad_norm"].is_null()).count();
+        assert_eq!((1..5).contains(&skipped), precision == Precision::MixedF16, "{objective} {precision}: {skipped}");
         train(&again, &mut Watch::default()).unwrap();
         for stop_after in [1, 4] {
             let mut watch = Watch { stop_after: Some(stop_after), ..Watch::default() };
@@ -62,7 +71,12 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
                 metrics(&whole.trainer.output),
                 "{name} {objective} {precision:?}"
             );
-            for file in ["model.safetensors", "config.json", "checkpoints/step-6/optimizer.safetensors"] {
+            for file in [
+                "model.safetensors",
+                "config.json",
+                "checkpoints/step-6/optimizer.safetensors",
+                "checkpoints/step-6/trainer_state.json",
+            ] {
                 assert!(
                     bytes(&other.trainer.output, file) == bytes(&whole.trainer.output, file),
                     "{name} {objective} {precision:?}: {file}"

@@ -1,12 +1,12 @@
 use wgr::data::Packed;
-use wgr::gpu::{Limits, Mode};
+use wgr::gpu::{Dtype, Limits, Mode};
 use wgr::model::Checkpoint;
 use wgr::model::activations::Checkpointing;
 use wgr::model::batch::Capacity;
 use wgr::model::classifier::Loading;
 use wgr::model::parameter::Holding;
 use wgr::objective::Objective;
-use wgr::optimizer::AdamWConfig;
+use wgr::optimizer::{AdamWConfig, LossScale};
 use wgr::train::{Precision, Stepper};
 
 use crate::harness::*;
@@ -56,7 +56,7 @@ fn accumulation_changes_nothing_but_memory() {
 
 #[test]
 fn checkpointing_changes_no_loss() {
-    for precision in [Precision::F32, Precision::Mixed] {
+    for precision in [Precision::F32, Precision::MixedBf16, Precision::MixedF16] {
         let place = Place::new();
         let with = |checkpointing| {
             losses(&place.run(Objective::Ordinal, 12).with(|c| {
@@ -81,13 +81,53 @@ fn mixed_precision_follows_f32() {
             c.trainer.force = true;
         }))
     };
-    let (exact, mixed) = (with(Precision::F32), with(Precision::Mixed));
-    assert_eq!((exact.len(), mixed.len()), (10, 10));
-    assert_ne!(exact, mixed, "bf16 rounds");
-    for (step, (mixed, exact)) in mixed.iter().zip(&exact).enumerate() {
-        // bf16 keeps eight bits; a loss is a mean over many rounded values.
-        assert!((mixed - exact).abs() < 0.01 * exact, "step {}: {mixed} in mixed precision, {exact} in f32", step + 1);
+    let exact = with(Precision::F32);
+    // bf16 keeps eight bits and f16 eleven; a loss is a mean over many rounded values.
+    for (precision, tolerance) in [(Precision::MixedBf16, 0.01), (Precision::MixedF16, 0.002)] {
+        let mixed = with(precision);
+        assert_eq!((exact.len(), mixed.len()), (10, 10));
+        assert_ne!(exact, mixed, "{precision} rounds");
+        for (step, (mixed, exact)) in mixed.iter().zip(&exact).enumerate() {
+            assert!(
+                (mixed - exact).abs() < tolerance * exact,
+                "step {}: {mixed} in {precision}, {exact} in f32",
+                step + 1
+            );
+        }
     }
+}
+
+#[test]
+fn steps_that_a_loss_scale_skips_leave_no_trace() {
+    let place = Place::new();
+    let checkpoint = Checkpoint::open(&place.model("qwen3").display().to_string()).unwrap();
+    let batch = Packed { tokens: (3..27).collect(), offsets: vec![0, 5, 14, 24], labels: vec![1.0, 4.0, 2.0] };
+    let loading = Loading {
+        holding: Holding::MixedTraining(Dtype::F16),
+        checkpointing: Checkpointing::None,
+        logits: 3,
+        new_head: false,
+        biases: vec![],
+        lora: None,
+        seed: 1,
+        capacity: Capacity { tokens: 24, sequences: 3, length: 10 },
+    };
+    let gpu = open_in(Mode::Trusted, None);
+    let stepper =
+        || Stepper::new(&gpu, &checkpoint, &loading, Objective::Ordinal, 4, AdamWConfig::default(), 1).unwrap();
+    let step = |stepper: &mut Stepper, step| {
+        pollster::block_on(stepper.step(&gpu, std::slice::from_ref(&batch), step, 1e-3)).unwrap()
+    };
+    let (mut usual, mut large) = (stepper(), stepper());
+    large.loss_scale = Some(LossScale { factor: 2f64.powi(40), ..LossScale::default() });
+    let skipped = (0..40).take_while(|number| step(&mut large, *number).skipped).count() as u64;
+    let scale = large.loss_scale.unwrap();
+    assert!(skipped > 0 && scale.factor == 2f64.powi(40 - skipped as i32), "{scale:?}");
+    assert_eq!((large.skipped_steps, scale.good_steps), (skipped, 1));
+    // Nothing was updated until then, and the update is the first of the optimizer.
+    usual.loss_scale = Some(LossScale { factor: scale.factor, ..LossScale::default() });
+    step(&mut usual, 0);
+    assert_eq!(step(&mut large, skipped + 1).loss, step(&mut usual, 1).loss);
 }
 
 #[test]
@@ -116,11 +156,14 @@ fn mixed_precision_is_the_same_with_sharded_matrices_and_with_checks() {
         (0..4).map(step).collect::<Vec<_>>()
     };
     let small = Some(Limits { binding_bytes: 5 << 10 });
-    let mixed = losses(Holding::MixedTraining, Mode::Trusted, small);
-    assert_ne!(mixed, losses(Holding::Training, Mode::Trusted, small), "bf16 rounds");
-    for mode in [Mode::Trusted, Mode::Checked] {
-        for (small, whole) in mixed.iter().zip(losses(Holding::MixedTraining, mode, None)) {
-            assert!((small - whole).abs() < 1e-5 * whole, "{mode:?}: {small} in shards, {whole} whole");
+    let exact = losses(Holding::Training, Mode::Trusted, small);
+    for dtype in [Dtype::Bf16, Dtype::F16] {
+        let mixed = losses(Holding::MixedTraining(dtype), Mode::Trusted, small);
+        assert_ne!(mixed, exact, "{dtype} rounds");
+        for mode in [Mode::Trusted, Mode::Checked] {
+            for (small, whole) in mixed.iter().zip(losses(Holding::MixedTraining(dtype), mode, None)) {
+                assert!((small - whole).abs() < 1e-5 * whole, "{dtype}, {mode:?}: {small} in shards, {whole} whole");
+            }
         }
     }
 }

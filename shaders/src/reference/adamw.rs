@@ -36,8 +36,15 @@ mod tests {
             let (actual, coefficient) = global_norm::forward(&[&gradient], 1.0);
             assert!((actual - norm).abs() < 1e-11);
             let gradient = gradient.map(|g| g * coefficient);
-            let step =
-                Step { learning_rate: 1e-2, weight_decay: 0.1, betas: [0.9, 0.999], eps: 1e-8, max_norm: 1.0, count };
+            let step = Step {
+                learning_rate: 1e-2,
+                weight_decay: 0.1,
+                betas: [0.9, 0.999],
+                eps: 1e-8,
+                max_norm: 1.0,
+                loss_scale: 1.0,
+                count,
+            };
             update(&step, true, &gradient, &mut weight, &mut first, &mut second);
             assert!(weight.iter().zip(weights).all(|(a, e)| (a - e).abs() < 1e-11), "step {count}: {weight:?}");
         }

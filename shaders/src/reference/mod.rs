@@ -19,6 +19,7 @@ mod gradient;
 pub mod l2_norm;
 pub mod layer_norm;
 pub mod log_prob;
+pub mod narrow;
 pub mod objective;
 pub mod pooling;
 pub mod preference;

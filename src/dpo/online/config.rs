@@ -121,9 +121,13 @@ impl OnlineConfig {
         if let Some(kl) = self.max_kl {
             check("`.max_kl`", kl.is_finite() && kl > 0.0, kl, "use a number above 0, or leave it out")?;
         }
-        if self.trainer.precision == Precision::Mixed {
+        if self.trainer.precision != Precision::F32 {
             let problem = "would give the policy log-probabilities of a different precision from the reference model's";
-            return Err(Error::input("`.precision` mixed", problem, "online DPO uses f32"));
+            return Err(Error::input(
+                format!("`.precision` {}", self.trainer.precision),
+                problem,
+                "online DPO uses f32",
+            ));
         }
         self.loss.validate()?;
         self.loss.check_reference("`.reference`", self.policy.reference.is_some())?;
@@ -187,6 +191,7 @@ mod tests {
             ("`.lora_rank`", |c| c.lora.lora_rank = Some(0)),
             ("`.batch_size`", |c| c.trainer.batch_size = 0),
             ("`.precision` mixed", |c| c.trainer.precision = Precision::Mixed),
+            ("`.precision` mixed-f16", |c| c.trainer.precision = Precision::MixedF16),
         ];
         for (setting, spoil) in cases {
             let mut config = whole();

@@ -187,11 +187,11 @@ impl Learner for Engine<'_> {
         let batches: Vec<MicroBatch> =
             pairs.chunks(self.config.trainer.batch_size).map(micro_batch).collect::<Result<_>>()?;
         let outcome = self.stepper.step(self.gpu, &batches, updates, learning_rate).await?;
-        Ok(Updated { loss: outcome.loss, grad_norm: outcome.grad_norm })
+        Ok(Updated { loss: outcome.loss, grad_norm: outcome.grad_norm, skipped: None })
     }
 
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {
-        let trained = saving::Progress { step: progress.step, tokens: progress.tokens, planned_steps: None };
+        let trained = saving::Progress { step: progress.step, tokens: progress.tokens, ..saving::Progress::default() };
         let directory = saving::checkpoint_directory(&self.config.trainer.output, trained);
         self.save(&directory, vec![Aim::of(&self.config.loss).file(), progress.file()]).await?;
         let parameters = self.stepper.policy.causal.trained();

@@ -36,12 +36,12 @@ impl Progress {
     /// What every trainer counts.
     pub(super) fn common(self) -> saving::Progress {
         let Self { step, tokens, planned_steps, .. } = self;
-        saving::Progress { step, tokens, planned_steps }
+        saving::Progress { step, tokens, planned_steps, ..saving::Progress::default() }
     }
 
     /// The same, with what every trainer counts as it is now.
     pub(super) fn at(self, common: saving::Progress) -> Self {
-        let saving::Progress { step, tokens, planned_steps } = common;
+        let saving::Progress { step, tokens, planned_steps, .. } = common;
         Self { step, tokens, planned_steps, ..self }
     }
 

@@ -141,7 +141,7 @@ impl Learner for Toy {
                 *logit -= learning_rate * slope;
             }
         }
-        Ok(Updated { loss, grad_norm: GradNorm { norm, finite: true, worst: None } })
+        Ok(Updated { loss, grad_norm: GradNorm { norm, finite: true, worst: None }, skipped: None })
     }
 
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {

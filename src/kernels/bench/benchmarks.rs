@@ -228,8 +228,15 @@ fn update(gpu: &Gpu, size: usize) -> Result<Prepared> {
     let (gradient, weight, first, second) = (square()?, square()?, square()?, square()?);
     // Means of squares, which are never negative.
     second.write(gpu, &sample(size * size, 2).iter().map(|value| value * value).collect::<Vec<_>>())?;
-    let settings =
-        Step { learning_rate: 1e-5, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1e-8, max_norm: 1.0, count: 1 };
+    let settings = Step {
+        learning_rate: 1e-5,
+        weight_decay: 0.01,
+        betas: [0.9, 0.999],
+        eps: 1e-8,
+        max_norm: 1.0,
+        loss_scale: 1.0,
+        count: 1,
+    };
     let step = Tensor::workspace(gpu, "bench step", adamw::STEP, Dtype::F32)?;
     step.write_f32(gpu, &settings.values());
     let clip = Tensor::workspace(gpu, "bench clip", global_norm::CLIP, Dtype::F32)?;

@@ -33,9 +33,14 @@ const STEPS: usize = 3;
 const PROMPT: usize = 32;
 const NEW: usize = 64;
 
-/// SmolLM2-135M, all weights, in f32 and mixed precision.
+/// SmolLM2-135M, all weights, in every precision.
 pub(super) async fn training(gpu: &Gpu, clock: &Clock, report: &mut Report) {
-    for (holding, form) in [(Holding::Training, "f32"), (Holding::MixedTraining, "mixed")] {
+    let forms = [
+        (Holding::Training, "f32"),
+        (Holding::MixedTraining(Dtype::Bf16), "mixed-bf16"),
+        (Holding::MixedTraining(Dtype::F16), "mixed-f16"),
+    ];
+    for (holding, form) in forms {
         let run =
             Run { task: "training SmolLM2-135M", form, config: smollm2("SequenceClassification"), holding, lora: None };
         run.measure(gpu, clock, report).await;
