@@ -16,9 +16,10 @@ fn narrow(values: vec4<f32>) -> Packed {
     // 13 bits of the fraction go, and the exponent counts from 15 instead of 127.
     let last = (size >> vec4<u32>(13u)) & vec4<u32>(1u);
     let normal = ((size + vec4<u32>(0xfffu) + last) >> vec4<u32>(13u)) - vec4<u32>(0x1c000u);
-    // Below 2^-14 values are multiples of 2^-24.
+    // Below 2^-14 values are multiples of 2^-24, as all are from 0.5 to 1 in f32: a sum rounds them. (The builtin rounds
+    // ties away from zero on Mesa 22 with vectors of 512 bits.)
     let least = vec4<u32>(0x38800000u);
-    let multiple = vec4<u32>(round(bitcast<vec4<f32>>(min(size, least)) * 16777216.0));
+    let multiple = bitcast<vec4<u32>>(bitcast<vec4<f32>>(min(size, least)) + 0.5) - vec4<u32>(0x3f000000u);
     let infinite = select(vec4<u32>(0x7c00u), vec4<u32>(0x7e00u), size > vec4<u32>(0x7f800000u));
     let finite = select(normal, multiple, size < least);
     // From 65520 on.
