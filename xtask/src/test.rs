@@ -63,13 +63,15 @@ const SLOW: &[&str] = &[
 /// Other drivers make other code of the same shaders, and SwiftShader has other subgroups and limits.
 const DRIVER_STAGES: &[(&str, Work)] = &[
     ("kernels, Mesa 25", Work::OnDriver(Driver::Mesa25, "kernels", &[], SLOW_ON_MESA)),
-    ("golden models, Mesa 25", Work::OnDriver(Driver::Mesa25, "models", &["golden::"], &[])),
+    ("golden models, Mesa 25", Work::OnDriver(Driver::Mesa25, "models", &["golden::"], SLOW_ON_MESA_25)),
     ("kernels, Mesa of sid", Work::OnDriver(Driver::MesaSid, "kernels", &[], SLOW_ON_MESA)),
     ("golden models, Mesa of sid", Work::OnDriver(Driver::MesaSid, "models", &["golden::"], &[])),
     ("kernels, SwiftShader", Work::OnDriver(Driver::Swiftshader, "kernels", &[], SLOW_ON_SWIFTSHADER)),
 ];
 /// What is slow on these drivers as well. The golden models train with the same kernels.
 const SLOW_ON_MESA: &[&str] = &["attention_and_its_gradients_agree", "heads_of_any_size"];
+/// Its code of the attention of all precisions takes minutes to compile.
+const SLOW_ON_MESA_25: &[&str] = &["in_mixed_precision"];
 const SLOW_ON_SWIFTSHADER: &[&str] = &[
     "attention_and_its_gradients_agree",
     "cached_attention::",
