@@ -17,8 +17,6 @@ blocks/golden.safetensors
 blocks/losses.json                            three steps of AdamW over adapters and head: loss and gradient norm before each
 """
 
-import json
-
 import gguf
 import numpy as np
 import torch
@@ -29,8 +27,8 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 from transformers.utils.logging import disable_progress_bar
 
 from float64 import promote
-from lora import CONFIG, TARGETS, logits, trained
-from models import COMMON, HERE, LABELS, OPTIMIZER, make_ids, ordinal_loss
+from lora import CONFIG, TARGETS, first_step, mark, save_adapter, train
+from models import COMMON, HERE, LABELS, make_ids
 
 OUT = HERE / "blocks"
 HEADS, KEY_HEADS, HEAD_DIM, HIDDEN, INNER, LAYERS, VOCAB = 4, 2, 16, 256, 32, 2, 40
@@ -133,9 +131,7 @@ def adapted(weights, generator):
     missing = model.load_state_dict(weights, strict=False)
     assert missing.missing_keys == ["score.weight"] and not missing.unexpected_keys, missing
     model = get_peft_model(promote(model.eval()), LoraConfig(**CONFIG, target_modules=TARGETS)).double().eval()
-    for name, p in sorted(trained(model).items()):
-        factor = 0.1 if "lora_B" in name else 1.0
-        p.data.copy_(factor * torch.randn(p.shape, generator=generator) / p.shape[1] ** 0.5)
+    mark(model, generator)
     return model
 
 
@@ -145,37 +141,12 @@ def main():
     weights = write_base()
     ids, offsets = make_ids(VOCAB, generator)
     model = adapted(weights, generator)
-    model.peft_config["default"].base_model_name_or_path = "base.gguf"
-    model.float().save_pretrained(OUT)
-    (OUT / "README.md").unlink(missing_ok=True)
-    config = json.loads((OUT / "adapter_config.json").read_text())
-    config["target_modules"].sort()
-    (OUT / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
-
-    model.double()
-    out = logits(model, ids, offsets)
-    loss = ordinal_loss(out)
-    loss.backward()
-    golden = {"logits": out, "loss": loss[None], **{f"grad.{n}": p.grad for n, p in trained(model).items()}}
-    golden.update({f"values.{n}": w.double().sum(1) for n, w in weights.items() if w.ndim == 2})
-    golden = {k: v.detach().float().contiguous() for k, v in golden.items()}
+    save_adapter(model, "base.gguf", OUT)
+    golden = first_step(model, ids, offsets)
+    sums = {f"values.{n}": w.double().sum(1).float().contiguous() for n, w in weights.items() if w.ndim == 2}
     batch = {"ids": ids, "offsets": offsets, "labels": torch.tensor(LABELS)}
-    save_file({**golden, **{k: v.to(torch.int32) for k, v in batch.items()}}, OUT / "golden.safetensors")
-
-    parameters = [p for _, p in sorted(trained(model).items())]
-    options = {key: OPTIMIZER[key] for key in ("lr", "betas", "eps", "weight_decay")}
-    adamw = torch.optim.AdamW(parameters, **options, foreach=False)
-    losses, norms = [], []
-    for _ in range(3):
-        adamw.zero_grad()
-        loss = ordinal_loss(logits(model, ids, offsets))
-        loss.backward()
-        norms.append(float(torch.nn.utils.clip_grad_norm_(parameters, OPTIMIZER["max_grad_norm"])))
-        losses.append(float(loss.detach()))
-        adamw.step()
-    record = {**OPTIMIZER, "losses": losses, "grad_norms": norms}
-    (OUT / "losses.json").write_text(json.dumps(record, indent=1) + "\n")
-    print(f"blocks: loss {losses[0]:.4f} to {losses[-1]:.4f}, gradient norm {norms[0]:.3f}")
+    save_file({**golden, **sums, **{k: v.to(torch.int32) for k, v in batch.items()}}, OUT / "golden.safetensors")
+    train(model, ids, offsets, 3, OUT)
 
 
 if __name__ == "__main__":

@@ -33,12 +33,15 @@ def adapted():
     """The base model in float64 with adapters that leave a clear mark."""
     model = get_peft_model(promote(load(BASE, "sdpa").eval()), LoraConfig(**CONFIG, target_modules=TARGETS))
     model = model.double().eval()
-    generator = torch.Generator().manual_seed(300)
+    mark(model, torch.Generator().manual_seed(300))
+    return model
+
+
+def mark(model, generator):
+    """Random adapters and head, B such that an adapter adds about a third of what the layer gives."""
     for name, p in sorted(trained(model).items()):
-        # B such that an adapter adds about a third of what the layer gives.
         factor = 0.1 if "lora_B" in name else 1.0
         p.data.copy_(factor * torch.randn(p.shape, generator=generator) / p.shape[1] ** 0.5)
-    return model
 
 
 def trained(model):
@@ -56,31 +59,34 @@ def logits(model, ids, offsets):
     return inner.score(bodies(inner, ids, offsets)[offsets[1:] - 1])
 
 
-def main():
-    golden = load_file(BASE / "golden.safetensors")
-    ids, offsets = golden["ids"].long(), golden["offsets"].long()
-    model = adapted()
-    model.peft_config["default"].base_model_name_or_path = "../llama"
-    OUT.mkdir(exist_ok=True)
-    model.float().save_pretrained(OUT)
-    (OUT / "README.md").unlink(missing_ok=True)
-    config = json.loads((OUT / "adapter_config.json").read_text())
+def save_adapter(model, base, out):
+    """What was saved is the model from here on, float32 rounding included."""
+    model.peft_config["default"].base_model_name_or_path = base
+    out.mkdir(exist_ok=True)
+    model.float().save_pretrained(out)
+    (out / "README.md").unlink(missing_ok=True)
+    config = json.loads((out / "adapter_config.json").read_text())
     config["target_modules"].sort()
-    (OUT / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
-
-    # What was saved is the model from here on, float32 rounding included.
+    (out / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
     model.double()
+
+
+def first_step(model, ids, offsets):
+    """Logits, loss and gradients, in float32 as they are saved."""
     out = logits(model, ids, offsets)
     loss = ordinal_loss(out)
     loss.backward()
     values = {"logits": out, "loss": loss[None], **{f"grad.{n}": p.grad for n, p in trained(model).items()}}
-    save_file({k: v.detach().float().contiguous() for k, v in values.items()}, OUT / "golden.safetensors")
+    return {k: v.detach().float().contiguous() for k, v in values.items()}
 
+
+def train(model, ids, offsets, steps, out):
+    """Steps of AdamW over adapters and head, recorded in `losses.json`."""
     parameters = [p for _, p in sorted(trained(model).items())]
     options = {key: OPTIMIZER[key] for key in ("lr", "betas", "eps", "weight_decay")}
     adamw = torch.optim.AdamW(parameters, **options, foreach=False)
     losses, norms = [], []
-    for _ in range(10):
+    for _ in range(steps):
         adamw.zero_grad()
         loss = ordinal_loss(logits(model, ids, offsets))
         loss.backward()
@@ -88,8 +94,17 @@ def main():
         losses.append(float(loss.detach()))
         adamw.step()
     record = {**OPTIMIZER, "losses": losses, "grad_norms": norms}
-    (OUT / "losses.json").write_text(json.dumps(record, indent=1) + "\n")
-    print(f"lora: loss {losses[0]:.4f} to {losses[-1]:.4f}")
+    (out / "losses.json").write_text(json.dumps(record, indent=1) + "\n")
+    print(f"{out.name}: loss {losses[0]:.4f} to {losses[-1]:.4f}, gradient norm {norms[0]:.3f}")
+
+
+def main():
+    golden = load_file(BASE / "golden.safetensors")
+    ids, offsets = golden["ids"].long(), golden["offsets"].long()
+    model = adapted()
+    save_adapter(model, "../llama", OUT)
+    save_file(first_step(model, ids, offsets), OUT / "golden.safetensors")
+    train(model, ids, offsets, 10, OUT)
 
 
 if __name__ == "__main__":
