@@ -4,10 +4,9 @@ use std::ops::Not;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wgr::Ranks;
-use wgr::Result;
 use wgr::kernels::Passes;
 use wgr::train::{TrainConfig, train};
+use wgr::{Ranks, Result};
 
 use crate::flags;
 use crate::lora::LoraArgs;

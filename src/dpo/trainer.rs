@@ -101,7 +101,7 @@ pub async fn dpo(gpu: &Gpu, ranks: &Ranks, config: &DpoConfig, observer: &mut dy
         progress = saving::restore(gpu, stepper.policy.causal.trained(), &stepper.update.optimizer, directory)?;
         observer.note(&format!("resumed after step {} from {}", progress.step, directory.display()));
     }
-    let rows = of_pairs([&pairs, &held_out]);
+    let rows = || of_pairs([&pairs, &held_out]);
     likeness::check(ranks, config, &source, progress, rows).await?;
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
     if ranks.is_first() {

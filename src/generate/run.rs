@@ -82,7 +82,7 @@ pub async fn generate(
     prompter.hidden(&asked).iter().for_each(|line| observer.note(line));
     prompter.doubled_bos(tokens.iter().map(|tokens| &**tokens)).iter().for_each(|line| observer.note(line));
     let length = longest(checkpoint, config, &asked, &tokens)?;
-    let prompts = XxHash3_128::oneshot(bytemuck::cast_slice(&tokens.concat()));
+    let prompts = || XxHash3_128::oneshot(bytemuck::cast_slice(&tokens.concat()));
     likeness::check(ranks, config, checkpoint, Progress::default(), prompts).await?;
     let mut output = match &config.output {
         Some(path) if ranks.is_first() => Some(Output::open(path, config.resume, config.force)?),

@@ -101,15 +101,14 @@ impl Sampling {
             (complete, sum) = (true, kept.iter().map(|(_, logit)| weight(*logit)).sum());
         }
         if top_p < 1.0 {
-            let before = |share: &mut f64, logit: f32| {
-                let before = *share;
-                *share += weight(logit);
-                Some(before)
-            };
-            let starts = kept.iter().map(|(_, logit)| *logit).scan(0.0, before);
-            let count = starts.take_while(|before| *before < top_p * sum).count();
-            let reached = kept[..count].iter().map(|(_, logit)| weight(*logit)).sum::<f64>() >= top_p * sum;
-            if !(reached || complete) {
+            let (mut count, mut reached) = (0, 0.0);
+            while reached < top_p * sum
+                && let Some((_, logit)) = kept.get(count)
+            {
+                reached += weight(*logit);
+                count += 1;
+            }
+            if reached < top_p * sum && !complete {
                 return None;
             }
             (kept, complete) = (&kept[..count], true);

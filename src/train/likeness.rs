@@ -21,7 +21,8 @@ pub(super) fn of_examples<'a>(examples: impl Iterator<Item = &'a Example>) -> u1
     XxHash3_128::oneshot(&hashes)
 }
 
-/// Waits for the other ranks and compares what they are about to begin: program, settings, model, rows and checkpoint.
+/// Waits for the other ranks and compares what they are about to begin: program, settings, model, rows (by the hash that
+/// `rows` gives) and checkpoint. A rank that is alone computes nothing.
 ///
 /// # Errors
 /// The first rank that differs from the first, and in what; a rank failed or does not answer.
@@ -30,14 +31,14 @@ pub(crate) async fn check(
     config: &impl Serialize,
     model: &Checkpoint,
     progress: Progress,
-    rows: u128,
+    rows: impl FnOnce() -> u128,
 ) -> Result<()> {
     if ranks.size() == 1 {
         return Ok(());
     }
     let facts = [
         ("a model", format!("{:x}", model.fingerprint()?)),
-        ("rows", format!("{rows:x}")),
+        ("rows", format!("{:x}", rows())),
         ("a checkpoint", progress.step.to_string()),
     ];
     check_program(ranks, config, &facts).await

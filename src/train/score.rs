@@ -19,8 +19,8 @@ use super::saving::Progress;
 use super::scorer::Score;
 use super::summary::ScoreSummary;
 
-/// Scores every row of a file, together with the other ranks, and writes `{"id", "score", "logits", "probs"}` rows in input order. A score does not
-/// depend on the batch a row is scored in. Logits are the model's own, also where probabilities and score are calibrated.
+/// Scores every row of a file, together with the other ranks, and writes `{"id", "score", "logits", "probs"}` rows in
+/// input order. A score does not depend on the batch a row is scored in. Logits are the model's own, also where probabilities and score are calibrated.
 ///
 /// # Errors
 /// Bad rows; a model without a score head, or without the calibration asked for; an output that exists; device and disk failures. Nothing is half-written.
@@ -52,7 +52,7 @@ pub async fn score(
     let calibration = config.calibrated.then(|| model.calibration()).transpose()?;
     let rows = Rows::Files(std::slice::from_ref(&config.input));
     let examples = inputs::examples(rows, Purpose::Score, RatingScale::default(), &model.encoder, observer)?;
-    let hash = likeness::of_examples(examples.iter());
+    let hash = || likeness::of_examples(examples.iter());
     likeness::check(ranks, config, &model.source, Progress::default(), hash).await?;
     let lengths: Vec<usize> = examples.iter().map(Example::tokens).collect();
     let mut scorer = model.load_for_sets(gpu, &[lengths], config.batch_size, observer)?;

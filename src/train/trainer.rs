@@ -52,8 +52,8 @@ pub async fn train(
     run(gpu, ranks, config, Rows::Files(&config.data), Rows::Files(&config.trainer.eval_data), observer).await
 }
 
-/// As [`train`] on one rank, on rows in memory instead of the files that the settings name; without rows in `held_out` nothing is
-/// evaluated.
+/// As [`train`] on one rank, on rows in memory instead of the files that the settings name; without rows in `held_out`
+/// nothing is evaluated.
 ///
 /// # Errors
 /// As [`train`]; settings that name files.
@@ -140,7 +140,7 @@ async fn run(
         run.stepper.skipped_steps = progress.skipped_steps;
         observer.note(&format!("resumed after step {} from {}", progress.step, directory.display()));
     }
-    let rows = likeness::of_examples(run.examples.iter().chain(&run.held_out));
+    let rows = || likeness::of_examples(run.examples.iter().chain(&run.held_out));
     likeness::check(ranks, config, &run.source, progress, rows).await?;
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
     if ranks.is_first() {
