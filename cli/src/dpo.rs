@@ -139,10 +139,7 @@ struct OnlineArgs {
 /// Trains, and saves the settings as `wgr.toml` in the output.
 pub(crate) async fn run(args: &Args, ranks: &Ranks) -> Result<()> {
     match is_online(args.config.as_deref(), args)? {
-        true => {
-            Ranks::refuse_several()?;
-            run_online(args).await
-        }
+        true => run_online(args, ranks).await,
         false => run_offline(args, ranks).await,
     }
 }
@@ -186,26 +183,20 @@ pub(crate) fn online_defaults() -> toml::Table {
     all.into_iter().filter(|(name, _)| names.contains(name)).collect()
 }
 
-async fn run_online(args: &Args) -> Result<()> {
+async fn run_online(args: &Args, ranks: &Ranks) -> Result<()> {
     let settings = Settings::<OnlineConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
-    trainer::note_changes(&settings, &settings.config.trainer, &args.show)?;
+    let show = &args.show.of(ranks);
+    trainer::note_changes(&settings, &settings.config.trainer, show)?;
     let mut summary = {
-        let (gpu, mut progress) = session::open(&settings.adapter, Passes::ForwardAndBackward, &args.show).await?;
-        online::train(&gpu, &settings.config, &mut progress).await?
+        let passes = Passes::ForwardAndBackward;
+        let (gpu, mut progress) = session::open_on(ranks, &settings.adapter, passes, show).await?;
+        online::train(&gpu, ranks, &settings.config, &mut progress).await?
     };
     flags::in_readings(summary.reading.iter_mut().chain(&mut summary.reward_reading));
     flags::in_texts(&mut summary.warnings);
     let output = &settings.config.trainer.output;
-    trainer::conclude(
-        &settings,
-        output,
-        &args.show,
-        &Ranks::alone(),
-        &summary,
-        &describe(&summary, output),
-        summary.interrupted,
-    )
+    trainer::conclude(&settings, output, show, ranks, &summary, &describe(&summary, output), summary.interrupted)
 }
 
 fn describe(summary: &OnlineSummary, output: &Path) -> String {

@@ -31,7 +31,7 @@ impl Example {
 }
 
 /// Counts of what `max_length` cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TruncationReport {
     /// Rows that were cut in any way.
     pub rows: usize,
@@ -67,7 +67,7 @@ impl fmt::Display for TruncationReport {
 }
 
 /// Counts of the rows changed by tokenization.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EncodingReport {
     /// Counts of what `max_length` cut.
     pub cut: TruncationReport,

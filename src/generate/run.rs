@@ -154,11 +154,8 @@ pub async fn generate(
             let tokens: u64 = of_own.iter().map(|completion| completion.tokens.len() as u64).sum();
             drawn += ranks.total([tokens as f64]).await?[0] as u64;
             kept += round.len();
-            let json = |texts: &Vec<(usize, Row)>| serde_json::to_vec(texts).expect("rows serialize");
-            for (rank, theirs) in ranks.gather(json(&texts)).await?.iter().enumerate() {
+            for (rank, theirs) in ranks.gather_json::<Vec<(usize, Row)>>(&texts).await?.into_iter().enumerate() {
                 if rank != ranks.rank() {
-                    let theirs: Vec<(usize, Row)> = serde_json::from_slice(theirs)
-                        .map_err(|e| ranks.error(rank, format!("sent completions that cannot be read: {e}")))?;
                     theirs.into_iter().try_for_each(|(place, row)| keep(&jobs[place], row))?;
                 }
             }

@@ -18,6 +18,8 @@ use std::sync::mpsc;
 
 use bytemuck::Pod;
 use futures_channel::oneshot;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
 
@@ -144,6 +146,19 @@ impl Ranks {
             return Ok(vec![message]);
         }
         self.begin(|world| world.gather(message)).wait().await
+    }
+
+    /// What each rank has, by way of JSON, in which numbers with a fraction may lose their last bit.
+    ///
+    /// # Errors
+    /// As [`Ranks::total`]; a rank sent something else.
+    pub(crate) async fn gather_json<T: DeserializeOwned>(&self, own: &impl Serialize) -> Result<Vec<T>> {
+        let json = serde_json::to_vec(own).map_err(|e| Error::run(format!("a message to other ranks: {e}"), ""))?;
+        let all = self.gather(json).await?;
+        let read = |(rank, json): (usize, &Vec<u8>)| {
+            serde_json::from_slice(json).map_err(|e| self.error(rank, format!("sent what cannot be read: {e}")))
+        };
+        all.iter().enumerate().map(read).collect()
     }
 
     /// Checks that all ranks have the same facts, given with their names, such as "rows" with a hash of them.

@@ -20,6 +20,8 @@ use super::summary::{RanksSummary, TrainSummary};
 /// step number is all that a resumed run needs. Of several ranks, each sees its share of the rows.
 pub(crate) struct Course {
     ranks: Ranks,
+    /// Whether each rank sees its share of a step's rows, rather than all of them.
+    divides: bool,
     sampler: Sampler,
     grad_accum: usize,
     steps_per_epoch: u64,
@@ -41,6 +43,7 @@ impl Course {
         let total_steps = config.max_steps.map_or(all_steps, |most| most.min(all_steps));
         Ok(Self {
             ranks: ranks.clone(),
+            divides: ranks.size() > 1,
             sampler,
             grad_accum: config.grad_accum,
             steps_per_epoch,
@@ -48,6 +51,11 @@ impl Course {
             schedule: LearningRate::new(config.schedule, lr, config.warmup_ratio, total_steps as usize),
             order: None,
         })
+    }
+
+    /// The same, of a method that divides the work of a step among ranks by itself.
+    pub(crate) fn undivided(self) -> Self {
+        Self { divides: false, ..self }
     }
 
     /// The most micro-batches of a step.
@@ -66,8 +74,8 @@ impl Course {
 
     /// The micro-batches of each rank in a step, cut anew for several: fewer rather than smaller ones.
     fn shares(&self, batches: &[Vec<usize>]) -> Vec<Vec<Vec<usize>>> {
-        if self.ranks.size() == 1 {
-            return vec![batches.to_vec()];
+        if !self.divides {
+            return vec![batches.to_vec(); self.ranks.size()];
         }
         let rows = batches.concat();
         let lengths: Vec<usize> = rows.iter().map(|row| self.sampler.lengths()[*row]).collect();
@@ -94,9 +102,9 @@ impl Course {
 pub(crate) struct Taken {
     /// The update of the weights, of all ranks; `None` where there was nothing to learn from.
     pub update: Option<Updated>,
-    /// Tokens that this rank learned from.
+    /// Tokens learned from that this rank counts; no other counts them.
     pub tokens: u64,
-    /// Tokens that this rank worked on, over whose number the rate is taken.
+    /// Tokens worked on that this rank counts, over whose number the rate is taken.
     pub processed: u64,
     /// Estimated floating-point operations.
     pub flops: f64,

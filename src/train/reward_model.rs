@@ -35,7 +35,7 @@ impl Default for RewardOptions<'_> {
 
 /// A reward model that nothing has been loaded of yet: its head, and how it reads rows.
 pub struct RewardModel {
-    pub(super) source: Checkpoint,
+    pub(crate) source: Checkpoint,
     pub(super) head: Head,
     /// Rows of the head.
     pub(super) outputs: usize,

@@ -87,3 +87,49 @@ fn preference_pairs_are_shared_with_their_references() {
     let left = std::fs::read_dir(place.path("on-3")).unwrap().map(|file| file.unwrap().file_name());
     assert!(!left.map(|name| name.to_string_lossy().into_owned()).any(|name| name.contains("part")), "nothing is left");
 }
+
+#[test]
+fn completions_are_drawn_rated_and_learned_from_on_all_ranks() {
+    if !can_run() {
+        return;
+    }
+    let place = Place::new();
+    let policy = place.model("dpo/llama");
+    place.run(1, &place.training("reward"), &["--max-steps", "3"]);
+    let prompt = |n: usize| json!({"id": format!("p{n}"), "prompt": text(n)});
+    place.write("prompts.jsonl", (0..9).map(prompt));
+    place.write("prompts-held-out.jsonl", (20..25).map(prompt));
+    let run = |ranks: usize, output: &str, more: &[&str]| {
+        let rest = "--online --batch-size 2 --grad-accum 2 --rollouts 4 --max-new-tokens 8 --lr 1e-3 --schedule constant \
+                    --warmup-ratio 0 --max-length 128";
+        let mut flags: Vec<String> = vec!["dpo".into(), "--policy".into(), policy.clone()];
+        for (flag, file) in [
+            ("--prompts", "prompts.jsonl"),
+            ("--eval-data", "prompts-held-out.jsonl"),
+            ("--reward", "reward"),
+            ("--output", output),
+        ] {
+            flags.extend([flag.to_owned(), place.path(file).display().to_string()]);
+        }
+        place.run(ranks, &flags, &[&rest.split_whitespace().collect::<Vec<_>>(), more].concat());
+        numbers(&place.metrics(output))
+    };
+    let drawn = |output: &str| -> Vec<(String, u64, String)> {
+        let rows = std::fs::read_to_string(place.path(output).join("rollouts.jsonl")).unwrap();
+        let row = |line: &str| -> Value { serde_json::from_str(line).unwrap() };
+        let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+        rows.lines()
+            .map(row)
+            .map(|row| (text(&row, "prompt_id"), row["sample"].as_u64().unwrap(), text(&row, "text")))
+            .collect()
+    };
+    let alone = run(1, "on-1", &[]);
+    for ranks in [2, 3] {
+        let output = format!("on-{ranks}");
+        assert_agree(ranks, &run(ranks, &output, &[]), &alone);
+        assert_eq!(drawn(&output), drawn("on-1"));
+    }
+    run(2, "parts", &["--max-steps", "1"]);
+    run(2, "parts", &["--resume"]);
+    assert_eq!(place.weights("parts"), place.weights("on-2"));
+}

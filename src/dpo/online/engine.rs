@@ -21,6 +21,7 @@ use crate::model::lora::{Lora, LoraConfig};
 use crate::model::parameter::Holding;
 use crate::model::plan::MemoryPlan;
 use crate::model::policy::{LOGIT_BYTES, LogProb, Policy, Settings};
+use crate::ranks::{self, Ranks};
 use crate::train::course::Updated;
 use crate::train::saving;
 use crate::{Event, Observer, Result};
@@ -41,7 +42,7 @@ pub(super) struct Room {
 pub(super) struct Engine<'a> {
     gpu: &'a Gpu,
     config: &'a OnlineConfig,
-    source: Checkpoint,
+    pub source: Checkpoint,
     lora: Option<Lora>,
     stepper: Stepper,
     reference: Policy,
@@ -56,6 +57,7 @@ impl<'a> Engine<'a> {
     /// Models that do not fit the adapter; weights that cannot be read.
     pub(super) fn load(
         gpu: &'a Gpu,
+        ranks: &Ranks,
         config: &'a OnlineConfig,
         source: Checkpoint,
         reference: &Checkpoint,
@@ -106,7 +108,8 @@ impl<'a> Engine<'a> {
         let tokenizer = source.tokenizer()?;
         let generator = Generator::new(gpu, causal.clone(), model, tokenizer, ends, cache, Dtype::F32)?;
         let loss = (config.loss.kind, config.loss.weights());
-        let stepper = Stepper::new(gpu, model, causal, &learning, loss, trainer.optimizer(), trainer.grad_accum)?;
+        let stepper =
+            Stepper::new(gpu, model, causal, &learning, loss, trainer.optimizer(), trainer.grad_accum)?.over(ranks);
         let reference = Policy::new(gpu, reference.config(), kept, &rating)?;
         Ok(Self { gpu, config, source, lora, stepper, reference, generator, capacity })
     }
@@ -184,8 +187,12 @@ impl Learner for Engine<'_> {
                 references: sides().map(|side| side.reference as f32).collect(),
             })
         };
+        let ranks = &self.stepper.update.ranks;
+        let tokens = |pair: &[Learned; 2]| pair.iter().map(|side| side.completion.tokens.len()).sum();
+        let places = ranks::deal(&pairs.iter().map(tokens).collect::<Vec<_>>(), ranks.size()).swap_remove(ranks.rank());
+        let own: Vec<[Learned; 2]> = places.into_iter().map(|place| pairs[place].clone()).collect();
         let batches: Vec<MicroBatch> =
-            pairs.chunks(self.config.trainer.batch_size).map(micro_batch).collect::<Result<_>>()?;
+            own.chunks(self.config.trainer.batch_size).map(micro_batch).collect::<Result<_>>()?;
         let outcome = self.stepper.step(self.gpu, &batches, updates, learning_rate).await?;
         Ok(Updated { loss: outcome.loss, grad_norm: outcome.grad_norm, skipped: None })
     }

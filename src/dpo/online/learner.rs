@@ -58,7 +58,7 @@ pub(super) trait Learner {
     /// Rates completions with the weights as they are.
     async fn log_probs(&mut self, completions: &[Completion]) -> Result<Vec<LogProbs>>;
 
-    /// Takes one optimizer step on all pairs, chosen before rejected. `updates` counts the updates before. Where loss or
+    /// Takes one optimizer step on all pairs, chosen before rejected, which all ranks have and share out. `updates` counts the updates before. Where loss or
     /// gradient is not finite, the weights stay.
     async fn update(&mut self, pairs: &[[Learned; 2]], updates: u64, learning_rate: f64) -> Result<Updated>;
 

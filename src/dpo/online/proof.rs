@@ -21,7 +21,7 @@ use crate::model::tiny::Tiny;
 use crate::optimizer::Schedule;
 use crate::report::metrics;
 use crate::train::{HeadReading, RewardModel, RewardOptions, TrainerConfig};
-use crate::{Error, Event, Observer, Result, Silent};
+use crate::{Error, Event, Observer, Ranks, Result, Silent};
 
 static GPU: LazyLock<Gpu> =
     LazyLock::new(|| pollster::block_on(Gpu::open(&Default::default())).expect("the tests need an adapter"));
@@ -124,7 +124,7 @@ impl Rewards for Share {
 fn gain(seed: u64, pairing: Option<fn(&[Rollout], f64) -> Pairing>) -> f64 {
     let place = Place::new();
     let config = place.config(seed, 20);
-    let (mut run, _) = open(&GPU, &config, Share, &mut Silent).unwrap();
+    let (mut run, _) = pollster::block_on(open(&GPU, &Ranks::alone(), &config, Share, &mut Silent)).unwrap();
     run.pairing = pairing.unwrap_or(run.pairing);
     let OnlineSummary { held_out_before, held_out_after, .. } = pollster::block_on(run.train(&mut Silent)).unwrap();
     held_out_after.unwrap() - held_out_before.unwrap()
@@ -175,7 +175,7 @@ fn records(output: &Path) -> (Vec<Value>, Vec<Rollout>, Vec<u8>) {
 fn a_resumed_run_comes_to_the_same_bits() {
     let (whole, cut) = (Place::new(), Place::new());
     let train = |config: &OnlineConfig, observer: &mut dyn Observer| {
-        pollster::block_on(train_with(&GPU, config, Share, observer)).unwrap()
+        pollster::block_on(train_with(&GPU, &Ranks::alone(), config, Share, observer)).unwrap()
     };
     train(&whole.config(5, 4), &mut Silent);
     let mut config = cut.config(5, 4);
@@ -201,7 +201,7 @@ fn policy_and_reference_are_rated_alike() {
     for temperature in [0.5, 1.0, 3.0] {
         let place = Place::new();
         let config = OnlineConfig { temperature, ..place.config(3, 1) };
-        pollster::block_on(train_with(&GPU, &config, Share, &mut Silent)).unwrap();
+        pollster::block_on(train_with(&GPU, &Ranks::alone(), &config, Share, &mut Silent)).unwrap();
         let rollouts = read(&config.trainer.output, ROLLOUTS).unwrap();
         assert!(rollouts.iter().all(|rollout| rollout.log_prob == rollout.reference_log_prob), "{temperature}");
         assert!(rollouts.iter().all(|rollout| rollout.log_prob < -1.0), "{temperature}");
@@ -220,7 +220,7 @@ fn a_reward_model_can_be_the_judge() {
     let head = Some(HeadReading::Ordinal);
     let mut config = OnlineConfig { reward: judge.source(), template: Some(template), head, ..place.config(7, 2) };
     config.trainer.batch_size = 4;
-    let summary = pollster::block_on(super::train(&GPU, &config, &mut Silent)).unwrap();
+    let summary = pollster::block_on(super::train(&GPU, &Ranks::alone(), &config, &mut Silent)).unwrap();
     assert_eq!(summary.steps, 2);
     let options = RewardOptions { template: config.template.as_deref(), head, ..RewardOptions::default() };
     let model = RewardModel::open_with(&judge.source(), options).unwrap();
@@ -254,11 +254,11 @@ fn what_cannot_be_run_is_refused_before_anything_is_written() {
         (OnlineConfig { rollouts: 1, ..good.clone() }, "`.rollouts`"),
     ];
     for (config, problem) in cases {
-        let error: Error = open(&GPU, &config, Share, &mut Silent).err().unwrap();
+        let error: Error = pollster::block_on(open(&GPU, &Ranks::alone(), &config, Share, &mut Silent)).err().unwrap();
         assert!(error.to_string().contains(problem) && error.exit_code() == 2, "{problem}: {error}");
         assert!(!place.path("out").exists(), "{problem}");
     }
     let config = OnlineConfig { reward: good.policy.model.clone(), ..good };
-    let error = pollster::block_on(super::train(&GPU, &config, &mut Silent)).unwrap_err();
+    let error = pollster::block_on(super::train(&GPU, &Ranks::alone(), &config, &mut Silent)).unwrap_err();
     assert!(error.to_string().contains("not a reward model"), "{error}");
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::data::prompts::Prompt;
-use crate::data::{EncodingReport, Row, SpecialTokens, Template, TruncationReport};
+use crate::data::{EncodingReport, Row, SpecialTokens, Template};
 use crate::gpu::Gpu;
 use crate::http::RewardServer;
 use crate::train::{RewardModel, Scorer};
@@ -33,14 +33,9 @@ pub trait Rewards {
         go_on: &dyn Fn() -> Result<()>,
     ) -> impl Future<Output = Result<Vec<f64>>>;
 
-    /// Counts of what was cut so far to fit the maximum length of the reward model.
-    fn cut(&self) -> TruncationReport {
-        TruncationReport::default()
-    }
-
-    /// Further messages about the responses rated so far, one per line.
-    fn notes(&self) -> Vec<String> {
-        vec![]
+    /// Counts of what was cut of the responses rated so far, or not shown, to make them inputs of a reward model.
+    fn report(&self) -> EncodingReport {
+        EncodingReport::default()
     }
 }
 
@@ -89,12 +84,8 @@ impl Rewards for ModelRewards<'_> {
         Ok(scores.into_iter().map(|score| score.score).collect())
     }
 
-    fn cut(&self) -> TruncationReport {
-        self.0.report().cut
-    }
-
-    fn notes(&self) -> Vec<String> {
-        self.0.report().notes()
+    fn report(&self) -> EncodingReport {
+        self.0.report().clone()
     }
 }
 
@@ -132,7 +123,7 @@ impl Rewards for ServerRewards {
         Ok(rewards)
     }
 
-    fn notes(&self) -> Vec<String> {
-        self.report.notes()
+    fn report(&self) -> EncodingReport {
+        self.report.clone()
     }
 }

@@ -16,10 +16,10 @@ use super::round::{Round, Task};
 use super::state::Progress;
 use super::summary::OnlineSummary;
 use super::warnings::Watch;
-use crate::data::TruncationReport;
+use crate::data::{EncodingReport, TruncationReport};
 use crate::train::course::{self, Course, Method, Taken, Updated};
 use crate::train::{TrainerConfig, saving};
-use crate::{Error, Observer, Result};
+use crate::{Error, Observer, Ranks, Result};
 
 /// A run: who samples and learns, who rates, and how far it has come.
 pub(super) struct Run<'a, L, R> {
@@ -27,6 +27,7 @@ pub(super) struct Run<'a, L, R> {
     pub learner: L,
     /// How far it has come.
     pub progress: Progress,
+    ranks: Ranks,
     config: &'a OnlineConfig,
     rewards: R,
     tasks: Vec<Task>,
@@ -35,7 +36,7 @@ pub(super) struct Run<'a, L, R> {
     pub pairing: fn(&[Rollout], f64) -> Pairing,
     watch: Watch,
     warnings: Vec<String>,
-    /// Opened when the loop begins.
+    /// Those of the first rank, opened when the loop begins.
     records: Option<Records>,
 }
 
@@ -52,6 +53,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         Self {
             learner,
             progress,
+            ranks: Ranks::alone(),
             config,
             rewards,
             tasks,
@@ -61,6 +63,11 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
             warnings: vec![],
             records: None,
         }
+    }
+
+    /// The same, of ranks that draw, rate and learn together.
+    pub(super) fn over(self, ranks: &Ranks) -> Self {
+        Self { ranks: ranks.clone(), ..self }
     }
 
     /// The number of prompts to learn from.
@@ -80,19 +87,31 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         self.progress = self.progress.at(progress);
         let training = match ended {
             Ok(training) => training,
-            Err(error @ (Error::Run { .. } | Error::Input { .. })) if self.progress.step > begun => {
+            Err(error @ (Error::Run { .. } | Error::Input { .. } | Error::Rank { .. }))
+                if self.progress.step > begun && self.ranks.is_first() =>
+            {
                 curves::write(&config.trainer.output, &self.summary(false))?;
                 return Err(error);
             }
             Err(error) => return Err(error),
         };
-        let summary = self.summary(training.interrupted);
-        if summary.cut != TruncationReport::default() {
-            observer.note(&format!("input of the reward model: {}", summary.cut));
+        let report = self.report().await?;
+        let summary = OnlineSummary { cut: report.cut, ..self.summary(training.interrupted) };
+        let cut = Some(report.cut).filter(|cut| *cut != TruncationReport::default()).map(|cut| cut.to_string());
+        for line in cut.into_iter().chain(report.notes()) {
+            observer.note(&format!("input of the reward model: {line}"));
         }
-        self.rewards.notes().iter().for_each(|line| observer.note(&format!("input of the reward model: {line}")));
-        curves::write(&config.trainer.output, &summary)?;
+        if self.ranks.is_first() {
+            curves::write(&config.trainer.output, &summary)?;
+        }
         Ok(summary)
+    }
+
+    /// What was cut or not shown of the completions that any rank rated.
+    async fn report(&self) -> Result<EncodingReport> {
+        let mut report = EncodingReport::default();
+        self.ranks.gather_json(&self.rewards.report()).await?.into_iter().for_each(|theirs| report += theirs);
+        Ok(report)
     }
 
     /// A step sees one batch of prompts. All lengths are alike: it is rollouts that are batched by length.
@@ -100,7 +119,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         let Self { config, tasks, .. } = self;
         let batch_size = config.prompts_per_step();
         let batches = TrainerConfig { batch_size, grad_accum: 1, ..config.trainer.clone() };
-        Course::new(&vec![1; tasks.len()], config.policy.lr, &batches, &crate::Ranks::alone())
+        Ok(Course::new(&vec![1; tasks.len()], config.policy.lr, &batches, &self.ranks)?.undivided())
     }
 
     fn summary(&self, interrupted: bool) -> OnlineSummary {
@@ -117,7 +136,7 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
             kl: taken.last().map(|sampled| sampled.kl),
             held_out_before: held_out(0),
             held_out_after: held_out(step).filter(|_| step > 0),
-            cut: self.rewards.cut(),
+            cut: TruncationReport::default(),
             warnings: self.warnings.clone(),
             interrupted,
             reading: None,
@@ -125,8 +144,9 @@ impl<'a, L: Learner, R: Rewards> Run<'a, L, R> {
         }
     }
 
-    fn records(&mut self) -> &mut Records {
-        self.records.as_mut().expect("the loop opens the records before its first step")
+    /// Puts something on record where records are kept.
+    fn record(&mut self, write: impl FnOnce(&mut Records) -> Result<()>) -> Result<()> {
+        self.records.as_mut().map_or(Ok(()), write)
     }
 
     /// Learns from the pairs of a step, if there are any.
@@ -165,12 +185,12 @@ impl<L: Learner, R: Rewards> Method for Run<'_, L, R> {
         let tasks: Vec<&Task> = batches.iter().flatten().map(|place| &self.tasks[*place]).collect();
         let name = format!("step {step}");
         let samples = self.config.rollouts;
-        let round = Round { tasks: &tasks, samples, step, seed: self.config.trainer.seed, name: &name };
+        let round = Round { ranks: &self.ranks, config: self.config, tasks: &tasks, samples, step, name: &name };
         let mut rollouts = round.play(&mut self.learner, &mut self.rewards, observer).await?;
         let sampled = Sampled::of(&rollouts);
         if let Some(limit) = self.config.max_kl.filter(|limit| sampled.kl > *limit) {
             // The rollouts that ended the run can be read; a resumed run samples them again.
-            self.records().rollouts(&rollouts)?;
+            self.record(|records| records.rollouts(&rollouts))?;
             let problem = format!(
                 "step {step}: the KL divergence from the reference model is {:.3}, above `.max_kl` {limit}",
                 sampled.kl
@@ -182,10 +202,12 @@ impl<L: Learner, R: Rewards> Method for Run<'_, L, R> {
         let update = self.update(&rollouts, &pairing, learning_rate).await?;
         let paired = rollouts.iter().filter(|rollout| rollout.pair.is_some());
         let preference = metrics::preference(&rollouts, &pairing, self.config.loss.beta);
+        // Every rank has all rollouts, and one counts them.
+        let counted = |tokens: u64| if self.ranks.is_first() { tokens } else { 0 };
         let mut taken = Taken {
             update,
-            tokens: paired.map(|rollout| rollout.completion.tokens.len() as u64).sum(),
-            processed: rollouts.iter().map(|rollout| rollout.length as u64).sum(),
+            tokens: counted(paired.map(|rollout| rollout.completion.tokens.len() as u64).sum()),
+            processed: counted(rollouts.iter().map(|rollout| rollout.length as u64).sum()),
             flops: 0.0,
             measures: sampled.named().into_iter().chain(preference).collect(),
             notes: vec![],
@@ -196,9 +218,11 @@ impl<L: Learner, R: Rewards> Method for Run<'_, L, R> {
         self.progress.pairs += pairing.pairs.len() as u64;
         self.progress.updates += u64::from(taken.update.is_some());
         self.progress.skipped += pairing.skipped;
-        let records = self.records();
-        records.rollouts(&rollouts)?;
-        records.steps.push(sampled);
+        self.record(|records| {
+            records.rollouts(&rollouts)?;
+            records.steps.push(sampled);
+            Ok(())
+        })?;
         if taken.update.is_none() {
             taken.notes.push(format!("step {step}: no prompt made a pair, so nothing was learned"));
         }
@@ -211,11 +235,13 @@ impl<L: Learner, R: Rewards> Method for Run<'_, L, R> {
 
     /// Samples each held-out prompt once, always with the same random numbers.
     async fn evaluate(&mut self, step: u64, observer: &mut dyn Observer) -> Result<Option<Map<String, Value>>> {
-        if self.held_out.is_empty() || self.records().evaluated(step).is_some() {
+        let is_known = self.records.as_ref().is_some_and(|records| records.evaluated(step).is_some());
+        if self.held_out.is_empty() || self.ranks.any(is_known).await? {
             return Ok(None);
         }
         let tasks: Vec<&Task> = self.held_out.iter().collect();
-        let round = Round { tasks: &tasks, samples: 1, step, seed: self.config.trainer.seed, name: "held out" };
+        let round =
+            Round { ranks: &self.ranks, config: self.config, tasks: &tasks, samples: 1, step, name: "held out" };
         let rollouts = round.play(&mut self.learner, &mut self.rewards, observer).await?;
         let sampled = Sampled::of(&rollouts);
         // One sample a prompt has no deviation.
@@ -223,7 +249,7 @@ impl<L: Learner, R: Rewards> Method for Run<'_, L, R> {
         let mut metrics: Map<String, Value> =
             named.map(|(name, value)| (format!("{EVALUATION}{name}"), value.into())).collect();
         metrics.insert(format!("{EVALUATION}prompts"), tasks.len().into());
-        self.records().evaluation(step, &rollouts, sampled.scores)?;
+        self.record(|records| records.evaluation(step, &rollouts, sampled.scores))?;
         Ok(Some(metrics))
     }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use twox_hash::XxHash3_128;
+
 use super::config::OnlineConfig;
 use super::engine::{Engine, Room};
 use super::rewards::{ModelRewards, Rewards, ServerRewards};
@@ -18,18 +20,24 @@ use crate::gpu::Gpu;
 use crate::http::is_address;
 use crate::model::{Checkpoint, Reading};
 use crate::report::card::{Kind, ModelCard};
-use crate::train::{RewardModel, RewardOptions, output, records};
-use crate::{Error, Observer, Result};
+use crate::train::{RewardModel, RewardOptions, likeness, output, records};
+use crate::{Error, Observer, Ranks, Result};
 
-/// Trains a policy against the reward that the settings name, and writes it to the output directory.
+/// Trains a policy against the reward that the settings name, together with the other ranks, of which the first writes it to
+/// the output directory.
 ///
 /// # Errors
-/// Bad settings or prompts; a reward that cannot be opened; as [`train_with`].
-pub async fn train(gpu: &Gpu, config: &OnlineConfig, observer: &mut dyn Observer) -> Result<OnlineSummary> {
+/// Bad settings or prompts; a reward that cannot be opened; a rank with another reward model; as [`train_with`].
+pub async fn train(
+    gpu: &Gpu,
+    ranks: &Ranks,
+    config: &OnlineConfig,
+    observer: &mut dyn Observer,
+) -> Result<OnlineSummary> {
     config.validate()?;
     if is_address(&config.reward) {
         let rewards = ServerRewards::open(&config.reward, config.template.as_deref())?;
-        return train_with(gpu, config, rewards, observer).await;
+        return train_with(gpu, ranks, config, rewards, observer).await;
     }
     let (template, max_length) = (config.template.as_deref(), config.trainer.max_length);
     let model = RewardModel::open_with(
@@ -37,8 +45,11 @@ pub async fn train(gpu: &Gpu, config: &OnlineConfig, observer: &mut dyn Observer
         RewardOptions { template, max_length, head: config.head, ..RewardOptions::default() },
     )?;
     observer.note(&model.reading.to_string());
+    if ranks.size() > 1 {
+        ranks.agree(&[("a reward model", format!("{:x}", model.source.fingerprint()?))]).await?;
+    }
     let rewards = ModelRewards::load(gpu, &model, observer)?;
-    let summary = train_with(gpu, config, rewards, observer).await?;
+    let summary = train_with(gpu, ranks, config, rewards, observer).await?;
     Ok(OnlineSummary { reward_reading: Some(model.reading.clone()), ..summary })
 }
 
@@ -47,17 +58,19 @@ pub async fn train(gpu: &Gpu, config: &OnlineConfig, observer: &mut dyn Observer
 /// # Errors
 /// Bad settings or prompts; an output that exists; a reference with another vocabulary; models that do not fit the
 /// adapter. Rewards that cannot be had, a policy too far from the reference, a loss or gradient that is no longer finite, in
-/// each case after a checkpoint of the last whole step was written; failures of device and disk.
+/// each case after a checkpoint of the last whole step was written; failures of device and disk; a rank that fails, or has other
+/// files or settings.
 pub async fn train_with(
     gpu: &Gpu,
+    ranks: &Ranks,
     config: &OnlineConfig,
     rewards: impl Rewards,
     observer: &mut dyn Observer,
 ) -> Result<OnlineSummary> {
-    let (mut run, reading) = open(gpu, config, rewards, observer)?;
+    let (mut run, reading) = open(gpu, ranks, config, rewards, observer).await?;
     let mut summary = run.train(observer).await?;
     summary.reading = Some(reading);
-    if !summary.interrupted {
+    if !summary.interrupted && ranks.is_first() {
         finish(config, &run, &summary).await?;
     }
     Ok(summary)
@@ -67,8 +80,9 @@ pub async fn train_with(
 ///
 /// # Errors
 /// Bad settings or prompts; an output that exists; models that do not fit each other or the adapter.
-pub(super) fn open<'a, R: Rewards>(
+pub(super) async fn open<'a, R: Rewards>(
     gpu: &'a Gpu,
+    ranks: &Ranks,
     config: &'a OnlineConfig,
     rewards: R,
     observer: &mut dyn Observer,
@@ -90,17 +104,37 @@ pub(super) fn open<'a, R: Rewards>(
     let longest = tasks.iter().chain(&held_out).map(|task| task.tokens.len()).max().unwrap_or(1);
     let room = Room {
         length: longest.saturating_add(config.max_new_tokens).min(reach),
-        requests: held_out.len().max(config.prompts_per_step().min(tasks.len()) * config.rollouts),
+        requests: held_out
+            .len()
+            .max(config.prompts_per_step().min(tasks.len()) * config.rollouts)
+            .div_ceil(ranks.size()),
     };
-    let mut engine = Engine::load(gpu, config, source, &reference, room, observer)?;
+    let mut engine = Engine::load(gpu, ranks, config, source, &reference, room, observer)?;
     let mut progress = Progress::default();
     if let Some(directory) = &resumed {
         progress = engine.restore(directory)?;
         observer.note(&format!("resumed after step {} from {}", progress.step, directory.display()));
     }
+    if ranks.size() > 1 {
+        ranks.agree(&[("a reference model", format!("{:x}", reference.fingerprint()?))]).await?;
+    }
+    let prompts = || of_tasks(tasks.iter().chain(&held_out));
+    likeness::check(ranks, config, &engine.source, progress.common(), prompts).await?;
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
-    output::open(&trainer.output, resumed.is_some())?;
-    Ok((Run::new(config, engine, rewards, tasks, held_out, progress), reading))
+    if ranks.is_first() {
+        output::open(&trainer.output, resumed.is_some())?;
+    }
+    Ok((Run::new(config, engine, rewards, tasks, held_out, progress).over(ranks), reading))
+}
+
+/// A hash of prompts, on whose ids and tokens what is drawn depends.
+fn of_tasks<'a>(tasks: impl Iterator<Item = &'a Task>) -> u128 {
+    let mut bytes: Vec<u8> = vec![];
+    for task in tasks {
+        bytes.extend(task.prompt.id.as_bytes());
+        bytes.extend(bytemuck::cast_slice(&task.tokens));
+    }
+    XxHash3_128::oneshot(&bytes)
 }
 
 /// The reference model: the given one, or the initial policy.
