@@ -4,9 +4,9 @@ use std::ops::Not;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wgr::Result;
 use wgr::extract::report::Report;
 use wgr::extract::{ExtractConfig, TestSize, extract};
+use wgr::{Ranks, Result};
 
 use crate::compare;
 use crate::inspect;
@@ -147,22 +147,27 @@ enum Command {
 }
 
 /// Extracts, and saves the settings in the output, as `wgr.toml`.
-pub(crate) async fn run(args: &Args) -> Result<()> {
-    match &args.command {
-        Some(Command::Inspect(args)) => return inspect::run(args),
-        Some(Command::Compare(args)) => return compare::run(args),
-        None => {}
+pub(crate) async fn run(args: &Args, ranks: &Ranks) -> Result<()> {
+    if let Some(command) = &args.command {
+        Ranks::refuse_several()?;
+        return match command {
+            Command::Inspect(args) => inspect::run(args),
+            Command::Compare(args) => compare::run(args),
+        };
     }
     let settings = Settings::<ExtractConfig>::resolve(args.config.as_deref(), args)?;
     settings.config.validate()?;
+    let show = &args.show.of(ranks);
     let report = {
         let (gpu, mut progress) =
-            session::open_if(settings.config.needs_adapter(), &wgr::Ranks::alone(), &settings.adapter, &args.show)
-                .await?;
-        extract(gpu.as_ref(), &settings.config, &mut progress).await?
+            session::open_if(settings.config.needs_adapter(), ranks, &settings.adapter, show).await?;
+        extract(gpu.as_ref(), ranks, &settings.config, &mut progress).await?
     };
+    if !ranks.is_first() {
+        return Ok(());
+    }
     let output = &settings.config.output;
-    session::conclude(&settings, &output.join("wgr.toml"), &args.show, &report, || {
+    session::conclude(&settings, &output.join("wgr.toml"), show, &report, || {
         lines(&report).iter().try_for_each(|line| print::line(line))?;
         print::line(&format!("{}: rows, stages/, report.html", output.display()))
     })

@@ -100,7 +100,9 @@ impl Command {
     /// The ranks that work on the command: those of the launcher, where it shares its work among them.
     fn ranks(&self) -> wgr::Result<Ranks> {
         match self {
-            Self::Train(_) | Self::Score(_) | Self::Dpo(_) | Self::Eval(_) | Self::Generate(_) => Ranks::join(),
+            Self::Extract(_) | Self::Train(_) | Self::Score(_) | Self::Dpo(_) | Self::Eval(_) | Self::Generate(_) => {
+                Ranks::join()
+            }
             // They write nothing, so that it does no harm if all ranks do the same.
             Self::Devices(_) | Self::Bench(_) | Self::Plan(_) => Ok(Ranks::alone()),
             _ => Ranks::refuse_several(),
@@ -112,7 +114,7 @@ impl Command {
         match self {
             Self::Devices(args) => devices::run(&args).await,
             Self::Bench(args) => bench::run(&args).await,
-            Self::Extract(args) => extract::run(&args).await,
+            Self::Extract(args) => extract::run(&args, ranks).await,
             Self::Train(args) => train::run(&args, ranks).await,
             Self::Score(args) => score::run(&args, ranks).await,
             Self::Dpo(args) => dpo::run(&args, ranks).await,

@@ -23,6 +23,7 @@ pub mod mining;
 mod output;
 mod page;
 mod pipeline;
+mod pool;
 mod refusal;
 pub mod report;
 mod split;

@@ -14,6 +14,7 @@ use super::filters::{Filter, Filters};
 use super::instance::Judged;
 use super::mining::{JudgedTurn, Miner, REACH};
 use super::output::{self, Rows};
+use super::pool;
 use super::refusal::is_refusal;
 use super::report::Report;
 use super::stages::Stages;
@@ -23,24 +24,36 @@ use super::turn::Turn;
 use crate::data::Template;
 use crate::data::conversations::{Reader, Window};
 use crate::gpu::Gpu;
-use crate::{Error, Event, Observer, Result};
+use crate::{Error, Event, Observer, Ranks, Result};
 
 /// Reads conversations and writes rows, stages and report into the output. `gpu` is needed where
-/// [`ExtractConfig::needs_adapter`] says so.
+/// [`ExtractConfig::needs_adapter`] says so. Of several ranks, the first reads and writes, and all run the models; the others'
+/// reports are empty.
 ///
 /// Memory does not grow with the input, except for eight bytes per conversation and per turn, by which repetitions are
 /// noticed, sixteen a row, and the places of stored answers and embeddings.
 ///
 /// # Errors
 /// Unreadable input; an output that holds a run; a model or a server that cannot be used; a full disk. The answers so
-/// far are in the output, and [`ExtractConfig::resume`] continues from them.
-pub async fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut dyn Observer) -> Result<Report> {
+/// far are in the output, and [`ExtractConfig::resume`] continues from them. Several ranks with nothing to share; a rank
+/// that fails, or has other models or settings.
+pub async fn extract(
+    gpu: Option<&Gpu>,
+    ranks: &Ranks,
+    config: &ExtractConfig,
+    observer: &mut dyn Observer,
+) -> Result<Report> {
     config.validate()?;
+    tools::check_ranks(ranks, config).await?;
+    if !ranks.is_first() {
+        tools::assist(gpu, ranks, config).await?;
+        return Ok(Report::default());
+    }
     let mut reader = Reader::open(&config.input)?;
     output::check(config)?;
     let labels = tools::labels(config)?;
     output::open(config)?;
-    let mut run = Run::open(gpu, config, labels, observer).await?;
+    let mut run = Run::open(gpu, ranks, config, labels, observer).await?;
     let (mut bytes, total, mut conversations) = (0, reader.total_bytes(), 0);
     let inputs: Vec<String> = reader.files().iter().map(|file| file.display().to_string()).collect();
     for window in reader.by_ref() {
@@ -53,6 +66,9 @@ pub async fn extract(gpu: Option<&Gpu>, config: &ExtractConfig, observer: &mut d
             let hint = "the answers so far are kept; continue with `.resume`";
             return Err(Error::Interrupted(hint.into()));
         }
+    }
+    if ranks.size() > 1 {
+        pool::end(ranks).await?;
     }
     if conversations == 0 {
         return Err(Error::input(inputs.join(", "), "holds no conversations", ""));
@@ -78,12 +94,13 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     async fn open(
         gpu: Option<&'a Gpu>,
+        ranks: &Ranks,
         config: &'a ExtractConfig,
         labels: Option<Labels>,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let annotator = tools::annotator(gpu, config, labels).await?;
-        let miner = tools::miner(gpu, config)?;
+        let annotator = tools::annotator(gpu, ranks, config, labels).await?;
+        let miner = tools::miner(gpu, ranks, config)?;
         annotator.reading().iter().for_each(|reading| observer.note(&reading.to_string()));
         if miner.is_none() {
             observer.note("there will be no mining: no `.embedder` is given");

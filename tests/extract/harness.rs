@@ -74,7 +74,7 @@ impl Log {
 
     /// Extracts.
     pub(crate) fn run(&self) -> Result<Report> {
-        pollster::block_on(extract(None, &self.config, &mut Silent))
+        pollster::block_on(extract(None, &wgr::Ranks::alone(), &self.config, &mut Silent))
     }
 
     /// Rows of `train`, then of `test`, by id.

@@ -4,10 +4,11 @@ use rayon::prelude::*;
 
 use super::Embed;
 use crate::data::scoring_batches;
+use crate::extract::pool;
 use crate::gpu::{Gpu, Recording};
 use crate::model::batch::Capacity;
 use crate::model::encoder::{self, Encoder, SentenceModel};
-use crate::{Error, Result};
+use crate::{Error, Ranks, Result};
 
 /// Tokens of a batch. Software adapters gain nothing from more, and the buffers stay below 100 MB for usual widths.
 const BATCH_TOKENS: usize = 2048;
@@ -16,6 +17,7 @@ const BATCH_TEXTS: usize = 256;
 
 /// Embeds texts as sentence-transformers does, with our own kernels.
 pub struct Embedder<'a> {
+    ranks: Ranks,
     gpu: &'a Gpu,
     model: SentenceModel,
     encoder: Encoder,
@@ -34,11 +36,19 @@ impl<'a> Embedder<'a> {
         let capacity = Capacity { tokens: batch_tokens, sequences: BATCH_TEXTS, length: model.max_length };
         encoder::plan(&model.checkpoint, capacity).check_or(gpu, "use a smaller embedder")?;
         let encoder = Encoder::load(gpu, &model.checkpoint, capacity)?;
-        Ok(Self { gpu, model, encoder, recording: Recording::new(), batch_tokens })
+        Ok(Self { ranks: Ranks::alone(), gpu, model, encoder, recording: Recording::new(), batch_tokens })
     }
 
-    /// One vector a sequence of token ids.
-    async fn embed_batch(&mut self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+    /// The same on every rank, which share its work.
+    pub(crate) fn over(self, ranks: &Ranks) -> Self {
+        Self { ranks: ranks.clone(), ..self }
+    }
+}
+
+impl pool::Model for Embedder<'_> {
+    const PART: pool::Part = pool::Part::Embedder;
+
+    async fn rows(&mut self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
         let ids = sequences.concat();
         let mut offsets = vec![0];
         offsets.extend(sequences.iter().scan(0, |end, sequence| {
@@ -66,16 +76,18 @@ impl Embed for Embedder<'_> {
         let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
         let mut vectors = vec![vec![]; texts.len()];
         // Alike lengths together, so that the lanes of attention have alike work.
-        for batch in scoring_batches(&lengths, BATCH_TEXTS, self.batch_tokens) {
-            let sequences: Vec<&[u32]> = batch.iter().map(|index| &ids[*index][..]).collect();
-            for (index, vector) in batch.iter().zip(self.embed_batch(&sequences).await?) {
+        let batches = scoring_batches(&lengths, BATCH_TEXTS, self.batch_tokens);
+        let kept = |batch: &[usize], rows: Vec<Vec<f32>>| {
+            for (index, vector) in batch.iter().zip(rows) {
                 if vector.iter().any(|value| !value.is_finite()) {
                     let problem = format!("the embedding of {:?} is not finite", texts[*index]);
                     return Err(Error::run(problem, "the embedder's weights are damaged"));
                 }
                 vectors[*index] = vector;
             }
-        }
+            Ok(())
+        };
+        pool::run(&self.ranks.clone(), self, &ids, &batches, kept).await?;
         Ok(vectors)
     }
 }

@@ -1,13 +1,14 @@
 //! A causal model as a classifier over a few tokens.
 
 use crate::data::{Packed, scoring_batches};
+use crate::extract::pool;
 use crate::gpu::{Gpu, Recording};
 use crate::model::Checkpoint;
 use crate::model::activations::{self, Checkpointing, Keeping, Rows};
 use crate::model::batch::Capacity;
 use crate::model::classifier::{self, Classifier, HEAD, Loading, logits};
 use crate::model::parameter::Holding;
-use crate::{Error, Result};
+use crate::{Error, Ranks, Result};
 
 /// Tokens of a batch, where the adapter's bindings are large enough.
 const MAX_TOKENS: usize = 4096;
@@ -15,7 +16,9 @@ const MAX_TOKENS: usize = 4096;
 const MAX_SEQUENCES: usize = 32;
 
 /// A causal model on the device that gives the logits of a few tokens after a prompt.
-pub(super) struct Engine<'a> {
+pub(crate) struct Engine<'a> {
+    /// Who share its work.
+    pub ranks: Ranks,
     gpu: &'a Gpu,
     classifier: Classifier,
     recording: Recording,
@@ -47,33 +50,40 @@ impl<'a> Engine<'a> {
             head.write(gpu, &rows)?;
         }
         gpu.flush("loading the weights")?;
-        Ok(Self { gpu, classifier, recording: Recording::new(), max_tokens })
+        Ok(Self { ranks: Ranks::alone(), gpu, classifier, recording: Recording::new(), max_tokens })
     }
 
     /// The logits after each prompt, none longer than [`max_prompt`], in their order; alike lengths run together. They do
     /// not depend on the prompts beside them. `kept` is given the places and logits of each batch, and may end it.
     ///
     /// # Errors
-    /// The device fails, a logit is not finite, or `kept` ended it.
+    /// The device or another rank fails, a logit is not finite, or `kept` ended it.
     pub(super) async fn logits(
         &mut self,
         prompts: &[Vec<u32>],
         mut kept: impl FnMut(&[usize], &[Vec<f32>]) -> Result<()>,
     ) -> Result<()> {
         let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
-        for batch in scoring_batches(&lengths, MAX_SEQUENCES, self.max_tokens) {
-            let mut packed = Packed { offsets: vec![0], ..Packed::default() };
-            for index in &batch {
-                packed.tokens.extend(&prompts[*index]);
-                packed.offsets.push(packed.tokens.len() as u32);
-            }
-            let rows = logits(self.gpu, &mut self.classifier, &mut self.recording, &packed).await?;
-            if let Some(row) = rows.iter().find(|row| row.iter().any(|logit| !logit.is_finite())) {
-                return Err(Error::run(format!("the annotator's logits are {row:?}"), "its weights are damaged"));
-            }
-            kept(&batch, &rows)?;
+        let batches = scoring_batches(&lengths, MAX_SEQUENCES, self.max_tokens);
+        let kept = |batch: &[usize], rows: Vec<Vec<f32>>| kept(batch, &rows);
+        pool::run(&self.ranks.clone(), self, prompts, &batches, kept).await
+    }
+}
+
+impl pool::Model for Engine<'_> {
+    const PART: pool::Part = pool::Part::Annotator;
+
+    async fn rows(&mut self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        let mut packed = Packed { offsets: vec![0], ..Packed::default() };
+        for sequence in sequences {
+            packed.tokens.extend(*sequence);
+            packed.offsets.push(packed.tokens.len() as u32);
         }
-        Ok(())
+        let rows = logits(self.gpu, &mut self.classifier, &mut self.recording, &packed).await?;
+        match rows.iter().find(|row| row.iter().any(|logit| !logit.is_finite())) {
+            Some(row) => Err(Error::run(format!("the annotator's logits are {row:?}"), "its weights are damaged")),
+            None => Ok(rows),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use twox_hash::XxHash3_128;
 
-use engine::Engine;
+pub(crate) use engine::Engine;
 use prompt::{Prompter, Spelling};
 
 use super::prompt::{Question, feedback_named, refusal_named};
@@ -30,7 +30,7 @@ use crate::gpu::Gpu;
 use crate::model::base::BaseDtype;
 use crate::model::{Checkpoint, Reading};
 use crate::store::{Key, Store};
-use crate::{Error, Event, Observer, Result};
+use crate::{Error, Event, Observer, Ranks, Result};
 
 /// Runs a causal model on the engine.
 pub(crate) struct Local<'a> {
@@ -56,14 +56,17 @@ struct Judge {
     identity: Key,
 }
 
-impl<'a> Local<'a> {
-    /// Loads an instruction-tuned causal model: a directory, a `.gguf` file or a hub name, its matrices held in `base` or
-    /// as stored; answers are kept in `output`.
-    ///
-    /// # Errors
-    /// The model cannot be read, is not a causal model, has no chat template, or does not fit the adapter; the answers
-    /// of earlier runs cannot be read.
-    pub(crate) async fn open(gpu: &'a Gpu, model: &str, base: Option<BaseDtype>, output: &Path) -> Result<Self> {
+/// A model on the device, with its questions.
+struct Loaded<'a> {
+    prompter: Prompter,
+    engine: Engine<'a>,
+    feedback: Spelling,
+    refusal: Spelling,
+    reading: Reading,
+}
+
+impl<'a> Loaded<'a> {
+    fn open(gpu: &'a Gpu, model: &str, base: Option<BaseDtype>) -> Result<Self> {
         let checkpoint = Checkpoint::open(model)?.held_in(base);
         let refuse = |problem| {
             let hint = "use an instruction-tuned causal model as `.annotator_model`";
@@ -81,7 +84,20 @@ impl<'a> Local<'a> {
         let spelling = |question| prompter.spelling(question, &turn);
         let (feedback, refusal) = (spelling(Question::Feedback)?, spelling(Question::Refusal)?);
         let outputs: Vec<u32> = feedback.tokens.iter().chain(&refusal.tokens).copied().collect();
-        let mut engine = Engine::load(gpu, &checkpoint, &outputs)?;
+        let engine = Engine::load(gpu, &checkpoint, &outputs)?;
+        Ok(Self { prompter, engine, feedback, refusal, reading })
+    }
+}
+
+impl<'a> Local<'a> {
+    /// Loads an instruction-tuned causal model: a directory, a `.gguf` file or a hub name, its matrices held in `base` or
+    /// as stored; answers are kept in `output`.
+    ///
+    /// # Errors
+    /// The model cannot be read, is not a causal model, has no chat template, or does not fit the adapter; the answers
+    /// of earlier runs cannot be read.
+    pub(crate) async fn open(gpu: &'a Gpu, model: &str, base: Option<BaseDtype>, output: &Path) -> Result<Self> {
+        let Loaded { prompter, mut engine, feedback, refusal, reading } = Loaded::open(gpu, model, base)?;
         let first = feedback.tokens.len();
         let judge = |question, spelling, first| Judge { question, spelling, first, calibration: vec![], identity: 0 };
         let (feedback, refusal) = (judge(Question::Feedback, feedback, 0), judge(Question::Refusal, refusal, first));
@@ -90,6 +106,20 @@ impl<'a> Local<'a> {
         let store = Store::open(&output.join(ANSWERS))?;
         let (name, usage) = (format!("local:{model}"), Usage::default());
         Ok(Self { name, prompter, engine, feedback, refusal, store, usage, reading })
+    }
+
+    /// The same, with an engine on every rank.
+    pub(crate) fn over(mut self, ranks: &Ranks) -> Self {
+        self.engine.ranks = ranks.clone();
+        self
+    }
+
+    /// The engine alone, for a rank that only computes.
+    ///
+    /// # Errors
+    /// As [`Local::open`].
+    pub(crate) fn engine(gpu: &'a Gpu, model: &str, base: Option<BaseDtype>) -> Result<Engine<'a>> {
+        Loaded::open(gpu, model, base).map(|loaded| loaded.engine)
     }
 }
 
