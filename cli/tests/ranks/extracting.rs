@@ -26,13 +26,15 @@ fn annotator(place: &Place) -> String {
     folder
 }
 
+/// Three turns: nothing is said about the first response, and the user thanks for the second.
 fn conversation(number: usize) -> Value {
-    let message = |role: &str, number: usize| {
-        let words = format!("{} {} {}", text(number), text(number + 1000), text(number + 2000));
-        json!({"role": role, "content": words})
+    let message = |(place, role): (usize, &str)| {
+        let words = |part: usize| text(100 * number + 10 * place + part);
+        let thanks = if place == 4 { "Thank you, that is exactly what I needed! " } else { "" };
+        json!({"role": role, "content": format!("{thanks}{} {} {}", words(0), words(1), words(2))})
     };
-    let messages: Vec<Value> =
-        (0..7).map(|place| message(["user", "assistant"][place % 2], 10 * number + place)).collect();
+    let roles = ["user", "assistant", "user", "assistant", "user", "assistant", "user"];
+    let messages: Vec<Value> = roles.into_iter().enumerate().map(message).collect();
     json!({"conversation_hash": format!("c{number}"), "language": "English", "conversation": messages})
 }
 
@@ -45,25 +47,28 @@ fn ranks_annotate_and_embed_together_and_the_first_alone_has_the_log() {
     let (annotator, embedder) = (annotator(&place), place.model("bert"));
     place.write("log.jsonl", (0..40).map(conversation));
     let path = |name: &str| place.path(name).display().to_string();
-    let flags = |output: &str| {
-        let flags = ["extract", "--input", &path("log.jsonl"), "--output", &path(output), "--annotator", "local"];
-        let models = ["--annotator-model", &annotator, "--embedder", &embedder, "--similarity", "-1", "--keep-neutral"];
-        flags.into_iter().chain(models).map(str::to_owned).collect::<Vec<_>>()
+    let flags = |output: &str, models: &[&str]| {
+        let flags = ["extract", "--input", &path("log.jsonl"), "--keep-neutral", "--output", &path(output)];
+        flags.iter().chain(models).map(|flag| (*flag).to_owned()).collect::<Vec<_>>()
     };
     let read = |output: &str, file: &str| std::fs::read_to_string(place.path(output).join(file)).unwrap();
-    place.run(1, &flags("on-1"), &[]);
-    assert!(read("on-1", "stages/mined.jsonl").lines().count() > 0, "nothing was mined");
-    for ranks in [2, 3] {
-        let output = format!("on-{ranks}");
-        place.run(ranks, &flags(&output), &[]);
-        for file in ["train.jsonl", "test.jsonl", "stages/verdicts.jsonl", "stages/mined.jsonl"] {
-            assert_eq!(read(&output, file), read("on-1", file), "{ranks} ranks: {file}");
+    let local = ["--annotator", "local", "--annotator-model", &annotator];
+    let embedded = ["--annotator", "rules", "--embedder", &embedder, "--similarity", "0.1"];
+    for (name, models, sheet) in [("local", &local[..], "verdicts"), ("embedded", &embedded[..], "mined")] {
+        let output = |ranks: usize| format!("{name}-{ranks}");
+        for ranks in [1, 2, 3] {
+            place.run(ranks, &flags(&output(ranks), models), &[]);
+        }
+        let sheet = format!("stages/{sheet}.jsonl");
+        assert!(read(&output(1), &sheet).lines().count() > 30, "{sheet} has too little to compare");
+        for (ranks, file) in [2, 3].into_iter().flat_map(|ranks| [(ranks, sheet.as_str()), (ranks, "train.jsonl")]) {
+            assert_eq!(read(&output(ranks), file), read(&output(1), file), "{ranks} ranks: {file}");
         }
     }
     // Stored answers are not asked for again, by whatever number of ranks.
-    place.run(3, &flags("on-2"), &["--resume"]);
-    let usage: Value = serde_json::from_str(&read("on-2", "report.json")).unwrap();
-    assert_eq!(usage["usage"]["prompt_tokens"], 0, "{usage}");
+    place.run(3, &flags("local-2", &local), &["--resume"]);
+    let report: Value = serde_json::from_str(&read("local-2", "report.json")).unwrap();
+    assert_eq!(report["usage"]["prompt_tokens"], 0, "{report}");
 }
 
 #[test]
