@@ -1,5 +1,7 @@
 //! `wgr plan`.
 
+use std::ops::Not;
+
 use serde::Serialize;
 use wgr::dpo::{self, DpoConfig};
 use wgr::generate::{self, GenerateConfig};
@@ -32,6 +34,14 @@ pub(crate) struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     storage: StorageArgs,
+    /// Count the share of the optimizer's moments that each of --ranks holds
+    #[arg(long, requires = "ranks")]
+    #[serde(skip_serializing_if = "Not::not")]
+    shard_optimizer: bool,
+    /// Number of ranks
+    #[arg(long, value_name = "N", requires = "shard_optimizer", value_parser = clap::value_parser!(u32).range(1..))]
+    #[serde(skip)]
+    ranks: Option<u32>,
     #[command(flatten)]
     #[serde(flatten)]
     lora: LoraArgs,
@@ -99,10 +109,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         refuse_training(&config)?;
         source = source.held_in(config.lora.base_dtype);
     }
+    let ranks = args.ranks.map_or(1, |ranks| ranks as usize);
     let plan_of = |trainer: &TrainerConfig, lora: &LoraSettings| {
         let (trainer, lora) = (trainer.clone(), lora.clone());
         let (sequences, length) = (trainer.batch_size, trainer.max_length);
-        match args.command {
+        let plan = match args.command {
             Command::Train => train::plan(&TrainConfig { trainer, lora, ..config.clone() }, &source),
             Command::Dpo => dpo::plan(&DpoConfig { trainer, lora, ..DpoConfig::default() }, &source),
             Command::Score => train::plan_scoring(sequences, length, &source),
@@ -110,7 +121,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 let length = length.min(source.config().max_position_embeddings);
                 Ok(generate::plan(&source, sequences, length, GenerateConfig::default().cache_dtype.dtype()))
             }
-        }
+        };
+        plan.map(|plan| plan.on_ranks(ranks))
     };
     let plan = plan_of(&config.trainer, &config.lora)?;
     let fit = args.memory.map(|memory| {
@@ -132,6 +144,7 @@ fn refuse_training(config: &TrainConfig) -> Result<()> {
     let (TrainConfig { trainer, lora, .. }, default) = (config, TrainConfig::default());
     let adapters = LoraSettings { base_dtype: lora.base_dtype, ..default.lora };
     for (setting, given) in [
+        ("`.shard_optimizer`", trainer.shard_optimizer),
         ("`.precision`", trainer.precision != default.trainer.precision),
         ("`.checkpointing`", trainer.checkpointing != default.trainer.checkpointing),
         ("`.lora_rank` and its settings", *lora != adapters),

@@ -118,13 +118,13 @@ mod tests {
                      --batch-size 6 --grad-accum 7 --lr 0.5 --schedule cosine --warmup-ratio 0.25 --weight-decay 0.75 \
                      --max-grad-norm 2 --max-length 8 --precision mixed --checkpointing layer --template t --no-shuffle \
                      --save-every 9 --eval-every 10 --resume --force --seed 11 --lora-rank 8 --lora-alpha 32 \
-                     --lora-dropout 0.25 --lora-targets q_proj,v_proj --lora-rslora --base-dtype bf16 --adapter 0 --backend vulkan";
+                     --lora-dropout 0.25 --lora-targets q_proj,v_proj --lora-rslora --shard-optimizer --sync-every 5 --base-dtype bf16 --adapter 0 --backend vulkan";
         let config = toml::Table::try_from(resolve(&flags.split_whitespace().collect::<Vec<_>>())).unwrap();
         let defaults = toml::Table::try_from(TrainConfig::default()).unwrap();
         for (name, value) in &config {
             assert_ne!(Some(value), defaults.get(name), "{name}");
         }
-        assert_eq!(config.len(), 33, "a setting that is absent without its flag is still absent");
+        assert_eq!(config.len(), 35, "a setting that is absent without its flag is still absent");
     }
 
     #[test]

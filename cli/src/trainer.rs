@@ -40,6 +40,15 @@ pub(crate) struct TrainerArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     grad_accum: Option<usize>,
+    /// Hold the optimizer's moments of a share of the parameters only on each of several ranks (ZeRO-1)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Not::not")]
+    shard_optimizer: bool,
+    /// DiLoCo, another algorithm: each of several ranks takes N optimizer steps on its own share of the rows before all
+    /// meet; for slow links
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync_every: Option<u64>,
     /// Peak learning rate
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,9 +7,8 @@ use crate::model::ModelConfig;
 use crate::model::causal::Causal;
 use crate::model::policy::{LogProb, Policy, Settings, Shape, log_probs};
 use crate::objective::PreferenceLoss;
-use crate::optimizer::{AdamWConfig, GradNorm};
-use crate::ranks::Ranks;
-use crate::train::Update;
+use crate::optimizer::GradNorm;
+use crate::train::{Optimizing, Update};
 use crate::{Error, Result};
 
 /// Some pairs that go through the policy together.
@@ -90,12 +89,12 @@ impl Stepper {
         causal: Causal,
         settings: &Settings,
         (loss, weights): (PreferenceLoss, Weights),
-        optimizer: AdamWConfig,
+        optimizing: impl Into<Optimizing>,
         micro_batches: usize,
     ) -> Result<Self> {
         let sequences = settings.capacity.sequences;
         let list = |label, len| Tensor::workspace(gpu, label, len, Dtype::F32);
-        let update = Update::new(gpu, causal.trained(), optimizer)?;
+        let update = Update::new(gpu, causal.trained(), optimizing)?;
         let results = || {
             Ok(Results {
                 sums: list("log-probabilities", 2 * sequences)?,
@@ -116,12 +115,6 @@ impl Stepper {
         })
     }
 
-    /// The same, of a policy that all ranks train together: each takes every step on a share of its micro-batches.
-    pub(crate) fn over(mut self, ranks: &Ranks) -> Self {
-        self.update.ranks = ranks.clone();
-        self
-    }
-
     /// Takes step number `step` (counted from 0) on some micro-batches. The loss is the mean over all their pairs.
     ///
     /// # Errors
@@ -129,8 +122,8 @@ impl Stepper {
     pub async fn step(&mut self, gpu: &Gpu, batches: &[MicroBatch], step: u64, learning_rate: f64) -> Result<Outcome> {
         let own: usize = batches.iter().map(|batch| batch.references.len() / 2).sum();
         let ranks = self.update.ranks.clone();
-        let [pairs] = ranks.total([own as f64]).await?;
-        self.scale.write_f32(gpu, &[(1.0 / pairs.max(1.0)) as f32]);
+        let mean = self.update.mean(own as f64).await?;
+        self.scale.write_f32(gpu, &[(1.0 / mean.terms) as f32]);
         self.policy.clear_gradients(gpu);
         let mut flops = 0.0;
         for (index, batch) in batches.iter().enumerate() {
@@ -151,7 +144,7 @@ impl Stepper {
             outcome.pairs.extend(rated.chunks_exact(2).map(|pair| [pair[0], pair[1]]));
         }
         if ranks.size() > 1 {
-            [outcome.loss] = ranks.total([outcome.loss]).await?;
+            [outcome.loss] = ranks.total([outcome.loss * mean.weight]).await?;
             let numbers: Vec<[f64; 4]> = outcome.pairs.iter().flatten().map(Rated::numbers).collect();
             let rated: Vec<Rated> = ranks.gather_values(&numbers).await?.concat().into_iter().map(Rated::of).collect();
             outcome.pairs = rated.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();

@@ -56,6 +56,7 @@ pub struct DpoSummary {
 pub async fn dpo(gpu: &Gpu, ranks: &Ranks, config: &DpoConfig, observer: &mut dyn Observer) -> Result<DpoSummary> {
     config.validate()?;
     let resumed = output::check(&config.trainer)?;
+    saving::check_algorithm(resumed.as_deref(), &config.trainer, ranks)?;
     let source = open_policy(&config.policy.model, &config.loss, &config.trainer.output, resumed.as_deref())?;
     let reading = Reading::of_causal(&source)?;
     observer.note(&reading.to_string());
@@ -81,7 +82,10 @@ pub async fn dpo(gpu: &Gpu, ranks: &Ranks, config: &DpoConfig, observer: &mut dy
     let lengths: Vec<usize> = pairs.iter().map(|pair| pair.packed_tokens(shares_prompts)).collect();
     let course = Course::new(&lengths, config.policy.lr, &config.trainer, ranks)?;
     let room = Room::new(&course, &pairs, &held_out, shares_prompts);
-    let memory = plan(config, &source, lora.as_ref(), &room);
+    let mut memory = plan(config, &source, lora.as_ref(), &room);
+    if config.trainer.shard_optimizer {
+        memory = memory.on_ranks(ranks.size());
+    }
     observer.on(Event::Planned(&memory));
     memory.check(gpu)?;
     if let Some(reference) = &reference {
@@ -91,14 +95,14 @@ pub async fn dpo(gpu: &Gpu, ranks: &Ranks, config: &DpoConfig, observer: &mut dy
     if let Some(reference) = &mut reference {
         reference.compute(gpu, &room, observer).await?;
     }
-    let mut stepper = load(gpu, config, &source, lora.as_ref(), &room, course.micro_batches())?.over(ranks);
+    let mut stepper = load(gpu, ranks, config, &source, lora.as_ref(), &room, course.micro_batches())?;
     if let Some(reference) = &mut reference {
         // Without a second model it is the initial policy: new adapters change nothing yet.
         reference.compute_with(gpu, &mut stepper.policy, &room, observer).await?;
     }
     let mut progress = Progress::default();
     if let Some(directory) = &resumed {
-        progress = saving::restore(gpu, stepper.policy.causal.trained(), &stepper.update.optimizer, directory)?;
+        progress = saving::restore(gpu, &mut stepper.update, directory)?;
         observer.note(&format!("resumed after step {} from {}", progress.step, directory.display()));
     }
     let rows = || of_pairs([&pairs, &held_out]);
@@ -192,6 +196,7 @@ fn settings(config: &DpoConfig, lora: Option<&Lora>, room: &Room) -> Settings {
 
 fn load(
     gpu: &Gpu,
+    ranks: &Ranks,
     config: &DpoConfig,
     source: &Checkpoint,
     lora: Option<&Lora>,
@@ -202,7 +207,7 @@ fn load(
     let causal = Causal::load_to_train(gpu, source, lora, holding, config.trainer.seed)?;
     let settings = settings(config, lora, room);
     let loss = (config.loss.kind, config.loss.weights());
-    Stepper::new(gpu, source.config(), causal, &settings, loss, config.trainer.optimizer(), micro_batches)
+    Stepper::new(gpu, source.config(), causal, &settings, loss, config.trainer.optimizing(ranks), micro_batches)
 }
 
 /// Pairs with their log-probabilities under the reference model.
@@ -295,10 +300,15 @@ impl Method for Run<'_> {
 
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {
         let directory = saving::checkpoint_directory(&self.config.trainer.output, progress);
-        self.save(&directory, vec![Aim::of(&self.config.loss).file()]).await?;
-        let trained = self.stepper.policy.causal.trained();
-        saving::save_state(self.gpu, trained, &self.stepper.update.optimizer, &directory, progress).await?;
+        if self.stepper.update.ranks.is_first() {
+            self.save(&directory, vec![Aim::of(&self.config.loss).file()]).await?;
+        }
+        saving::save_state(self.gpu, &self.stepper.update, &directory, progress).await?;
         Ok(directory)
+    }
+
+    async fn sync(&mut self) -> Result<()> {
+        self.stepper.update.sync(self.gpu).await
     }
 }
 

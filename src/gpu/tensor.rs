@@ -360,35 +360,39 @@ impl Tensor {
         gpu.queue.write_buffer(self.whole().buffer(), self.whole().offset, bytemuck::cast_slice(values));
     }
 
-    /// Overwrites an f32 tensor with what [`Self::read_padded`] gives for one of its shape.
+    /// Overwrites the tensor with what [`Self::read_stored`] gives for one of its shape and storage.
     ///
     /// # Errors
-    /// If there are more or fewer values than the tensor has room for, or it is not f32.
-    pub(crate) fn write_padded(&self, gpu: &Gpu, values: &[f32]) -> Result<()> {
-        if self.dtype != Dtype::F32 || values.len() != self.capacity() {
-            let problem = format!("{} is {} with room for {} values", self.label, self.dtype, self.capacity());
-            return Err(Error::kernel("writing a tensor with its padding", problem));
+    /// If there are more or fewer bytes than the tensor holds.
+    pub(crate) fn write_stored(&self, gpu: &Gpu, bytes: &[u8]) -> Result<()> {
+        if bytes.len() != self.stored_bytes() {
+            let problem = format!("{} holds {} bytes, not {}", self.label, self.stored_bytes(), bytes.len());
+            return Err(Error::kernel("writing a tensor as it is stored", problem));
         }
-        let mut bytes: &[u8] = bytemuck::cast_slice(values);
+        let mut rest = bytes;
         for shard in &self.shards {
-            let (own, rest) = bytes.split_at(shard.held as usize);
+            let (own, others) = rest.split_at(shard.held as usize);
             gpu.queue.write_buffer(shard.buffer(), shard.offset, own);
-            bytes = rest;
+            rest = others;
         }
         Ok(())
     }
 
-    /// Reads an f32 tensor as it lies on the device, with its padding, which is faster than without.
+    /// Reads the tensor as it is stored, with its padding.
     ///
     /// # Errors
     /// If the driver fails.
-    pub(crate) async fn read_padded(&self, gpu: &Gpu) -> Result<Vec<f32>> {
-        let mut out = Vec::with_capacity(self.capacity());
+    pub(crate) async fn read_stored(&self, gpu: &Gpu) -> Result<Vec<u8>> {
+        let mut out = Vec::with_capacity(self.stored_bytes());
         for shard in &self.shards {
-            let bytes = gpu.read_bytes(shard.buffer(), shard.offset, shard.held).await?;
-            out.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
+            out.extend(gpu.read_bytes(shard.buffer(), shard.offset, shard.held).await?);
         }
         Ok(out)
+    }
+
+    /// Bytes of all rows, padding included.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        self.shards.iter().map(|shard| shard.held as usize).sum()
     }
 
     /// Reads the values back, row by row without padding.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::gpu::{Dtype, Gpu, Layout};
+use crate::ranks::deal;
 use crate::{Error, Result};
 
 use super::config::{ModelConfig, TensorSpec};
@@ -10,6 +11,9 @@ use super::held::Held;
 use super::lora::LoraConfig;
 use super::parameter::Holding;
 use super::weights::Checkpoint;
+
+/// Bytes of the two moments of a value.
+const MOMENTS: u64 = 8;
 
 /// Bytes by purpose.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -28,6 +32,9 @@ pub struct MemoryPlan {
     pub tokens: usize,
     /// How the weights of the checkpoint are held.
     pub held: Held,
+    /// Values of each trained parameter, padding included.
+    #[serde(skip)]
+    pub trained: Vec<usize>,
 }
 
 impl MemoryPlan {
@@ -53,18 +60,33 @@ impl MemoryPlan {
                 let copy = holding.copies().filter(|_| matrix).map_or(0, Dtype::bytes);
                 self.weights += values * (4 + copy);
                 self.gradients += values * 4;
-                self.optimizer += values * 8;
+                self.train(values as usize);
             }
         }
     }
 
+    /// Adds the moments of a parameter.
+    fn train(&mut self, values: usize) {
+        self.optimizer += values as u64 * MOMENTS;
+        self.trained.push(values);
+    }
+
+    /// The same for a rank of several that share the moments of the optimizer, with the largest share.
+    #[must_use]
+    pub fn on_ranks(mut self, ranks: usize) -> Self {
+        let shares = deal(&self.trained, ranks);
+        let values = |share: &Vec<usize>| share.iter().map(|place| self.trained[*place] as u64).sum::<u64>();
+        self.optimizer = shares.iter().map(values).max().unwrap_or(0) * MOMENTS;
+        self
+    }
+
     /// Adds what is held for the adapters of a model.
     pub fn add_adapters(&mut self, config: &ModelConfig, lora: &LoraConfig, trains: bool) {
-        let values = lora.padded_values(config) as u64;
-        self.weights += values * 4;
+        let values = lora.padded_values(config);
+        self.weights += values.iter().sum::<usize>() as u64 * 4;
         if trains {
-            self.gradients += values * 4;
-            self.optimizer += values * 8;
+            self.gradients += values.iter().sum::<usize>() as u64 * 4;
+            values.into_iter().for_each(|values| self.train(values));
         }
     }
 

@@ -20,6 +20,17 @@ pub struct Parameter {
     pub gradient: Tensor,
 }
 
+impl Parameter {
+    /// Sets the values, copies included.
+    ///
+    /// # Errors
+    /// There is not one value for each place of the parameter.
+    pub(crate) fn write(&self, gpu: &Gpu, values: &[f32]) -> Result<()> {
+        self.compute.iter().try_for_each(|copy| copy.write(gpu, values))?;
+        self.weight.write(gpu, values)
+    }
+}
+
 /// Hyper-parameters; the defaults are those of PyTorch except for the clipping.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWConfig {
@@ -51,7 +62,8 @@ pub struct Moments {
 /// The optimizer: parameters, their moments, and what a step needs.
 pub struct AdamW {
     parameters: Vec<Parameter>,
-    moments: Vec<Moments>,
+    /// `None` for parameters that another rank updates.
+    moments: Vec<Option<Moments>>,
     config: AdamWConfig,
     clipping: Clipping,
     step: Tensor,
@@ -63,13 +75,30 @@ impl AdamW {
     /// # Errors
     /// If the device has no memory for two more f32 values a weight.
     pub fn new(gpu: &Gpu, parameters: Vec<Parameter>, config: AdamWConfig) -> Result<Self> {
+        Self::for_some(gpu, parameters, |_| true, config)
+    }
+
+    /// Moments at zero for the parameters at some places; the others are updated elsewhere.
+    ///
+    /// # Errors
+    /// As [`AdamW::new`].
+    pub(crate) fn for_some(
+        gpu: &Gpu,
+        parameters: Vec<Parameter>,
+        is_own: impl Fn(usize) -> bool,
+        config: AdamWConfig,
+    ) -> Result<Self> {
         let moment = |parameter: &Parameter, which: &str| {
             let label = format!("{} {which} moment", parameter.name);
             Tensor::new(gpu, Memory::Optimizer, &label, parameter.weight.rows(), parameter.weight.columns(), Dtype::F32)
         };
         let moments = parameters
             .iter()
-            .map(|parameter| Ok(Moments { first: moment(parameter, "first")?, second: moment(parameter, "second")? }))
+            .enumerate()
+            .map(|(place, parameter)| {
+                let both = || Ok(Moments { first: moment(parameter, "first")?, second: moment(parameter, "second")? });
+                is_own(place).then(both).transpose()
+            })
             .collect::<Result<_>>()?;
         Ok(Self {
             moments,
@@ -85,8 +114,8 @@ impl AdamW {
         &self.parameters
     }
 
-    /// The moments of each parameter, for checkpoints.
-    pub fn moments(&self) -> &[Moments] {
+    /// The moments of each parameter, for checkpoints; `None` for those that are updated elsewhere.
+    pub fn moments(&self) -> &[Option<Moments>] {
         &self.moments
     }
 
@@ -95,8 +124,27 @@ impl AdamW {
     /// # Errors
     /// A gradient, its moments or its copy has another shape than the parameter.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
-        self.clipping.record(recorder, self.parameters.iter().map(|parameter| &parameter.gradient), &self.step)?;
+        self.record_squares(recorder)?;
+        self.record_update(recorder)
+    }
+
+    /// Records the first half of [`AdamW::record`]: the squared norms of the gradients of what has moments.
+    ///
+    /// # Errors
+    /// As [`AdamW::record`].
+    pub(crate) fn record_squares(&self, recorder: &mut Recorder) -> Result<()> {
+        let gradients = self.parameters.iter().map(|parameter| &parameter.gradient).enumerate();
+        self.clipping.record_squares(recorder, gradients.filter(|(place, _)| self.moments[*place].is_some()))
+    }
+
+    /// Records the second half of [`AdamW::record`]: the norm over all gradients, and the update of what has moments.
+    ///
+    /// # Errors
+    /// As [`AdamW::record`].
+    pub(crate) fn record_update(&self, recorder: &mut Recorder) -> Result<()> {
+        self.clipping.record_norm(recorder, &self.step)?;
         for (parameter, moments) in self.parameters.iter().zip(&self.moments) {
+            let Some(moments) = moments else { continue };
             let state = State {
                 gradient: &parameter.gradient,
                 weight: &parameter.weight,
@@ -108,6 +156,11 @@ impl AdamW {
             adamw::update(recorder, &self.step, self.clipping.clip(), &state)?;
         }
         Ok(())
+    }
+
+    /// Squared norms of gradients, between the halves of [`AdamW::record`].
+    pub(crate) fn clipping(&self) -> &Clipping {
+        &self.clipping
     }
 
     /// Tells the recording which step comes next, counted from 0, and its learning rate.

@@ -11,8 +11,17 @@ pub struct GradNorm {
     pub norm: f32,
     /// Whether it is a number; where it is not, the step changed nothing.
     pub finite: bool,
-    /// If the norm is not finite, the parameter responsible.
-    pub worst: Option<String>,
+    /// If the norm is not finite, what is responsible.
+    pub worst: Option<Worst>,
+}
+
+/// The gradient to blame for a norm that is not finite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worst {
+    /// Of this parameter.
+    pub parameter: String,
+    /// Of this rank, if it is one of several.
+    pub rank: Option<usize>,
 }
 
 /// Partial sums of the global norm, and the coefficient that comes out.
@@ -47,22 +56,47 @@ impl Clipping {
         })
     }
 
-    /// Records the norm of the gradients, the same as given to [`Clipping::new`], clipped as the step tensor says.
+    /// Records the squared norms of gradients, given with their places among those given to [`Clipping::new`].
     ///
     /// # Errors
     /// The gradients are other ones than those given to [`Clipping::new`].
-    pub fn record<'a>(
+    pub fn record_squares<'a>(
         &self,
         recorder: &mut Recorder,
-        gradients: impl Iterator<Item = &'a Tensor>,
-        step: &Tensor,
+        gradients: impl Iterator<Item = (usize, &'a Tensor)>,
     ) -> Result<()> {
-        for (gradient, first_slot) in gradients.zip(&self.first_slots) {
-            global_norm::partial_sums(recorder, gradient, &self.slots, *first_slot as usize)?;
+        for (place, gradient) in gradients {
+            global_norm::partial_sums(recorder, gradient, &self.slots, self.first_slots[place] as usize)?;
         }
-        let count = self.first_slots.len() - 1;
-        global_norm::tensors(recorder, count, &self.slots, &self.offsets, &self.squares)?;
-        global_norm::finish(recorder, count, &self.squares, step, &self.clip)
+        global_norm::tensors(recorder, self.count(), &self.slots, &self.offsets, &self.squares)
+    }
+
+    /// Records the norm over all gradients, clipped as the step tensor says.
+    ///
+    /// # Errors
+    /// The driver fails.
+    pub fn record_norm(&self, recorder: &mut Recorder, step: &Tensor) -> Result<()> {
+        global_norm::finish(recorder, self.count(), &self.squares, step, &self.clip)
+    }
+
+    /// The squared norm of each gradient.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub(crate) async fn squares(&self, gpu: &Gpu) -> Result<Vec<f32>> {
+        let mut squares = self.squares.read(gpu).await?;
+        squares.truncate(self.count());
+        Ok(squares)
+    }
+
+    /// Puts others in their place, before the norm is taken.
+    pub(crate) fn write_squares(&self, gpu: &Gpu, squares: &[f32]) {
+        self.squares.write_f32(gpu, squares);
+    }
+
+    /// The number of gradients.
+    fn count(&self) -> usize {
+        self.first_slots.len() - 1
     }
 
     /// Coefficient, finite flag and norm, for the optimizer's kernels.
@@ -77,14 +111,17 @@ impl Clipping {
     pub async fn read(&self, gpu: &Gpu, name: impl Fn(usize) -> String) -> Result<GradNorm> {
         let clip = self.clip.read(gpu).await?;
         let (finite, norm) = (clip[1] == 1.0, clip[2]);
-        let worst = if finite { None } else { self.worst(gpu).await?.map(name) };
+        let worst = if finite {
+            None
+        } else {
+            self.worst(gpu).await?.map(|place| Worst { parameter: name(place), rank: None })
+        };
         Ok(GradNorm { norm, finite, worst })
     }
 
     /// The first gradient whose norm is not a number, or else the largest.
     async fn worst(&self, gpu: &Gpu) -> Result<Option<usize>> {
-        let squares = self.squares.read(gpu).await?;
-        let squares = &squares[..self.first_slots.len() - 1];
+        let squares = self.squares(gpu).await?;
         let broken = squares.iter().position(|square| !square.is_finite());
         Ok(broken.or_else(|| (0..squares.len()).max_by(|i, j| squares[*i].total_cmp(&squares[*j]))))
     }

@@ -105,6 +105,27 @@ impl Ranks {
         self.begin(|world| world.sum(values))
     }
 
+    /// Begins to add one list for each rank in the same way, and to give this rank the sums of its own.
+    pub(crate) fn begin_reduce_scatter(&self, lists: Vec<Vec<f32>>) -> Pending<Vec<f32>> {
+        self.begin(|world| world.reduce_scatter(lists))
+    }
+
+    /// The messages of all ranks, of which the longest has `longest` bytes.
+    ///
+    /// # Errors
+    /// As [`Ranks::total`].
+    pub(crate) async fn gather_large(&self, message: Vec<u8>, longest: usize) -> Result<Vec<Vec<u8>>> {
+        self.begin(move |world| world.gather_large(&message, longest)).wait().await
+    }
+
+    /// As [`Ranks::gather_large`], for the first rank alone; the others get nothing.
+    ///
+    /// # Errors
+    /// As [`Ranks::total`].
+    pub(crate) async fn collect_large(&self, message: Vec<u8>, longest: usize) -> Result<Vec<Vec<u8>>> {
+        self.begin(move |world| world.collect_large(&message, longest)).wait().await
+    }
+
     /// Adds numbers over all ranks, in the order of ranks.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! What ranks do together, on the thread that owns the connection: each call waits for the others, but not for ever.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::transport::{Tag, Transport};
@@ -87,6 +88,65 @@ impl World {
         let bytes = |values: &[f32]| bytemuck::cast_slice::<f32, u8>(values).to_vec();
         let shares = self.exchange(slices.iter().map(|slice| bytes(&values[slice.clone()])).collect())?;
         let own = &mut values[slices[rank].clone()];
+        self.add_shares(own, &shares)?;
+        let sums = self.gather(bytes(own))?;
+        for (from, (sum, slice)) in sums.iter().zip(slices).enumerate() {
+            self.check_length(from, sum, slice.len())?;
+            bytemuck::cast_slice_mut(&mut values[slice]).copy_from_slice(sum);
+        }
+        Ok(())
+    }
+
+    /// Adds one list of values for each rank, as [`World::sum`] does, and leaves each rank with the sums of its own list.
+    ///
+    /// # Errors
+    /// As [`World::sum`].
+    pub(super) fn reduce_scatter(&mut self, mut lists: Vec<Vec<f32>>) -> Result<Vec<f32>> {
+        let started = Instant::now();
+        let mut own = std::mem::take(&mut lists[self.rank()]);
+        let longest = lists.iter().map(Vec::len).max().unwrap_or(0).max(own.len());
+        for first in (0..longest).step_by(PIECE) {
+            let piece = |list: &[f32]| bytemuck::cast_slice(&list[cut(first, PIECE, list.len())]).to_vec();
+            let mut messages: Vec<Vec<u8>> = lists.iter().map(|list| piece(list)).collect();
+            messages[self.rank()] = piece(&own);
+            let shares = self.exchange(messages)?;
+            let of_own = cut(first, PIECE, own.len());
+            self.add_shares(&mut own[of_own], &shares)?;
+        }
+        self.traffic.seconds += started.elapsed().as_secs_f64();
+        Ok(own)
+    }
+
+    /// As [`World::gather`], of messages of any length; the longest has `longest` bytes.
+    ///
+    /// # Errors
+    /// As [`World::gather`].
+    pub(super) fn gather_large(&mut self, message: &[u8], longest: usize) -> Result<Vec<Vec<u8>>> {
+        self.send_large(message, longest, 0..self.transport.size())
+    }
+
+    /// As [`World::gather_large`], for the first rank alone; the others get nothing.
+    ///
+    /// # Errors
+    /// As [`World::gather`].
+    pub(super) fn collect_large(&mut self, message: &[u8], longest: usize) -> Result<Vec<Vec<u8>>> {
+        self.send_large(message, longest, 0..1)
+    }
+
+    /// Gives some ranks the messages of all.
+    fn send_large(&mut self, message: &[u8], longest: usize, to: Range<usize>) -> Result<Vec<Vec<u8>>> {
+        let mut all = vec![vec![]; self.transport.size()];
+        for first in (0..longest).step_by(4 * PIECE) {
+            let piece = &message[cut(first, 4 * PIECE, message.len())];
+            let for_rank = |rank: usize| if to.contains(&rank) { piece.to_vec() } else { vec![] };
+            let pieces = self.exchange((0..all.len()).map(for_rank).collect())?;
+            all.iter_mut().zip(pieces).for_each(|(whole, piece)| whole.extend(piece));
+        }
+        Ok(all)
+    }
+
+    /// Puts the sum of the ranks' shares, in their order, in place of this rank's own.
+    fn add_shares(&self, own: &mut [f32], shares: &[Vec<u8>]) -> Result<()> {
         for (from, share) in shares.iter().enumerate() {
             self.check_length(from, share, own.len())?;
             let share = share.chunks_exact(4).map(|word| f32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
@@ -94,11 +154,6 @@ impl World {
                 0 => own.iter_mut().zip(share).for_each(|(sum, value)| *sum = value),
                 _ => own.iter_mut().zip(share).for_each(|(sum, value)| *sum += value),
             }
-        }
-        let sums = self.gather(bytes(own))?;
-        for (from, (sum, slice)) in sums.iter().zip(slices).enumerate() {
-            self.check_length(from, sum, slice.len())?;
-            bytemuck::cast_slice_mut(&mut values[slice]).copy_from_slice(sum);
         }
         Ok(())
     }
@@ -215,6 +270,11 @@ impl World {
     }
 }
 
+/// The places from `first` on, at most so many of `len`.
+fn cut(first: usize, most: usize, len: usize) -> Range<usize> {
+    first.min(len)..(first + most).min(len)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,6 +305,38 @@ mod tests {
                 (0..len).map(|place| (1..size).fold(value(0, place), |sum, rank| sum + value(rank, place))).collect();
             assert_eq!(sums, vec![expected; size], "{size} ranks, {len} values");
         }
+    }
+
+    #[test]
+    fn each_rank_gets_the_sums_of_its_own_list() {
+        let value = |rank: usize, place: usize| [1e8, 1.0, -1e8, 3.0][(rank + place) % 4] * (1.0 + place as f32);
+        let lengths = [3, 0, 5];
+        let found = together(3, PATIENCE, |mut world| {
+            let rank = world.rank();
+            let list = |to: usize| (0..lengths[to]).map(|place| value(rank, 10 * to + place)).collect();
+            world.reduce_scatter((0..3).map(list).collect()).unwrap()
+        });
+        for (to, own) in found.iter().enumerate() {
+            let expected: Vec<f32> = (0..lengths[to])
+                .map(|place| (1..3).fold(value(0, 10 * to + place), |sum, rank| sum + value(rank, 10 * to + place)))
+                .collect();
+            assert_eq!(*own, expected);
+        }
+    }
+
+    #[test]
+    fn long_messages_are_put_together_again() {
+        let messages = |rank: usize| vec![rank as u8; [0, 7, 20 << 20][rank]];
+        let found = together(3, PATIENCE, |mut world| world.gather_large(&messages(world.rank()), 20 << 20).unwrap());
+        assert!(found.iter().all(|all| *all == [messages(0), messages(1), messages(2)]));
+    }
+
+    #[test]
+    fn the_first_rank_alone_collects() {
+        let messages = |rank: usize| vec![rank as u8; [5, 20 << 20, 0][rank]];
+        let found = together(3, PATIENCE, |mut world| world.collect_large(&messages(world.rank()), 20 << 20).unwrap());
+        assert!(found[0] == [messages(0), messages(1), messages(2)]);
+        assert!(found[1..].iter().flatten().all(Vec::is_empty));
     }
 
     #[test]

@@ -13,9 +13,12 @@ use crate::model::lora::LoraSettings;
 use crate::model::parameter::Holding;
 use crate::objective::Objective;
 use crate::optimizer::{AdamWConfig, Schedule};
+use crate::ranks::Ranks;
 use crate::{Error, Result};
 
+use super::diloco::SYNCS_BAR_F16;
 use super::head::HeadReading;
+use super::update::{Optimizing, Sharing};
 
 /// How values are stored during training; arithmetic is f32 either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +48,7 @@ impl fmt::Display for Precision {
 }
 
 /// Why a model with adapters cannot train in f16.
-pub(crate) const ADAPTERS_BAR_F16: &str = "adapters compute in f32 on what the base keeps";
+const ADAPTERS_BAR_F16: &str = "adapters compute in f32 on what the base keeps";
 
 impl Precision {
     /// Refuses f16 in a run that cannot have it, for the reason that `barred` gives.
@@ -115,6 +118,13 @@ pub struct TrainerConfig {
     pub batch_size: usize,
     /// Micro-batches per optimizer step.
     pub grad_accum: usize,
+    /// Whether each of several ranks has the moments of a share of the parameters only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shard_optimizer: bool,
+    /// Steps that each rank takes on its own share of the rows before all meet (DiLoCo); every step is one of all ranks when
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync_every: Option<u64>,
     /// Learning-rate schedule.
     pub schedule: Schedule,
     /// Share of the steps in which the learning rate rises.
@@ -144,6 +154,21 @@ pub struct TrainerConfig {
 }
 
 impl TrainerConfig {
+    /// Why a run cannot train in f16, if so.
+    pub(super) fn bars_f16(&self, has_adapters: bool) -> Option<&'static str> {
+        has_adapters.then_some(ADAPTERS_BAR_F16).or(self.sync_every.map(|_| SYNCS_BAR_F16))
+    }
+
+    /// Settings of the optimizer, and the ranks that share its work.
+    pub(crate) fn optimizing(&self, ranks: &Ranks) -> Optimizing {
+        let sharing = match (self.shard_optimizer, self.sync_every) {
+            (_, Some(_)) => Sharing::Apart,
+            (true, None) => Sharing::Sharded,
+            (false, None) => Sharing::Whole,
+        };
+        Optimizing { settings: self.optimizer(), ranks: ranks.clone(), sharing }
+    }
+
     /// Settings of the optimizer.
     pub fn optimizer(&self) -> AdamWConfig {
         AdamWConfig { weight_decay: self.weight_decay, max_grad_norm: self.max_grad_norm, ..AdamWConfig::default() }
@@ -159,6 +184,8 @@ impl Default for TrainerConfig {
             max_steps: None,
             batch_size: 4,
             grad_accum: 1,
+            shard_optimizer: false,
+            sync_every: None,
             schedule: Schedule::Linear,
             warmup_ratio: 0.05,
             weight_decay: 0.01,

@@ -1,19 +1,20 @@
 //! The course of a run: which rows each step sees, at which learning rate, and the loop around the steps.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::{Map, Value};
 
 use crate::data::Sampler;
-use crate::optimizer::{GradNorm, LearningRate};
+use crate::optimizer::{GradNorm, LearningRate, Worst};
 use crate::ranks::{self, Ranks, Traffic};
 use crate::report::metrics::StepMetrics;
 use crate::{Error, Event, Observer, Result};
 
 use super::config::TrainerConfig;
+use super::diloco::DilocoSettings;
 use super::records::Records;
-use super::saving::{self, Progress};
+use super::saving::Progress;
 use super::summary::{RanksSummary, TrainSummary};
 
 /// Which rows each step of a run sees, and at which learning rate: a pure function of settings and step, so that the
@@ -132,11 +133,13 @@ impl Updated {
     }
 
     /// Refuses what is not, as step number `step` (counted from 1).
-    fn check(&self, step: u64) -> Result<(), End> {
+    fn check(&self, step: u64, ranks: &Ranks) -> Result<(), End> {
         let Self { loss, grad_norm, skipped } = self;
         let what = match &grad_norm.worst {
             _ if self.is_finite() => return Ok(()),
-            Some(tensor) => format!("the gradient of {tensor} is not finite at step {step} (loss {loss})"),
+            Some(Worst { parameter, .. }) => {
+                format!("the gradient of {parameter} is not finite at step {step} (loss {loss})")
+            }
             None => format!("the loss is {loss} at step {step}"),
         };
         let hint = match skipped {
@@ -146,7 +149,11 @@ impl Updated {
                  rows of this step"
             }
         };
-        Err(End::Diverged(Error::run(what, hint)))
+        let rank = grad_norm.worst.as_ref().and_then(|worst| worst.rank);
+        Err(End::Diverged(match rank {
+            Some(rank) => ranks.error(rank, format!("{what} ({hint})")),
+            None => Error::run(what, hint),
+        }))
     }
 }
 
@@ -175,7 +182,12 @@ pub(crate) trait Method {
     /// record.
     async fn evaluate(&mut self, step: u64, observer: &mut dyn Observer) -> Result<Option<Map<String, Value>>>;
 
-    /// Writes a checkpoint, which only the first rank is asked for, and says where.
+    /// Brings ranks that took steps of their own to the same weights.
+    async fn sync(&mut self) -> Result<()> {
+        Err(Error::input("`.sync_every`", "this trainer takes every step on all ranks together", "leave it out"))
+    }
+
+    /// Writes a checkpoint and says where. All ranks are asked together, and the first writes.
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf>;
 }
 
@@ -198,6 +210,11 @@ pub(crate) async fn run(
         course.schedule.check_extends(planned, progress.step)?;
     }
     progress.planned_steps = Some(course.total_steps);
+    progress.diloco = DilocoSettings::of(config, &course.ranks);
+    progress.diloco.iter().for_each(|diloco| observer.note(&diloco.note()));
+    if config.shard_optimizer && course.ranks.size() == 1 {
+        observer.note("`.shard_optimizer` has no effect on one rank");
+    }
     let begun = progress.step;
     let ranks = course.ranks.clone();
     let mut records = None;
@@ -207,9 +224,9 @@ pub(crate) async fn run(
     }
     observer.on(Event::Training { done: begun, total: course.total_steps });
     let summary = TrainSummary { steps: begun, ..TrainSummary::default() };
-    let output = &config.output;
+    let holds_all = !config.shard_optimizer && config.sync_every.is_none() || ranks.size() == 1;
     let mut running =
-        Running { method, ranks, output, records, progress, observer, summary, rates: vec![], evaluated_at: None };
+        Running { method, ranks, holds_all, records, progress, observer, summary, rates: vec![], evaluated_at: None };
     match running.steps(&mut course, config, peak).await {
         Ok(()) => {}
         Err(End::Asked) => {
@@ -221,10 +238,10 @@ pub(crate) async fn run(
         Err(End::Failed(error @ (Error::Run { .. } | Error::Input { .. } | Error::Rank { .. })))
             if running.progress.step > begun =>
         {
-            return Err(running.kept(error).await?);
+            return Err(running.kept(error, false).await?);
         }
         Err(End::Failed(error)) => return Err(error),
-        Err(End::Diverged(error)) => return Err(running.kept(error).await?),
+        Err(End::Diverged(error)) => return Err(running.kept(error, true).await?),
     }
     running.summary().await
 }
@@ -252,7 +269,8 @@ impl From<Error> for End {
 struct Running<'a, M> {
     method: &'a mut M,
     ranks: Ranks,
-    output: &'a Path,
+    /// Whether every rank holds all that goes into a checkpoint.
+    holds_all: bool,
     /// Those of the first rank.
     records: Option<Records>,
     progress: &'a mut Progress,
@@ -274,6 +292,9 @@ impl<M: Method> Running<'_, M> {
         while self.progress.step < course.total_steps {
             self.step(course, peak).await?;
             let step = self.progress.step;
+            if due(config.sync_every, step) || config.sync_every.is_some() && step == course.total_steps {
+                self.method.sync().await?;
+            }
             if due(config.eval_every, step) {
                 self.evaluate().await?;
             }
@@ -302,7 +323,7 @@ impl<M: Method> Running<'_, M> {
         let started = Instant::now();
         let taken = self.method.step(&batches, self.progress.step, learning_rate, self.observer).await?;
         let seconds = started.elapsed().as_secs_f64().max(1e-9);
-        taken.update.iter().try_for_each(|update| update.check(self.progress.step + 1))?;
+        taken.update.iter().try_for_each(|update| update.check(self.progress.step + 1, &self.ranks))?;
         let [tokens, processed] = self.ranks.total([taken.tokens as f64, taken.processed as f64]).await?;
         self.progress.step += 1;
         self.progress.tokens += tokens as u64;
@@ -346,15 +367,18 @@ impl<M: Method> Running<'_, M> {
     }
 
     async fn save_checkpoint(&self) -> Result<PathBuf> {
-        if !self.ranks.is_first() {
-            return Ok(saving::checkpoint_directory(self.output, *self.progress));
-        }
         self.method.save_checkpoint(*self.progress).await
     }
 
     /// Writes a checkpoint of the last whole step and says so in the error that ends the run.
-    async fn kept(&self, error: Error) -> Result<Error> {
-        if !self.ranks.is_first() {
+    async fn kept(&self, error: Error, is_common: bool) -> Result<Error> {
+        // All ranks know of a step that diverged, but where each takes its own, others have taken theirs. After the failure of
+        // one, the others cannot gather what each holds.
+        let can_save = match is_common {
+            true => self.progress.diloco.is_none() || self.ranks.size() == 1,
+            false => self.holds_all && self.ranks.is_first(),
+        };
+        if !can_save {
             return Ok(error);
         }
         let directory = self.save_checkpoint().await?;

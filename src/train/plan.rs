@@ -10,7 +10,7 @@ use crate::model::lora::{Lora, LoraSettings};
 use crate::model::plan::MemoryPlan;
 use crate::objective::Objective;
 
-use super::config::{ADAPTERS_BAR_F16, Precision, TrainConfig, TrainerConfig};
+use super::config::{Precision, TrainConfig, TrainerConfig};
 use super::reward_model::no_head;
 use super::scorer;
 
@@ -36,7 +36,7 @@ pub fn plan(config: &TrainConfig, source: &Checkpoint) -> Result<MemoryPlan> {
     let (sequences, length) = (config.trainer.batch_size * per_row, config.trainer.max_length);
     let thresholds = if config.objective == Objective::Coral { config.levels as usize - 1 } else { 0 };
     let lora = adapters_to_plan(config.lora.resolve()?, source)?;
-    let barred = lora.as_ref().map(|_| ADAPTERS_BAR_F16);
+    let barred = config.trainer.bars_f16(lora.is_some());
     config.trainer.precision.check(barred)?;
     let loading = Loading {
         holding: config.trainer.precision.largest(barred).holding(),
@@ -167,6 +167,19 @@ mod tests {
         assert_eq!([usual.gradients, usual.optimizer], [usual.weights, 2 * usual.weights]);
         let pairs = plan(&TrainConfig { objective: Objective::Pairwise, ..settings() });
         assert_eq!(pairs.tokens, 2 * usual.tokens);
+    }
+
+    #[test]
+    fn a_rank_of_several_that_share_moments_holds_its_part_of_them() {
+        let whole = plan(&settings(), &model().open()).unwrap();
+        let (moments, others) = (whole.optimizer, whole.total() - whole.optimizer);
+        let largest = 8 * *whole.trained.iter().max().unwrap() as u64;
+        for ranks in 1..5 {
+            let shared = whole.clone().on_ranks(ranks);
+            assert_eq!(shared.total() - shared.optimizer, others);
+            let equal = moments / ranks as u64;
+            assert!((equal..=equal + largest).contains(&shared.optimizer), "{ranks} ranks: {}", shared.optimizer);
+        }
     }
 
     #[test]

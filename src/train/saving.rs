@@ -4,8 +4,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use safetensors::SafeTensors;
-use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -17,14 +15,18 @@ use crate::model::lora::{HEAD_FILE, LoraConfig, NewAdapter, write_adapter};
 use crate::model::parameter::Parameter;
 use crate::model::weights::{self, NewTensor, write_model};
 use crate::model::{Checkpoint, TensorSpec};
-use crate::optimizer::{AdamW, LossScale};
+use crate::optimizer::LossScale;
+use crate::ranks::Ranks;
 use crate::{Error, Result};
 
+use super::config::TrainerConfig;
+use super::diloco::{DilocoSettings, check_resumed};
 use super::head::Head;
 use super::step::Stepper;
+use super::tensor_file::damaged;
+use super::update::Update;
 
 const STATE: &str = "trainer_state.json";
-const MOMENTS: &str = "optimizer.safetensors";
 
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -42,6 +44,9 @@ pub(crate) struct Progress {
     /// Steps that updated nothing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skipped_steps: u64,
+    /// The algorithm of ranks that take steps of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diloco: Option<DilocoSettings>,
 }
 
 /// Everything a model directory holds beside its weights.
@@ -114,31 +119,13 @@ pub(crate) fn checkpoint_directory(output: &Path, progress: Progress) -> PathBuf
     output.join("checkpoints").join(format!("step-{}", progress.step))
 }
 
-/// Completes a checkpoint, whose model has been written: the moments of the parameters, and last the progress, whose
-/// presence says that the rest is complete.
-pub(crate) async fn save_state<'a>(
-    gpu: &Gpu,
-    parameters: impl Iterator<Item = &'a Parameter>,
-    optimizer: &AdamW,
-    directory: &Path,
-    progress: Progress,
-) -> Result<()> {
-    let mut moments: Vec<(String, Vec<usize>, Vec<u8>)> = vec![];
-    for (parameter, pair) in parameters.zip(optimizer.moments()) {
-        for (which, tensor) in [("first", &pair.first), ("second", &pair.second)] {
-            let values = tensor.read(gpu).await?;
-            let bytes = bytemuck::cast_slice(&values).to_vec();
-            moments.push((format!("{which}.{}", parameter.name), parameter.shape.clone(), bytes));
-        }
+/// Completes a checkpoint, whose model the first rank has written: the state of the optimizer, and last the progress, whose
+/// presence says that the rest is complete. All ranks take part, and the first writes.
+pub(crate) async fn save_state(gpu: &Gpu, update: &Update, directory: &Path, progress: Progress) -> Result<()> {
+    update.save(gpu, directory).await?;
+    if !update.ranks.is_first() {
+        return Ok(());
     }
-    let views = moments.iter().map(|(name, shape, bytes)| {
-        let view =
-            TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).expect("as many bytes as the shape says");
-        (name.as_str(), view)
-    });
-    let path = directory.join(MOMENTS);
-    let bytes = safetensors::serialize(views, None).map_err(|e| Error::run(format!("{}: {e}", path.display()), ""))?;
-    replace_file(&path, &bytes)?;
     replace_file(&directory.join(STATE), &serde_json::to_vec_pretty(&progress).expect("numbers serialize"))
 }
 
@@ -160,28 +147,18 @@ pub(crate) fn latest_checkpoint(output: &Path) -> Result<Option<PathBuf>> {
     Ok(found.pop().map(|(_, path)| path))
 }
 
-/// Puts the moments of the parameters back and returns how far the checkpoint had come. The weights were loaded with the
-/// model.
-pub(crate) fn restore<'a>(
-    gpu: &Gpu,
-    parameters: impl Iterator<Item = &'a Parameter>,
-    optimizer: &AdamW,
-    directory: &Path,
-) -> Result<Progress> {
-    let path = directory.join(MOMENTS);
-    let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&path, e.to_string()))?;
-    for (parameter, pair) in parameters.zip(optimizer.moments()) {
-        for (which, moment) in [("first", &pair.first), ("second", &pair.second)] {
-            let name = format!("{which}.{}", parameter.name);
-            let view = tensors.tensor(&name).map_err(|e| damaged(&path, e.to_string()))?;
-            if view.shape() != parameter.shape || view.dtype() != safetensors::Dtype::F32 {
-                return Err(damaged(&path, format!("tensor {name:?} is {:?} {:?}", view.dtype(), view.shape())));
-            }
-            moment.write(gpu, &bytemuck::pod_collect_to_vec(view.data()))?;
-        }
-    }
+/// Puts the state of the optimizer back and returns how far the checkpoint had come. The weights were loaded with the model.
+pub(crate) fn restore(gpu: &Gpu, update: &mut Update, directory: &Path) -> Result<Progress> {
+    update.restore(gpu, directory)?;
     progress(directory)
+}
+
+/// Refuses to go on from a checkpoint of another algorithm, if there is one.
+pub(crate) fn check_algorithm(resumed: Option<&Path>, config: &TrainerConfig, ranks: &Ranks) -> Result<()> {
+    match resumed {
+        Some(directory) => check_resumed(progress(directory)?.diloco, DilocoSettings::of(config, ranks), directory),
+        None => Ok(()),
+    }
 }
 
 /// How far a checkpoint had come.
@@ -194,8 +171,4 @@ pub(crate) fn progress(directory: &Path) -> Result<Progress> {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
-}
-
-fn damaged(path: &Path, problem: String) -> Error {
-    Error::input(path.display().to_string(), problem, "remove this checkpoint to resume from an earlier one")
 }

@@ -7,10 +7,9 @@ use crate::kernels::{column_sum, objective::Biases, objective::Rows};
 use crate::model::Checkpoint;
 use crate::model::classifier::{Classifier, Loading, logits};
 use crate::objective::{Objective, denominator};
-use crate::optimizer::{AdamWConfig, GradNorm, LossScale};
-use crate::ranks::Ranks;
+use crate::optimizer::{GradNorm, LossScale};
 
-use super::update::Update;
+use super::update::{Optimizing, Update};
 
 /// The result of a step.
 #[derive(Debug, Clone)]
@@ -64,11 +63,11 @@ impl Stepper {
         loading: &Loading,
         objective: Objective,
         levels: u32,
-        settings: AdamWConfig,
+        optimizing: impl Into<Optimizing>,
         micro_batches: usize,
     ) -> Result<Self> {
         let classifier = Classifier::load(gpu, checkpoint, loading)?;
-        let update = Update::new(gpu, classifier.trained_parameters(), settings)?;
+        let update = Update::new(gpu, classifier.trained_parameters(), optimizing)?;
         let sequences = loading.capacity.sequences;
         let list = |label| Tensor::workspace(gpu, label, sequences, Dtype::F32);
         let coral = (objective == Objective::Coral).then(|| {
@@ -96,12 +95,6 @@ impl Stepper {
         })
     }
 
-    /// The same, of a model that all ranks train together: each takes every step on a share of its micro-batches.
-    pub(crate) fn over(mut self, ranks: &Ranks) -> Self {
-        self.update.ranks = ranks.clone();
-        self
-    }
-
     /// Takes step number `step` (counted from 0) on some micro-batches.
     ///
     /// # Errors
@@ -109,10 +102,10 @@ impl Stepper {
     pub async fn step(&mut self, gpu: &Gpu, batches: &[Packed], step: u64, learning_rate: f64) -> Result<Outcome> {
         let labels = batches.iter().flat_map(|batch| self.labels_of(batch));
         let ranks = self.update.ranks.clone();
-        let [denominator] = ranks.total([denominator(self.objective, labels, self.levels as usize)]).await?;
         // A CORN step may hold no task row; its loss is zero then, not undefined.
+        let mean = self.update.mean(denominator(self.objective, labels, self.levels as usize)).await?;
         let factor = self.loss_scale.map_or(1.0, |scale| scale.factor);
-        self.scale.write_f32(gpu, &[(factor / denominator.max(1.0)) as f32]);
+        self.scale.write_f32(gpu, &[(factor / mean.terms) as f32]);
         self.classifier.clear_gradients(gpu);
         let mut flops = 0.0;
         for (index, batch) in batches.iter().enumerate() {
@@ -129,7 +122,7 @@ impl Stepper {
             let values = losses.read(gpu).await?;
             loss += values[..batch.sequences()].iter().map(|value| f64::from(*value)).sum::<f64>();
         }
-        let [loss] = ranks.total([loss / factor]).await?;
+        let [loss] = ranks.total([loss / factor * mean.weight]).await?;
         let skipped = loss.is_finite() && self.loss_scale.as_mut().is_some_and(|scale| scale.skips(grad_norm.finite));
         self.skipped_steps += u64::from(skipped);
         Ok(Outcome { loss, grad_norm, skipped, flops })

@@ -22,7 +22,7 @@ use crate::report::card::{Kind, ModelCard};
 use crate::{Error, Event, Observer, Result};
 
 use super::calibration::ModelCalibration;
-use super::config::{ADAPTERS_BAR_F16, TrainConfig};
+use super::config::TrainConfig;
 use super::course::{self, Course, Method, Taken, Updated};
 use super::evaluation::{Evaluated, evaluate};
 use super::head::Head;
@@ -83,6 +83,7 @@ async fn run(
     observer: &mut dyn Observer,
 ) -> Result<TrainSummary> {
     let resumed = output::check(&config.trainer)?;
+    saving::check_algorithm(resumed.as_deref(), &config.trainer, ranks)?;
     let mut source = match &resumed {
         Some(directory) => Checkpoint::open(&directory.display().to_string())?,
         None => Checkpoint::open(&config.model)?,
@@ -117,7 +118,7 @@ async fn run(
         Some(directory) => Some(saving::progress(directory)?.loss_scale.is_some()),
         None => None,
     };
-    let barred = lora.as_ref().map(|_| ADAPTERS_BAR_F16);
+    let barred = config.trainer.bars_f16(lora.is_some());
     // Ranks take one form, which all of them have.
     let cooperates = ranks.gather(vec![u8::from(gpu.cooperative_side().is_some())]).await?;
     let side = gpu.cooperative_side().filter(|_| cooperates.iter().all(|of| of == &[1]));
@@ -128,12 +129,7 @@ async fn run(
     let mut run = Run::prepare(gpu, ranks, config, holding, parts, new_head, examples, held_out, &course, observer)?;
     let mut progress = Progress::default();
     if let Some(directory) = &resumed {
-        progress = saving::restore(
-            gpu,
-            run.stepper.classifier.trained_parameters(),
-            &run.stepper.update.optimizer,
-            directory,
-        )?;
+        progress = saving::restore(gpu, &mut run.stepper.update, directory)?;
         if let (Some(scale), Some(kept)) = (&mut run.stepper.loss_scale, progress.loss_scale) {
             *scale = kept;
         }
@@ -200,13 +196,15 @@ impl<'a> Run<'a> {
             seed: config.trainer.seed,
             capacity,
         };
-        let plan = classifier::plan(source.config(), &source, &loading);
+        let mut plan = classifier::plan(source.config(), &source, &loading);
+        if config.trainer.shard_optimizer {
+            plan = plan.on_ranks(ranks.size());
+        }
         observer.on(Event::Planned(&plan));
         plan.check(gpu)?;
-        let settings = config.trainer.optimizer();
+        let settings = config.trainer.optimizing(ranks);
         let (objective, levels) = (config.objective, config.levels);
         let stepper = Stepper::new(gpu, &source, &loading, objective, levels, settings, course.micro_batches())?;
-        let stepper = stepper.over(ranks);
         Ok(Self {
             gpu,
             head: Head { objective, levels, biases: vec![] },
@@ -283,16 +281,21 @@ impl Method for Run<'_> {
         let Stepper { loss_scale, skipped_steps, .. } = self.stepper;
         let progress = Progress { loss_scale, skipped_steps, ..progress };
         let directory = saving::checkpoint_directory(&self.config.trainer.output, progress);
-        saving::save_model(self.gpu, &self.stepper, &self.parts(), &directory, vec![]).await?;
-        let parameters = self.stepper.classifier.trained_parameters();
-        saving::save_state(self.gpu, parameters, &self.stepper.update.optimizer, &directory, progress).await?;
+        if self.stepper.update.ranks.is_first() {
+            saving::save_model(self.gpu, &self.stepper, &self.parts(), &directory, vec![]).await?;
+        }
+        saving::save_state(self.gpu, &self.stepper.update, &directory, progress).await?;
         Ok(directory)
+    }
+
+    async fn sync(&mut self) -> Result<()> {
+        self.stepper.update.sync(self.gpu).await
     }
 }
 
 /// What there is to say of a step that updated nothing.
 fn skipped_step(step: u64, grad_norm: &GradNorm, scale: LossScale, skipped: u64) -> String {
-    let tensor = grad_norm.worst.as_deref().unwrap_or("the model");
+    let tensor = grad_norm.worst.as_ref().map_or("the model", |worst| &worst.parameter);
     let times = if skipped == 1 { "1 step".into() } else { format!("{skipped} steps") };
     format!(
         "step {step} updated nothing: the gradient of {tensor} left the range of f16; the loss is scaled by {} from now \

@@ -1,21 +1,52 @@
 //! The end of every optimizer step: sum over ranks, norm of all gradients, clipping, AdamW.
 
-use std::collections::VecDeque;
-use std::ops::Range;
+use std::path::Path;
 
 use crate::Result;
+use crate::files::replace_file;
 use crate::gpu::{Gpu, Recording};
+use crate::model::TensorSpec;
 use crate::model::parameter::Parameter;
 use crate::model::parameter::gradient;
-use crate::optimizer::{self, AdamW, AdamWConfig, GradNorm};
-use crate::ranks::{Pending, Ranks};
+use crate::optimizer::{self, AdamW, AdamWConfig, GradNorm, Nesterov};
+use crate::ranks::Ranks;
 
-/// Gradients are added over ranks in buckets of at least so many values, so that small tensors do not each wait for a
-/// message.
-const BUCKET: usize = 1 << 20;
+use super::diloco::{Diloco, norm_of_ranks};
+use super::gradients::sum_gradients;
+use super::sharing::Shares;
+use super::tensor_file::{TensorFile, bytes_of, named};
 
-/// Buckets whose sums are under way while the next is read from the device.
-const AHEAD: usize = 2;
+const MOMENTS_FILE: &str = "optimizer.safetensors";
+/// What there is of each parameter in it.
+const MOMENTS: [&str; 2] = ["first", "second"];
+
+/// How ranks share the work of the optimizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Each takes the whole of every update.
+    Whole,
+    /// Each has the moments of its share of the parameters, and updates these for all (ZeRO-1).
+    Sharded,
+    /// Each takes steps of its own, and all meet every so often (DiLoCo).
+    Apart,
+}
+
+/// Settings of the optimizer, and the ranks that share its work.
+#[derive(Clone)]
+pub struct Optimizing {
+    /// Hyper-parameters.
+    pub settings: AdamWConfig,
+    /// Whose gradients are added up.
+    pub ranks: Ranks,
+    /// How they share it.
+    pub sharing: Sharing,
+}
+
+impl From<AdamWConfig> for Optimizing {
+    fn from(settings: AdamWConfig) -> Self {
+        Self { settings, ranks: Ranks::alone(), sharing: Sharing::Whole }
+    }
+}
 
 /// An optimizer with its recording.
 pub struct Update {
@@ -24,6 +55,24 @@ pub struct Update {
     /// Whose gradients are added up.
     pub(crate) ranks: Ranks,
     recording: Recording,
+    shared: Shared,
+    /// Names and shapes of the parameters in checkpoints.
+    specs: Vec<TensorSpec>,
+}
+
+/// How a rank's sum of losses becomes a mean.
+pub(crate) struct Mean {
+    /// What it is divided by.
+    pub terms: f64,
+    /// The weight of the quotient in the mean over all ranks.
+    pub weight: f64,
+}
+
+/// What [`Sharing`] needs.
+enum Shared {
+    Whole,
+    Sharded(Shares),
+    Apart(Diloco),
 }
 
 impl Update {
@@ -31,9 +80,16 @@ impl Update {
     ///
     /// # Errors
     /// A parameter without a gradient, by its name; no room on the device.
-    pub fn new<'a>(gpu: &Gpu, parameters: impl Iterator<Item = &'a Parameter>, settings: AdamWConfig) -> Result<Self> {
-        let parameters = parameters
+    pub fn new<'a>(
+        gpu: &Gpu,
+        parameters: impl Iterator<Item = &'a Parameter>,
+        optimizing: impl Into<Optimizing>,
+    ) -> Result<Self> {
+        let Optimizing { settings, ranks, sharing } = optimizing.into();
+        let mut specs = vec![];
+        let parameters: Vec<optimizer::Parameter> = parameters
             .map(|parameter| {
+                specs.push(TensorSpec { name: parameter.name.clone(), shape: parameter.shape.clone() });
                 Ok(optimizer::Parameter {
                     name: parameter.name.clone(),
                     decay: parameter.decays(),
@@ -43,10 +99,20 @@ impl Update {
                 })
             })
             .collect::<Result<_>>()?;
-        let optimizer = AdamW::new(gpu, parameters, settings)?;
+        let sizes: Vec<usize> = parameters.iter().map(|parameter| parameter.gradient.capacity()).collect();
         let mut recording = Recording::new();
-        optimizer.record(&mut recording.recorder(gpu))?;
-        Ok(Self { optimizer, ranks: Ranks::alone(), recording })
+        if sharing != Sharing::Sharded || ranks.size() == 1 {
+            let optimizer = AdamW::new(gpu, parameters, settings)?;
+            optimizer.record(&mut recording.recorder(gpu))?;
+            let is_apart = sharing == Sharing::Apart;
+            let shared = if is_apart { Shared::Apart(Diloco::new(Nesterov::default())) } else { Shared::Whole };
+            return Ok(Self { optimizer, ranks, recording, shared, specs });
+        }
+        let mut shares = Shares::new(&sizes, ranks.size());
+        let optimizer = AdamW::for_some(gpu, parameters, |place| shares.owner(place) == ranks.rank(), settings)?;
+        optimizer.record_squares(&mut shares.squares.recorder(gpu))?;
+        optimizer.record_update(&mut recording.recorder(gpu))?;
+        Ok(Self { optimizer, ranks, recording, shared: Shared::Sharded(shares), specs })
     }
 
     /// Updates the parameters with the gradients of all ranks as they are, as step number `step` (counted from 0). Where they
@@ -63,68 +129,99 @@ impl Update {
     /// # Errors
     /// As [`Self::apply`].
     pub async fn apply_scaled(&mut self, gpu: &Gpu, step: u64, learning_rate: f64, scale: f64) -> Result<GradNorm> {
-        let is_finite = self.sum_gradients(gpu).await?;
-        self.optimizer.begin_scaled_step(gpu, step as usize, learning_rate, scale);
-        self.recording.replay(gpu)?;
-        let mut norm = self.optimizer.grad_norm(gpu).await?;
-        if !norm.finite && self.ranks.size() > 1 {
-            let finite = self.ranks.gather(vec![u8::from(is_finite)]).await?;
-            if let (Some(worst), Some(rank)) = (&mut norm.worst, finite.iter().position(|said| said == &[0])) {
-                worst.push_str(&format!(" on rank {rank} on {}", self.ranks.host(rank)));
+        let Self { optimizer, ranks, recording, shared, .. } = self;
+        let is_finite = match shared {
+            Shared::Whole => sum_gradients(gpu, optimizer, ranks).await?,
+            Shared::Sharded(shares) => shares.sum_gradients(gpu, optimizer, ranks).await?,
+            Shared::Apart(diloco) => {
+                diloco.begin(gpu, optimizer.parameters()).await?;
+                true
+            }
+        };
+        optimizer.begin_scaled_step(gpu, step as usize, learning_rate, scale);
+        recording.replay(gpu)?;
+        if let Shared::Sharded(shares) = shared {
+            shares.gather_weights(gpu, optimizer, ranks).await?;
+        }
+        let mut norm = optimizer.grad_norm(gpu).await?;
+        if let Shared::Apart(_) = shared {
+            return norm_of_ranks(norm, ranks).await;
+        }
+        if !norm.finite && ranks.size() > 1 {
+            let finite = ranks.gather(vec![u8::from(is_finite)]).await?;
+            if let Some(worst) = &mut norm.worst {
+                worst.rank = finite.iter().position(|said| said == &[0]);
             }
         }
         Ok(norm)
     }
 
-    /// Replaces the gradients by their sums over all ranks, and says whether those of this rank are finite. The device reads
-    /// the next bucket while the ranks add one up.
-    async fn sum_gradients(&self, gpu: &Gpu) -> Result<bool> {
-        let mut is_finite = true;
-        if self.ranks.size() == 1 {
-            return Ok(is_finite);
-        }
-        let mut under_way: VecDeque<(Range<usize>, Pending<Vec<f32>>)> = VecDeque::new();
-        for bucket in self.buckets() {
-            let mut values = vec![];
-            for parameter in &self.optimizer.parameters()[bucket.clone()] {
-                values.extend(parameter.gradient.read_padded(gpu).await?);
-            }
-            is_finite &= values.iter().all(|value| value.is_finite());
-            under_way.push_back((bucket, self.ranks.begin_sum(values)));
-            if under_way.len() > AHEAD {
-                self.write_next(gpu, &mut under_way).await?;
-            }
-        }
-        while !under_way.is_empty() {
-            self.write_next(gpu, &mut under_way).await?;
-        }
-        Ok(is_finite)
+    /// What the sum of a rank's losses is divided by to give the mean that its gradients are of, and the weight of that mean
+    /// in the mean of all ranks; from the number of its own terms.
+    ///
+    /// # Errors
+    /// Another rank fails.
+    pub(crate) async fn mean(&self, own: f64) -> Result<Mean> {
+        let [total] = self.ranks.total([own]).await?;
+        let terms = if matches!(self.shared, Shared::Apart(_)) { own } else { total };
+        Ok(Mean { terms: terms.max(1.0), weight: terms.max(1.0) / total.max(1.0) })
     }
 
-    async fn write_next(&self, gpu: &Gpu, under_way: &mut VecDeque<(Range<usize>, Pending<Vec<f32>>)>) -> Result<()> {
-        let Some((bucket, sum)) = under_way.pop_front() else { return Ok(()) };
-        let sum = sum.wait().await?;
-        let mut rest = &sum[..];
-        for parameter in &self.optimizer.parameters()[bucket] {
-            let (own, others) = rest.split_at(parameter.gradient.capacity());
-            parameter.gradient.write_padded(gpu, own)?;
-            rest = others;
+    /// Where ranks take steps of their own, brings them to the same weights.
+    ///
+    /// # Errors
+    /// A weight that is no number any more; the device or another rank fails.
+    pub(crate) async fn sync(&mut self, gpu: &Gpu) -> Result<()> {
+        match &mut self.shared {
+            Shared::Apart(diloco) => diloco.sync(gpu, self.optimizer.parameters(), &self.ranks).await,
+            Shared::Whole | Shared::Sharded(_) => Ok(()),
+        }
+    }
+
+    /// Writes the state of the optimizer into a checkpoint. All ranks take part, and the first writes.
+    ///
+    /// # Errors
+    /// The device, the disk or another rank fails.
+    pub(super) async fn save(&self, gpu: &Gpu, directory: &Path) -> Result<()> {
+        if let Shared::Apart(diloco) = &self.shared {
+            return diloco.save(gpu, (&self.specs, &self.optimizer), &self.ranks, directory).await;
+        }
+        let moments = self.moments(gpu).await?;
+        if !self.ranks.is_first() {
+            return Ok(());
+        }
+        replace_file(&directory.join(MOMENTS_FILE), &bytes_of(named(&self.specs, MOMENTS), moments.iter().flatten())?)
+    }
+
+    /// Puts the state of the optimizer back. Weights were loaded with the model, if they are the same on all ranks.
+    ///
+    /// # Errors
+    /// A file that is missing or of other tensors; the device fails.
+    pub(super) fn restore(&mut self, gpu: &Gpu, directory: &Path) -> Result<()> {
+        let Self { optimizer, ranks, shared, specs, .. } = self;
+        if let Shared::Apart(diloco) = shared {
+            return diloco.restore(gpu, (specs, optimizer), ranks, directory);
+        }
+        let file = TensorFile::read(directory.join(MOMENTS_FILE))?;
+        for (spec, pair) in specs.chunks(1).zip(optimizer.moments()) {
+            let Some(pair) = pair else { continue };
+            let values = file.values(named(spec, MOMENTS))?;
+            pair.first.write(gpu, &values[0])?;
+            pair.second.write(gpu, &values[1])?;
         }
         Ok(())
     }
 
-    /// The places of parameters whose gradients are added up together.
-    fn buckets(&self) -> Vec<Range<usize>> {
-        let (mut buckets, mut first, mut values) = (vec![], 0, 0);
-        let parameters = self.optimizer.parameters();
-        for (place, parameter) in parameters.iter().enumerate() {
-            values += parameter.gradient.capacity();
-            if values >= BUCKET || place + 1 == parameters.len() {
-                buckets.push(first..place + 1);
-                (first, values) = (place + 1, 0);
-            }
+    /// The moments of all parameters, for the first rank to save; all ranks ask together.
+    async fn moments(&self, gpu: &Gpu) -> Result<Vec<[Vec<f32>; 2]>> {
+        if let Shared::Sharded(shares) = &self.shared {
+            return shares.gather_moments(gpu, &self.optimizer, &self.ranks).await;
         }
-        buckets
+        let mut moments = vec![];
+        for pair in self.optimizer.moments().iter().flatten().filter(|_| self.ranks.is_first()) {
+            moments.push([pair.first.read(gpu).await?, pair.second.read(gpu).await?]);
+        }
+        Ok(moments)
     }
 
     /// Device time of an update, by kernel.

@@ -1,6 +1,5 @@
 //! Validation of settings, before anything is read or allocated.
 
-use super::config::ADAPTERS_BAR_F16;
 use super::{ScoreConfig, TrainConfig, TrainerConfig};
 use crate::{Error, Result};
 
@@ -30,7 +29,7 @@ impl TrainConfig {
         let rating = self.max_rating;
         check("`.max_rating`", rating.is_finite() && rating > 1.0, rating, "use a number above 1, such as 5")?;
         learning_rate(self.lr)?;
-        self.trainer.precision.check(self.lora.resolve()?.map(|_| ADAPTERS_BAR_F16))?;
+        self.trainer.precision.check(self.trainer.bars_f16(self.lora.resolve()?.is_some()))?;
         self.trainer.validate_for(evaluates)
     }
 }
@@ -51,10 +50,23 @@ impl TrainerConfig {
         check("`.batch_size`", self.batch_size > 0, self.batch_size, "use at least 1")?;
         check("`.grad_accum`", self.grad_accum > 0, self.grad_accum, "use at least 1")?;
         check("`.max_length`", self.max_length > 0, self.max_length, "use at least 1")?;
-        for (setting, steps) in
-            [("`.max_steps`", self.max_steps), ("`.save_every`", self.save_every), ("`.eval_every`", self.eval_every)]
-        {
+        for (setting, steps) in [
+            ("`.max_steps`", self.max_steps),
+            ("`.save_every`", self.save_every),
+            ("`.eval_every`", self.eval_every),
+            ("`.sync_every`", self.sync_every),
+        ] {
             check(setting, steps != Some(0), 0, "use at least 1, or leave it out")?;
+        }
+        if let Some(sync_every) = self.sync_every {
+            if self.shard_optimizer {
+                let problem = "contradicts `.shard_optimizer`: ranks that take steps of their own need all moments";
+                return Err(Error::input("`.sync_every`", problem, "leave one of them out"));
+            }
+            if let Some(eval_every) = self.eval_every.filter(|every| !every.is_multiple_of(sync_every)) {
+                let problem = format!("is no multiple of `.sync_every` {sync_every}, between which ranks differ");
+                return Err(Error::input(format!("`.eval_every` {eval_every}"), problem, "evaluate after syncs"));
+            }
         }
         let ratio = 0.0..=1.0;
         check("`.warmup_ratio`", ratio.contains(&self.warmup_ratio), self.warmup_ratio, "use a number from 0 to 1")?;
@@ -149,6 +161,15 @@ mod tests {
             ("`.save_every`", |c| c.trainer.save_every = Some(0)),
             ("`.eval_every`", |c| c.trainer.eval_every = Some(0)),
             ("`.eval_every`", |c| c.trainer.eval_every = Some(5)),
+            ("`.sync_every`", |c| c.trainer.sync_every = Some(0)),
+            ("`.sync_every`", |c| (c.trainer.sync_every, c.trainer.shard_optimizer) = (Some(2), true)),
+            ("`.eval_every` 3", |c| {
+                c.trainer.eval_data = vec!["e".into()];
+                (c.trainer.sync_every, c.trainer.eval_every) = (Some(2), Some(3));
+            }),
+            ("`.precision` mixed-f16", |c| {
+                (c.trainer.precision, c.trainer.sync_every) = (Precision::MixedF16, Some(2));
+            }),
             ("`.lr`", |c| c.lr = 0.0),
             ("`.lr`", |c| c.lr = f64::NAN),
             ("`.lr`", |c| c.lr = f64::INFINITY),

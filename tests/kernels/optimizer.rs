@@ -41,13 +41,17 @@ fn parameters(gpu: &Gpu) -> Vec<Parameter> {
         .collect()
 }
 
+fn worst(norm: &GradNorm) -> Option<&String> {
+    norm.worst.as_ref().map(|worst| &worst.parameter)
+}
+
 fn grad_norm(gpu: &Gpu, optimizer: &AdamW) -> GradNorm {
     pollster::block_on(optimizer.grad_norm(gpu)).unwrap()
 }
 
 fn everything(gpu: &Gpu, optimizer: &AdamW) -> Vec<Vec<f32>> {
     let weights = optimizer.parameters().iter().flat_map(|p| std::iter::once(&p.weight).chain(&p.compute));
-    let moments = optimizer.moments().iter().flat_map(|m| [&m.first, &m.second]);
+    let moments = optimizer.moments().iter().flatten().flat_map(|m| [&m.first, &m.second]);
     weights.chain(moments).map(|tensor: &Tensor| read(gpu, tensor)).collect()
 }
 
@@ -91,7 +95,9 @@ fn ten_steps_of_adamw_agree() {
                 reference::adamw::update(&step, decays, &clipped, &mut expected[i], &mut first[i], &mut second[i]);
             }
         }
-        for (i, (parameter, moments)) in optimizer.parameters().iter().zip(optimizer.moments()).enumerate() {
+        for (i, (parameter, moments)) in
+            optimizer.parameters().iter().zip(optimizer.moments().iter().flatten()).enumerate()
+        {
             let weight = read(gpu, &parameter.weight);
             assert_close(&format!("weight {}", parameter.name), &weight, &expected[i], F32);
             assert_close(&format!("first moment {}", parameter.name), &read(gpu, &moments.first), &first[i], F32);
@@ -120,7 +126,7 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
             optimizer.begin_step(gpu, 0, 1e-2);
             replay(gpu, &mut recording);
             let norm = grad_norm(gpu, &optimizer);
-            assert_eq!((norm.finite, norm.worst.as_ref()), (false, Some(&optimizer.parameters()[broken].name)));
+            assert_eq!((norm.finite, worst(&norm)), (false, Some(&optimizer.parameters()[broken].name)));
             assert_eq!(everything(gpu, &optimizer), before);
         }
     });
@@ -141,7 +147,7 @@ fn a_norm_that_overflows_names_the_largest_gradient() {
     optimizer.begin_step(&gpu, 0, 1e-2);
     replay(&gpu, &mut recording);
     let norm = grad_norm(&gpu, &optimizer);
-    assert_eq!((norm.finite, norm.worst.as_ref()), (false, Some(&optimizer.parameters()[1].name)));
+    assert_eq!((norm.finite, worst(&norm)), (false, Some(&optimizer.parameters()[1].name)));
 }
 
 #[test]
@@ -157,7 +163,7 @@ fn without_a_limit_large_gradients_are_not_clipped() {
         optimizer.begin_step(&gpu, 0, 1e-2);
         replay(&gpu, &mut recording);
         let expected: Vec<f64> = gradient.iter().map(|g| f64::from(*g) * 0.1).collect();
-        assert_close("first moment", &read(&gpu, &optimizer.moments()[2].first), &expected, F32);
+        assert_close("first moment", &read(&gpu, &optimizer.moments()[2].as_ref().unwrap().first), &expected, F32);
     }
 }
 

@@ -74,6 +74,12 @@ impl Place {
     /// Runs a command with more flags on so many ranks.
     #[track_caller]
     pub(crate) fn run(&self, ranks: usize, flags: &[String], more: &[&str]) {
+        let ended = self.ended(ranks, flags, more);
+        assert!(ended.status.success(), "{ranks} ranks: {}", stderr(&ended));
+    }
+
+    /// How a command ends with more flags on so many ranks.
+    pub(crate) fn ended(&self, ranks: usize, flags: &[String], more: &[&str]) -> Output {
         let mut command = match ranks {
             1 => Command::new(wgr()),
             _ => mpirun(),
@@ -81,8 +87,7 @@ impl Place {
         if ranks > 1 {
             command.args(["-n", &ranks.to_string(), wgr()]);
         }
-        let ended = command.args(flags).args(more).output().unwrap();
-        assert!(ended.status.success(), "{ranks} ranks: {}", stderr(&ended));
+        command.args(flags).args(more).output().unwrap()
     }
 
     pub(crate) fn metrics(&self, output: &str) -> Vec<Value> {

@@ -4,4 +4,5 @@ mod dealing;
 mod extracting;
 mod failing;
 mod harness;
+mod syncing;
 mod training;

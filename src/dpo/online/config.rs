@@ -129,6 +129,10 @@ impl OnlineConfig {
                 "online DPO uses f32",
             ));
         }
+        if self.trainer.sync_every.is_some() {
+            let problem = "is for trainers whose rows are given; rollouts are those of one policy";
+            return Err(Error::input("`.sync_every`", problem, "leave it out"));
+        }
         self.loss.validate()?;
         self.loss.check_reference("`.reference`", self.policy.reference.is_some())?;
         for model in self.policy.reference.iter().chain([&self.reward]) {

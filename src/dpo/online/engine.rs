@@ -96,6 +96,9 @@ impl<'a> Engine<'a> {
         }
         rating.add_to(&mut plan, reference.config());
         generator::add_to(&mut plan, model, learning.adapters, cache, Dtype::F32);
+        if trainer.shard_optimizer {
+            plan = plan.on_ranks(ranks.size());
+        }
         observer.on(Event::Planned(&plan));
         plan.check(gpu)?;
 
@@ -108,8 +111,7 @@ impl<'a> Engine<'a> {
         let tokenizer = source.tokenizer()?;
         let generator = Generator::new(gpu, causal.clone(), model, tokenizer, ends, cache, Dtype::F32)?;
         let loss = (config.loss.kind, config.loss.weights());
-        let stepper =
-            Stepper::new(gpu, model, causal, &learning, loss, trainer.optimizer(), trainer.grad_accum)?.over(ranks);
+        let stepper = Stepper::new(gpu, model, causal, &learning, loss, trainer.optimizing(ranks), trainer.grad_accum)?;
         let reference = Policy::new(gpu, reference.config(), kept, &rating)?;
         Ok(Self { gpu, config, source, lora, stepper, reference, generator, capacity })
     }
@@ -119,8 +121,7 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// A file of the checkpoint is missing or damaged.
     pub(super) fn restore(&mut self, directory: &std::path::Path) -> Result<Progress> {
-        let parameters = self.stepper.policy.causal.trained();
-        saving::restore(self.gpu, parameters, &self.stepper.update.optimizer, directory)?;
+        saving::restore(self.gpu, &mut self.stepper.update, directory)?;
         Progress::read(directory)
     }
 
@@ -200,9 +201,10 @@ impl Learner for Engine<'_> {
     async fn save_checkpoint(&self, progress: Progress) -> Result<PathBuf> {
         let trained = saving::Progress { step: progress.step, tokens: progress.tokens, ..saving::Progress::default() };
         let directory = saving::checkpoint_directory(&self.config.trainer.output, trained);
-        self.save(&directory, vec![Aim::of(&self.config.loss).file(), progress.file()]).await?;
-        let parameters = self.stepper.policy.causal.trained();
-        saving::save_state(self.gpu, parameters, &self.stepper.update.optimizer, &directory, trained).await?;
+        if self.stepper.update.ranks.is_first() {
+            self.save(&directory, vec![Aim::of(&self.config.loss).file(), progress.file()]).await?;
+        }
+        saving::save_state(self.gpu, &self.stepper.update, &directory, trained).await?;
         Ok(directory)
     }
 }

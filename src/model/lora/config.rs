@@ -211,10 +211,10 @@ impl LoraConfig {
         self.projections(config).into_iter().flat_map(pair).collect()
     }
 
-    /// Values of the adapters of a model on the device, padding included.
-    pub fn padded_values(&self, config: &ModelConfig) -> usize {
+    /// Values of each matrix of the adapters of a model on the device, padding included.
+    pub fn padded_values(&self, config: &ModelConfig) -> Vec<usize> {
         let rank = Layout::plain(self.rank).padded();
-        self.projections(config).iter().map(|p| rank * (p.out.padded() + p.inner.padded())).sum()
+        self.projections(config).iter().flat_map(|p| [rank * p.inner.padded(), rank * p.out.padded()]).collect()
     }
 }
 
