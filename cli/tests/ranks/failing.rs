@@ -1,6 +1,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
 use crate::harness::*;
 
 /// The lines of errors of ours in what `mpirun` passed on.
@@ -106,4 +108,71 @@ fn a_killed_rank_is_named_and_what_was_learned_is_kept() {
     assert!(errors.len() == 1 && errors[0].contains("rank 1 on ") && errors[0].contains("has not answered"), "{text}");
     let kept = std::fs::read_dir(place.path("out").join("checkpoints")).unwrap().count();
     assert!(kept == 1 && errors[0].contains("the state after step "), "{text}");
+}
+
+#[test]
+fn a_gradient_of_one_rank_that_is_not_finite_ends_all_with_its_name_and_the_last_good_state() {
+    if !can_run() {
+        return;
+    }
+    let place = Place::new();
+    // Each of two ranks is dealt one row a step, and in the fourth step a label of the second one overflows.
+    let label = |n: usize| if n == 7 { 3.4e38 } else { 2.0 };
+    place.write("rows.jsonl", (0..12).map(|n| json!({"id": format!("r{n}"), "text": text(0), "label": label(n)})));
+    let usual = "--objective regression --no-shuffle --batch-size 2 --grad-accum 1";
+    // What a run of another kind adds, and the steps whose state is left.
+    for (output, more, kept) in [
+        ("usual", "", &["step-2", "step-3"][..]),
+        ("sharded", "--shard-optimizer", &["step-2", "step-3"]),
+        ("apart", "--sync-every 2", &["step-2"]),
+    ] {
+        let more: Vec<&str> = usual.split(' ').chain(more.split_whitespace()).chain(["--save-every", "2"]).collect();
+        let ended = place.ended(2, &place.training(output), &more);
+        let text = stderr(&ended);
+        assert_eq!(ended.status.code(), Some(1), "{text}");
+        let errors = errors(&text);
+        assert!(errors.len() == 1 && errors[0].starts_with("error: rank 1 on "), "{text}");
+        assert!(errors[0].contains("is not finite at step 4"), "{text}");
+        let folder = place.path(output).join("checkpoints");
+        let mut steps: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|step| step.unwrap())
+            .filter(|step| step.path().join("trainer_state.json").is_file())
+            .map(|step| step.file_name().into_string().unwrap())
+            .collect();
+        steps.sort();
+        assert_eq!(steps, kept, "{output}");
+        assert_eq!(errors[0].contains("the state after step 3 is in "), kept.len() == 2, "{text}");
+    }
+}
+
+#[test]
+fn a_full_disk_of_the_first_rank_ends_all_and_the_last_checkpoint_stands() {
+    if !can_run() {
+        return;
+    }
+    let place = Place::new();
+    let output = place.path("out");
+    std::fs::create_dir(&output).unwrap();
+    // A file system of its own, on which there is room for one checkpoint but not for two.
+    let size =
+        5 * std::fs::metadata(place.path("").join(place.model("llama")).join("model.safetensors")).unwrap().len();
+    let mount = format!("mount -t tmpfs -o size={size} tmpfs {}", output.display());
+    let can_mount = Command::new("unshare").args(["-m", "sh", "-c", &mount]).output();
+    if !can_mount.is_ok_and(|ended| ended.status.success()) {
+        println!("skipped: no file system can be mounted here to be filled");
+        return;
+    }
+    let look = format!("ls {}/checkpoints/*/trainer_state.json >&2", output.display());
+    let first = format!("exec unshare -m sh -c '{mount} && \"$@\"; ended=$?; {look}; exit $ended' sh \"$@\"");
+    let script = format!("if [ $OMPI_COMM_WORLD_RANK = 0 ]; then {first}; else exec \"$@\"; fi");
+    let mut command = mpirun();
+    command.args(["-n", "2", "sh", "-c", &script, "sh", wgr()]).args(place.training("out"));
+    let ended = command.args(["--save-every", "2"]).output().unwrap();
+    let text = stderr(&ended);
+    assert_eq!(ended.status.code(), Some(1), "{text}");
+    let errors = errors(&text);
+    assert!(errors.len() == 1 && errors[0].starts_with("error: rank 0 on "), "{text}");
+    assert!(errors[0].contains("No space left on device"), "{text}");
+    assert!(text.contains("step-2/trainer_state.json") && !text.contains("step-4/trainer_state.json"), "{text}");
 }
