@@ -1,5 +1,5 @@
 //! Ranks that take steps of their own and meet every so often (DiLoCo, arXiv 2311.08105). The inner optimizer is AdamW, on a
-//! rank's share of the rows; where ranks meet, the outer one takes a step along the mean of the ways that they have gone.
+//! rank's share of the rows; where ranks meet, the outer one takes a step along the mean of their differences.
 
 use std::path::{Path, PathBuf};
 
