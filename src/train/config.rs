@@ -16,7 +16,7 @@ use crate::optimizer::{AdamWConfig, Schedule};
 use crate::ranks::Ranks;
 use crate::{Error, Result};
 
-use super::diloco::SYNCS_BAR_F16;
+use super::diloco::{DilocoSettings, SYNCS_BAR_F16};
 use super::head::HeadReading;
 use super::update::{Optimizing, Sharing};
 
@@ -167,6 +167,11 @@ impl TrainerConfig {
             (false, None) => Sharing::Whole,
         };
         Optimizing { settings: self.optimizer(), ranks: ranks.clone(), sharing }
+    }
+
+    /// What a run must go on with if its ranks take steps of their own.
+    pub(crate) fn diloco(&self, ranks: &Ranks) -> Option<DilocoSettings> {
+        self.sync_every.map(|sync_every| DilocoSettings::new(sync_every, ranks.size()))
     }
 
     /// Settings of the optimizer.

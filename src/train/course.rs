@@ -12,7 +12,6 @@ use crate::report::metrics::StepMetrics;
 use crate::{Error, Event, Observer, Result};
 
 use super::config::TrainerConfig;
-use super::diloco::DilocoSettings;
 use super::records::Records;
 use super::saving::Progress;
 use super::summary::{RanksSummary, TrainSummary};
@@ -210,7 +209,7 @@ pub(crate) async fn run(
         course.schedule.check_extends(planned, progress.step)?;
     }
     progress.planned_steps = Some(course.total_steps);
-    progress.diloco = DilocoSettings::of(config, &course.ranks);
+    progress.diloco = config.diloco(&course.ranks);
     progress.diloco.iter().for_each(|diloco| observer.note(&diloco.note()));
     if config.shard_optimizer && course.ranks.size() == 1 {
         observer.note("`.shard_optimizer` has no effect on one rank");

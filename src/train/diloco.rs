@@ -12,7 +12,6 @@ use crate::optimizer::{AdamW, GradNorm, Nesterov, Parameter, Worst};
 use crate::ranks::Ranks;
 use crate::{Error, Result};
 
-use super::config::TrainerConfig;
 use super::gradients::buckets;
 use super::tensor_file::{TensorFile, bytes_of, named};
 
@@ -33,15 +32,10 @@ pub(crate) struct DilocoSettings {
 }
 
 impl DilocoSettings {
-    /// Those of a run, if its ranks take steps of their own.
-    pub(super) fn of(config: &TrainerConfig, ranks: &Ranks) -> Option<Self> {
+    /// Those of a run on so many ranks.
+    pub(super) fn new(sync_every: u64, ranks: usize) -> Self {
         let Nesterov { learning_rate, momentum } = Nesterov::default();
-        config.sync_every.map(|sync_every| Self {
-            ranks: ranks.size(),
-            sync_every,
-            outer_learning_rate: learning_rate,
-            outer_momentum: momentum,
-        })
+        Self { ranks, sync_every, outer_learning_rate: learning_rate, outer_momentum: momentum }
     }
 
     /// What there is to say of the run at its start.

@@ -156,7 +156,7 @@ pub(crate) fn restore(gpu: &Gpu, update: &mut Update, directory: &Path) -> Resul
 /// Refuses to go on from a checkpoint of another algorithm, if there is one.
 pub(crate) fn check_algorithm(resumed: Option<&Path>, config: &TrainerConfig, ranks: &Ranks) -> Result<()> {
     match resumed {
-        Some(directory) => check_resumed(progress(directory)?.diloco, DilocoSettings::of(config, ranks), directory),
+        Some(directory) => check_resumed(progress(directory)?.diloco, config.diloco(ranks), directory),
         None => Ok(()),
     }
 }
