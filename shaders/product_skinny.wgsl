@@ -5,8 +5,8 @@
 
 import package::shared::product::{load_a, params, store_c};
 @if(!b_quantized) import package::shared::product::load_b;
-@if(b_quantized) import package::shared::product::{load_sixteen_b, scale_b, starts_scale};
-@if(b_quantized) import package::shared::quantized::{Sixteen, one_of};
+@if(b_quantized) import package::shared::product::{load_block_b, scale_b};
+@if(b_quantized) import package::shared::quantized::{Block, SCALE4, one_of};
 import package::shared::tile::weighed;
 
 /// Lanes of a subgroup.
@@ -25,15 +25,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     let b_column4 = min(column4, params.n4 - 1u);
     var rows: array<vec4<f32>, ROWS>;
     var sums: array<vec4<f32>, ROWS>;
-    @if(b_quantized) var scales: array<vec2<f32>, 4>;
-    @if(b_quantized) var codes: array<Sixteen, 4>;
     let k4 = params.k / 4u;
-    for (var k = 0u; k < k4; k += LANES) {
+    @if(!b_quantized) for (var k = 0u; k < k4; k += LANES) {
         @unroll for (var i = 0u; i < ROWS; i++) {
-            let value = load_a(min(i, params.m - 1u), min(k + lane, k4 - 1u));
-            rows[i] = select(vec4<f32>(0.0), value, k + lane < k4);
+            rows[i] = load_a_or_zero(i, k + lane);
         }
-        @if(!b_quantized) for (var s = 0u; s < LANES; s++) {
+        for (var s = 0u; s < LANES; s++) {
             let group = min(k + s, k4 - 1u);
             let fragment = transpose(mat4x4<f32>(
                 load_b(b_column4 * 4u, group),
@@ -45,26 +42,34 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                 sums[i] += weighed(fragment, subgroupShuffle(rows[i], s));
             }
         }
-        // Four groups at a time share words and a scale; past the last of k, A is 0.
-        @if(b_quantized) for (var s = 0u; s < LANES; s += 4u) {
-            let group = min(k + s, (k4 - 1u) / 4u * 4u);
-            if (s == 0u || starts_scale(group)) {
-                @unroll for (var j = 0u; j < 4u; j++) {
-                    scales[j] = scale_b(b_column4 * 4u + j, group);
+    }
+    // Eight groups at a time, whose codes are loaded together; past the last of k, A is 0.
+    @if(b_quantized) var blocks: array<Block, 4>;
+    @if(b_quantized) var scales: array<vec2<f32>, 4>;
+    @if(b_quantized) for (var k = 0u; k < k4; k += 8u) {
+        @unroll for (var j = 0u; j < 4u; j++) {
+            blocks[j] = load_block_b(b_column4 * 4u + j, k);
+        }
+        @unroll for (var half = 0u; half < 2u; half++) {
+            if (half == 0u || LANES == 4u) {
+                @unroll for (var i = 0u; i < ROWS; i++) {
+                    rows[i] = load_a_or_zero(i, k + half * 4u + lane);
                 }
             }
-            @unroll for (var j = 0u; j < 4u; j++) {
-                codes[j] = load_sixteen_b(b_column4 * 4u + j, group);
+            if (half == 0u || SCALE4 == 4u) {
+                @unroll for (var j = 0u; j < 4u; j++) {
+                    scales[j] = scale_b(b_column4 * 4u + j, k + half * 4u);
+                }
             }
             @unroll for (var t = 0u; t < 4u; t++) {
                 let fragment = transpose(mat4x4<f32>(
-                    one_of(codes[0], t, scales[0]),
-                    one_of(codes[1], t, scales[1]),
-                    one_of(codes[2], t, scales[2]),
-                    one_of(codes[3], t, scales[3]),
+                    one_of(blocks[0], half * 4u + t, scales[0]),
+                    one_of(blocks[1], half * 4u + t, scales[1]),
+                    one_of(blocks[2], half * 4u + t, scales[2]),
+                    one_of(blocks[3], half * 4u + t, scales[3]),
                 ));
                 @unroll for (var i = 0u; i < ROWS; i++) {
-                    sums[i] += weighed(fragment, subgroupShuffle(rows[i], s + t));
+                    sums[i] += weighed(fragment, subgroupShuffle(rows[i], (half * 4u + t) % LANES));
                 }
             }
         }
@@ -72,4 +77,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     @unroll for (var i = 0u; i < ROWS; i++) {
         store_c(i, column4, sums[i]);
     }
+}
+
+/// Four values of a row of A: of the last row past it, and 0 past the columns.
+fn load_a_or_zero(row: u32, column4: u32) -> vec4<f32> {
+    let k4 = params.k / 4u;
+    let value = load_a(min(row, params.m - 1u), min(column4, k4 - 1u));
+    return select(vec4<f32>(0.0), value, column4 < k4);
 }

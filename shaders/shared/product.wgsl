@@ -12,7 +12,7 @@
 @if(b_bf16) import package::shared::bf16::{Packed as B, widen as widen_b};
 @if(b_f16) import package::shared::f16::{Packed as B, widen as widen_b};
 @if(b_quantized) import package::shared::quantized::{
-    CODES, EIGHT, FIVE, Packed as B, SCALE4, Sixteen, four, high_place, low_place, scale_of, scale_places, stride,
+    Block, CODES, EIGHT, Packed as B, SCALE4, SIX, four, high_place, low_place, scale_of, scale_places, stride,
 };
 @if(c_f32) import package::shared::f32::{Packed as C, widen as widen_c, narrow as narrow_c};
 @if(c_bf16) import package::shared::bf16::{Packed as C, widen as widen_c, narrow as narrow_c};
@@ -54,6 +54,8 @@ struct Params {
 /// @if(!tn) [m, a_stride4]: left operand.
 /// @if(tn) [k, a_stride4]: left operand, one row per token.
 @group(0) @binding(1) var<storage, read> a: array<A>;
+/// @if(b_quantized && wide && nn) [k, stride(b_stride4) / 2]: right operand.
+/// @if(b_quantized && wide) [4 * n4, stride(b_stride4) / 2]: right operand, one row per column of C.
 /// @if(!nn && !tn) [4 * n4, stride(b_stride4)]: right operand, one row per column of C.
 /// @if(nn || tn) [k, stride(b_stride4)]: right operand.
 @group(0) @binding(2) var<storage, read> b: array<B>;
@@ -82,7 +84,7 @@ fn load_b(row: u32, column4: u32) -> vec4<f32> {
 /// What the codes of a group of four columns, and of its neighbours, are multiplied by, and what is added.
 @if(b_quantized) fn scale_b(row: u32, column4: u32) -> vec2<f32> {
     let places = row * stride(params.b_stride4) + scale_places(params.b_stride4, column4);
-    return scale_of(b[places.x], b[places.y], column4);
+    return scale_of(word_b(places.x), word_b(places.y), column4);
 }
 
 /// Whether a group of four columns has another scale than the one before it.
@@ -93,23 +95,40 @@ fn load_b(row: u32, column4: u32) -> vec4<f32> {
 /// `load_b` where the scale is known.
 @if(b_quantized) fn load_scaled_b(row: u32, column4: u32, scale: vec2<f32>) -> vec4<f32> {
     let first = row * stride(params.b_stride4);
-    let high = b[first + high_place(params.b_stride4, column4)];
-    return four(b[first + low_place(column4)], high, column4, scale);
+    let high = word_b(first + high_place(params.b_stride4, column4));
+    return four(word_b(first + low_place(column4)), high, column4, scale);
 }
 
-/// The codes of four groups, of which the first is a multiple of four; they may lie past the columns.
-@if(b_quantized) fn load_sixteen_b(row: u32, column4: u32) -> Sixteen {
+/// The codes of the eight groups that begin at a multiple of eight; they may end past the columns.
+@if(b_quantized) fn load_block_b(row: u32, column4: u32) -> Block {
     let first = row * stride(params.b_stride4);
-    let at = first + low_place(column4);
-    // The bits of eight groups of FIVE are in one word.
-    let above = select(0u, 16u, CODES == FIVE && column4 % 8u == 4u);
-    let high = b[first + high_place(params.b_stride4, column4)] >> above;
-    // Branches on a constant: a load that is not needed must not be there.
+    let low = first + low_place(column4);
+    let high = first + high_place(params.b_stride4, column4);
+    var block = Block(four_words_b(low), vec4<u32>(0u), vec2<u32>(word_b(high)));
+    // Branches on constants: a load that is not needed must not be there.
     if (CODES == EIGHT) {
-        return Sixteen(vec4<u32>(b[at], b[at + 1u], b[at + 2u], b[at + 3u]), high);
+        block.second = four_words_b(low + 4u);
     }
-    let pair = vec2<u32>(b[at], b[at + 1u]);
-    return Sixteen(pair.xxyy, high);
+    if (CODES == SIX) {
+        block.high.y = word_b(high + 1u);
+    }
+    return block;
+}
+
+@if(b_quantized) fn word_b(at: u32) -> u32 {
+    @if(!wide) return b[at];
+    @if(wide) return u32(b[at / 2u] >> (at % 2u * 32u));
+}
+
+/// Four words from an even place on.
+@if(b_quantized) fn four_words_b(at: u32) -> vec4<u32> {
+    @if(!wide) return vec4<u32>(b[at], b[at + 1u], b[at + 2u], b[at + 3u]);
+    @if(wide) {
+        let pair = vec2<u64>(b[at / 2u], b[at / 2u + 1u]);
+        let low = vec2<u32>(pair);
+        let high = vec2<u32>(pair >> vec2<u32>(32u));
+        return vec4<u32>(low.x, high.x, low.y, high.y);
+    }
 }
 
 /// Scales the product, adds bias, residual and previous values, and stores four columns of a row; nothing outside C.

@@ -1,6 +1,8 @@
 // Weights of 4 to 8 bits. Which storage it is, two constants say; `src/quantized.rs` describes rows and numbers them. A
-// scale belongs to 16 or 32 values of a row, so it is loaded apart from their codes.
-alias Packed = u32;
+// scale belongs to 16 or 32 values of a row, so it is loaded apart from their codes. Rows are whole words of 64 bits
+// (`wide`), and places in them count words of 32.
+@if(!wide) alias Packed = u32;
+@if(wide) alias Packed = u64;
 
 /// `Codes` of the rows.
 override CODES: u32 = 8u;
@@ -131,14 +133,17 @@ fn uneven(codes: vec4<u32>) -> vec4<i32> {
     return bitcast<vec4<i32>>(words << (vec4<u32>(24u) - (codes & vec4<u32>(3u)) * 8u)) >> vec4<u32>(24u);
 }
 
-/// The codes of four groups of four values, of which the first is a multiple of four: the word of the low bits of each, and
-/// the bits above those.
-struct Sixteen {
-    low: vec4<u32>,
-    high: u32,
+/// The codes of 32 values, eight groups of four: the words of their low bits, of which 4-bit codes fill the first four, and
+/// those of the bits above.
+struct Block {
+    first: vec4<u32>,
+    second: vec4<u32>,
+    high: vec2<u32>,
 }
 
-/// The values of one of four groups.
-fn one_of(codes: Sixteen, i: u32, scale: vec2<f32>) -> vec4<f32> {
-    return four(codes.low[i], codes.high, i, scale);
+/// The values of one of the eight groups.
+fn one_of(block: Block, i: u32, scale: vec2<f32>) -> vec4<f32> {
+    let word = low_place(i);
+    let low = select(block.first, block.second, word >= 4u)[word % 4u];
+    return four(low, select(block.high.x, block.high.y, CODES == SIX && i >= 4u), i, scale);
 }
