@@ -40,11 +40,11 @@ impl DilocoSettings {
 
     /// What there is to say of the run at its start.
     pub(super) fn note(self) -> String {
-        let Self { ranks, sync_every, outer_learning_rate, outer_momentum } = self;
+        let Self { sync_every, outer_learning_rate, outer_momentum, .. } = self;
         format!(
             "`.sync_every` {sync_every}: DiLoCo, which is another algorithm than training with the same weights on all ranks: \
-             each of {ranks} takes steps of AdamW on its share of the rows, clipped by its own norm, and every {sync_every} \
-             the mean of their differences is a step of SGD with Nesterov momentum {outer_momentum} and learning rate \
+             each takes steps of AdamW on its share of the rows, clipped by its own norm, and every {sync_every} the mean of \
+             what weights have moved is a step of SGD with Nesterov momentum {outer_momentum} and learning rate \
              {outer_learning_rate}"
         )
     }
