@@ -94,11 +94,6 @@ impl Ranks {
         self.hosts[..self.rank].iter().filter(|host| **host == self.hosts[self.rank]).count()
     }
 
-    /// The host of a rank.
-    pub fn host(&self, rank: usize) -> &str {
-        &self.hosts[rank]
-    }
-
     /// Begins to add values over all ranks, element by element in the order of ranks. Sums are taken in the order in which
     /// they were begun, which must be the same on every rank.
     pub(crate) fn begin_sum(&self, values: Vec<f32>) -> Pending<Vec<f32>> {
