@@ -6,9 +6,10 @@ use serde::Serialize;
 use wgr::dpo::{self, DpoConfig};
 use wgr::generate::{self, GenerateConfig};
 use wgr::model::Checkpoint;
+use wgr::model::fitting::{self, Smaller};
 use wgr::model::lora::LoraSettings;
 use wgr::model::plan::MemoryPlan;
-use wgr::train::{self, ScoreConfig, Smaller, TrainConfig, TrainerConfig};
+use wgr::train::{self, ScoreConfig, TrainConfig, TrainerConfig};
 use wgr::{Error, Result};
 
 use crate::lora::LoraArgs;
@@ -110,33 +111,42 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         source = source.held_in(config.lora.base_dtype);
     }
     let ranks = args.ranks.map_or(1, |ranks| ranks as usize);
-    let plan_of = |trainer: &TrainerConfig, lora: &LoraSettings| {
+    let (batch_size, max_length) = (config.trainer.batch_size, config.trainer.max_length);
+    let training_plan = |trainer: &TrainerConfig, lora: &LoraSettings| {
         let (trainer, lora) = (trainer.clone(), lora.clone());
-        let (sequences, length) = (trainer.batch_size, trainer.max_length);
         let plan = match args.command {
-            Command::Train => train::plan(&TrainConfig { trainer, lora, ..config.clone() }, &source),
             Command::Dpo => dpo::plan(&DpoConfig { trainer, lora, ..DpoConfig::default() }, &source),
-            Command::Score => train::plan_scoring(sequences, length, &source),
-            Command::Generate => {
-                let length = length.min(source.config().max_position_embeddings);
-                Ok(generate::plan(&source, sequences, length, GenerateConfig::default().cache_dtype.dtype()))
-            }
+            _ => train::plan(&TrainConfig { trainer, lora, ..config.clone() }, &source),
         };
         plan.map(|plan| plan.on_ranks(ranks))
     };
-    let plan = plan_of(&config.trainer, &config.lora)?;
-    let fit = args.memory.map(|memory| {
-        let fits = plan.total() <= memory;
-        let smaller =
-            if fits || !trains { None } else { train::fitting(&config.trainer, &config.lora, memory, plan_of)? };
-        Ok::<_, Error>(Fit::new(memory, fits, smaller))
-    });
-    let fit = fit.transpose()?;
+    let running_plan = |source: &Checkpoint, sequences: usize, length: usize| match args.command {
+        Command::Generate => {
+            let length = length.min(source.config().max_position_embeddings);
+            Ok(generate::plan(source, sequences, length, GenerateConfig::default().cache_dtype.dtype()))
+        }
+        _ => train::plan_scoring(sequences, length, source),
+    };
+    let plan = match trains {
+        true => training_plan(&config.trainer, &config.lora)?,
+        false => running_plan(&source, batch_size, max_length)?,
+    };
+    let fit = match args.memory {
+        None => None,
+        Some(memory) if plan.total() <= memory => Some(Fit::new(memory, true, None)),
+        Some(memory) => {
+            let smaller = match trains {
+                true => train::fitting(&config.trainer, &config.lora, memory, training_plan)?,
+                false => fitting::fitting(source, batch_size, max_length, memory, running_plan)?,
+            };
+            Some(Fit::new(memory, false, smaller))
+        }
+    };
     if args.json {
         return print::json(&Output { total: plan.total(), plan, fit });
     }
     progress::plan_lines(&plan, None).iter().try_for_each(|line| print::line(line))?;
-    fit.map_or(Ok(()), |fit| print::line(&describe(&fit, trains)))
+    fit.map_or(Ok(()), |fit| print::line(&describe(&fit, args.command)))
 }
 
 /// Refuses flags that only training has.
@@ -164,19 +174,20 @@ impl Fit {
     }
 }
 
-fn describe(fit: &Fit, trains: bool) -> String {
+fn describe(fit: &Fit, command: Command) -> String {
     let memory = print::bytes(fit.memory);
     match (fit.fits, &fit.flags, fit.total_with_flags) {
         (true, ..) => format!("it fits into {memory}"),
         (false, Some(flags), Some(total)) => {
-            format!("it does not fit into {memory}; with {flags} it needs {}", print::bytes(total))
+            let tokens = match command {
+                Command::Generate if flags.contains("max-length") => {
+                    ", where a length is a prompt's with --max-new-tokens"
+                }
+                _ => "",
+            };
+            format!("it does not fit into {memory}; with {flags} it needs {}{tokens}", print::bytes(total))
         }
-        _ if trains => {
-            format!("it does not fit into {memory}, whatever the flags; use a smaller --max-length or model")
-        }
-        _ => format!(
-            "it does not fit into {memory}; use a smaller --batch-size or --max-length, or --base-dtype q8 or q4"
-        ),
+        _ => format!("it does not fit into {memory}, whatever the flags; use a smaller --max-length or model"),
     }
 }
 

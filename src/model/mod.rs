@@ -12,6 +12,7 @@ pub mod convert;
 pub mod decoder;
 pub mod encoder;
 mod fields;
+pub mod fitting;
 mod gguf_tokenizer;
 pub mod held;
 mod linear;

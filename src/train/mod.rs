@@ -30,7 +30,7 @@ pub use calibration::ModelCalibration;
 pub use config::{Precision, ScoreConfig, TrainConfig, TrainerConfig};
 pub use head::{Head, HeadReading};
 pub(crate) use plan::adapters_to_plan;
-pub use plan::{Smaller, fitting, plan, plan_scoring};
+pub use plan::{fitting, plan, plan_scoring};
 pub use reward_model::{RewardModel, RewardOptions};
 pub(crate) use saving::latest_checkpoint;
 pub use score::score;

@@ -6,6 +6,7 @@ use crate::model::activations::Checkpointing;
 use crate::model::base::BaseDtype;
 use crate::model::batch::Capacity;
 use crate::model::classifier::{self, HEAD, Loading};
+use crate::model::fitting::Smaller;
 use crate::model::lora::{Lora, LoraSettings};
 use crate::model::plan::MemoryPlan;
 use crate::objective::Objective;
@@ -16,15 +17,6 @@ use super::scorer;
 
 /// Rank of the adapters that are proposed.
 const RANK: usize = 16;
-
-/// Settings under which a run needs less memory.
-#[derive(Debug, Clone)]
-pub struct Smaller {
-    /// Names and values of the settings to change.
-    pub changes: Vec<(&'static str, String)>,
-    /// The memory of the run then.
-    pub plan: MemoryPlan,
-}
 
 /// The most memory that a run of training needs: that of micro-batches whose rows all have the maximum length. Nothing is
 /// allocated, and of the model only configuration and header are read.
