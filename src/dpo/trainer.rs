@@ -82,10 +82,7 @@ pub async fn dpo(gpu: &Gpu, ranks: &Ranks, config: &DpoConfig, observer: &mut dy
     let lengths: Vec<usize> = pairs.iter().map(|pair| pair.packed_tokens(shares_prompts)).collect();
     let course = Course::new(&lengths, config.policy.lr, &config.trainer, ranks)?;
     let room = Room::new(&course, &pairs, &held_out, shares_prompts);
-    let mut memory = plan(config, &source, lora.as_ref(), &room);
-    if config.trainer.shard_optimizer {
-        memory = memory.on_ranks(ranks.size());
-    }
+    let memory = config.trainer.plan_on(ranks, plan(config, &source, lora.as_ref(), &room));
     observer.on(Event::Planned(&memory));
     memory.check(gpu)?;
     if let Some(reference) = &reference {

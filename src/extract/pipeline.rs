@@ -67,9 +67,7 @@ pub async fn extract(
             return Err(Error::Interrupted(hint.into()));
         }
     }
-    if ranks.size() > 1 {
-        pool::end(ranks).await?;
-    }
+    pool::end(ranks).await?;
     if conversations == 0 {
         return Err(Error::input(inputs.join(", "), "holds no conversations", ""));
     }

@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::ranks::{Ranks, deal};
-
-/// Batches of each rank in a round: at its end some wait, in its course all that was computed can be lost.
-const BATCHES_OF_ROUND: usize = 4;
+use crate::ranks::{BATCHES_OF_ROUND, Ranks, deal};
 
 /// A model that every rank has.
 pub(super) trait Model {

@@ -19,14 +19,11 @@ use crate::data::TemplateInputs;
 use crate::data::prompts::{self, Ask, Prompt};
 use crate::gpu::Gpu;
 use crate::model::{Checkpoint, Reading};
-use crate::ranks::{self, Ranks};
+use crate::ranks::{self, BATCHES_OF_ROUND, Ranks};
 use crate::store::Key;
 use crate::train::likeness;
 use crate::train::saving::Progress;
 use crate::{Error, Event, Observer, Result};
-
-/// Batches that each of several ranks draws in a round: at its end some wait, in its course all that they drew can be lost.
-const BATCHES_OF_ROUND: usize = 4;
 
 /// How a run ended.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
 
-pub(crate) use deal::deal;
+pub(crate) use deal::{BATCHES_OF_ROUND, deal};
 pub(crate) use world::Traffic;
 use world::World;
 

@@ -11,6 +11,7 @@ use crate::model::activations::Checkpointing;
 use crate::model::base::BaseDtype;
 use crate::model::lora::LoraSettings;
 use crate::model::parameter::Holding;
+use crate::model::plan::MemoryPlan;
 use crate::objective::Objective;
 use crate::optimizer::{AdamWConfig, Schedule};
 use crate::ranks::Ranks;
@@ -167,6 +168,11 @@ impl TrainerConfig {
             (false, None) => Sharing::Whole,
         };
         Optimizing { settings: self.optimizer(), ranks: ranks.clone(), sharing }
+    }
+
+    /// The plan for the device of one of these ranks.
+    pub(crate) fn plan_on(&self, ranks: &Ranks, plan: MemoryPlan) -> MemoryPlan {
+        if self.shard_optimizer { plan.on_ranks(ranks.size()) } else { plan }
     }
 
     /// What a run must go on with if its ranks take steps of their own.

@@ -154,7 +154,7 @@ impl Diloco {
                 values.push(tensor.read(gpu).await?);
             }
         }
-        let own = bytes_of(named(specs, INNER), values.iter())?;
+        let mut own = bytes_of(named(specs, INNER), values.iter())?;
         drop(values);
         let length = own.len();
         if ranks.is_first() {
@@ -163,7 +163,7 @@ impl Diloco {
             replace_file(&rank_file(directory, 0), &own)?;
         }
         for rank in 1..ranks.size() {
-            let message = if rank == ranks.rank() { own.clone() } else { vec![] };
+            let message = if rank == ranks.rank() { std::mem::take(&mut own) } else { vec![] };
             let messages = ranks.collect_large(message, length).await?;
             if ranks.is_first() {
                 replace_file(&rank_file(directory, rank), &messages[rank])?;
@@ -183,7 +183,8 @@ impl Diloco {
         ranks: &Ranks,
         directory: &Path,
     ) -> Result<()> {
-        let own = TensorFile::read(rank_file(directory, ranks.rank()))?.values(named(specs, INNER))?;
+        let own = TensorFile::read(rank_file(directory, ranks.rank()))?;
+        let own: Vec<Vec<f32>> = own.values(named(specs, INNER))?.collect::<Result<_>>()?;
         let moments = optimizer.moments().iter().flatten();
         for ((parameter, moments), values) in
             optimizer.parameters().iter().zip(moments).zip(own.chunks_exact(INNER.len()))
@@ -192,11 +193,11 @@ impl Diloco {
             moments.first.write(gpu, &values[1])?;
             moments.second.write(gpu, &values[2])?;
         }
-        let outer = TensorFile::read(directory.join(OUTER_FILE))?.values(named(specs, OUTER))?;
-        let mut outer = outer.into_iter();
+        let outer = TensorFile::read(directory.join(OUTER_FILE))?;
+        let mut outer = outer.values(named(specs, OUTER))?;
         self.outer.clear();
         while let (Some(weights), Some(velocity)) = (outer.next(), outer.next()) {
-            self.outer.push(Outer { weights, velocity });
+            self.outer.push(Outer { weights: weights?, velocity: velocity? });
         }
         Ok(())
     }

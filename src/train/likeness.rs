@@ -44,6 +44,17 @@ pub(crate) async fn check(
     check_program(ranks, config, &facts).await
 }
 
+/// As [`check`], of one more model, which errors call `what`.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) async fn check_model(ranks: &Ranks, what: &str, model: &Checkpoint) -> Result<()> {
+    match ranks.size() {
+        1 => Ok(()),
+        _ => ranks.agree(&[(what, format!("{:x}", model.fingerprint()?))]).await,
+    }
+}
+
 /// As [`check`] on several ranks, of program, settings and other facts.
 ///
 /// # Errors

@@ -20,7 +20,8 @@ use super::scorer::Score;
 use super::summary::ScoreSummary;
 
 /// Scores every row of a file, together with the other ranks, and writes `{"id", "score", "logits", "probs"}` rows in
-/// input order. A score does not depend on the batch a row is scored in. Logits are the model's own, also where probabilities and score are calibrated.
+/// input order. A score does not depend on the batch a row is scored in. Logits are the model's own, also where
+/// probabilities and score are calibrated.
 ///
 /// # Errors
 /// Bad rows; a model without a score head, or without the calibration asked for; an output that exists; device and disk failures. Nothing is half-written.

@@ -44,17 +44,19 @@ impl TensorFile {
         Ok(Self { path, bytes })
     }
 
-    /// The values of tensors of these names and shapes, one after the other.
-    pub(super) fn values(&self, wanted: impl IntoIterator<Item = (String, Vec<usize>)>) -> Result<Vec<Vec<f32>>> {
+    /// The values of tensors of these names and shapes, one after the other as they are asked for.
+    pub(super) fn values(
+        &self,
+        wanted: impl Iterator<Item = (String, Vec<usize>)>,
+    ) -> Result<impl Iterator<Item = Result<Vec<f32>>>> {
         let tensors = SafeTensors::deserialize(&self.bytes).map_err(|e| damaged(&self.path, e.to_string()))?;
-        let values = |(name, shape): (String, Vec<usize>)| {
+        Ok(wanted.map(move |(name, shape)| {
             let view = tensors.tensor(&name).map_err(|e| damaged(&self.path, e.to_string()))?;
             if view.shape() != shape || view.dtype() != safetensors::Dtype::F32 {
                 return Err(damaged(&self.path, format!("tensor {name:?} is {:?} {:?}", view.dtype(), view.shape())));
             }
             Ok(bytemuck::pod_collect_to_vec(view.data()))
-        };
-        wanted.into_iter().map(values).collect()
+        }))
     }
 }
 

@@ -196,10 +196,7 @@ impl<'a> Run<'a> {
             seed: config.trainer.seed,
             capacity,
         };
-        let mut plan = classifier::plan(source.config(), &source, &loading);
-        if config.trainer.shard_optimizer {
-            plan = plan.on_ranks(ranks.size());
-        }
+        let plan = config.trainer.plan_on(ranks, classifier::plan(source.config(), &source, &loading));
         observer.on(Event::Planned(&plan));
         plan.check(gpu)?;
         let settings = config.trainer.optimizing(ranks);

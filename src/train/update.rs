@@ -202,14 +202,11 @@ impl Update {
         if let Shared::Apart(diloco) = shared {
             return diloco.restore(gpu, (specs, optimizer), ranks, directory);
         }
+        let is_own = |(spec, pair): (&TensorSpec, &Option<_>)| pair.is_some().then(|| spec.clone());
+        let own: Vec<TensorSpec> = specs.iter().zip(optimizer.moments()).filter_map(is_own).collect();
         let file = TensorFile::read(directory.join(MOMENTS_FILE))?;
-        for (spec, pair) in specs.chunks(1).zip(optimizer.moments()) {
-            let Some(pair) = pair else { continue };
-            let values = file.values(named(spec, MOMENTS))?;
-            pair.first.write(gpu, &values[0])?;
-            pair.second.write(gpu, &values[1])?;
-        }
-        Ok(())
+        let tensors = optimizer.moments().iter().flatten().flat_map(|pair| [&pair.first, &pair.second]);
+        tensors.zip(file.values(named(&own, MOMENTS))?).try_for_each(|(tensor, values)| tensor.write(gpu, &values?))
     }
 
     /// The moments of all parameters, for the first rank to save; all ranks ask together.

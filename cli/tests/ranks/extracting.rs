@@ -46,18 +46,14 @@ fn ranks_annotate_and_embed_together_and_the_first_alone_has_the_log() {
     let place = Place::new();
     let (annotator, embedder) = (annotator(&place), place.model("bert"));
     place.write("log.jsonl", (0..40).map(conversation));
-    let path = |name: &str| place.path(name).display().to_string();
-    let flags = |output: &str, models: &[&str]| {
-        let flags = ["extract", "--input", &path("log.jsonl"), "--keep-neutral", "--output", &path(output)];
-        flags.iter().chain(models).map(|flag| (*flag).to_owned()).collect::<Vec<_>>()
-    };
+    let flags = |output: &str| place.flags("extract", &[("--input", "log.jsonl"), ("--output", output)]);
     let read = |output: &str, file: &str| std::fs::read_to_string(place.path(output).join(file)).unwrap();
-    let local = ["--annotator", "local", "--annotator-model", &annotator];
-    let embedded = ["--annotator", "rules", "--embedder", &embedder, "--similarity", "0.1"];
+    let local = ["--keep-neutral", "--annotator", "local", "--annotator-model", &annotator];
+    let embedded = ["--keep-neutral", "--annotator", "rules", "--embedder", &embedder, "--similarity", "0.1"];
     for (name, models, sheet) in [("local", &local[..], "verdicts"), ("embedded", &embedded[..], "mined")] {
         let output = |ranks: usize| format!("{name}-{ranks}");
         for ranks in [1, 2, 3] {
-            place.run(ranks, &flags(&output(ranks), models), &[]);
+            place.run(ranks, &flags(&output(ranks)), models);
         }
         let sheet = format!("stages/{sheet}.jsonl");
         assert!(read(&output(1), &sheet).lines().count() > 30, "{sheet} has too little to compare");
@@ -66,7 +62,7 @@ fn ranks_annotate_and_embed_together_and_the_first_alone_has_the_log() {
         }
     }
     // Stored answers are not asked for again, by whatever number of ranks.
-    place.run(3, &flags("local-2", &local), &["--resume"]);
+    place.run(3, &flags("local-2"), &[&local[..], &["--resume"]].concat());
     let report: Value = serde_json::from_str(&read("local-2", "report.json")).unwrap();
     assert_eq!(report["usage"]["prompt_tokens"], 0, "{report}");
 }

@@ -57,14 +57,18 @@ impl Place {
         words::model(&golden, self.path(name)).display().to_string()
     }
 
+    /// A command with flags that name what is in the folder.
+    pub(crate) fn flags(&self, command: &str, files: &[(&str, &str)]) -> Vec<String> {
+        let of_file = |(flag, file): &(&str, &str)| [(*flag).to_owned(), self.path(file).display().to_string()];
+        std::iter::once(command.to_owned()).chain(files.iter().flat_map(of_file)).collect()
+    }
+
     /// The flags of a run of six steps, whose output has this name.
     pub(crate) fn training(&self, output: &str) -> Vec<String> {
-        let path = |name: &str| self.path(name).display().to_string();
-        let mut flags: Vec<String> = ["train", "--model", &self.model("llama"), "--data", &path("rows.jsonl")]
-            .into_iter()
-            .chain(["--output", &path(output), "--eval-data", &path("held-out.jsonl")])
-            .map(str::to_owned)
-            .collect();
+        self.model("llama");
+        let files =
+            [("--model", "llama"), ("--data", "rows.jsonl"), ("--output", output), ("--eval-data", "held-out.jsonl")];
+        let mut flags = self.flags("train", &files);
         // Of CORN, the number of terms depends on the labels, so that shares of a step weigh differently.
         let rest = "--objective corn --batch-size 4 --grad-accum 2 --lr 1e-3 --schedule constant --warmup-ratio 0";
         flags.extend(rest.split(' ').map(str::to_owned));

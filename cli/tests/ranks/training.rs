@@ -101,7 +101,7 @@ fn preference_pairs_are_shared_with_their_references() {
         return;
     }
     let place = Place::new();
-    let policy = place.model("dpo/llama");
+    place.model("dpo/llama");
     let pair = |n: usize| {
         json!({"id": format!("p{n}"), "prompt": text(n), "chosen": format!("w10 w11 w{}", 3 + n % 40),
                "rejected": format!("w20 w21 w{}", 3 + n * 7 % 40)})
@@ -111,11 +111,8 @@ fn preference_pairs_are_shared_with_their_references() {
     let run = |ranks: usize| {
         let output = format!("on-{ranks}");
         let rest = "--batch-size 4 --lr 1e-3 --schedule constant --warmup-ratio 0";
-        let mut flags: Vec<String> = vec!["dpo".into(), "--policy".into(), policy.clone()];
-        for (flag, file) in [("--data", "pairs.jsonl"), ("--eval-data", "pairs-held-out.jsonl"), ("--output", &output)]
-        {
-            flags.extend([flag.to_owned(), place.path(file).display().to_string()]);
-        }
+        let data = [("--data", "pairs.jsonl"), ("--eval-data", "pairs-held-out.jsonl")];
+        let flags = place.flags("dpo", &[&data[..], &[("--policy", "dpo/llama"), ("--output", &output)]].concat());
         place.run(ranks, &flags, &rest.split(' ').collect::<Vec<_>>());
         numbers(&place.metrics(&output))
     };
@@ -130,7 +127,7 @@ fn completions_are_drawn_rated_and_learned_from_on_all_ranks() {
         return;
     }
     let place = Place::new();
-    let policy = place.model("dpo/llama");
+    place.model("dpo/llama");
     place.run(1, &place.training("reward"), &["--max-steps", "3"]);
     let prompt = |n: usize| json!({"id": format!("p{n}"), "prompt": text(n)});
     place.write("prompts.jsonl", (0..9).map(prompt));
@@ -138,15 +135,8 @@ fn completions_are_drawn_rated_and_learned_from_on_all_ranks() {
     let run = |ranks: usize, output: &str, more: &[&str]| {
         let rest = "--online --batch-size 2 --grad-accum 2 --rollouts 4 --max-new-tokens 8 --lr 1e-3 --schedule constant \
                     --warmup-ratio 0 --max-length 128";
-        let mut flags: Vec<String> = vec!["dpo".into(), "--policy".into(), policy.clone()];
-        for (flag, file) in [
-            ("--prompts", "prompts.jsonl"),
-            ("--eval-data", "prompts-held-out.jsonl"),
-            ("--reward", "reward"),
-            ("--output", output),
-        ] {
-            flags.extend([flag.to_owned(), place.path(file).display().to_string()]);
-        }
+        let data = [("--prompts", "prompts.jsonl"), ("--eval-data", "prompts-held-out.jsonl"), ("--reward", "reward")];
+        let flags = place.flags("dpo", &[&data[..], &[("--policy", "dpo/llama"), ("--output", output)]].concat());
         place.run(ranks, &flags, &[&rest.split_whitespace().collect::<Vec<_>>(), more].concat());
         numbers(&place.metrics(output))
     };

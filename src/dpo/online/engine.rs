@@ -96,9 +96,7 @@ impl<'a> Engine<'a> {
         }
         rating.add_to(&mut plan, reference.config());
         generator::add_to(&mut plan, model, learning.adapters, cache, Dtype::F32);
-        if trainer.shard_optimizer {
-            plan = plan.on_ranks(ranks.size());
-        }
+        let plan = trainer.plan_on(ranks, plan);
         observer.on(Event::Planned(&plan));
         plan.check(gpu)?;
 

@@ -45,9 +45,7 @@ pub async fn train(
         RewardOptions { template, max_length, head: config.head, ..RewardOptions::default() },
     )?;
     observer.note(&model.reading.to_string());
-    if ranks.size() > 1 {
-        ranks.agree(&[("a reward model", format!("{:x}", model.source.fingerprint()?))]).await?;
-    }
+    likeness::check_model(ranks, "a reward model", &model.source).await?;
     let rewards = ModelRewards::load(gpu, &model, observer)?;
     let summary = train_with(gpu, ranks, config, rewards, observer).await?;
     Ok(OnlineSummary { reward_reading: Some(model.reading.clone()), ..summary })
@@ -115,9 +113,7 @@ pub(super) async fn open<'a, R: Rewards>(
         progress = engine.restore(directory)?;
         observer.note(&format!("resumed after step {} from {}", progress.step, directory.display()));
     }
-    if ranks.size() > 1 {
-        ranks.agree(&[("a reference model", format!("{:x}", reference.fingerprint()?))]).await?;
-    }
+    likeness::check_model(ranks, "a reference model", &reference).await?;
     let prompts = || of_tasks(tasks.iter().chain(&held_out));
     likeness::check(ranks, config, &engine.source, progress.common(), prompts).await?;
     // Only now, when nothing that was given can be wrong any more, is an old run replaced.
