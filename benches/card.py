@@ -142,7 +142,7 @@ def decoding(model, rows):
 if __name__ == "__main__":
     name = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{DEVICE}, {torch.get_num_threads()} threads"
     say(pytorch=f"PyTorch {torch.__version__}, transformers {transformers.__version__}, {name}")
-    for dtype, kind in DTYPES.items():
+    for dtype, kind in (DTYPES | {"float16": torch.float16}).items():
         growing(dtype, [product(size, kind) for size in [1024, 2048, 4096, 8192]])
     for dtype, kind in DTYPES.items():
         for heads, head_dim in [(8, 64), (4, 128)]:

@@ -9,7 +9,7 @@ fn product(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("product");
     for (name, weights) in [("f32", Dtype::F32), ("bf16 weights", Dtype::Bf16)] {
         let Prepared { mut recording, cost } =
-            forward_product(&gpu, 1024, weights).expect("three matrices fit everywhere");
+            forward_product(&gpu, 1024, [Dtype::F32, weights]).expect("three matrices fit everywhere");
         group.throughput(Throughput::Elements(cost.flops as u64));
         group.sample_size(10).bench_function(name, |bencher| {
             bencher.iter(|| {

@@ -3,9 +3,11 @@
 //
 // Sequences may branch: then completions follow one prompt, each sees the prompt and itself, and `BRANCHING` is set.
 //
-// One lane owns one row (a query in `forward` and `backward_query`, a key in `backward_key_value`) of one head and walks
-// over blocks of the other side. The lanes of a workgroup own neighbouring rows, so they share each block through workgroup
-// memory. `attention_register` is the same for software adapters.
+// A workgroup of 16 by 8 lanes owns 64 rows (queries in `forward` and `backward_query`, keys in `backward_key_value`) of one
+// head, and walks over blocks of 32 rows of the other side. Scores are a product of tiles: each lane computes four by four
+// of them, a few values of the head at a time. They go through workgroup memory to the product with the block's rows, in
+// which a lane owns its four rows and every eighth group of columns. So no lane holds a head, whatever its size, and what
+// is loaded from workgroup memory is multiplied four times. `attention_register` is for software adapters.
 
 import package::shared::attention::params;
 import package::shared::grid::{Invocation, WORKGROUP, linear};
@@ -14,18 +16,28 @@ import package::shared::grid::{Invocation, WORKGROUP, linear};
 @if(x_f16) import package::shared::f16::{Packed, widen, narrow};
 
 /// Rows a workgroup owns, and rows of the other side in a block.
-override LANES: u32 = 64u;
-const BLOCK: u32 = 16u;
+const ROWS: u32 = 64u;
+const BLOCK: u32 = 32u;
+/// Lanes along both; each has four rows of either side.
+const DOWN: u32 = 16u;
+const ACROSS: u32 = 8u;
+const LANES: u32 = DOWN * ACROSS;
+/// Groups of four values of the head that a score sums over at a time.
+const DEPTH4: u32 = 4u;
 /// 1: sequences branch, and `spans` goes on, for all tokens again, with the keys between which a token sees none.
 override BRANCHING: u32 = 0u;
 /// Groups of four values in a head.
 /// requires: 0 < HEAD4
 /// @if(head_32 || head_64 || head_128) requires: HEAD4 <= MAX_HEAD4
 override HEAD4: u32 = 8u;
-/// Registers for a head.
-@if(head_32) const MAX_HEAD4: u32 = 8u;
-@if(head_64) const MAX_HEAD4: u32 = 16u;
-@if(!head_32 && !head_64) const MAX_HEAD4: u32 = 32u;
+/// Groups of columns of a lane, and its sums: those for four rows.
+@if(head_32) const COLUMNS: u32 = 1u;
+@if(head_64) const COLUMNS: u32 = 2u;
+@if(!head_32 && !head_64) const COLUMNS: u32 = 4u;
+const MAX_HEAD4: u32 = ACROSS * COLUMNS;
+const SUMS: u32 = 4u * COLUMNS;
+/// Rows of the other side that are multiplied at a time.
+const STEP: u32 = BLOCK / COLUMNS;
 
 // The second value ends the tokens that see the token or, if nothing is causal, those that it sees.
 /// [1 + BRANCHING, tokens]: where the sequence of each token begins and ends, then its gap if sequences branch.
@@ -48,45 +60,130 @@ override HEAD4: u32 = 8u;
 /// [tokens, heads, HEAD4]: gradient of the queries.
 @group(0) @binding(7) var<storage, read_write> d_q: array<vec4<f32>>;
 
-var<workgroup> first_tile: array<vec4<f32>, BLOCK * MAX_HEAD4>;
-var<workgroup> second_tile: array<vec4<f32>, BLOCK * MAX_HEAD4>;
+/// Four of the rows that the workgroup owns: DOWN groups for each value of the head.
+var<workgroup> own_tile: array<vec4<f32>, 4u * DEPTH4 * DOWN>;
+/// Four rows of the block: ACROSS groups for each value of the head. Or STEP of its rows. Or what lanes tell each other.
+var<workgroup> other_tile: array<vec4<f32>, BLOCK * ACROSS>;
+/// Factors of the rows of a block: DOWN groups of four rows that the workgroup owns.
+var<workgroup> factors: array<vec4<f32>, BLOCK * DOWN>;
 
-/// Group `i` of row `s` of the current block, of its first (k, or q) and its second (v, or d_o) tensor.
-fn first_of(s: u32, i: u32) -> vec4<f32> {
-    return first_tile[s * HEAD4 + min(i, HEAD4 - 1u)];
+// Odd groups of values, and rows, are turned by some banks, so that lanes that store them do not collide.
+fn place(depth: u32, groups: u32, group: u32) -> u32 {
+    return depth * groups + (group ^ (depth / 4u % 2u * 4u));
 }
 
-fn second_of(s: u32, i: u32) -> vec4<f32> {
-    return second_tile[s * HEAD4 + min(i, HEAD4 - 1u)];
+fn place_factors(row: u32, group: u32) -> u32 {
+    return row * DOWN + (group ^ (row / 4u % 8u));
 }
 
-/// Loads keys and values `first` .. `first + BLOCK` of one key/value head.
-fn load_keys(first: u32, head: u32, local: u32) {
-    workgroupBarrier();
-    for (var e = local; e < BLOCK * HEAD4; e += LANES) {
-        let row = min(first + e / HEAD4, params.tokens - 1u);
-        let at = (row * params.key_value_heads + head) * HEAD4 + e % HEAD4;
-        first_tile[e] = widen(k[at]);
-        second_tile[e] = widen(v[at]);
+/// Which four rows by four values a lane stages: the group of values (x) and that of rows (y), of the workgroup's own rows
+/// (z = 0), of the others' (z = 1), or none.
+fn staged(lane: u32) -> vec3<u32> {
+    const OWN: u32 = DEPTH4 * DOWN;
+    const OTHER: u32 = DEPTH4 * ACROSS;
+    if (lane < OWN) {
+        return vec3<u32>(lane / (2u * DOWN) * 2u + lane % 2u, lane / 2u % DOWN, 0u);
     }
-    workgroupBarrier();
+    let other = lane - OWN;
+    return vec3<u32>(other / (2u * ACROSS) * 2u + other % 2u, other / 2u % ACROSS, 1u + other / OTHER);
 }
 
-/// Loads queries and output gradients `first` .. `first + BLOCK` of one query head.
-fn load_queries(first: u32, head: u32, local: u32) {
-    workgroupBarrier();
-    for (var e = local; e < BLOCK * HEAD4; e += LANES) {
-        let row = min(first + e / HEAD4, params.tokens - 1u);
-        let at = (row * params.heads + head) * HEAD4 + e % HEAD4;
-        first_tile[e] = widen(q[at]);
-        second_tile[e] = d_o[at];
+fn stage_own(to: vec3<u32>, rows: mat4x4<f32>) {
+    let values = transpose(rows);
+    @unroll for (var j = 0u; j < 4u; j++) {
+        own_tile[place(to.x * 4u + j, DOWN, to.y)] = values[j];
     }
-    workgroupBarrier();
 }
 
-/// One for registers that hold part of the head, zero for those beyond it, so that they add nothing to a product.
-fn own(i: u32) -> f32 {
-    return select(0.0, 1.0, i < HEAD4);
+fn stage_other(to: vec3<u32>, rows: mat4x4<f32>) {
+    let values = transpose(rows);
+    @unroll for (var j = 0u; j < 4u; j++) {
+        other_tile[place(to.x * 4u + j, ACROSS, to.y)] = values[j];
+    }
+}
+
+/// Adds the products of what is staged to four by four scores, one vector for each own row.
+fn add_scores(x: u32, y: u32, scores: ptr<function, array<vec4<f32>, 4>>) {
+    for (var depth = 0u; depth < 4u * DEPTH4; depth++) {
+        let own = own_tile[place(depth, DOWN, y)];
+        let other = other_tile[place(depth, ACROSS, x)];
+        @unroll for (var i = 0u; i < 4u; i++) {
+            (*scores)[i] = fma(vec4<f32>(own[i]), other, (*scores)[i]);
+        }
+    }
+}
+
+/// Stores what own rows multiply the rows of the block by, one vector for each own row.
+fn store_factors(x: u32, y: u32, rows: mat4x4<f32>) {
+    let columns = transpose(rows);
+    @unroll for (var j = 0u; j < 4u; j++) {
+        factors[place_factors(x * 4u + j, y)] = columns[j];
+    }
+}
+
+/// Adds rows `first` .. `first + STEP` of the block, which are in `other_tile`, times the factors of four own rows.
+fn add_rows(first: u32, x: u32, y: u32, sums: ptr<function, array<vec4<f32>, SUMS>>) {
+    for (var s = 0u; s < STEP; s++) {
+        let own = factors[place_factors(first + s, y)];
+        @unroll for (var c = 0u; c < COLUMNS; c++) {
+            let row = other_tile[s * MAX_HEAD4 + c * ACROSS + x];
+            @unroll for (var i = 0u; i < 4u; i++) {
+                (*sums)[i * COLUMNS + c] = fma(vec4<f32>(own[i]), row, (*sums)[i * COLUMNS + c]);
+            }
+        }
+    }
+}
+
+/// Four values of a row; past the head zeros, and past the last token that one.
+fn query(token: u32, head: u32, column: u32) -> vec4<f32> {
+    let at = (min(token, params.tokens - 1u) * params.heads + head) * HEAD4 + min(column, HEAD4 - 1u);
+    return select(vec4<f32>(0.0), widen(q[at]), column < HEAD4);
+}
+
+fn key(token: u32, head: u32, column: u32) -> vec4<f32> {
+    let at = (min(token, params.tokens - 1u) * params.key_value_heads + head) * HEAD4 + min(column, HEAD4 - 1u);
+    return select(vec4<f32>(0.0), widen(k[at]), column < HEAD4);
+}
+
+fn value(token: u32, head: u32, column: u32) -> vec4<f32> {
+    let at = (min(token, params.tokens - 1u) * params.key_value_heads + head) * HEAD4 + min(column, HEAD4 - 1u);
+    return select(vec4<f32>(0.0), widen(v[at]), column < HEAD4);
+}
+
+fn gradient(token: u32, head: u32, column: u32) -> vec4<f32> {
+    let at = (min(token, params.tokens - 1u) * params.heads + head) * HEAD4 + min(column, HEAD4 - 1u);
+    return select(vec4<f32>(0.0), d_o[at], column < HEAD4);
+}
+
+fn four_queries(token: u32, head: u32, c: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        query(token, head, c),
+        query(token + 1u, head, c),
+        query(token + 2u, head, c),
+        query(token + 3u, head, c),
+    );
+}
+
+fn four_keys(token: u32, head: u32, c: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(key(token, head, c), key(token + 1u, head, c), key(token + 2u, head, c), key(token + 3u, head, c));
+}
+
+fn four_values(token: u32, head: u32, c: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        value(token, head, c),
+        value(token + 1u, head, c),
+        value(token + 2u, head, c),
+        value(token + 3u, head, c),
+    );
+}
+
+fn four_gradients(token: u32, head: u32, c: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        gradient(token, head, c),
+        gradient(token + 1u, head, c),
+        gradient(token + 2u, head, c),
+        gradient(token + 3u, head, c),
+    );
 }
 
 /// Keys between which a query sees none: the completions that follow its prompt before its own.
@@ -97,34 +194,34 @@ fn gap_of(query: u32) -> vec2<u32> {
     return vec2<u32>(0u);
 }
 
-/// The gap that all queries `first` .. `first + LANES` share, if they do: blocks within it are skipped.
+/// The gap that all queries `first` .. `first + ROWS` share, if they do: blocks within it are skipped.
 fn shared_gap(first: u32) -> vec2<u32> {
     let gap = gap_of(first);
-    let last = gap_of(min(first + LANES, params.tokens) - 1u);
+    let last = gap_of(min(first + ROWS, params.tokens) - 1u);
     return select(vec2<u32>(0u), gap, all(gap == last));
 }
 
-/// The block of keys after that of `key`.
-fn next_block(key: u32, gap: vec2<u32>) -> u32 {
-    let next = key + BLOCK;
+/// The block of keys after that which begins at `block`.
+fn next_block(block: u32, gap: vec2<u32>) -> u32 {
+    let next = block + BLOCK;
     return select(next, gap.y, BRANCHING == 1u && next >= gap.x && next < gap.y);
 }
 
-fn hides(gap: vec2<u32>, key: u32) -> bool {
-    return BRANCHING == 1u && key >= gap.x && key < gap.y;
+/// Whether queries see keys; `span` is that of one of them and `others` the other ones, `gap` that of the query.
+fn see(queries: vec4<u32>, keys: vec4<u32>, span: vec2<u32>, others: vec4<u32>, gap: vec2<u32>) -> vec4<bool> {
+    let together = (others >= vec4<u32>(span.x)) & (others < vec4<u32>(span.y));
+    let before = vec4<bool>(params.causal == 0u) | (keys <= queries);
+    let window = vec4<u32>(params.window);
+    let near = vec4<bool>(params.window == 0u) | ((keys + window > queries) & (queries + window > keys));
+    let hidden = vec4<bool>(BRANCHING == 1u) & (keys >= vec4<u32>(gap.x)) & (keys < vec4<u32>(gap.y));
+    return together & before & near & !hidden;
 }
 
-/// Whether a query sees a key; `span` is that of one of them and `other` the other one.
-fn sees(query: u32, key: u32, span: vec2<u32>, other: u32) -> bool {
-    let together = other >= span.x && other < span.y;
-    let before = params.causal == 0u || key <= query;
-    let near = params.window == 0u || (key + params.window > query && query + params.window > key);
-    return together && before && near;
-}
+const NEXT: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
-/// Keys that any of the queries `first` .. `first + LANES` sees: from .x up to .y.
+/// Keys that any of the queries `first` .. `first + ROWS` sees: from .x up to .y.
 fn key_range(first: u32) -> vec2<u32> {
-    let last = min(first + LANES, params.tokens) - 1u;
+    let last = min(first + ROWS, params.tokens) - 1u;
     var begin = spans[first].x;
     var to = spans[last].y;
     if (params.causal == 1u) {
@@ -137,15 +234,15 @@ fn key_range(first: u32) -> vec2<u32> {
     return vec2<u32>(begin, min(to, params.tokens));
 }
 
-/// Queries that see any of the keys `first` .. `first + LANES`.
+/// Queries that see any of the keys `first` .. `first + ROWS`.
 fn query_range(first: u32) -> vec2<u32> {
-    let last = min(first + LANES, params.tokens) - 1u;
+    let last = min(first + ROWS, params.tokens) - 1u;
     var begin = spans[first].x;
     var to = spans[last].y;
     if (BRANCHING == 1u) {
         // The last completion may end before others see the prompt.
-        for (var key = first; key < last; key++) {
-            to = max(to, spans[key].y);
+        for (var token = first; token < last; token++) {
+            to = max(to, spans[token].y);
         }
     }
     if (params.causal == 1u) {
@@ -159,63 +256,92 @@ fn query_range(first: u32) -> vec2<u32> {
 }
 
 /// o = softmax(q k^T * scale) v, and the log-sum-exp of every row of scores.
-/// One workgroup per LANES queries (x) and query head (y).
+/// One workgroup per ROWS queries (x) and query head (y).
 /// permutations: head_32 head_64 head_128; - x_bf16 x_f16
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let first = workgroup.x * LANES;
+    let first = workgroup.x * ROWS;
     let head = workgroup.y;
     if (first >= params.tokens || head >= params.heads) {
         return;
     }
     let key_value_head = head / (params.heads / params.key_value_heads);
-    let token = min(first + local, params.tokens - 1u);
-    let span = spans[token];
-    let base = (token * params.heads + head) * HEAD4;
-    var query: array<vec4<f32>, MAX_HEAD4>;
-    var sum: array<vec4<f32>, MAX_HEAD4>;
-    for (var i = 0u; i < MAX_HEAD4; i++) {
-        query[i] = own(i) * widen(q[base + min(i, HEAD4 - 1u)]) * params.scale;
-        sum[i] = vec4<f32>(0.0);
-    }
-    var largest = -1e30;
-    var total = 0.0;
-    let gap = gap_of(token);
+    let x = local % ACROSS;
+    let y = local / ACROSS;
+    let own = first + y * 4u;
+    let to = staged(local);
+    var sums: array<vec4<f32>, SUMS>;
+    var largest = vec4<f32>(-1e30);
+    var total = vec4<f32>(0.0);
     let skipped = shared_gap(first);
     let range = key_range(first);
-    for (var key = range.x; key < range.y; key = next_block(key, skipped)) {
-        load_keys(key, key_value_head, local);
-        var scores: array<f32, BLOCK>;
-        var block_largest = largest;
-        for (var s = 0u; s < BLOCK; s++) {
-            var score = 0.0;
-            for (var i = 0u; i < MAX_HEAD4; i++) {
-                score += dot(query[i], first_of(s, i));
+    for (var block = range.x; block < range.y; block = next_block(block, skipped)) {
+        var scores: array<vec4<f32>, 4>;
+        for (var c = 0u; c < HEAD4; c += DEPTH4) {
+            workgroupBarrier();
+            if (to.z == 0u) {
+                stage_own(to, params.scale * four_queries(first + to.y * 4u, head, c + to.x));
+            } else if (to.z == 1u) {
+                stage_other(to, four_keys(block + to.y * 4u, key_value_head, c + to.x));
             }
-            score = select(-2e30, score, sees(token, key + s, span, key + s) && !hides(gap, key + s));
-            scores[s] = score;
-            block_largest = max(block_largest, score);
+            workgroupBarrier();
+            add_scores(x, y, &scores);
+        }
+        var row_largest: vec4<f32>;
+        let keys = block + x * 4u + NEXT;
+        @unroll for (var i = 0u; i < 4u; i++) {
+            let token = min(own + i, params.tokens - 1u);
+            let seen = see(vec4<u32>(token), keys, spans[token], keys, gap_of(token));
+            scores[i] = select(vec4<f32>(-2e30), scores[i], seen);
+            row_largest[i] = max(max(scores[i].x, scores[i].y), max(scores[i].z, scores[i].w));
+        }
+        workgroupBarrier();
+        other_tile[local] = row_largest;
+        workgroupBarrier();
+        var block_largest = largest;
+        for (var lane = 0u; lane < ACROSS; lane++) {
+            block_largest = max(block_largest, other_tile[y * ACROSS + lane]);
         }
         let shrink = exp(largest - block_largest);
         largest = block_largest;
         total *= shrink;
-        for (var i = 0u; i < MAX_HEAD4; i++) {
-            sum[i] *= shrink;
-        }
-        for (var s = 0u; s < BLOCK; s++) {
+        @unroll for (var i = 0u; i < 4u; i++) {
             // Hidden keys score -2e30 and largest is at least -1e30, so their weight is exactly zero.
-            let weight = exp(scores[s] - largest);
-            total += weight;
-            for (var i = 0u; i < MAX_HEAD4; i++) {
-                sum[i] += weight * second_of(s, i);
+            scores[i] = exp(scores[i] - largest[i]);
+            total[i] += dot(scores[i], vec4<f32>(1.0));
+            @unroll for (var c = 0u; c < COLUMNS; c++) {
+                sums[i * COLUMNS + c] *= shrink[i];
             }
         }
-    }
-    if (first + local < params.tokens) {
-        for (var i = 0u; i < HEAD4; i++) {
-            o[base + i] = narrow(sum[i] / total);
+        store_factors(x, y, mat4x4<f32>(scores[0], scores[1], scores[2], scores[3]));
+        for (var row = 0u; row < BLOCK; row += STEP) {
+            workgroupBarrier();
+            for (var e = local; e < STEP * MAX_HEAD4; e += LANES) {
+                other_tile[e] = value(block + row + e / MAX_HEAD4, key_value_head, e % MAX_HEAD4);
+            }
+            workgroupBarrier();
+            add_rows(row, x, y, &sums);
         }
-        stats[token * params.heads + head].x = largest + log(total);
+    }
+    workgroupBarrier();
+    other_tile[local] = total;
+    workgroupBarrier();
+    total = vec4<f32>(0.0);
+    for (var lane = 0u; lane < ACROSS; lane++) {
+        total += other_tile[y * ACROSS + lane];
+    }
+    @unroll for (var i = 0u; i < 4u; i++) {
+        if (own + i < params.tokens) {
+            let row = (own + i) * params.heads + head;
+            @unroll for (var c = 0u; c < COLUMNS; c++) {
+                if (c * ACROSS + x < HEAD4) {
+                    o[row * HEAD4 + c * ACROSS + x] = narrow(sums[i * COLUMNS + c] / total[i]);
+                }
+            }
+            if (x == 0u) {
+                stats[row].x = largest[i] + log(total[i]);
+            }
+        }
     }
 }
 
@@ -243,52 +369,69 @@ fn backward_dot(invocation: Invocation) {
 }
 
 /// With p = exp(score - lse), d_p = dot(d_o, v) and d_s = p * (d_p - dot(d_o, o)) * scale:  d_q = sum of d_s * k.
-/// One workgroup per LANES queries (x) and query head (y).
+/// One workgroup per ROWS queries (x) and query head (y).
 /// permutations: head_32 head_64 head_128; - x_bf16 x_f16
 @compute @workgroup_size(LANES)
 fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let first = workgroup.x * LANES;
+    let first = workgroup.x * ROWS;
     let head = workgroup.y;
     if (first >= params.tokens || head >= params.heads) {
         return;
     }
     let key_value_head = head / (params.heads / params.key_value_heads);
-    let token = min(first + local, params.tokens - 1u);
-    let span = spans[token];
-    let base = (token * params.heads + head) * HEAD4;
-    let row_stats = stats_saved[token * params.heads + head];
-    var query: array<vec4<f32>, MAX_HEAD4>;
-    var gradient: array<vec4<f32>, MAX_HEAD4>;
-    var sum: array<vec4<f32>, MAX_HEAD4>;
-    for (var i = 0u; i < MAX_HEAD4; i++) {
-        let at = base + min(i, HEAD4 - 1u);
-        query[i] = own(i) * widen(q[at]) * params.scale;
-        gradient[i] = own(i) * d_o[at];
-        sum[i] = vec4<f32>(0.0);
-    }
-    let gap = gap_of(token);
+    let x = local % ACROSS;
+    let y = local / ACROSS;
+    let own = first + y * 4u;
+    let to = staged(local);
+    var sums: array<vec4<f32>, SUMS>;
     let skipped = shared_gap(first);
     let range = key_range(first);
-    for (var key = range.x; key < range.y; key = next_block(key, skipped)) {
-        load_keys(key, key_value_head, local);
-        for (var s = 0u; s < BLOCK; s++) {
-            var score = 0.0;
-            var product = 0.0;
-            for (var i = 0u; i < MAX_HEAD4; i++) {
-                score += dot(query[i], first_of(s, i));
-                product += dot(gradient[i], second_of(s, i));
+    for (var block = range.x; block < range.y; block = next_block(block, skipped)) {
+        var scores: array<vec4<f32>, 4>;
+        for (var c = 0u; c < HEAD4; c += DEPTH4) {
+            workgroupBarrier();
+            if (to.z == 0u) {
+                stage_own(to, params.scale * four_queries(first + to.y * 4u, head, c + to.x));
+            } else if (to.z == 1u) {
+                stage_other(to, four_keys(block + to.y * 4u, key_value_head, c + to.x));
             }
-            let seen = sees(token, key + s, span, key + s) && !hides(gap, key + s);
-            let weight = select(0.0, exp(score - row_stats.x), seen);
-            let change = weight * (product - row_stats.y) * params.scale;
-            for (var i = 0u; i < MAX_HEAD4; i++) {
-                sum[i] += change * first_of(s, i);
+            workgroupBarrier();
+            add_scores(x, y, &scores);
+        }
+        var products: array<vec4<f32>, 4>;
+        for (var c = 0u; c < HEAD4; c += DEPTH4) {
+            workgroupBarrier();
+            if (to.z == 0u) {
+                stage_own(to, four_gradients(first + to.y * 4u, head, c + to.x));
+            } else if (to.z == 1u) {
+                stage_other(to, four_values(block + to.y * 4u, key_value_head, c + to.x));
             }
+            workgroupBarrier();
+            add_scores(x, y, &products);
+        }
+        let keys = block + x * 4u + NEXT;
+        @unroll for (var i = 0u; i < 4u; i++) {
+            let token = min(own + i, params.tokens - 1u);
+            let row_stats = stats_saved[token * params.heads + head];
+            let seen = see(vec4<u32>(token), keys, spans[token], keys, gap_of(token));
+            let weight = select(vec4<f32>(0.0), exp(scores[i] - row_stats.x), seen);
+            scores[i] = weight * (products[i] - row_stats.y) * params.scale;
+        }
+        store_factors(x, y, mat4x4<f32>(scores[0], scores[1], scores[2], scores[3]));
+        for (var row = 0u; row < BLOCK; row += STEP) {
+            workgroupBarrier();
+            for (var e = local; e < STEP * MAX_HEAD4; e += LANES) {
+                other_tile[e] = key(block + row + e / MAX_HEAD4, key_value_head, e % MAX_HEAD4);
+            }
+            workgroupBarrier();
+            add_rows(row, x, y, &sums);
         }
     }
-    if (first + local < params.tokens) {
-        for (var i = 0u; i < HEAD4; i++) {
-            d_q[base + i] = sum[i];
+    @unroll for (var i = 0u; i < 4u; i++) {
+        @unroll for (var c = 0u; c < COLUMNS; c++) {
+            if (own + i < params.tokens && c * ACROSS + x < HEAD4) {
+                d_q[((own + i) * params.heads + head) * HEAD4 + c * ACROSS + x] = sums[i * COLUMNS + c];
+            }
         }
     }
 }
@@ -299,55 +442,92 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
 @group(0) @binding(8) var<storage, read_write> d_v: array<vec4<f32>>;
 
 /// d_v = sum of p * d_o and d_k = sum of d_s * q, over all queries of all heads that share the key/value head.
-/// One workgroup per LANES keys (x) and key/value head (y).
+/// One workgroup per ROWS keys (x) and key/value head (y).
 /// permutations: head_32 head_64 head_128; - x_bf16 x_f16
 @compute @workgroup_size(LANES)
 fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let first = workgroup.x * LANES;
+    let first = workgroup.x * ROWS;
     let key_value_head = workgroup.y;
     if (first >= params.tokens || key_value_head >= params.key_value_heads) {
         return;
     }
     let group = params.heads / params.key_value_heads;
-    let token = min(first + local, params.tokens - 1u);
-    let span = spans[token];
-    let base = (token * params.key_value_heads + key_value_head) * HEAD4;
-    var key: array<vec4<f32>, MAX_HEAD4>;
-    var value: array<vec4<f32>, MAX_HEAD4>;
-    var d_key: array<vec4<f32>, MAX_HEAD4>;
-    var d_value: array<vec4<f32>, MAX_HEAD4>;
-    for (var i = 0u; i < MAX_HEAD4; i++) {
-        let at = base + min(i, HEAD4 - 1u);
-        key[i] = own(i) * widen(k[at]) * params.scale;
-        value[i] = own(i) * widen(v[at]);
-        d_key[i] = vec4<f32>(0.0);
-        d_value[i] = vec4<f32>(0.0);
-    }
+    let x = local % ACROSS;
+    let y = local / ACROSS;
+    let own = first + y * 4u;
+    let to = staged(local);
+    var d_keys: array<vec4<f32>, SUMS>;
+    var d_values: array<vec4<f32>, SUMS>;
     let range = query_range(first);
     for (var head = key_value_head * group; head < (key_value_head + 1u) * group; head++) {
-        for (var query = range.x; query < range.y; query += BLOCK) {
-            load_queries(query, head, local);
-            for (var s = 0u; s < BLOCK; s++) {
-                let row_stats = stats_saved[min(query + s, params.tokens - 1u) * params.heads + head];
-                var score = 0.0;
-                var product = 0.0;
-                for (var i = 0u; i < MAX_HEAD4; i++) {
-                    score += dot(key[i], first_of(s, i));
-                    product += dot(value[i], second_of(s, i));
+        for (var block = range.x; block < range.y; block += BLOCK) {
+            var scores: array<vec4<f32>, 4>;
+            for (var c = 0u; c < HEAD4; c += DEPTH4) {
+                workgroupBarrier();
+                if (to.z == 0u) {
+                    stage_own(to, params.scale * four_keys(first + to.y * 4u, key_value_head, c + to.x));
+                } else if (to.z == 1u) {
+                    stage_other(to, four_queries(block + to.y * 4u, head, c + to.x));
                 }
-                let weight = select(0.0, exp(score - row_stats.x), sees(query + s, token, span, query + s));
-                let change = weight * (product - row_stats.y) * params.scale;
-                for (var i = 0u; i < MAX_HEAD4; i++) {
-                    d_value[i] += weight * second_of(s, i);
-                    d_key[i] += change * first_of(s, i);
+                workgroupBarrier();
+                add_scores(x, y, &scores);
+            }
+            var products: array<vec4<f32>, 4>;
+            for (var c = 0u; c < HEAD4; c += DEPTH4) {
+                workgroupBarrier();
+                if (to.z == 0u) {
+                    stage_own(to, four_values(first + to.y * 4u, key_value_head, c + to.x));
+                } else if (to.z == 1u) {
+                    stage_other(to, four_gradients(block + to.y * 4u, head, c + to.x));
                 }
+                workgroupBarrier();
+                add_scores(x, y, &products);
+            }
+            // Log-sum-exps of four queries, and their dot(d_o, o).
+            var log_sums: vec4<f32>;
+            var dots: vec4<f32>;
+            let queries = block + x * 4u + NEXT;
+            @unroll for (var j = 0u; j < 4u; j++) {
+                let row_stats = stats_saved[min(queries[j], params.tokens - 1u) * params.heads + head];
+                log_sums[j] = row_stats.x;
+                dots[j] = row_stats.y;
+            }
+            @unroll for (var i = 0u; i < 4u; i++) {
+                let token = min(own + i, params.tokens - 1u);
+                let keys = vec4<u32>(token);
+                // What its gap hides from a query are keys of other completions, whose spans it is not in.
+                let seen = see(queries, keys, spans[token], queries, vec2<u32>(0u));
+                scores[i] = select(vec4<f32>(0.0), exp(scores[i] - log_sums), seen);
+                products[i] = scores[i] * (products[i] - dots) * params.scale;
+            }
+            store_factors(x, y, mat4x4<f32>(scores[0], scores[1], scores[2], scores[3]));
+            for (var row = 0u; row < BLOCK; row += STEP) {
+                workgroupBarrier();
+                for (var e = local; e < STEP * MAX_HEAD4; e += LANES) {
+                    other_tile[e] = gradient(block + row + e / MAX_HEAD4, head, e % MAX_HEAD4);
+                }
+                workgroupBarrier();
+                add_rows(row, x, y, &d_values);
+            }
+            workgroupBarrier();
+            store_factors(x, y, mat4x4<f32>(products[0], products[1], products[2], products[3]));
+            for (var row = 0u; row < BLOCK; row += STEP) {
+                workgroupBarrier();
+                for (var e = local; e < STEP * MAX_HEAD4; e += LANES) {
+                    other_tile[e] = query(block + row + e / MAX_HEAD4, head, e % MAX_HEAD4);
+                }
+                workgroupBarrier();
+                add_rows(row, x, y, &d_keys);
             }
         }
     }
-    if (first + local < params.tokens) {
-        for (var i = 0u; i < HEAD4; i++) {
-            d_k[base + i] = d_key[i];
-            d_v[base + i] = d_value[i];
+    @unroll for (var i = 0u; i < 4u; i++) {
+        @unroll for (var c = 0u; c < COLUMNS; c++) {
+            if (own + i < params.tokens && c * ACROSS + x < HEAD4) {
+                let at = ((own + i) * params.key_value_heads + key_value_head) * HEAD4 + c * ACROSS + x;
+                d_k[at] = d_keys[i * COLUMNS + c];
+                d_v[at] = d_values[i * COLUMNS + c];
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 // Matrix product of f16 operands on cooperative matrices, which adapters multiply in units of their own: a workgroup of
-// four subgroups computes a tile of 4 x 4 matrices through workgroup memory, in f32, two matrices of k at a time. Each
-// subgroup owns a quarter of it. What lies past an edge is staged as zeros, so that no matrix is loaded from outside an
-// operand; results leave through workgroup memory as well, for `store_c` to drop what is outside.
+// four subgroups computes a tile of C through workgroup memory, in f32, two matrices of k at a time; the next ones are
+// loaded meanwhile. Each subgroup owns a quarter, of 2 x 2 matrices, or of 4 x 4 in a `large` tile. What lies past an edge
+// is staged as zeros, so that no matrix is loaded from outside an operand; results leave through workgroup memory as well,
+// for `store_c` to drop what is outside.
 
 import package::shared::cooperative::{MatrixA, MatrixB, MatrixC, SIDE};
 import package::shared::product::{params, store_c};
@@ -10,26 +11,35 @@ enable f16;
 enable wgpu_cooperative_matrix;
 
 /// Lanes of a subgroup.
-/// requires: 4 <= LANES
+/// requires: MIN_LANES <= LANES
 /// requires: LANES <= 64
 override LANES: u32 = 32u;
 const SUBGROUPS: u32 = 4u;
 
-/// Matrices along each side of a subgroup's quarter.
-const MATRICES: u32 = 2u;
+/// Matrices along each side of a subgroup's quarter, and all of them.
+@if(large) const MATRICES: u32 = 4u;
+@if(!large) const MATRICES: u32 = 2u;
+@if(large) const SUMS: u32 = 16u;
+@if(!large) const SUMS: u32 = 4u;
 const QUARTER: u32 = MATRICES * SIDE;
 /// Rows and columns of the tile.
 const TILE: u32 = 2u * QUARTER;
-/// Values of k that are staged at a time.
-const DEPTH: u32 = 2u * SIDE;
+/// Values of k that are staged at a time, in groups of four.
+const DEPTH4: u32 = SIDE / 2u;
+const TILE4: u32 = TILE / 4u;
+/// Groups of each operand that are staged at a time, and those of a lane where subgroups are as small as they may be.
+const GROUPS: u32 = TILE * DEPTH4;
+@if(tile_16) const MIN_LANES: u32 = 16u;
+@if(tile_8) const MIN_LANES: u32 = 4u;
+const LOADS: u32 = GROUPS / (SUBGROUPS * MIN_LANES);
 /// Staged rows are 16 bytes further apart than they are long: matrices may start there, and columns meet other banks.
-const PADDING: u32 = 8u;
+const PADDING4: u32 = 2u;
 // nt, nn: A by row; tn: A by token.
-@if(!tn) const STRIDE_A: u32 = DEPTH + PADDING;
-@if(tn) const STRIDE_A: u32 = TILE + PADDING;
+@if(!tn) const STRIDE_A: u32 = DEPTH4 + PADDING4;
+@if(tn) const STRIDE_A: u32 = TILE4 + PADDING4;
 // nt: B by row; nn, tn: B by k.
-@if(nt) const STRIDE_B: u32 = DEPTH + PADDING;
-@if(!nt) const STRIDE_B: u32 = TILE + PADDING;
+@if(nt) const STRIDE_B: u32 = DEPTH4 + PADDING4;
+@if(!nt) const STRIDE_B: u32 = TILE4 + PADDING4;
 
 /// @if(!tn) [m, a_stride4]: left operand.
 /// @if(tn) [k, a_stride4]: left operand, one row per token.
@@ -38,24 +48,10 @@ const PADDING: u32 = 8u;
 /// @if(nn || tn) [k, b_stride4]: right operand.
 @group(0) @binding(2) var<storage, read> b: array<vec4<f16>>;
 
-var<workgroup> tile_a: array<f16, TILE * (DEPTH + PADDING)>;
-var<workgroup> tile_b: array<f16, TILE * (DEPTH + PADDING)>;
+var<workgroup> tile_a: array<vec4<f16>, TILE * (DEPTH4 + PADDING4)>;
+var<workgroup> tile_b: array<vec4<f16>, TILE * (DEPTH4 + PADDING4)>;
 /// One matrix of every subgroup, on its way to C.
-var<workgroup> results: array<f32, SUBGROUPS * SIDE * SIDE>;
-
-fn stage_a(place: u32, values: vec4<f16>) {
-    tile_a[place] = values.x;
-    tile_a[place + 1u] = values.y;
-    tile_a[place + 2u] = values.z;
-    tile_a[place + 3u] = values.w;
-}
-
-fn stage_b(place: u32, values: vec4<f16>) {
-    tile_b[place] = values.x;
-    tile_b[place + 1u] = values.y;
-    tile_b[place + 2u] = values.z;
-    tile_b[place + 3u] = values.w;
-}
+var<workgroup> results: array<vec4<f32>, SUBGROUPS * SIDE * SIDE / 4u>;
 
 /// A group of A, which has so many rows and groups of columns, and zeros around it.
 fn load_a(row: u32, column4: u32, rows: u32, columns4: u32) -> vec4<f16> {
@@ -69,10 +65,32 @@ fn load_b(row: u32, column4: u32, rows: u32, columns4: u32) -> vec4<f16> {
     return select(vec4<f16>(), b[at], row < rows && column4 < columns4);
 }
 
-/// One workgroup per SIDE groups of columns (x) and TILE rows (y) of C.
-/// permutations: tile_8 tile_16; nt; a_f16; b_f16; c_f32; - bias; - residual
-/// permutations: tile_8 tile_16; nt; a_f16; b_f16; c_f16; - bias
-/// permutations: tile_8 tile_16; nn tn; a_f16; b_f16; c_f32
+/// Group `i` of the tiles that begin at value 4 * `k` of k: TILE rows of DEPTH4 groups, or 4 * DEPTH4 rows of TILE4.
+fn group_of_a(i: u32, first_row: u32, k: u32) -> vec4<f16> {
+    @if(!tn) return load_a(first_row + i / DEPTH4, k + i % DEPTH4, params.m, params.k / 4u);
+    @if(tn) return load_a(k * 4u + i / TILE4, first_row / 4u + i % TILE4, params.k, params.m / 4u);
+}
+
+fn group_of_b(i: u32, first_column4: u32, k: u32) -> vec4<f16> {
+    @if(nt) return load_b(first_column4 * 4u + i / DEPTH4, k + i % DEPTH4, params.n4 * 4u, params.k / 4u);
+    @if(!nt) return load_b(k * 4u + i / TILE4, first_column4 + i % TILE4, params.k, params.n4);
+}
+
+/// Where group `i` is staged.
+fn place_a(i: u32) -> u32 {
+    @if(!tn) return i / DEPTH4 * STRIDE_A + i % DEPTH4;
+    @if(tn) return i / TILE4 * STRIDE_A + i % TILE4;
+}
+
+fn place_b(i: u32) -> u32 {
+    @if(nt) return i / DEPTH4 * STRIDE_B + i % DEPTH4;
+    @if(!nt) return i / TILE4 * STRIDE_B + i % TILE4;
+}
+
+/// One workgroup per TILE4 groups of columns (x) and TILE rows (y) of C.
+/// permutations: - large; tile_8 tile_16; nt; a_f16; b_f16; c_f32; - bias; - residual
+/// permutations: - large; tile_8 tile_16; nt; a_f16; b_f16; c_f16; - bias
+/// permutations: - large; tile_8 tile_16; nn tn; a_f16; b_f16; c_f32
 @compute @workgroup_size(SUBGROUPS * LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -81,48 +99,52 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let first_row = workgroup.y * TILE;
-    let first_column4 = workgroup.x * (TILE / 4u);
+    let first_column4 = workgroup.x * TILE4;
     let row = subgroup / 2u * QUARTER;
     let column = subgroup % 2u * QUARTER;
-    var sums: array<MatrixC, MATRICES * MATRICES>;
-    for (var k = 0u; k < params.k; k += DEPTH) {
-        for (var i = index; i < TILE * DEPTH / 4u; i += SUBGROUPS * LANES) {
-            // Tile coordinates of a group: TILE rows of DEPTH values, or DEPTH rows of TILE values.
-            let long = i / (DEPTH / 4u);
-            let short = i % (DEPTH / 4u);
-            let deep = i / (TILE / 4u);
-            let wide = i % (TILE / 4u);
-            @if(!tn) stage_a(
-                long * STRIDE_A + short * 4u,
-                load_a(first_row + long, k / 4u + short, params.m, params.k / 4u),
-            );
-            @if(tn) stage_a(
-                deep * STRIDE_A + wide * 4u,
-                load_a(k + deep, first_row / 4u + wide, params.k, params.m / 4u),
-            );
-            @if(nt) stage_b(
-                long * STRIDE_B + short * 4u,
-                load_b(first_column4 * 4u + long, k / 4u + short, params.n4 * 4u, params.k / 4u),
-            );
-            @if(!nt) stage_b(
-                deep * STRIDE_B + wide * 4u,
-                load_b(k + deep, first_column4 + wide, params.k, params.n4),
-            );
+    let lanes = SUBGROUPS * LANES;
+    var sums: array<MatrixC, SUMS>;
+    var next_a: array<vec4<f16>, LOADS>;
+    var next_b: array<vec4<f16>, LOADS>;
+    @unroll for (var i = 0u; i < LOADS; i++) {
+        if (i * lanes < GROUPS) {
+            next_a[i] = group_of_a(i * lanes + index, first_row, 0u);
+            next_b[i] = group_of_b(i * lanes + index, first_column4, 0u);
+        }
+    }
+    for (var k = 0u; k * 4u < params.k; k += DEPTH4) {
+        @unroll for (var i = 0u; i < LOADS; i++) {
+            if (i * lanes < GROUPS) {
+                tile_a[place_a(i * lanes + index)] = next_a[i];
+                tile_b[place_b(i * lanes + index)] = next_b[i];
+            }
         }
         workgroupBarrier();
-        for (var depth = 0u; depth < DEPTH; depth += SIDE) {
+        if ((k + DEPTH4) * 4u < params.k) {
+            @unroll for (var i = 0u; i < LOADS; i++) {
+                if (i * lanes < GROUPS) {
+                    next_a[i] = group_of_a(i * lanes + index, first_row, k + DEPTH4);
+                    next_b[i] = group_of_b(i * lanes + index, first_column4, k + DEPTH4);
+                }
+            }
+        }
+        for (var depth = 0u; depth < 2u; depth++) {
             var right: array<MatrixB, MATRICES>;
             @unroll for (var j = 0u; j < MATRICES; j++) {
                 @if(nt) {
-                    right[j] = coopLoad<MatrixB>(&tile_b[(column + j * SIDE) * STRIDE_B + depth], STRIDE_B);
+                    let at = (column + j * SIDE) * STRIDE_B + depth * SIDE / 4u;
+                    right[j] = coopLoad<MatrixB>(&tile_b[at], STRIDE_B);
                 }
                 @if(!nt) {
-                    right[j] = coopLoadT<MatrixB>(&tile_b[depth * STRIDE_B + column + j * SIDE], STRIDE_B);
+                    let at = depth * SIDE * STRIDE_B + (column + j * SIDE) / 4u;
+                    right[j] = coopLoadT<MatrixB>(&tile_b[at], STRIDE_B);
                 }
             }
             @unroll for (var i = 0u; i < MATRICES; i++) {
-                @if(!tn) let left = coopLoadT<MatrixA>(&tile_a[(row + i * SIDE) * STRIDE_A + depth], STRIDE_A);
-                @if(tn) let left = coopLoad<MatrixA>(&tile_a[depth * STRIDE_A + row + i * SIDE], STRIDE_A);
+                @if(!tn) let at = (row + i * SIDE) * STRIDE_A + depth * SIDE / 4u;
+                @if(!tn) let left = coopLoadT<MatrixA>(&tile_a[at], STRIDE_A);
+                @if(tn) let at = depth * SIDE * STRIDE_A + (row + i * SIDE) / 4u;
+                @if(tn) let left = coopLoad<MatrixA>(&tile_a[at], STRIDE_A);
                 @unroll for (var j = 0u; j < MATRICES; j++) {
                     sums[i * MATRICES + j] = coopMultiplyAdd(left, right[j], sums[i * MATRICES + j]);
                 }
@@ -132,13 +154,12 @@ fn main(
     }
     @unroll for (var i = 0u; i < MATRICES; i++) {
         @unroll for (var j = 0u; j < MATRICES; j++) {
-            coopStoreT(sums[i * MATRICES + j], &results[subgroup * SIDE * SIDE], SIDE);
+            coopStoreT(sums[i * MATRICES + j], &results[subgroup * SIDE * SIDE / 4u], SIDE / 4u);
             workgroupBarrier();
             for (var e = lane; e < SIDE * SIDE / 4u; e += LANES) {
-                let at = subgroup * SIDE * SIDE + e * 4u;
-                let four = vec4<f32>(results[at], results[at + 1u], results[at + 2u], results[at + 3u]);
                 let at_row = first_row + row + i * SIDE + e / (SIDE / 4u);
-                store_c(at_row, first_column4 + (column + j * SIDE) / 4u + e % (SIDE / 4u), four);
+                let at_column4 = first_column4 + (column + j * SIDE) / 4u + e % (SIDE / 4u);
+                store_c(at_row, at_column4, results[subgroup * SIDE * SIDE / 4u + e]);
             }
             workgroupBarrier();
         }

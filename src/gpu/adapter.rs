@@ -1,5 +1,7 @@
 //! The choice of an adapter, and of the kernels that suit it.
 
+use std::sync::LazyLock;
+
 use super::cooperative::{self, Cooperative};
 use crate::{Error, Result};
 
@@ -62,9 +64,11 @@ pub struct AdapterSummary {
 const HOW_TO_GET_ONE: &str = "install a Vulkan driver: Debian/Ubuntu `apt-get install mesa-vulkan-drivers`, Fedora \
      `dnf install mesa-vulkan-drivers`, Arch `pacman -S vulkan-swrast`; macOS and Windows bring Metal and DirectX 12";
 
+const BACKENDS: wgpu::Backends = wgpu::Backends::VULKAN.union(wgpu::Backends::METAL).union(wgpu::Backends::DX12);
+
 pub(super) fn backends(choice: &AdapterChoice) -> Result<wgpu::Backends> {
     Ok(match choice.backend.as_deref() {
-        None => wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12,
+        None => BACKENDS,
         Some("vulkan") => wgpu::Backends::VULKAN,
         Some("metal") => wgpu::Backends::METAL,
         Some("dx12") => wgpu::Backends::DX12,
@@ -87,14 +91,22 @@ pub async fn adapters(choice: &AdapterChoice) -> Result<Vec<AdapterSummary>> {
     Ok(all.iter().enumerate().map(|(index, adapter)| summary(index, adapter)).collect())
 }
 
+/// The one instance of this process, which is never dropped: NVIDIA's driver leaves destructors in every thread that called
+/// it, and with the last instance it is unloaded, so that the next thread to end would jump to where they had been.
+fn instance() -> &'static wgpu::Instance {
+    static INSTANCE: LazyLock<wgpu::Instance> = LazyLock::new(|| {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = BACKENDS;
+        // To name an object for debuggers, the Vulkan loader (1.3.239) walks the list of devices without the lock under
+        // which other threads open and close theirs, and crashes. WGPU_DISCARD_HAL_LABELS=0 brings the names back.
+        descriptor.flags = (descriptor.flags | wgpu::InstanceFlags::DISCARD_HAL_LABELS).with_env();
+        wgpu::Instance::new(descriptor)
+    });
+    &INSTANCE
+}
+
 async fn enumerate(choice: &AdapterChoice) -> Result<Vec<wgpu::Adapter>> {
-    let backends = backends(choice)?;
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = backends;
-    // To name an object for debuggers, the Vulkan loader (1.3.239) walks the list of devices without the lock under which
-    // other threads open and close theirs, and crashes. WGPU_DISCARD_HAL_LABELS=0 brings the names back.
-    descriptor.flags = (descriptor.flags | wgpu::InstanceFlags::DISCARD_HAL_LABELS).with_env();
-    let mut all = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
+    let mut all = instance().enumerate_adapters(backends(choice)?).await;
     // The same driver can be listed twice (once through a compatibility layer); the order must not depend on it.
     all.sort_by_key(|adapter| rank(&adapter.get_info()));
     Ok(all)

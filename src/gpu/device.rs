@@ -94,7 +94,11 @@ pub struct Gpu {
     poller: Poller,
     tuning: Tuning,
     cooperative_side: Option<u32>,
+    large_tiles: u32,
 }
+
+/// Large tiles of a product from which they occupy a GPU as well as smaller ones, which load more for each operation.
+const LARGE_TILES: u32 = 96;
 
 impl Gpu {
     /// Opens the adapter the user named, or the best one.
@@ -153,6 +157,7 @@ impl Gpu {
             max_buffer_size: offered.max_buffer_size,
             max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
             min_uniform_buffer_offset_alignment: offered.min_uniform_buffer_offset_alignment,
+            max_compute_workgroup_storage_size: offered.max_compute_workgroup_storage_size,
             ..wgpu::Limits::default()
         };
         let opened = adapter
@@ -201,6 +206,7 @@ impl Gpu {
             fault,
             tuning: Tuning::default(),
             cooperative_side,
+            large_tiles: LARGE_TILES,
         })
     }
 
@@ -245,6 +251,21 @@ impl Gpu {
         self.cooperative_side = None;
     }
 
+    /// Bytes of workgroup memory that a shader may have.
+    pub(crate) fn workgroup_bytes(&self) -> u32 {
+        self.device.limits().max_compute_workgroup_storage_size
+    }
+
+    /// The number of large tiles from which the GPU preset computes a product in them.
+    pub fn large_tiles(&self) -> u32 {
+        self.large_tiles
+    }
+
+    /// Has products run in large tiles from another number of them on: all of them from zero on, for tests.
+    pub fn set_large_tiles(&mut self, tiles: u32) {
+        self.large_tiles = tiles;
+    }
+
     /// The variant of an operation that it runs.
     pub fn variant(&self, operation: Operation) -> Variant {
         self.tuning.variant(operation, self.loads_wide())
@@ -273,6 +294,16 @@ impl Gpu {
         let text = shared.then(|| std::fs::read_to_string("/proc/meminfo").ok()).flatten()?;
         let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
         line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib << 10)
+    }
+
+    /// Estimated operations after which a submit is cut, so that no driver watchdog fires: about a tenth of a second on
+    /// the slowest adapters of its kind.
+    pub(super) fn flops_per_submit(&self) -> f64 {
+        match self.info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 2e11,
+            wgpu::DeviceType::IntegratedGpu => 2e10,
+            wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Cpu | wgpu::DeviceType::Other => 4e9,
+        }
     }
 
     /// Whether passes can be timed on the device.

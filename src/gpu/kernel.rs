@@ -11,8 +11,18 @@ use crate::{Error, Result};
 pub struct Cost {
     /// Floating-point operations.
     pub flops: f64,
+    /// Those of them that run on cooperative matrices, which have a ceiling of their own.
+    pub cooperative_flops: f64,
     /// Bytes read and written, each operand counted once.
     pub bytes: f64,
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.flops += other.flops;
+        self.cooperative_flops += other.cooperative_flops;
+        self.bytes += other.bytes;
+    }
 }
 
 /// The permutation to run, with its constants.

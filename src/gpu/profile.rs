@@ -19,6 +19,8 @@ pub struct ProfileRow {
     pub seconds: f64,
     /// Floating-point operations.
     pub flops: f64,
+    /// Those of them on cooperative matrices.
+    pub cooperative_flops: f64,
     /// Bytes, each operand counted once.
     pub bytes: f64,
 }
@@ -39,7 +41,7 @@ impl Profile {
     /// As [`Ceilings::rooflines`], for each row.
     pub fn rooflines(&self, ceilings: &mut Ceilings) -> (Vec<Roofline>, Vec<Raised>) {
         let work = |row: &ProfileRow| Work {
-            cost: Cost { flops: row.flops, bytes: row.bytes },
+            cost: Cost { flops: row.flops, cooperative_flops: row.cooperative_flops, bytes: row.bytes },
             dispatches: row.dispatches,
             seconds: row.seconds,
         };
@@ -91,8 +93,7 @@ impl Recording {
             let row = rows.entry(&dispatch.pipeline.name).or_default();
             row.0 += 1;
             row.1 += pair[1].saturating_sub(pair[0]) as f64 * period;
-            row.2.flops += dispatch.cost.flops;
-            row.2.bytes += dispatch.cost.bytes;
+            row.2 += dispatch.cost;
         }
         let mut rows: Vec<ProfileRow> = rows
             .into_iter()
@@ -101,6 +102,7 @@ impl Recording {
                 dispatches,
                 seconds,
                 flops: cost.flops,
+                cooperative_flops: cost.cooperative_flops,
                 bytes: cost.bytes,
             })
             .collect();

@@ -17,9 +17,6 @@ use super::memory::{Memory, Pooled};
 use super::tensor::Shard;
 use crate::Result;
 
-/// Estimated operations after which a submit is cut, so that no driver watchdog fires: about a tenth of a second on
-/// the slowest adapters.
-const FLOPS_PER_SUBMIT: f64 = 4e9;
 const ARENA_BYTES: u64 = 64 << 10;
 
 pub(super) struct Dispatch {
@@ -97,9 +94,9 @@ impl Recording {
 
     /// Sum of the costs of all dispatches.
     pub fn cost(&self) -> Cost {
-        self.dispatches
-            .iter()
-            .fold(Cost::default(), |sum, d| Cost { flops: sum.flops + d.cost.flops, bytes: sum.bytes + d.cost.bytes })
+        let mut sum = Cost::default();
+        self.dispatches.iter().for_each(|dispatch| sum += dispatch.cost);
+        sum
     }
 
     /// The recorder that kernels record into.
@@ -202,6 +199,7 @@ impl Recording {
             }
             self.uploaded = true;
         }
+        let flops_per_submit = gpu.flops_per_submit();
         let mut next = 0;
         while next < self.dispatches.len() {
             let mut encoder = gpu.device.create_command_encoder(&Default::default());
@@ -210,7 +208,7 @@ impl Recording {
                 pass.write_timestamp(queries, 0);
             }
             let mut flops = 0.0;
-            while next < self.dispatches.len() && (flops == 0.0 || flops < FLOPS_PER_SUBMIT) {
+            while next < self.dispatches.len() && (flops == 0.0 || flops < flops_per_submit) {
                 let dispatch = &self.dispatches[next];
                 pass.set_pipeline(&dispatch.pipeline.pipeline);
                 pass.set_bind_group(0, &dispatch.bind_group, &[dispatch.offset]);

@@ -114,7 +114,9 @@ impl Ceilings {
     }
 
     fn roofline(&self, work: &Work) -> Roofline {
-        let arithmetic = work.cost.flops / self.f32_flops_per_second;
+        let Cost { flops, cooperative_flops, .. } = work.cost;
+        let cooperative = self.cooperative_flops_per_second.unwrap_or(self.f32_flops_per_second);
+        let arithmetic = (flops - cooperative_flops) / self.f32_flops_per_second + cooperative_flops / cooperative;
         let transfer = work.cost.bytes / self.bandwidths[self.class(work)].bytes_per_second;
         let bound = if arithmetic > transfer { Bound::Compute } else { Bound::Memory };
         Roofline { bound, share: arithmetic.max(transfer) / work.seconds }
@@ -134,8 +136,15 @@ impl Ceilings {
         }
         let (from, to) = match roofline.bound {
             Bound::Compute => {
+                if work.cost.cooperative_flops < work.cost.flops {
+                    self.f32_flops_per_second *= roofline.share;
+                }
+                if let (Some(rate), true) = (&mut self.cooperative_flops_per_second, work.cost.cooperative_flops > 0.0)
+                {
+                    *rate *= roofline.share;
+                }
                 let seen = work.cost.flops / work.seconds;
-                (std::mem::replace(&mut self.f32_flops_per_second, seen), seen)
+                (seen / roofline.share, seen)
             }
             Bound::Memory => {
                 let seen = work.cost.bytes / work.seconds;
@@ -166,7 +175,7 @@ mod tests {
     }
 
     fn work(flops: f64, bytes: f64, dispatches: usize, seconds: f64) -> Work {
-        Work { cost: Cost { flops, bytes }, dispatches, seconds }
+        Work { cost: Cost { flops, bytes, ..Cost::default() }, dispatches, seconds }
     }
 
     #[test]
@@ -201,6 +210,20 @@ mod tests {
         assert_eq!(raised, expected);
         // Also that of the smaller working set, which had been lower.
         assert!(ceilings.bandwidths.iter().all(|bandwidth| bandwidth.bytes_per_second == 50.0));
+    }
+
+    #[test]
+    fn products_on_cooperative_matrices_have_their_own_ceiling() {
+        let mut ceilings = Ceilings { cooperative_flops_per_second: Some(1000.0), ..ceilings() };
+        let mut product = work(1000.0, 0.0, 1, 2.0);
+        product.cost.cooperative_flops = 1000.0;
+        let (shares, raised) = ceilings.rooflines(&[("product", product), ("norm", work(100.0, 0.0, 1, 4.0))]);
+        assert_eq!(shares.iter().map(|roofline| roofline.share).collect::<Vec<_>>(), [0.5, 0.25]);
+        assert!(raised.is_empty());
+        // Twice as fast as the ceiling: that of f32 stays.
+        let (_, raised) = ceilings.rooflines(&[("product", Work { seconds: 0.5, ..product })]);
+        assert_eq!([raised[0].from, raised[0].to], [1000.0, 2000.0]);
+        assert_eq!((ceilings.f32_flops_per_second, ceilings.cooperative_flops_per_second), (100.0, Some(2000.0)));
     }
 
     #[test]

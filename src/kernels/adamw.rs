@@ -100,5 +100,5 @@ fn guard(state: &State) -> Result<()> {
 
 fn cost(groups: u32) -> Cost {
     let values = 4.0 * f64::from(groups);
-    Cost { flops: 15.0 * values, bytes: 28.0 * values }
+    Cost { flops: 15.0 * values, bytes: 28.0 * values, ..Cost::default() }
 }

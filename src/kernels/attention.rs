@@ -38,7 +38,7 @@ impl<'a> From<&'a Tensor> for Spans<'a> {
     }
 }
 
-/// Most values a head may hold: lanes keep whole rows in registers.
+/// Most values a head may hold: lanes of software adapters keep whole rows in registers, those of GPUs a part of four.
 pub const MAX_HEAD_DIM: usize = 128;
 
 /// What walks over blocks of the other side.
@@ -78,7 +78,7 @@ impl Attention {
     /// The kernel of an entry point, and the rows of its tiles: of queries, or of keys in the gradient of those.
     fn kernel(&self, recorder: &Recorder, entry: Entry, dtype: Dtype, spans: Spans) -> (Kernel, u32) {
         let gpu = recorder.gpu;
-        let (kernel, lanes, rows) = match gpu.preset() {
+        let (kernel, rows) = match gpu.preset() {
             Preset::Software => {
                 let lanes = gpu.subgroup_size();
                 let (name, operation) = match entry {
@@ -87,14 +87,14 @@ impl Attention {
                     Entry::BackwardKeyValue => ("attention_register/backward_key_value", Operation::AttentionBackward),
                 };
                 let wide = gpu.variant(operation).wide && dtype != Dtype::F16;
-                let kernel = Kernel::new(name).feature_if(wide, "wide");
+                let kernel = Kernel::new(name).feature_if(wide, "wide").constant("LANES", lanes);
                 let kernel = match self.head4().div_ceil(lanes) {
                     0..=1 => kernel,
                     2 => kernel.feature("columns_2"),
                     3..=4 => kernel.feature("columns_4"),
                     _ => kernel.feature("columns_8"),
                 };
-                (kernel, lanes, 16)
+                (kernel, 16)
             }
             Preset::Gpu => {
                 let kernel = Kernel::new(match entry {
@@ -107,13 +107,12 @@ impl Attention {
                     9..=16 => "head_64",
                     _ => "head_128",
                 };
-                (kernel.feature(head), 64, 64)
+                (kernel.feature(head), 64)
             }
         };
         let mut kernel = kernel
             .feature_if(dtype == Dtype::Bf16, "x_bf16")
             .feature_if(dtype == Dtype::F16, "x_f16")
-            .constant("LANES", lanes)
             .constant("HEAD4", self.head4());
         // Keys have no gaps.
         if !matches!((gpu.preset(), entry), (Preset::Software, Entry::BackwardKeyValue)) {
@@ -188,7 +187,7 @@ impl Attention {
             .feature_if(o.dtype() == Dtype::F16, "x_f16")
             .constant("HEAD4", self.head4());
         let rows = (tokens * self.heads) as u32;
-        let small = Cost { flops: 0.0, bytes: 8.0 * f64::from(rows) * self.head_dim as f64 };
+        let small = Cost { flops: 0.0, bytes: 8.0 * f64::from(rows) * self.head_dim as f64, ..Cost::default() };
         recorder.dispatch(&dot, &params, &[o.whole(), d_o.whole(), stats.whole()], grid(rows.div_ceil(64)), small)?;
 
         let (kernel, rows) = self.kernel(recorder, Entry::BackwardQuery, q.dtype(), spans);
@@ -208,6 +207,6 @@ impl Attention {
     fn cost(&self, tokens: usize, flops_per_pair: f64) -> Cost {
         let pairs = (tokens * tokens) as f64 / 4.0 * self.heads as f64;
         let values = (tokens * (self.heads + self.key_value_heads) * 2 * self.head_dim) as f64;
-        Cost { flops: flops_per_pair * pairs * self.head_dim as f64, bytes: 4.0 * values }
+        Cost { flops: flops_per_pair * pairs * self.head_dim as f64, bytes: 4.0 * values, ..Cost::default() }
     }
 }

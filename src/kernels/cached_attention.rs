@@ -88,7 +88,7 @@ pub fn write(
     let workgroups = grid((tokens as u32 * key.columns4()).div_ceil(WORKGROUP));
     let bindings = [places.rows, key, value, cache.keys, cache.values].map(Tensor::whole);
     let values = 2.0 * (tokens * layout.len()) as f64;
-    let cost = Cost { flops: values, bytes: values * (4 + cache.keys.dtype().bytes()) as f64 };
+    let cost = Cost { flops: values, bytes: values * (4 + cache.keys.dtype().bytes()) as f64, ..Cost::default() };
     recorder.dispatch(&kernel, &params(shape, cache, tokens, 0), &bindings, workgroups, cost)
 }
 
@@ -133,5 +133,5 @@ fn cost(shape: &Attention, tokens: usize, cache: Cache) -> Cost {
     let keys = cache.keys.rows().len().min(512) as f64 / 2.0;
     let values = tokens as f64 * keys * shape.head_dim as f64;
     let bytes = 2.0 * values * (shape.key_value_heads as u64 * cache.keys.dtype().bytes()) as f64;
-    Cost { flops: 4.0 * values * shape.heads as f64, bytes }
+    Cost { flops: 4.0 * values * shape.heads as f64, bytes, ..Cost::default() }
 }

@@ -64,7 +64,7 @@ pub fn multiply_add(
     }
     let params = Params { passes: passes as u32, factor, term, ..params(workgroups, Order::Interleaved) };
     let multiply_adds = (workgroups * WORKGROUP * CHAINS * UNROLLED * passes) as f64;
-    let cost = Cost { flops: 2.0 * multiply_adds, bytes: (4 * SUMS * workgroups) as f64 };
+    let cost = Cost { flops: 2.0 * multiply_adds, bytes: (4 * SUMS * workgroups) as f64, ..Cost::default() };
     recorder.dispatch(&kernel, &params, &[sums.whole()], grid(workgroups as u32), cost)
 }
 
@@ -92,9 +92,9 @@ pub fn multiply_add_matrices(
         .ok_or_else(|| Error::kernel(NAME, format!("{} has no cooperative matrices for it", gpu.name())))?;
     let kernel = Kernel::new(NAME).feature(cooperative_feature(side)).constant("LANES", gpu.subgroup_size());
     let params = ceiling_cooperative::Params { workgroups: workgroups as u32, passes: passes as u32, left, right };
-    let multiply_adds = workgroups * passes * cooperative_sums(side) * side as usize;
+    let flops = (2 * workgroups * passes * cooperative_sums(side) * side as usize) as f64;
     let bytes = (4 * cooperative_sums(side) * workgroups) as f64;
-    let cost = Cost { flops: 2.0 * multiply_adds as f64, bytes };
+    let cost = Cost { flops, cooperative_flops: flops, bytes };
     recorder.dispatch(&kernel, &params, &[sums.whole()], [workgroups as u32, 1, 1], cost)
 }
 
@@ -104,7 +104,7 @@ pub fn multiply_add_matrices(
 /// If a tensor is too short, or the driver fails.
 pub fn copy(recorder: &mut Recorder, order: Order, workgroups: usize, x: &Tensor, y: &Tensor) -> Result<()> {
     let kernel = loading(recorder.gpu, "ceiling/copy");
-    let cost = Cost { flops: 0.0, bytes: (2 * 4 * VALUES * workgroups) as f64 };
+    let cost = Cost { flops: 0.0, bytes: (2 * 4 * VALUES * workgroups) as f64, ..Cost::default() };
     recorder.dispatch(&kernel, &params(workgroups, order), &[x.whole(), y.whole()], grid(workgroups as u32), cost)
 }
 
@@ -116,7 +116,7 @@ pub fn copy(recorder: &mut Recorder, order: Order, workgroups: usize, x: &Tensor
 pub fn total(recorder: &mut Recorder, order: Order, workgroups: usize, x: &Tensor, sums: &Tensor) -> Result<()> {
     let kernel = loading(recorder.gpu, "ceiling/total");
     let [values, written] = [VALUES, SUMS].map(|values| values * workgroups);
-    let cost = Cost { flops: values as f64, bytes: (4 * (values + written)) as f64 };
+    let cost = Cost { flops: values as f64, bytes: (4 * (values + written)) as f64, ..Cost::default() };
     recorder.dispatch(&kernel, &params(workgroups, order), &[x.whole(), sums.whole()], grid(workgroups as u32), cost)
 }
 

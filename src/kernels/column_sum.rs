@@ -40,5 +40,5 @@ pub(super) fn of_chunks(recorder: &mut Recorder, count: usize, chunks: &Tensor, 
 
 fn cost(rows: usize, x: &Tensor) -> Cost {
     let values = rows as f64 * x.columns().len() as f64;
-    Cost { flops: values, bytes: 4.0 * values }
+    Cost { flops: values, bytes: 4.0 * values, ..Cost::default() }
 }

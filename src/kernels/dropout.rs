@@ -82,5 +82,5 @@ fn record(
 
 fn cost(rows: usize, x: &Tensor) -> Cost {
     let values = rows as f64 * x.columns().len() as f64;
-    Cost { flops: 8.0 * values, bytes: (4.0 + x.dtype().bytes() as f64) * values }
+    Cost { flops: 8.0 * values, bytes: (4.0 + x.dtype().bytes() as f64) * values, ..Cost::default() }
 }

@@ -21,6 +21,6 @@ pub(super) fn record(
     let bindings: Vec<&Shard> = tensors.iter().map(|tensor| tensor.whole()).collect();
     let values = rows as f64 * tensors[0].columns().len() as f64;
     let bytes = tensors.iter().map(|tensor| tensor.dtype().bytes() as f64).sum::<f64>() * values;
-    let cost = Cost { flops: flops * values, bytes };
+    let cost = Cost { flops: flops * values, bytes, ..Cost::default() };
     recorder.dispatch(kernel, &params, &bindings, grid(params.count.div_ceil(WORKGROUP)), cost)
 }

@@ -125,7 +125,7 @@ pub fn backward(
 fn cost(rows: usize, table: &Tensor) -> Cost {
     let (rows, columns) = (rows as f64 / table.shards().len() as f64, table.columns().len());
     let bytes = table.dtype().row_bytes(columns) + Dtype::F32.row_bytes(columns);
-    Cost { flops: rows * columns as f64, bytes: rows * bytes as f64 }
+    Cost { flops: rows * columns as f64, bytes: rows * bytes as f64, ..Cost::default() }
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ fn params([rows, taken]: [usize; 2], x: &Tensor) -> Params {
 
 fn cost(rows: usize, x: &Tensor) -> Cost {
     let values = rows as f64 * x.columns().len() as f64;
-    Cost { flops: values, bytes: 4.0 * values }
+    Cost { flops: values, bytes: 4.0 * values, ..Cost::default() }
 }
 
 #[cfg(test)]

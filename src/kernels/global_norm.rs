@@ -74,5 +74,5 @@ pub fn finish(recorder: &mut Recorder, count: usize, squares: &Tensor, step: &Te
 }
 
 fn cost(values: f64) -> Cost {
-    Cost { flops: 2.0 * values, bytes: 4.0 * values }
+    Cost { flops: 2.0 * values, bytes: 4.0 * values, ..Cost::default() }
 }

@@ -24,5 +24,5 @@ pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, y: &Tensor) -> 
 
 fn cost(rows: usize, x: &Tensor) -> Cost {
     let values = rows as f64 * x.columns().len() as f64;
-    Cost { flops: 3.0 * values, bytes: 8.0 * values }
+    Cost { flops: 3.0 * values, bytes: 8.0 * values, ..Cost::default() }
 }

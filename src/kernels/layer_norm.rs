@@ -41,5 +41,5 @@ pub fn forward(
 
 fn cost(rows: usize, x: &Tensor) -> Cost {
     let values = rows as f64 * x.columns().len() as f64;
-    Cost { flops: 8.0 * values, bytes: 8.0 * values }
+    Cost { flops: 8.0 * values, bytes: 8.0 * values, ..Cost::default() }
 }

@@ -66,7 +66,7 @@ pub fn sequences(recorder: &mut Recorder, rows: &Rows, sums: &Tensor) -> Result<
     let kernel = Kernel::new("log_prob/sequences").constant("LANES", lanes);
     let bindings = [rows.offsets.whole(), rows.stats.whole(), sums.whole()];
     let workgroups = grid(params.sequences.div_ceil(WORKGROUP / lanes));
-    let cost = Cost { flops: 8.0 * rows.rows as f64, bytes: 16.0 * rows.rows as f64 };
+    let cost = Cost { flops: 8.0 * rows.rows as f64, bytes: 16.0 * rows.rows as f64, ..Cost::default() };
     recorder.dispatch(&kernel, &params, &bindings, workgroups, cost)
 }
 
@@ -90,5 +90,5 @@ pub fn backward(
 
 fn cost(params: &Params, flops: f64, passes: f64) -> Cost {
     let values = f64::from(params.rows) * f64::from(params.columns);
-    Cost { flops: flops * values, bytes: 4.0 * passes * values }
+    Cost { flops: flops * values, bytes: 4.0 * passes * values, ..Cost::default() }
 }

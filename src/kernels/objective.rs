@@ -121,6 +121,6 @@ fn record(
         &params,
         &bindings,
         workgroups,
-        Cost { flops: 20.0 * values, bytes: 8.0 * values },
+        Cost { flops: 20.0 * values, bytes: 8.0 * values, ..Cost::default() },
     )
 }

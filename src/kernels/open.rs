@@ -6,13 +6,16 @@ use crate::Result;
 use crate::gpu::{AdapterChoice, Gpu, Options, Preset};
 
 /// Opens an adapter for a run and tests it. Where the kernels that suit it disagree with their twins, the run goes on
-/// with those for ordinary GPUs, which need the least of a driver; where products on cooperative matrices disagree, it
-/// goes on without them. Then the [`tuner`] picks the fastest variants.
+/// with those for ordinary GPUs, which need the least of a driver; where products in large tiles or on cooperative matrices
+/// disagree, it goes on without them. Then the [`tuner`] picks the fastest variants.
 ///
 /// # Errors
 /// If there is no adapter, or those kernels are wrong as well; the error names the first that is.
 pub async fn open(choice: &AdapterChoice, passes: Passes) -> Result<Gpu> {
     let mut gpu = open_tested(choice, async |gpu| self_test::run(gpu, passes).await).await?;
+    if gpu.preset() == Preset::Gpu {
+        gpu = in_large_tiles(gpu, choice, passes).await?;
+    }
     if passes == Passes::ForwardAndBackward && gpu.cooperative_side().is_some() {
         gpu = cooperating(gpu, choice).await?;
     }
@@ -20,15 +23,40 @@ pub async fn open(choice: &AdapterChoice, passes: Passes) -> Result<Gpu> {
     Ok(gpu)
 }
 
-/// The adapter, with cooperative matrices if products on them are right.
-async fn cooperating(gpu: Gpu, choice: &AdapterChoice) -> Result<Gpu> {
-    let Err(problem) = self_test::cooperative(&gpu).await else { return Ok(gpu) };
-    tracing::warn!("{problem}; going on without cooperative matrices, which is slower");
-    let options = Options { preset: Some(gpu.preset()), ..Options::default() };
-    // Opened anew, because the fault may have cost the device.
-    let mut gpu = Gpu::open_with(choice, options).await?;
-    gpu.without_cooperative_matrices();
+/// The adapter, with large tiles of products if they are right.
+async fn in_large_tiles(mut gpu: Gpu, choice: &AdapterChoice, passes: Passes) -> Result<Gpu> {
+    let usual = gpu.large_tiles();
+    gpu.set_large_tiles(0);
+    match self_test::tiles(&gpu, passes).await {
+        Ok(()) => gpu.set_large_tiles(usual),
+        Err(problem) => {
+            tracing::warn!("{problem} in large tiles; going on without them, which is slower");
+            gpu = anew(&gpu, choice).await?;
+            gpu.set_large_tiles(u32::MAX);
+        }
+    }
     Ok(gpu)
+}
+
+/// The adapter, with cooperative matrices if products on them are right, in tiles of both sizes.
+async fn cooperating(mut gpu: Gpu, choice: &AdapterChoice) -> Result<Gpu> {
+    let usual = gpu.large_tiles();
+    for tiles in [u32::MAX, 0] {
+        gpu.set_large_tiles(tiles);
+        if let Err(problem) = self_test::cooperative(&gpu).await {
+            tracing::warn!("{problem}; going on without cooperative matrices, which is slower");
+            gpu = anew(&gpu, choice).await?;
+            gpu.without_cooperative_matrices();
+            break;
+        }
+    }
+    gpu.set_large_tiles(usual);
+    Ok(gpu)
+}
+
+/// The adapter opened anew, because a fault may have cost the device.
+async fn anew(gpu: &Gpu, choice: &AdapterChoice) -> Result<Gpu> {
+    Gpu::open_with(choice, Options { preset: Some(gpu.preset()), ..Options::default() }).await
 }
 
 async fn open_tested(choice: &AdapterChoice, test: impl AsyncFn(&Gpu) -> Result<()>) -> Result<Gpu> {
@@ -64,8 +92,10 @@ mod tests {
         let own = opened(test).unwrap();
         assert_eq!(own.preset(), pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap().preset());
         let options = Options { preset: Some(Preset::Gpu), ..Options::default() };
-        let gpu = pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).unwrap();
+        let mut gpu = pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).unwrap();
         pollster::block_on(test(&gpu)).unwrap();
+        gpu.set_large_tiles(0);
+        pollster::block_on(self_test::tiles(&gpu, Passes::ForwardAndBackward)).unwrap();
     }
 
     #[test]
@@ -76,7 +106,8 @@ mod tests {
             println!("skipped: {} lists no cooperative matrices that products use", gpu.name());
             return;
         }
-        pollster::block_on(self_test::cooperative(&gpu)).unwrap();
+        let gpu = pollster::block_on(cooperating(gpu, &AdapterChoice::default())).unwrap();
+        assert!(gpu.cooperative_side().is_some(), "products on them disagree with their twins");
     }
 
     #[test]

@@ -81,5 +81,5 @@ pub fn backward(
 
 fn cost(rows: usize, x: &Tensor) -> Cost {
     let values = rows as f64 * x.columns().len() as f64;
-    Cost { flops: values, bytes: 4.0 * values }
+    Cost { flops: values, bytes: 4.0 * values, ..Cost::default() }
 }

@@ -119,6 +119,6 @@ fn record(recorder: &mut Recorder, name: &'static str, pairs: &Pairs, weights: W
     let Weights { beta, label_smoothing, gamma, sft_weight } = weights;
     let params = Params { pairs: pairs as u32, beta, label_smoothing, gamma, sft_weight };
     let bindings = [offsets, sums, references, scale, losses, coefficients].map(Tensor::whole);
-    let cost = Cost { flops: 40.0 * pairs as f64, bytes: 48.0 * pairs as f64 };
+    let cost = Cost { flops: 40.0 * pairs as f64, bytes: 48.0 * pairs as f64, ..Cost::default() };
     recorder.dispatch(&Kernel::new(name), &params, &bindings, grid(params.pairs.div_ceil(WORKGROUP)), cost)
 }

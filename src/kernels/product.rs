@@ -4,7 +4,7 @@
 use wgr_shaders::params::product::Params;
 
 use super::guard::check_columns;
-use crate::gpu::{Cost, Dtype, Kernel, Operation, Preset, Recorder, Shard, Tensor};
+use crate::gpu::{Cost, Dtype, Gpu, Kernel, Operation, Preset, Recorder, Shard, Tensor};
 use crate::{Error, Result};
 
 /// What a forward product does with its result before it stores it.
@@ -48,7 +48,23 @@ pub(super) fn cooperative_feature(side: u32) -> &'static str {
 }
 
 /// Rows up to which products `nt` have kernels of their own: steps of decoding.
-const FEW_ROWS: usize = 16;
+fn few_rows(preset: Preset) -> u32 {
+    match preset {
+        Preset::Software => 16,
+        Preset::Gpu => 64,
+    }
+}
+
+/// Bytes of workgroup memory that tiles take, whatever their size: what every adapter has.
+const TILED_BYTES: u32 = 16 << 10;
+/// Bytes of workgroup memory that large tiles of cooperative matrices take.
+const LARGE_COOPERATIVE_BYTES: u32 = 24 << 10;
+
+/// The rows of a tile on a GPU, and as many columns: a side, or twice that where enough of those occupy the adapter.
+fn tile(gpu: &Gpu, params: &Params, side: u32, bytes: u32) -> u32 {
+    let tiles = params.m.div_ceil(2 * side) * (4 * params.n4).div_ceil(2 * side);
+    if tiles < gpu.large_tiles() || bytes > gpu.workgroup_bytes() { side } else { 2 * side }
+}
 
 /// Records one product over one shard of the weights, with the tiling that suits preset and rows.
 fn record(
@@ -65,7 +81,7 @@ fn record(
         _ => None,
     };
     let software = gpu.preset() == Preset::Software;
-    let few = layout == "nt" && params.m as usize <= FEW_ROWS && dtypes[0] == Dtype::F32 && dtypes[2] == Dtype::F32;
+    let few = layout == "nt" && params.m <= few_rows(gpu.preset()) && [dtypes[0], dtypes[2]] == [Dtype::F32; 2];
     let variant = gpu.variant(match (layout, few) {
         ("nt", true) => Operation::ProductFew,
         ("nt", false) => Operation::ProductNt,
@@ -74,8 +90,10 @@ fn record(
     });
     let (kernel, rows, columns4) = match (cooperative, software, few) {
         (Some(side), ..) => {
-            let kernel = Kernel::new("product_cooperative/main").feature(layout);
-            (kernel.feature(cooperative_feature(side)).constant("LANES", gpu.subgroup_size()), 4 * side, side)
+            let rows = tile(gpu, &params, 4 * side, LARGE_COOPERATIVE_BYTES);
+            let kernel = Kernel::new("product_cooperative/main").feature_if(rows > 4 * side, "large").feature(layout);
+            let kernel = kernel.feature(cooperative_feature(side)).constant("LANES", gpu.subgroup_size());
+            (kernel, rows, rows / 4)
         }
         (None, true, true) => {
             let rows = [(1, "rows_1"), (4, "rows_4"), (16, "rows_16")].into_iter().find(|(rows, _)| params.m <= *rows);
@@ -87,8 +105,11 @@ fn record(
             let kernel = Kernel::new("product_register/main").feature(layout).feature_if(large, "rows_64");
             (kernel, if large { 64 } else { 32 }, gpu.subgroup_size())
         }
-        (None, false, true) => (Kernel::new("product_tiled/main").feature(layout).feature("few"), 16, 16),
-        (None, false, false) => (Kernel::new("product_tiled/main").feature(layout), 64, 16),
+        (None, false, true) => (Kernel::new("product_few/main").feature(layout), 16, 4),
+        (None, false, false) => {
+            let rows = tile(gpu, &params, 64, TILED_BYTES);
+            (Kernel::new("product_tiled/main").feature_if(rows > 64, "large").feature(layout), rows, rows / 4)
+        }
     };
     let mut kernel = kernel
         .feature(operand('a', dtypes[0])?)
@@ -106,8 +127,14 @@ fn record(
     let mut bindings = vec![a, b, c];
     bindings.extend(epilogue.bias.map(Tensor::whole));
     bindings.extend(epilogue.residual.map(Tensor::whole));
-    let workgroups = [params.n4.div_ceil(columns4), params.m.div_ceil(rows), 1];
-    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(params.m, params.n4 * 4, params.k, dtypes))
+    let [across, down] = [params.n4.div_ceil(columns4), params.m.div_ceil(rows)];
+    // Those of the same weights follow each other where there are few rows.
+    let workgroups = if few && !software { [down, across, 1] } else { [across, down, 1] };
+    let mut cost = cost(params.m, params.n4 * 4, params.k, dtypes);
+    if cooperative.is_some() {
+        cost.cooperative_flops = cost.flops;
+    }
+    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost)
 }
 
 /// `y[rows, out] = scale · x[rows, in] · w[out, in]ᵀ` plus what the epilogue adds: the forward pass of a linear layer.
@@ -227,5 +254,5 @@ fn cost(m: u32, n: u32, k: u32, [a, b, c]: [Dtype; 3]) -> Cost {
     let bytes = |rows: u32, columns: u32, dtype: Dtype| dtype.row_bytes(rows as usize * columns as usize) as f64;
     let bytes = bytes(m, k, a) + bytes(n, k, b) + bytes(m, n, c);
     let [m, n, k] = [m, n, k].map(f64::from);
-    Cost { flops: 2.0 * m * n * k, bytes }
+    Cost { flops: 2.0 * m * n * k, bytes, ..Cost::default() }
 }

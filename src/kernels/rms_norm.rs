@@ -113,5 +113,5 @@ pub fn backward_weight(
 
 fn cost(rows: usize, weight: &Tensor, flops: f64, tensors: f64) -> Cost {
     let values = rows as f64 * weight.columns().len() as f64;
-    Cost { flops: flops * values, bytes: tensors * 4.0 * values }
+    Cost { flops: flops * values, bytes: tensors * 4.0 * values, ..Cost::default() }
 }

@@ -70,5 +70,5 @@ fn rotate(recorder: &mut Recorder, rows: usize, x: &Tensor, table: &Tensor, span
 
 fn cost(rows: usize, x: &Tensor) -> Cost {
     let values = rows as f64 * x.columns().len() as f64;
-    Cost { flops: 3.0 * values, bytes: 2.0 * x.dtype().bytes() as f64 * values }
+    Cost { flops: 3.0 * values, bytes: 2.0 * x.dtype().bytes() as f64 * values, ..Cost::default() }
 }

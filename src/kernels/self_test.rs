@@ -59,6 +59,20 @@ pub(super) async fn agrees(gpu: &Gpu, operation: Operation) -> Result<()> {
     }
 }
 
+/// Compares the products that run in tiles with their twins.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn tiles(gpu: &Gpu, passes: Passes) -> Result<()> {
+    use Operation::{ProductNn, ProductNt, ProductTn};
+    for operation in
+        passes.operations().iter().filter(|operation| [ProductNt, ProductNn, ProductTn].contains(operation))
+    {
+        agrees(gpu, *operation).await?;
+    }
+    Ok(())
+}
+
 /// Compares the products on cooperative matrices with their twins, over several steps of the inner dimension: on some
 /// drivers what is summed up across steps was wrong.
 ///

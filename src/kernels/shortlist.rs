@@ -55,7 +55,7 @@ impl Rows<'_> {
 
     fn cost(&self, flops: f64, passes: f64) -> Cost {
         let values = self.rows as f64 * self.logits.columns().len() as f64;
-        Cost { flops: flops * values, bytes: 4.0 * passes * values }
+        Cost { flops: flops * values, bytes: 4.0 * passes * values, ..Cost::default() }
     }
 }
 
@@ -78,7 +78,7 @@ pub fn penalise(recorder: &mut Recorder, rows: &Rows, offsets: &Tensor, seen: &T
     let params = rows.params();
     let bindings = [offsets.whole(), seen.whole(), rows.draws.whole(), rows.logits.whole()];
     // A few tokens of each row are touched.
-    let cost = Cost { flops: rows.rows as f64, bytes: 8.0 * rows.rows as f64 };
+    let cost = Cost { flops: rows.rows as f64, bytes: 8.0 * rows.rows as f64, ..Cost::default() };
     recorder.dispatch(&Kernel::new("shortlist/penalise"), &params, &bindings, grid(params.rows), cost)
 }
 

@@ -114,6 +114,9 @@ fn attention_and_its_gradients_agree() {
         ] {
             check(gpu, &Case::plain(shape, &offsets, dtype));
         }
+        // Several tiles of rows each way.
+        check(gpu, &Case::plain(shape(4, 2, 16, true, None), &[0, 90, 150], Dtype::F32));
+        check(gpu, &Case::plain(shape(2, 1, 8, true, Some(40)), &[0, 147], Dtype::F32));
     });
 }
 

@@ -18,7 +18,7 @@ pub(crate) const F16: f64 = 1e-7;
 
 /// Runs a case with the adapter's own preset and with that of ordinary GPUs, each on checked and on trusted shaders and
 /// with bindings of at most 40 KiB, so that weights are sharded; and with words of 32 bits where the adapter has larger
-/// ones.
+/// ones. Sharded products of the GPU preset run in large tiles, the others in small ones.
 pub(crate) fn everywhere(case: impl Fn(&Gpu)) {
     let small = Some(Limits { binding_bytes: 40 << 10 });
     for (mode, limits, preset, narrow) in [
@@ -29,7 +29,11 @@ pub(crate) fn everywhere(case: impl Fn(&Gpu)) {
         (Mode::Checked, None, Some(Preset::Gpu), false),
         (Mode::Trusted, small, Some(Preset::Gpu), false),
     ] {
-        case(&open_with(Options { mode, limits, preset, narrow }));
+        let mut gpu = open_with(Options { mode, limits, preset, narrow });
+        if limits.is_some() {
+            gpu.set_large_tiles(0);
+        }
+        case(&gpu);
     }
 }
 
@@ -38,6 +42,14 @@ pub(crate) fn everywhere(case: impl Fn(&Gpu)) {
 pub(crate) fn checked(case: impl Fn(&mut Gpu)) {
     for (preset, narrow) in [(None, false), (None, true), (Some(Preset::Gpu), false)] {
         case(&mut open_with(Options { mode: Mode::Checked, limits: None, preset, narrow }));
+    }
+}
+
+/// Numbers of large tiles from which products run in them, such that none does, and all do.
+pub(crate) fn tile_sizes(gpu: &Gpu) -> &'static [u32] {
+    match gpu.preset() {
+        Preset::Software => &[u32::MAX],
+        Preset::Gpu => &[u32::MAX, 0],
     }
 }
 

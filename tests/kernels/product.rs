@@ -4,9 +4,10 @@ use wgr::reference;
 
 use crate::harness::*;
 
-/// Rows, inner and outer size. The last one is sharded under the small binding limit.
+/// Rows, inner and outer size. One has more than one tile each way and several steps of the inner dimension, whatever the
+/// tile; the last one is sharded under the small binding limit.
 pub(crate) const SHAPES: [(usize, usize, usize); 6] =
-    [(1, 3, 5), (7, 36, 50), (33, 40, 130), (130, 64, 31), (3, 44, 40), (5, 64, 300)];
+    [(1, 3, 5), (7, 36, 50), (67, 40, 130), (130, 76, 70), (3, 44, 40), (5, 64, 300)];
 
 fn tolerance(dtypes: &[Dtype]) -> f64 {
     match dtypes {
@@ -80,14 +81,17 @@ fn nt_agrees_in_every_permutation() {
     // Adapters multiply what dropout left, in f32, and keep the product in bf16.
     let dtypes: Vec<[Dtype; 3]> = layers.chain([[F32, F32, BF16], [F32, BF16, BF16]]).chain(halves).collect();
     checked(|gpu| {
-        // One row, few, as many as the kernels for few rows take, and more.
-        for rows in [1, 3, 16, 37] {
-            for dtypes in &dtypes {
-                for (bias, residual) in [(false, false), (true, false), (false, true), (true, true)] {
-                    // The residual stream is f32, and adapters have no bias.
-                    let [a, _, c] = *dtypes;
-                    if !(c != F32 && (residual || bias && a == F32)) {
-                        nt(gpu, (rows, 20, 12), *dtypes, bias, residual);
+        for tiles in tile_sizes(gpu) {
+            gpu.set_large_tiles(*tiles);
+            // One row, few, as many as the kernels for few rows take on software adapters, and more than they take anywhere.
+            for rows in [1, 3, 16, 67] {
+                for dtypes in &dtypes {
+                    for (bias, residual) in [(false, false), (true, false), (false, true), (true, true)] {
+                        // The residual stream is f32, and adapters have no bias.
+                        let [a, _, c] = *dtypes;
+                        if !(c != F32 && (residual || bias && a == F32)) {
+                            nt(gpu, (rows, 20, 12), *dtypes, bias, residual);
+                        }
                     }
                 }
             }
@@ -139,7 +143,9 @@ fn no_bit_depends_on_the_variant() {
 #[test]
 fn a_row_gets_the_same_bits_whatever_the_rows_beside_it() {
     let (inner, out) = (100, 70);
-    let (x, w) = (random(64 * inner, 1), random(out * inner, 2));
+    // More than the kernels for few rows take.
+    const MANY: usize = 80;
+    let (x, w) = (random(MANY * inner, 1), random(out * inner, 2));
     everywhere(|gpu| {
         let y = |rows: usize, dtype: Dtype| {
             let y = activation(gpu, Layout::plain(out), &vec![0.5; rows * out], Dtype::F32);
@@ -151,8 +157,8 @@ fn a_row_gets_the_same_bits_whatever_the_rows_beside_it() {
             read(gpu, &y)
         };
         for dtype in [Dtype::F32, Dtype::Q8] {
-            let many = y(64, dtype);
-            for rows in [1, 2, 4, 9, 16, 17] {
+            let many = y(MANY, dtype);
+            for rows in [1, 2, 4, 9, 16, 17, 65] {
                 assert!(y(rows, dtype) == many[..rows * out], "{rows} rows, {dtype:?}");
             }
         }

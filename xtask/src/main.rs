@@ -151,8 +151,8 @@ fn main() -> ExitCode {
 }
 
 fn run(task: Task) -> Result<ExitCode> {
-    // Programs on another driver run in the folder they were started in.
-    if !matches!(task, Task::Drivers(Drivers::Run { .. })) {
+    // Programs on another driver run in the folder they were started in, and a card may be where the repository is not.
+    if !matches!(task, Task::Drivers(Drivers::Run { .. })) && (root().is_dir() || !matches!(task, Task::Gpu(_))) {
         std::env::set_current_dir(root()).context("the repository is gone")?;
     }
     match task {

@@ -30,17 +30,18 @@ pub(super) const BENCHMARKS: &[Benchmark] = &[
     ("product nt 16 rows of 2048 bf16 weights", |gpu| decoding_product(gpu, 16, Dtype::Bf16)),
     ("product nt 16 rows of 2048 q8 weights", |gpu| decoding_product(gpu, 16, Dtype::Q8)),
     ("product nt 16 rows of 2048 q4 weights", |gpu| decoding_product(gpu, 16, Dtype::Q4)),
-    ("product nt 512 f32", |gpu| forward_product(gpu, 512, Dtype::F32)),
-    ("product nt 512 bf16 weights", |gpu| forward_product(gpu, 512, Dtype::Bf16)),
-    ("product nt 512 f16 weights", |gpu| forward_product(gpu, 512, Dtype::F16)),
-    ("product nt 512 q8 weights", |gpu| forward_product(gpu, 512, Dtype::Q8)),
+    ("product nt 512 f32", |gpu| forward_product(gpu, 512, [Dtype::F32, Dtype::F32])),
+    ("product nt 512 bf16 weights", |gpu| forward_product(gpu, 512, [Dtype::F32, Dtype::Bf16])),
+    ("product nt 512 f16 weights", |gpu| forward_product(gpu, 512, [Dtype::F32, Dtype::F16])),
+    ("product nt 512 q8 weights", |gpu| forward_product(gpu, 512, [Dtype::F32, Dtype::Q8])),
     ("product nn 512 f32", |gpu| input_gradient(gpu, 512, Dtype::F32)),
     ("product tn 512 f32", |gpu| weight_gradient(gpu, 512, Dtype::F32)),
-    ("product nt 1024 f32", |gpu| forward_product(gpu, 1024, Dtype::F32)),
-    ("product nt 1024 bf16 weights", |gpu| forward_product(gpu, 1024, Dtype::Bf16)),
-    ("product nt 1024 f16 weights", |gpu| forward_product(gpu, 1024, Dtype::F16)),
-    ("product nt 1024 q8 weights", |gpu| forward_product(gpu, 1024, Dtype::Q8)),
-    ("product nt 1024 q4 weights", |gpu| forward_product(gpu, 1024, Dtype::Q4)),
+    ("product nt 1024 f32", |gpu| forward_product(gpu, 1024, [Dtype::F32, Dtype::F32])),
+    ("product nt 1024 bf16 weights", |gpu| forward_product(gpu, 1024, [Dtype::F32, Dtype::Bf16])),
+    ("product nt 1024 f16 weights", |gpu| forward_product(gpu, 1024, [Dtype::F32, Dtype::F16])),
+    ("product nt 1024 f16", |gpu| forward_product(gpu, 1024, [Dtype::F16; 2])),
+    ("product nt 1024 q8 weights", |gpu| forward_product(gpu, 1024, [Dtype::F32, Dtype::Q8])),
+    ("product nt 1024 q4 weights", |gpu| forward_product(gpu, 1024, [Dtype::F32, Dtype::Q4])),
     ("product nn 1024 f32", |gpu| input_gradient(gpu, 1024, Dtype::F32)),
     ("product nn 1024 bf16 weights", |gpu| input_gradient(gpu, 1024, Dtype::Bf16)),
     ("product nn 1024 q4 weights", |gpu| input_gradient(gpu, 1024, Dtype::Q4)),
@@ -83,12 +84,12 @@ fn recorded(gpu: &Gpu, record: impl FnOnce(&mut Recorder) -> Result<()>) -> Resu
     Ok(Prepared { cost: recording.cost(), recording })
 }
 
-/// `y = x wᵀ` of square matrices, weights in a storage type.
+/// `y = x wᵀ` of square matrices, `x` and `w` in storage types; `y` is stored as `x` is.
 ///
 /// # Errors
-/// If the operands do not fit the adapter, no shader reads the storage of the weights, or the driver fails.
-pub fn forward_product(gpu: &Gpu, size: usize, weights: Dtype) -> Result<Prepared> {
-    let square = || filled(gpu, size, Layout::plain(size), Dtype::F32);
+/// If the operands do not fit the adapter, no shader reads these storage types, or the driver fails.
+pub fn forward_product(gpu: &Gpu, size: usize, [activations, weights]: [Dtype; 2]) -> Result<Prepared> {
+    let square = || filled(gpu, size, Layout::plain(size), activations);
     let (x, w, y) = (square()?, weight(gpu, size, weights)?, square()?);
     recorded(gpu, |recorder| product::nt(recorder, size, &x, &w, &y, Epilogue::default()))
 }

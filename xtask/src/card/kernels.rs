@@ -9,13 +9,17 @@ use super::report::Report;
 /// Runs of a measurement that is slow, the first included, which is not counted.
 const RUNS: f64 = 4.0;
 
-/// Square products with weights in f32 and bf16.
+/// Square products with weights in f32 and bf16, and with both operands in f16.
 pub(super) async fn products(gpu: &Gpu, clock: &Clock, report: &mut Report) {
-    for (dtype, form) in [(Dtype::F32, "f32"), (Dtype::Bf16, "bf16 weights")] {
+    for (dtypes, form) in [
+        ([Dtype::F32, Dtype::F32], "f32"),
+        ([Dtype::F32, Dtype::Bf16], "bf16 weights"),
+        ([Dtype::F16, Dtype::F16], "f16"),
+    ] {
         let mut rate = None;
         for size in [1024, 2048, 4096, 8192] {
             let flops = 2.0 * (size as f64).powi(3);
-            let prepare = || bench::forward_product(gpu, size, dtype);
+            let prepare = || bench::forward_product(gpu, size, dtypes);
             measure(gpu, clock, report, (&format!("product {size}"), form, flops), &mut rate, prepare).await;
         }
     }

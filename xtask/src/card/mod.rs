@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// Python with PyTorch and transformers, for the same measurements with them; those are left out where it has neither
     #[arg(long, default_value = "python3")]
     python: PathBuf,
+    /// Kernel tests that are built already, where there is no cargo; cargo builds them otherwise
+    #[arg(long, value_name = "FILE")]
+    kernel_tests: Option<PathBuf>,
 }
 
 /// Builds with optimization first, unless this program is built so.
@@ -46,13 +49,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let mut command = cargo(&["run", "--release", "--bin", "xtask", "--"]);
         return Ok(exit_code(command.args(own).status().context("cargo could not be started")?));
     }
-    let built = tests::build();
+    let tests = tests::Tests::new(args.kernel_tests.as_deref());
     let clock = Clock::start(Duration::from_secs_f64(60.0 * args.minutes));
     let choice = AdapterChoice { name: args.adapter.clone(), ..AdapterChoice::default() };
     let mut report = Report::new(chosen(&choice)?);
     report.write(&args.output)?;
     pollster::block_on(measure(&choice, &clock, &mut report, &args.output))?;
-    tests::run(built, &choice, &clock, &mut report);
+    tests::run(tests, &choice, &clock, &mut report);
     pytorch::run(&args.python, &clock, &mut report);
     report.seconds = clock.seconds();
     report.write(&args.output)?;

@@ -9,7 +9,7 @@ use tokenizers::Tokenizer;
 use tokenizers::models::wordlevel::WordLevel;
 use wgr::data::Packed;
 use wgr::generate::{Generator, Sampling, Settings, generator};
-use wgr::gpu::{Dtype, Gpu};
+use wgr::gpu::{Dtype, Gpu, Profile};
 use wgr::model::Checkpoint;
 use wgr::model::activations::Checkpointing;
 use wgr::model::base::BaseDtype;
@@ -109,9 +109,15 @@ impl Run {
                 return report.leave_out(format!("{}, {}", what(batch), self.form), why);
             }
             match self.seconds(gpu, batch).await {
-                Ok(seconds) => {
+                Ok((seconds, profiles)) => {
                     seconds_per_token = seconds / tokens;
                     report.add_tokens(&what(batch), self.form, tokens / seconds);
+                    if batch == BATCHES[BATCHES.len() - 1] {
+                        let parts = ["micro-batch", "update"].into_iter().zip(profiles.iter().flatten());
+                        for (part, profile) in parts {
+                            report.add_profile(&format!("{}, {part}", what(batch)), self.form, profile);
+                        }
+                    }
                 }
                 Err(problem) => {
                     return report.leave_out(format!("{}, {}", what(batch), self.form), format!("{problem:#}"));
@@ -120,8 +126,8 @@ impl Run {
         }
     }
 
-    /// Median seconds of a step.
-    async fn seconds(&self, gpu: &Gpu, [sequences, length]: [usize; 2]) -> Result<f64> {
+    /// Median seconds of a step and, where the adapter tells, the profiles of its micro-batch and its update.
+    async fn seconds(&self, gpu: &Gpu, [sequences, length]: [usize; 2]) -> Result<(f64, Option<[Profile; 2]>)> {
         let loading = Loading {
             holding: self.holding,
             checkpointing: Checkpointing::None,
@@ -141,7 +147,7 @@ impl Run {
             stepper.step(gpu, &batches, step, 1e-5).await?;
             seconds.push(started.elapsed().as_secs_f64());
         }
-        Ok(median(&mut seconds[1..]))
+        Ok((median(&mut seconds[1..]), stepper.profile(gpu).await.ok()))
     }
 }
 
@@ -179,9 +185,12 @@ pub(super) async fn decoding(gpu: &Gpu, clock: &Clock, report: &mut Report) {
                 break;
             }
             match tokens_per_second(gpu, &checkpoint, &causal, rows).await {
-                Ok(rate) => {
+                Ok((rate, profile)) => {
                     step = rows as f64 / rate;
                     report.add_tokens(&task, form, rate);
+                    if let Some(profile) = profile {
+                        report.add_profile(&task, form, &profile);
+                    }
                 }
                 Err(problem) => report.leave_out(format!("{task}, {form}"), format!("{problem:#}")),
             }
@@ -200,8 +209,13 @@ impl Observer for Steps {
     }
 }
 
-/// After the prompts, whose time does not count.
-async fn tokens_per_second(gpu: &Gpu, checkpoint: &Checkpoint, causal: &Causal, rows: usize) -> Result<f64> {
+/// After the prompts, whose time does not count; and the profile of the last step, where the adapter tells.
+async fn tokens_per_second(
+    gpu: &Gpu,
+    checkpoint: &Checkpoint,
+    causal: &Causal,
+    rows: usize,
+) -> Result<(f64, Option<Profile>)> {
     let config = checkpoint.config();
     let capacity = generator::capacity(gpu, config, rows, PROMPT + NEW, Dtype::F32)?;
     let tokenizer = Tokenizer::new(WordLevel::default());
@@ -218,5 +232,5 @@ async fn tokens_per_second(gpu: &Gpu, checkpoint: &Checkpoint, causal: &Causal, 
         let (first, last) = (decoding[0], decoding[decoding.len() - 1]);
         rate = (last.1 - first.1) as f64 / (last.0 - first.0).as_secs_f64();
     }
-    Ok(rate)
+    Ok((rate, generator.profile(gpu).await.ok()))
 }

@@ -1,6 +1,6 @@
 //! The same measurements with PyTorch, where Python has it: `benches/card.py` prints one JSON object per line.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -18,6 +18,8 @@ enum Line {
     LeftOut { task: String, why: String },
 }
 
+const SCRIPT: &[u8] = include_bytes!("../../../benches/card.py");
+
 /// Runs it for the time that is left; what it has printed by then counts.
 pub(super) fn run(python: &Path, clock: &Clock, report: &mut Report) {
     if let Err(problem) = measure(python, clock, report) {
@@ -31,10 +33,15 @@ fn measure(python: &Path, clock: &Clock, report: &mut Report) -> Result<()> {
         bail!("{left} s are left");
     }
     let mut process = Command::new(python)
-        .args(["benches/card.py", &left.to_string()])
+        .args(["-", &left.to_string()])
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("{} could not be started", python.display()))?;
+    // Dropped when it is written, which ends the script.
+    let mut input = process.stdin.take().context("Python was started without its input")?;
+    input.write_all(SCRIPT).context("Python does not read its script")?;
+    drop(input);
     let output = process.stdout.take().context("Python was started without its output")?;
     for line in BufReader::new(output).lines() {
         let line = line.context("the output of Python cannot be read")?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use wgr::gpu::{AdapterSummary, Bound, Ceilings, Work};
+use wgr::gpu::{AdapterSummary, Bound, Ceilings, Profile, ProfileRow, Work};
 
 /// Everything that was measured on an adapter.
 #[derive(Debug, Serialize)]
@@ -21,6 +21,8 @@ pub(super) struct Report {
     /// The closing line of the kernel tests.
     pub(super) kernel_tests: Option<String>,
     pub(super) rows: Vec<Row>,
+    /// Where the time of whole steps goes.
+    pub(super) profiles: Vec<StepProfile>,
     /// What was not measured, and why.
     pub(super) left_out: Vec<LeftOut>,
     /// Versions and device of PyTorch.
@@ -42,6 +44,27 @@ pub(super) struct Row {
     /// The same with PyTorch, by type.
     pub(super) pytorch: BTreeMap<String, f64>,
 }
+
+/// Device time of a step, by kernel, the slowest first.
+#[derive(Debug, Serialize)]
+pub(super) struct StepProfile {
+    task: String,
+    form: &'static str,
+    kernels: Vec<KernelTime>,
+    /// Of all kernels, those that are not listed included.
+    device_seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct KernelTime {
+    #[serde(flatten)]
+    row: ProfileRow,
+    bound: Bound,
+    share: f64,
+}
+
+/// Kernels that a profile lists.
+const KERNELS: usize = 12;
 
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) enum Unit {
@@ -67,6 +90,7 @@ impl Report {
             ceilings: None,
             kernel_tests: None,
             rows: vec![],
+            profiles: vec![],
             left_out: vec![],
             pytorch: None,
             seconds: 0.0,
@@ -90,6 +114,17 @@ impl Report {
 
     pub(super) fn add_tokens(&mut self, task: &str, form: &'static str, tokens_per_second: f64) {
         self.add(task, form, tokens_per_second, Unit::Tokens, None);
+    }
+
+    /// Adds where the time of a step goes.
+    pub(super) fn add_profile(&mut self, task: &str, form: &'static str, profile: &Profile) {
+        let Some(ceilings) = self.ceilings.as_mut() else { return };
+        let (rooflines, _) = profile.rooflines(ceilings);
+        let rows = profile.rows.iter().cloned().zip(rooflines).take(KERNELS);
+        let kernels = rows.map(|(row, of)| KernelTime { row, bound: of.bound, share: of.share }).collect();
+        let profile = StepProfile { task: task.into(), form, kernels, device_seconds: profile.seconds() };
+        println!("{}", profile.markdown());
+        self.profiles.push(profile);
     }
 
     fn add(&mut self, task: &str, form: &'static str, value: f64, unit: Unit, bound: Option<(Bound, f64)>) {
@@ -128,12 +163,27 @@ impl Report {
             ));
         }
         line(format!("PyTorch: {}", self.pytorch.as_deref().unwrap_or("not run")));
-        text += "\n| | form | wgr | unit | share of the bound | PyTorch f32 | ratio | PyTorch bf16 | ratio |\n";
+        text +=
+            "\n| | form | wgr | unit | share of the bound | PyTorch f32 | ratio | bf16, or f16 beside f16 | ratio |\n";
         text += "|---|---|--:|---|--:|--:|--:|--:|--:|\n";
         text.extend(self.rows.iter().map(|row| row.markdown() + "\n"));
+        text.extend(self.profiles.iter().map(|profile| format!("\n{}", profile.markdown())));
         if !self.left_out.is_empty() {
             text += "\nNot measured:\n\n";
             text.extend(self.left_out.iter().map(|left| format!("- {}: {}\n", left.what, left.why)));
+        }
+        text
+    }
+}
+
+impl StepProfile {
+    fn markdown(&self) -> String {
+        let mut text = format!("{}, {}: {:.2} ms on the device\n\n", self.task, self.form, 1e3 * self.device_seconds);
+        text += "| kernel | dispatches | ms | share of the bound |\n|---|--:|--:|--:|\n";
+        for KernelTime { row: ProfileRow { kernel, dispatches, seconds, .. }, bound, share } in &self.kernels {
+            let (milliseconds, percent) = (1e3 * seconds, 1e2 * share);
+            writeln!(text, "| {kernel} | {dispatches} | {milliseconds:.3} | {percent:.0} % ({}) |", bound.name())
+                .expect("a string takes everything");
         }
         text
     }
@@ -157,7 +207,7 @@ impl Row {
             self.form,
             self.value,
             beside("float32"),
-            beside("bfloat16")
+            beside(if self.form == "f16" { "float16" } else { "bfloat16" })
         )
     }
 }

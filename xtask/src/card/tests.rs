@@ -1,7 +1,8 @@
 //! The kernel tests, against their twins on the card.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 
 use anyhow::{Context, Result, bail};
@@ -13,30 +14,38 @@ use crate::cargo::cargo;
 
 const KERNELS: &[&str] = &["test", "--release", "--workspace", "--test", "kernels"];
 
-/// Compiles them, before the clock starts.
-pub(super) fn build() -> Result<()> {
-    let status = cargo(KERNELS).arg("--no-run").status().context("cargo could not be started")?;
-    if !status.success() {
-        bail!("the kernel tests could not be built: {status}");
+/// The tests, ready to run.
+pub(super) struct Tests(Command);
+
+impl Tests {
+    /// Those of a file, or those that cargo compiles now, before the clock starts.
+    pub(super) fn new(file: Option<&Path>) -> Result<Self> {
+        if let Some(file) = file {
+            return Ok(Self(Command::new(file)));
+        }
+        let status = cargo(KERNELS).arg("--no-run").status().context("cargo could not be started")?;
+        if !status.success() {
+            bail!("the kernel tests could not be built: {status}");
+        }
+        Ok(Self(cargo(KERNELS)))
     }
-    Ok(())
 }
 
 /// Runs them for half of the time that is left at most, and notes their closing line.
-pub(super) fn run(built: Result<()>, choice: &AdapterChoice, clock: &Clock, report: &mut Report) {
+pub(super) fn run(tests: Result<Tests>, choice: &AdapterChoice, clock: &Clock, report: &mut Report) {
     let what = "kernel tests";
     if choice.name.is_some() {
         return report.leave_out(what, "they run on the adapter that is chosen without --adapter");
     }
-    match built.and_then(|()| closing_line(clock)) {
+    match tests.and_then(|tests| closing_line(tests, clock)) {
         Ok(line) => report.kernel_tests = Some(line),
         Err(problem) => report.leave_out(what, format!("{problem:#}")),
     }
 }
 
-fn closing_line(clock: &Clock) -> Result<String> {
-    let mut tests = cargo(KERNELS).stdout(Stdio::piped()).spawn().context("cargo could not be started")?;
-    let output = tests.stdout.take().context("cargo was started without its output")?;
+fn closing_line(Tests(mut command): Tests, clock: &Clock) -> Result<String> {
+    let mut tests = command.stdout(Stdio::piped()).spawn().context("they could not be started")?;
+    let output = tests.stdout.take().context("they were started without their output")?;
     let (send, lines) = mpsc::channel();
     let reader = std::thread::spawn(move || {
         BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| send.send(line))
@@ -62,14 +71,14 @@ fn closing_line(clock: &Clock) -> Result<String> {
             }
         }
     }
-    tests.wait().context("cargo could not be waited for")?;
+    tests.wait().context("they could not be waited for")?;
     let _ = reader.join();
     let closing = closing.context("they ended without a result")?;
     Ok(if failed.is_empty() { closing } else { format!("{closing}: {}", failed.join(", ")) })
 }
 
 fn stop(tests: &mut Child) -> Result<()> {
-    tests.kill().context("cargo could not be stopped")?;
-    tests.wait().context("cargo could not be waited for")?;
+    tests.kill().context("they could not be stopped")?;
+    tests.wait().context("they could not be waited for")?;
     Ok(())
 }
