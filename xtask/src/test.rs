@@ -70,8 +70,12 @@ const DRIVER_STAGES: &[(&str, Work)] = &[
     ("kernels, SwiftShader", Work::OnDriver(Driver::Swiftshader, "kernels", &[], SLOW_ON_SWIFTSHADER)),
 ];
 /// What is slow on these drivers as well. The golden models train with the same kernels.
-const SLOW_ON_MESA: &[&str] =
-    &["attention_and_its_gradients_agree", "completions_that_share_a_prompt", "heads_of_any_size"];
+const SLOW_ON_MESA: &[&str] = &[
+    "attention_and_its_gradients_agree",
+    "completions_that_share_a_prompt",
+    "heads_of_any_size",
+    "nt_agrees_in_every_permutation",
+];
 /// Its code of the attention of all precisions takes minutes to compile.
 const SLOW_ON_MESA_25: &[&str] = &["in_mixed_precision"];
 const SLOW_ON_SWIFTSHADER: &[&str] = &[
