@@ -78,6 +78,9 @@ pub use ranks::Ranks;
 pub use wgr_shaders::{parameters, reference};
 
 #[cfg(test)]
+#[path = "../tests/support/allocations.rs"]
+mod test_allocations;
+#[cfg(test)]
 #[path = "../tests/support/fetched.rs"]
 mod test_files;
 #[cfg(test)]

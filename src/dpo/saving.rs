@@ -1,6 +1,5 @@
 //! Policies on disk: Hugging Face directories of causal models, and checkpoints to resume from.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,9 +9,9 @@ use crate::gpu::Gpu;
 use crate::model::Checkpoint;
 use crate::model::causal::Causal;
 use crate::model::lora::LoraConfig;
-use crate::model::weights::{Dtype, NewTensor, write_model};
+use crate::model::weights::Dtype;
 use crate::objective::PreferenceLoss;
-use crate::train::saving::save_adapter;
+use crate::train::saving::{save_adapter, write_parameters};
 use crate::{Error, Result};
 
 use super::loss::LossConfig;
@@ -35,18 +34,11 @@ pub(super) async fn save_policy(
 ) -> Result<()> {
     files.extend(source.travelling_files()?);
     if let Some(lora) = lora {
-        return save_adapter(gpu, causal.trained(), lora, source, directory, files).await;
+        return save_adapter(gpu, &causal.trained().collect::<Vec<_>>(), lora, source, directory, files).await;
     }
     let mut config = source.config().to_json(Dtype::F32);
     config["architectures"] = vec![format!("{}ForCausalLM", source.config().family.class_prefix())].into();
-    let (mut tensors, mut values) = (vec![], HashMap::new());
-    for parameter in causal.parameters() {
-        values.insert(parameter.name.clone(), parameter.weight.read(gpu).await?);
-        tensors.push(NewTensor { name: parameter.name.clone(), shape: parameter.shape.clone(), dtype: Dtype::F32 });
-    }
-    // Every tensor was read above and is given away once, so that memory shrinks as the file grows.
-    let read = |tensor: &NewTensor| Ok(values.remove(&tensor.name).unwrap_or_default());
-    write_model(directory, &config, &tensors, read, &files)
+    write_parameters(gpu, directory, &config, &files, &causal.parameters().collect::<Vec<_>>()).await
 }
 
 /// The loss function of a run; a resumed run must have the same one, because a checkpoint's moments mean nothing for

@@ -107,6 +107,9 @@ impl Shard {
 /// adapter can bind: a row has at least four values of two bytes.
 pub const VIEW_ROWS: usize = 32;
 
+/// What [`Tensor::row_pieces`] gives at a time.
+const PIECE_BYTES: u64 = 16 << 20;
+
 /// A matrix on the device. Cloning shares the storage.
 #[derive(Debug, Clone)]
 pub struct Tensor {
@@ -401,6 +404,13 @@ impl Tensor {
     /// If the driver fails.
     pub async fn read(&self, gpu: &Gpu) -> Result<Vec<f32>> {
         self.read_rows(gpu, 0..self.rows.len()).await
+    }
+
+    /// All rows, in pieces that are small enough to pass through a host on which the tensor has no room.
+    pub(crate) fn row_pieces(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let rows = self.rows.len();
+        let step = (PIECE_BYTES / self.dtype.row_bytes(self.columns.padded()).max(1)).max(1) as usize;
+        (0..rows).step_by(step).map(move |first| first..rows.min(first + step))
     }
 
     /// As [`Self::read`], of some of the rows.

@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::replace_file;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Tensor};
 use crate::model::TensorSpec;
 use crate::optimizer::{AdamW, GradNorm, Nesterov, Parameter, Worst};
 use crate::ranks::Ranks;
 use crate::{Error, Result};
 
 use super::gradients::buckets;
-use super::tensor_file::{TensorFile, bytes_of, named};
+use super::tensor_file::{Listed, NewTensorFile, TensorFile, listed, write_tensor};
 
 /// Why such a run cannot train in f16.
 pub(super) const SYNCS_BAR_F16: &str = "ranks that take steps of their own would each scale their loss";
@@ -148,26 +147,24 @@ impl Diloco {
         ranks: &Ranks,
         directory: &Path,
     ) -> Result<()> {
-        let mut values = vec![];
-        for (parameter, moments) in optimizer.parameters().iter().zip(optimizer.moments().iter().flatten()) {
-            for tensor in [&parameter.weight, &moments.first, &moments.second] {
-                values.push(tensor.read(gpu).await?);
-            }
-        }
-        let mut own = bytes_of(named(specs, INNER), values.iter())?;
-        drop(values);
-        let length = own.len();
         if ranks.is_first() {
-            let values = self.outer.iter().flat_map(|outer| [&outer.weights, &outer.velocity]);
-            replace_file(&directory.join(OUTER_FILE), &bytes_of(named(specs, OUTER), values)?)?;
-            replace_file(&rank_file(directory, 0), &own)?;
-        }
-        for rank in 1..ranks.size() {
-            let message = if rank == ranks.rank() { std::mem::take(&mut own) } else { vec![] };
-            let messages = ranks.collect_large(message, length).await?;
-            if ranks.is_first() {
-                replace_file(&rank_file(directory, rank), &messages[rank])?;
+            let tensors = listed(specs, &OUTER);
+            let mut file = NewTensorFile::create(directory.join(OUTER_FILE), &tensors)?;
+            for tensor in tensors {
+                let Outer { weights, velocity } = &self.outer[tensor.parameter];
+                file.append([weights, velocity][tensor.kind])?;
             }
+            file.finish()?;
+        }
+        let tensors = listed(specs, &INNER);
+        for rank in 0..ranks.size() {
+            let create = || NewTensorFile::create(rank_file(directory, rank), &tensors);
+            let mut file = ranks.is_first().then(create).transpose()?;
+            for tensor in &tensors {
+                let own = inner(optimizer, tensor.parameter)[tensor.kind];
+                write_tensor(gpu, ranks, (rank, Some(own)), own, &mut file).await?;
+            }
+            file.map_or(Ok(()), NewTensorFile::finish)?;
         }
         Ok(())
     }
@@ -183,21 +180,19 @@ impl Diloco {
         ranks: &Ranks,
         directory: &Path,
     ) -> Result<()> {
-        let own = TensorFile::read(rank_file(directory, ranks.rank()))?;
-        let own: Vec<Vec<f32>> = own.values(named(specs, INNER))?.collect::<Result<_>>()?;
-        let moments = optimizer.moments().iter().flatten();
-        for ((parameter, moments), values) in
-            optimizer.parameters().iter().zip(moments).zip(own.chunks_exact(INNER.len()))
-        {
-            parameter.write(gpu, &values[0])?;
-            moments.first.write(gpu, &values[1])?;
-            moments.second.write(gpu, &values[2])?;
+        let own = TensorFile::open(rank_file(directory, ranks.rank()))?;
+        for tensor in listed(specs, &INNER) {
+            let Listed { parameter, kind, .. } = tensor;
+            own.restore(gpu, &tensor, inner(optimizer, parameter)[kind])?;
+            if let (0, Some(copy)) = (kind, &optimizer.parameters()[parameter].compute) {
+                own.restore(gpu, &tensor, copy)?;
+            }
         }
-        let outer = TensorFile::read(directory.join(OUTER_FILE))?;
-        let mut outer = outer.values(named(specs, OUTER))?;
-        self.outer.clear();
-        while let (Some(weights), Some(velocity)) = (outer.next(), outer.next()) {
-            self.outer.push(Outer { weights: weights?, velocity: velocity? });
+        let outer = TensorFile::open(directory.join(OUTER_FILE))?;
+        self.outer = specs.iter().map(|_| Outer { weights: vec![], velocity: vec![] }).collect();
+        for tensor in listed(specs, &OUTER) {
+            let Outer { weights, velocity } = &mut self.outer[tensor.parameter];
+            *[weights, velocity][tensor.kind] = outer.read(&tensor)?;
         }
         Ok(())
     }
@@ -208,6 +203,12 @@ const OUTER_FILE: &str = "outer.safetensors";
 const INNER: [&str; 3] = ["weight", "first", "second"];
 /// What there is of each parameter in the file of the outer optimizer.
 const OUTER: [&str; 2] = ["weight", "velocity"];
+
+/// The tensors that [`INNER`] names, of the parameter at a place.
+fn inner(optimizer: &AdamW, place: usize) -> [&Tensor; 3] {
+    let moments = optimizer.moments()[place].as_ref().expect("a rank that takes steps of its own has all moments");
+    [&optimizer.parameters()[place].weight, &moments.first, &moments.second]
+}
 
 fn rank_file(directory: &Path, rank: usize) -> PathBuf {
     directory.join(format!("rank-{rank}.safetensors"))

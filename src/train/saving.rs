@@ -1,19 +1,18 @@
 //! Model directories and checkpoints: a trained model is a Hugging Face directory, a checkpoint is one with the
 //! optimizer's state beside it.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::data::Template;
 use crate::files::replace_file;
 use crate::gpu::Gpu;
 use crate::model::companions::TEMPLATE;
-use crate::model::lora::{HEAD_FILE, LoraConfig, NewAdapter, write_adapter};
+use crate::model::lora::{HEAD_FILE, LoraConfig, NewAdapter};
 use crate::model::parameter::Parameter;
-use crate::model::weights::{self, NewTensor, write_model};
+use crate::model::weights::{self, DirectoryWriter, NewTensor};
 use crate::model::{Checkpoint, TensorSpec};
 use crate::optimizer::LossScale;
 use crate::ranks::Ranks;
@@ -77,41 +76,55 @@ pub(crate) async fn save_model(
     if let Some(lora) = stepper.classifier.lora() {
         extra.push((HEAD_FILE.to_owned(), serde_json::to_vec_pretty(&head).expect("a head serializes")));
         let trained = stepper.classifier.checkpoint_parameters().filter(|parameter| !parameter.frozen);
-        return save_adapter(gpu, trained, lora, parts.source, directory, extra).await;
+        return save_adapter(gpu, &trained.collect::<Vec<_>>(), lora, parts.source, directory, extra).await;
     }
     let mut config = parts.source.config().to_classifier_json(&head.labels(), weights::Dtype::F32);
     config["wgr"] = json!(head);
-    let mut tensors = vec![];
-    let mut values = HashMap::new();
-    for parameter in stepper.classifier.checkpoint_parameters() {
-        values.insert(parameter.name.clone(), parameter.weight.read(gpu).await?);
-        tensors.push(NewTensor {
-            name: parameter.name.clone(),
-            shape: parameter.shape.clone(),
-            dtype: weights::Dtype::F32,
-        });
+    let parameters: Vec<&Parameter> = stepper.classifier.checkpoint_parameters().collect();
+    write_parameters(gpu, directory, &config, &extra, &parameters).await
+}
+
+/// Writes a model directory with the values that some parameters have on the device, a piece at a time, so that the host need
+/// not have room for all.
+pub(crate) async fn write_parameters(
+    gpu: &Gpu,
+    directory: &Path,
+    config: &Value,
+    files: &[(String, Vec<u8>)],
+    parameters: &[&Parameter],
+) -> Result<()> {
+    let new = |parameter: &&Parameter| NewTensor {
+        name: parameter.name.clone(),
+        shape: parameter.shape.clone(),
+        dtype: weights::Dtype::F32,
+    };
+    let tensors: Vec<NewTensor> = parameters.iter().map(new).collect();
+    fill(gpu, DirectoryWriter::model(directory, config, &tensors, files)?, parameters).await
+}
+
+/// Writes the values of parameters and completes the directory.
+async fn fill(gpu: &Gpu, mut writer: DirectoryWriter, parameters: &[&Parameter]) -> Result<()> {
+    for parameter in parameters {
+        for rows in parameter.weight.row_pieces() {
+            writer.append(&parameter.weight.read_rows(gpu, rows).await?)?;
+        }
     }
-    // Every tensor was read above and is given away once, so that memory shrinks as the file grows.
-    let read = |tensor: &NewTensor| Ok(values.remove(&tensor.name).unwrap_or_default());
-    write_model(directory, &config, &tensors, read, &extra)
+    writer.finish()
 }
 
 /// Writes adapters, and the head where `trained` has one, as a directory that PEFT reads.
-pub(crate) async fn save_adapter<'a>(
+pub(crate) async fn save_adapter(
     gpu: &Gpu,
-    trained: impl Iterator<Item = &'a Parameter>,
+    trained: &[&Parameter],
     config: &LoraConfig,
     source: &Checkpoint,
     directory: &Path,
     files: Vec<(String, Vec<u8>)>,
 ) -> Result<()> {
-    let (mut tensors, mut values) = (vec![], HashMap::new());
-    for parameter in trained {
-        values.insert(parameter.name.clone(), parameter.weight.read(gpu).await?);
-        tensors.push(TensorSpec { name: parameter.name.clone(), shape: parameter.shape.clone() });
-    }
+    let spec = |parameter: &&Parameter| TensorSpec { name: parameter.name.clone(), shape: parameter.shape.clone() };
+    let tensors = trained.iter().map(spec).collect();
     let adapter = NewAdapter { config, base: source.base_name(), tensors, files };
-    write_adapter(directory, &adapter, |name| Ok(values.remove(name).unwrap_or_default()))
+    fill(gpu, adapter.begin(directory)?, trained).await
 }
 
 /// The directory of a checkpoint.
@@ -171,4 +184,41 @@ pub(crate) fn progress(directory: &Path) -> Result<Progress> {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Layout;
+    use crate::model::parameter::Holding;
+    use crate::optimizer::AdamWConfig;
+    use crate::test_allocations::peak_of;
+
+    /// Sixty tensors of 256 KiB, so that what is written at a time is small beside all of them.
+    #[test]
+    fn writing_a_checkpoint_takes_the_memory_of_a_tensor() {
+        const COUNT: usize = 60;
+        const SIDE: usize = 256;
+        let gpu = pollster::block_on(Gpu::open(&Default::default())).unwrap();
+        let parameter = |place: usize| {
+            let (name, side) = (format!("layer{place}"), Layout::plain(SIDE));
+            let made = Parameter::matrix(&gpu, name, side, side, Holding::Training, crate::gpu::Dtype::F32).unwrap();
+            made.write(&gpu, &vec![place as f32; SIDE * SIDE]).unwrap();
+            made
+        };
+        let parameters: Vec<Parameter> = (0..COUNT).map(parameter).collect();
+        let parameters: Vec<&Parameter> = parameters.iter().collect();
+        let update = Update::new(&gpu, parameters.iter().copied(), AdamWConfig::default()).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let (tensor, buffer) = (4 * SIDE * SIDE, 1 << 20);
+        let model = place.path().join("model");
+        let peak = peak_of(|| {
+            pollster::block_on(write_parameters(&gpu, &model, &json!({}), &[], &parameters)).unwrap();
+        });
+        assert!(peak < buffer + 8 * tensor, "the model: {peak}");
+        let peak = peak_of(|| pollster::block_on(save_state(&gpu, &update, &model, Progress::default())).unwrap());
+        assert!(peak < buffer + 8 * tensor, "the moments: {peak}");
+        let size = |name: &str| std::fs::metadata(model.join(name)).unwrap().len() as usize;
+        assert!(size("model.safetensors") > COUNT * tensor && size("optimizer.safetensors") > 2 * COUNT * tensor);
+    }
 }

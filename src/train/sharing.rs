@@ -3,7 +3,7 @@
 
 use crate::Result;
 use crate::gpu::{Gpu, Recording};
-use crate::optimizer::{AdamW, Parameter};
+use crate::optimizer::AdamW;
 use crate::ranks::{Ranks, deal};
 
 use super::gradients::{buckets, read_gradient, write_gradients};
@@ -94,37 +94,5 @@ impl Shares {
             }
         }
         Ok(())
-    }
-
-    /// The moments of all parameters, as the first rank saves them; nothing on the others.
-    ///
-    /// # Errors
-    /// The device or another rank fails.
-    pub(super) async fn gather_moments(
-        &self,
-        gpu: &Gpu,
-        optimizer: &AdamW,
-        ranks: &Ranks,
-    ) -> Result<Vec<[Vec<f32>; 2]>> {
-        let values = |parameter: &Parameter| parameter.weight.rows().len() * parameter.weight.columns().len();
-        let mut moments = vec![[vec![], vec![]]; self.owners.len()];
-        for round in &self.rounds {
-            let mut own: Vec<f32> = vec![];
-            for pair in round[ranks.rank()].iter().filter_map(|place| optimizer.moments()[*place].as_ref()) {
-                own.extend(pair.first.read(gpu).await?);
-                own.extend(pair.second.read(gpu).await?);
-            }
-            let bytes = |place: &usize| 8 * values(&optimizer.parameters()[*place]);
-            let longest = round.iter().map(|places| places.iter().map(bytes).sum::<usize>()).max().unwrap_or(0);
-            let all = ranks.collect_large(bytemuck::cast_slice(&own).to_vec(), longest).await?;
-            for (places, bytes) in round.iter().zip(all).filter(|_| ranks.is_first()) {
-                let mut rest = bytemuck::pod_collect_to_vec::<u8, f32>(&bytes).into_iter();
-                for place in places {
-                    let values = values(&optimizer.parameters()[*place]);
-                    moments[*place] = [rest.by_ref().take(values).collect(), rest.by_ref().take(values).collect()];
-                }
-            }
-        }
-        Ok(moments)
     }
 }

@@ -1,62 +1,155 @@
-//! Files of a checkpoint with the tensors of an optimizer.
+//! Files of a checkpoint with the tensors of an optimizer, written and read one tensor at a time.
 
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use safetensors::SafeTensors;
-use safetensors::tensor::TensorView;
+use tempfile::NamedTempFile;
 
+use crate::files::staged;
+use crate::gpu::{Gpu, Tensor};
 use crate::model::TensorSpec;
+use crate::model::weights::{Dtype, NewTensor, SafetensorsWriter, Tensors};
+use crate::ranks::Ranks;
 use crate::{Error, Result};
 
-/// Names and shapes of some tensors for each of some parameters.
-pub(super) fn named<const N: usize>(
-    parameters: &[TensorSpec],
-    kinds: [&'static str; N],
-) -> impl Iterator<Item = (String, Vec<usize>)> {
-    let of =
-        move |parameter: &TensorSpec| kinds.map(|kind| (format!("{kind}.{}", parameter.name), parameter.shape.clone()));
-    parameters.iter().flat_map(of)
+/// A tensor of such a file: of one of several kinds, for one of the parameters.
+pub(super) struct Listed {
+    /// The place of the parameter.
+    pub parameter: usize,
+    /// The place of the kind.
+    pub kind: usize,
+    name: String,
+    shape: Vec<usize>,
 }
 
-/// The bytes of a file with such tensors and their values.
-pub(super) fn bytes_of<'a>(
-    named: impl Iterator<Item = (String, Vec<usize>)>,
-    values: impl Iterator<Item = &'a Vec<f32>>,
-) -> Result<Vec<u8>> {
-    let views = named.zip(values).map(|((name, shape), values)| {
-        let bytes = bytemuck::cast_slice(values);
-        let view = TensorView::new(safetensors::Dtype::F32, shape, bytes).expect("as many bytes as the shape says");
-        (name, view)
-    });
-    safetensors::serialize(views, None).map_err(|e| Error::run(format!("the state of the optimizer: {e}"), ""))
+/// The tensors of all `kinds` for each of some parameters, in the order in which they are in the file: that of their names.
+pub(super) fn listed(parameters: &[TensorSpec], kinds: &[&str]) -> Vec<Listed> {
+    let of = |(parameter, spec): (usize, &TensorSpec)| {
+        let one = |(kind, word): (usize, &&str)| Listed {
+            parameter,
+            kind,
+            name: format!("{word}.{}", spec.name),
+            shape: spec.shape.clone(),
+        };
+        kinds.iter().enumerate().map(one).collect::<Vec<_>>()
+    };
+    let mut listed: Vec<Listed> = parameters.iter().enumerate().flat_map(of).collect();
+    listed.sort_by(|one, other| one.name.cmp(&other.name));
+    listed
 }
 
-/// A file that was read.
+/// A file on its way, under a temporary name until it is complete.
+pub(super) struct NewTensorFile {
+    path: PathBuf,
+    place: NamedTempFile,
+    writer: SafetensorsWriter<BufWriter<File>>,
+}
+
+impl NewTensorFile {
+    /// Begins a file whose values follow in the order of `listed`.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(super) fn create(path: PathBuf, listed: &[Listed]) -> Result<Self> {
+        let place = staged(&path)?;
+        let file = place.reopen().map_err(|e| Error::io(&path, e))?;
+        let new =
+            |tensor: &Listed| NewTensor { name: tensor.name.clone(), shape: tensor.shape.clone(), dtype: Dtype::F32 };
+        let writer = SafetensorsWriter::to_file(file, &path, listed.iter().map(new).collect(), None)?;
+        Ok(Self { path, place, writer })
+    }
+
+    /// Writes the next values, all of one tensor.
+    ///
+    /// # Errors
+    /// Values that do not fit the shape; I/O errors.
+    pub(super) fn append(&mut self, values: &[f32]) -> Result<()> {
+        self.writer.append(values)
+    }
+
+    /// Moves the file to its place once it is on the disk.
+    ///
+    /// # Errors
+    /// A tensor that lacks values; I/O errors.
+    pub(super) fn finish(self) -> Result<()> {
+        self.writer.sync()?;
+        self.place.persist(&self.path).map_err(|e| Error::io(&self.path, e.error))?;
+        Ok(())
+    }
+}
+
+/// Writes a tensor that the rank `owner` has on its device, `own` there, to the file that the first rank writes, a piece at a
+/// time. All ranks take part, unless it is the first rank's own; `like` is a tensor of the same shape on each.
+///
+/// # Errors
+/// The device, the disk or another rank fails.
+pub(super) async fn write_tensor(
+    gpu: &Gpu,
+    ranks: &Ranks,
+    (owner, own): (usize, Option<&Tensor>),
+    like: &Tensor,
+    file: &mut Option<NewTensorFile>,
+) -> Result<()> {
+    if owner == 0 && !ranks.is_first() {
+        return Ok(());
+    }
+    for rows in like.row_pieces() {
+        let bytes = size_of::<f32>() * rows.len() * like.columns().len();
+        let mut values = match own.filter(|_| owner == ranks.rank()) {
+            Some(tensor) => tensor.read_rows(gpu, rows).await?,
+            None => vec![],
+        };
+        if owner != 0 {
+            let all = ranks.collect_large(bytemuck::cast_slice(&values).to_vec(), bytes).await?;
+            values = bytemuck::pod_collect_to_vec(&all[owner]);
+        }
+        file.iter_mut().try_for_each(|file| file.append(&values))?;
+    }
+    Ok(())
+}
+
+/// A file that is read.
 pub(super) struct TensorFile {
     path: PathBuf,
-    bytes: Vec<u8>,
+    tensors: Tensors,
 }
 
 impl TensorFile {
-    /// Reads all of it.
-    pub(super) fn read(path: PathBuf) -> Result<Self> {
-        let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
-        Ok(Self { path, bytes })
+    /// Opens it.
+    ///
+    /// # Errors
+    /// It is missing or damaged.
+    pub(super) fn open(path: PathBuf) -> Result<Self> {
+        let tensors = Tensors::of_file(&path).map_err(|error| match error {
+            Error::Input { problem, .. } => damaged(&path, problem),
+            other => other,
+        })?;
+        Ok(Self { path, tensors })
     }
 
-    /// The values of tensors of these names and shapes, one after the other as they are asked for.
-    pub(super) fn values(
-        &self,
-        wanted: impl Iterator<Item = (String, Vec<usize>)>,
-    ) -> Result<impl Iterator<Item = Result<Vec<f32>>>> {
-        let tensors = SafeTensors::deserialize(&self.bytes).map_err(|e| damaged(&self.path, e.to_string()))?;
-        Ok(wanted.map(move |(name, shape)| {
-            let view = tensors.tensor(&name).map_err(|e| damaged(&self.path, e.to_string()))?;
-            if view.shape() != shape || view.dtype() != safetensors::Dtype::F32 {
-                return Err(damaged(&self.path, format!("tensor {name:?} is {:?} {:?}", view.dtype(), view.shape())));
+    /// The values of a tensor.
+    ///
+    /// # Errors
+    /// It is missing, or of another shape or type.
+    pub(super) fn read(&self, wanted: &Listed) -> Result<Vec<f32>> {
+        let Listed { name, shape, .. } = wanted;
+        match self.tensors.info(name) {
+            None => Err(damaged(&self.path, format!("tensor {name:?} is missing"))),
+            Some(info) if info.shape != *shape || info.dtype != Dtype::F32 => {
+                Err(damaged(&self.path, format!("tensor {name:?} is {} {:?}", info.dtype, info.shape)))
             }
-            Ok(bytemuck::pod_collect_to_vec(view.data()))
-        }))
+            Some(_) => self.tensors.read_f32(name),
+        }
+    }
+
+    /// Puts a tensor back on the device.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; the device fails.
+    pub(super) fn restore(&self, gpu: &Gpu, wanted: &Listed, tensor: &Tensor) -> Result<()> {
+        tensor.write(gpu, &self.read(wanted)?)?;
+        gpu.flush("restoring the optimizer")
     }
 }
 

@@ -3,22 +3,26 @@
 use std::path::Path;
 
 use crate::Result;
-use crate::files::replace_file;
-use crate::gpu::{Gpu, Recording};
+use crate::gpu::{Gpu, Recording, Tensor};
 use crate::model::TensorSpec;
 use crate::model::parameter::Parameter;
 use crate::model::parameter::gradient;
-use crate::optimizer::{self, AdamW, AdamWConfig, GradNorm, Nesterov};
+use crate::optimizer::{self, AdamW, AdamWConfig, GradNorm, Moments, Nesterov};
 use crate::ranks::Ranks;
 
 use super::diloco::{Diloco, norm_of_ranks};
 use super::gradients::sum_gradients;
 use super::sharing::Shares;
-use super::tensor_file::{TensorFile, bytes_of, named};
+use super::tensor_file::{NewTensorFile, TensorFile, listed, write_tensor};
 
 const MOMENTS_FILE: &str = "optimizer.safetensors";
 /// What there is of each parameter in it.
 const MOMENTS: [&str; 2] = ["first", "second"];
+
+/// The moment that [`MOMENTS`] has at a place.
+fn moment(pair: &Moments, kind: usize) -> &Tensor {
+    [&pair.first, &pair.second][kind]
+}
 
 /// How ranks share the work of the optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,11 +190,17 @@ impl Update {
         if let Shared::Apart(diloco) = &self.shared {
             return diloco.save(gpu, (&self.specs, &self.optimizer), &self.ranks, directory).await;
         }
-        let moments = self.moments(gpu).await?;
-        if !self.ranks.is_first() {
-            return Ok(());
+        let listed = listed(&self.specs, &MOMENTS);
+        let create = || NewTensorFile::create(directory.join(MOMENTS_FILE), &listed);
+        let mut file = self.ranks.is_first().then(create).transpose()?;
+        for tensor in &listed {
+            let place = tensor.parameter;
+            let owner = if let Shared::Sharded(shares) = &self.shared { shares.owner(place) } else { 0 };
+            let own = self.optimizer.moments()[place].as_ref().map(|pair| moment(pair, tensor.kind));
+            let like = &self.optimizer.parameters()[place].weight;
+            write_tensor(gpu, &self.ranks, (owner, own), like, &mut file).await?;
         }
-        replace_file(&directory.join(MOMENTS_FILE), &bytes_of(named(&self.specs, MOMENTS), moments.iter().flatten())?)
+        file.map_or(Ok(()), NewTensorFile::finish)
     }
 
     /// Puts the state of the optimizer back. Weights were loaded with the model, if they are the same on all ranks.
@@ -202,23 +212,13 @@ impl Update {
         if let Shared::Apart(diloco) = shared {
             return diloco.restore(gpu, (specs, optimizer), ranks, directory);
         }
-        let is_own = |(spec, pair): (&TensorSpec, &Option<_>)| pair.is_some().then(|| spec.clone());
-        let own: Vec<TensorSpec> = specs.iter().zip(optimizer.moments()).filter_map(is_own).collect();
-        let file = TensorFile::read(directory.join(MOMENTS_FILE))?;
-        let tensors = optimizer.moments().iter().flatten().flat_map(|pair| [&pair.first, &pair.second]);
-        tensors.zip(file.values(named(&own, MOMENTS))?).try_for_each(|(tensor, values)| tensor.write(gpu, &values?))
-    }
-
-    /// The moments of all parameters, for the first rank to save; all ranks ask together.
-    async fn moments(&self, gpu: &Gpu) -> Result<Vec<[Vec<f32>; 2]>> {
-        if let Shared::Sharded(shares) = &self.shared {
-            return shares.gather_moments(gpu, &self.optimizer, &self.ranks).await;
+        let file = TensorFile::open(directory.join(MOMENTS_FILE))?;
+        for tensor in listed(specs, &MOMENTS) {
+            if let Some(pair) = &optimizer.moments()[tensor.parameter] {
+                file.restore(gpu, &tensor, moment(pair, tensor.kind))?;
+            }
         }
-        let mut moments = vec![];
-        for pair in self.optimizer.moments().iter().flatten().filter(|_| self.ranks.is_first()) {
-            moments.push([pair.first.read(gpu).await?, pair.second.read(gpu).await?]);
-        }
-        Ok(moments)
+        Ok(())
     }
 
     /// Device time of an update, by kernel.

@@ -113,6 +113,7 @@ const MODULES_ON_DEVICE: &[&str] = &[
     "kernels::open::",
     "kernels::self_test::",
     "kernels::tuner::",
+    "train::saving::",
 ];
 
 /// Runs all stages that suit the adapter.

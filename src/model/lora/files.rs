@@ -8,7 +8,7 @@ use crate::files::read_if_there;
 use crate::model::config::{ModelConfig, TensorSpec};
 use crate::model::fields::{read_json, read_json_if_there};
 use crate::model::weights::tensors::Tensors;
-use crate::model::weights::{Dtype, NewTensor, write_directory};
+use crate::model::weights::{DirectoryWriter, Dtype, NewTensor};
 use crate::{Error, Result};
 
 use super::config::LoraConfig;
@@ -127,6 +127,28 @@ pub struct NewAdapter<'a> {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
+impl NewAdapter<'_> {
+    /// Begins a directory that PEFT reads, whose values follow in the order of the tensors.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) fn begin(&self, directory: &Path) -> Result<DirectoryWriter> {
+        let has_head = self.tensors.iter().any(|tensor| tensor.name == HEAD);
+        let config = peft::to_json(self.config, self.base, has_head);
+        DirectoryWriter::adapter(directory, &config, &self.listed(), &self.files)
+    }
+
+    /// The tensors as they are in the file.
+    fn listed(&self) -> Vec<NewTensor> {
+        let new = |TensorSpec { name, shape }: &TensorSpec| NewTensor {
+            name: format!("{PREFIX}{name}"),
+            shape: shape.clone(),
+            dtype: Dtype::F32,
+        };
+        self.tensors.iter().map(new).collect()
+    }
+}
+
 /// Writes an adapter directory that PEFT reads, complete or not at all. `read` gives the values of a tensor by the name
 /// it has in `adapter`.
 ///
@@ -137,14 +159,6 @@ pub fn write_adapter(
     adapter: &NewAdapter,
     mut read: impl FnMut(&str) -> Result<Vec<f32>>,
 ) -> Result<()> {
-    let has_head = adapter.tensors.iter().any(|tensor| tensor.name == HEAD);
-    let config = peft::to_json(adapter.config, adapter.base, has_head);
-    let new = |TensorSpec { name, shape }: &TensorSpec| NewTensor {
-        name: format!("{PREFIX}{name}"),
-        shape: shape.clone(),
-        dtype: Dtype::F32,
-    };
-    let tensors: Vec<NewTensor> = adapter.tensors.iter().map(new).collect();
     let values = |tensor: &NewTensor| read(tensor.name.trim_start_matches(PREFIX));
-    write_directory(directory, (ADAPTER_CONFIG, "adapter_model"), &config, &tensors, values, &adapter.files)
+    adapter.begin(directory)?.write(&adapter.listed(), values)
 }

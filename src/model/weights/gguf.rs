@@ -406,7 +406,7 @@ pub(super) fn type_code(dtype: Dtype) -> u32 {
 mod tests {
     use super::super::gguf_field::Field;
     use super::super::gguf_writer;
-    use super::super::writer::NewTensor;
+    use super::super::new_tensor::NewTensor;
     use super::*;
 
     fn file(names: [&str; 2]) -> Vec<u8> {

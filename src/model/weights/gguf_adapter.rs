@@ -8,7 +8,7 @@ use super::checkpoint::Checkpoint;
 use super::gguf_field::{Field, NewMetadata};
 use super::gguf_names::rotary_rows;
 use super::gguf_writer::write_file;
-use super::writer::NewTensor;
+use super::new_tensor::NewTensor;
 use super::{Dtype, gguf_config, gguf_names};
 use crate::Result;
 use crate::model::lora::LoraConfig;

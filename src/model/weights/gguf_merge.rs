@@ -12,7 +12,7 @@ use super::gguf::Metadata;
 use super::gguf_field::{Field, NewMetadata};
 use super::gguf_split::{self, Part};
 use super::gguf_writer::write_file;
-use super::writer::NewTensor;
+use super::new_tensor::NewTensor;
 use super::{Dtype, Entry, gguf_config, gguf_names};
 use crate::{Error, Result};
 

@@ -9,8 +9,8 @@ use super::checkpoint::Checkpoint;
 use super::gguf::{ALIGNMENT, MAGIC, type_code};
 use super::gguf_field::{Field, NewMetadata, string, value};
 use super::gguf_names::{ROPE_FACTORS, rotary_rows};
+use super::new_tensor::NewTensor;
 use super::staging::Staging;
-use super::writer::NewTensor;
 use super::{Dtype, gguf_config, gguf_names};
 use crate::{Error, Result};
 

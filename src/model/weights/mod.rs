@@ -15,10 +15,12 @@ mod gguf_names;
 pub(in crate::model) mod gguf_split;
 pub(in crate::model) mod gguf_writer;
 mod mapped;
+mod new_tensor;
 mod pack;
 mod quantize;
 pub mod quantized;
 mod safetensors;
+mod safetensors_writer;
 mod staging;
 pub(in crate::model) mod tensors;
 mod writer;
@@ -32,9 +34,12 @@ pub use gguf_field::Field;
 pub use gguf_merge::{Merged, MergedWeights};
 pub use gguf_writer::header as gguf_header;
 use half::{bf16, f16};
+pub use new_tensor::NewTensor;
 use quantized::GgmlType;
-pub(in crate::model) use writer::write_directory;
-pub use writer::{NewTensor, write_model};
+pub(crate) use safetensors_writer::SafetensorsWriter;
+pub(crate) use tensors::Tensors;
+pub(crate) use writer::DirectoryWriter;
+pub use writer::write_model;
 
 /// How the values of a tensor are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub(super) const SINGLE: &str = "model.safetensors";
 
 /// Every tensor of some files.
 #[derive(Debug)]
-pub(in crate::model) struct Tensors {
+pub(crate) struct Tensors {
     /// The directory or file, for errors.
     path: PathBuf,
     files: Vec<Mapped>,

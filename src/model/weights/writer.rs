@@ -1,13 +1,15 @@
 //! Writes Hugging Face model directories: `config.json`, safetensors in shards, and the files that go with them.
 
-use std::fs;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::new_tensor::NewTensor;
+use super::safetensors_writer::SafetensorsWriter;
 use super::staging::Staging;
-use super::{Dtype, Entry};
 use crate::model::lora::ADAPTER_CONFIG;
 use crate::{Error, Result};
 
@@ -19,51 +21,12 @@ pub(super) const CONFIG: &str = "config.json";
 /// Which shard holds which tensor.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 
-/// A tensor to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewTensor {
-    /// The name it gets in the file.
-    pub name: String,
-    /// Rows first.
-    pub shape: Vec<usize>,
-    /// How to store it. Safetensors hold F32, F16 and BF16; GGUF files blocks as well.
-    pub dtype: Dtype,
-}
-
-impl From<&Entry> for NewTensor {
-    fn from(entry: &Entry) -> Self {
-        Self { name: entry.name.clone(), shape: entry.info.shape.clone(), dtype: entry.info.dtype }
-    }
-}
-
-impl NewTensor {
-    /// Values of the tensor.
-    pub fn count(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    pub(super) fn size(&self) -> Option<usize> {
-        self.dtype.bytes(self.count())
-    }
-
-    /// The bytes of `values`, of which there must be as many as the shape says.
-    pub(super) fn encode(&self, values: &[f32], path: &Path) -> Result<Vec<u8>> {
-        let encoded = match values.len() == self.count() {
-            true => self.dtype.encode(values),
-            false => Err(format!("{} values do not fill {:?}", values.len(), self.shape)),
-        };
-        let at = || format!("{}: tensor {:?}", path.display(), self.name);
-        encoded.map_err(|problem| Error::input(at(), problem, ""))
-    }
-}
-
 /// Writes a model directory: the weights as safetensors (in shards of 5 GB with an index), `config.json` and `files`,
 /// pairs of a name and its content such as tokenizer files or a model card.
 ///
 /// `read` gives the values of a tensor when its turn comes, so that one tensor at a time is in memory; narrower dtypes
-/// round to nearest. Everything is written beside `directory` first: a new directory appears complete or not at all,
-/// and in an existing one complete files replace their predecessors, `config.json` last. Weights and adapters of an earlier
-/// model go; other files are left alone.
+/// round to nearest. A new directory appears complete or not at all; in an existing one complete files replace their
+/// predecessors, weights and adapters of an earlier model go, and other files are left alone.
 ///
 /// # Errors
 /// I/O errors, a full disk among them; whatever `read` returns; values that do not fit the shape.
@@ -74,62 +37,146 @@ pub fn write_model(
     read: impl FnMut(&NewTensor) -> Result<Vec<f32>>,
     files: &[(String, Vec<u8>)],
 ) -> Result<()> {
-    write_directory(directory, (CONFIG, "model"), config, tensors, read, files)
+    DirectoryWriter::model(directory, config, tensors, files)?.write(tensors, read)
 }
 
-/// As [`write_model`], with other names of the configuration and, without `.safetensors`, the weights.
-pub(in crate::model) fn write_directory(
-    directory: &Path,
-    names: (&str, &str),
-    config: &Value,
-    tensors: &[NewTensor],
-    read: impl FnMut(&NewTensor) -> Result<Vec<f32>>,
-    files: &[(String, Vec<u8>)],
-) -> Result<()> {
-    write_sharded(directory, names, config, tensors, read, files, SHARD_BYTES)
+/// A model directory on its way. Everything is written beside it first: a new directory appears complete or not at all, and in
+/// an existing one complete files replace their predecessors, the configuration last. Weights and adapters of an earlier model
+/// go; other files are left alone.
+pub(crate) struct DirectoryWriter {
+    directory: PathBuf,
+    config_name: &'static str,
+    staging: Staging,
+    staged: PathBuf,
+    /// The shard that is being written.
+    current: Option<SafetensorsWriter<BufWriter<File>>>,
+    /// Those that follow.
+    shards: VecDeque<(String, Vec<NewTensor>)>,
 }
 
-fn write_sharded(
-    directory: &Path,
-    (config_name, weights): (&str, &str),
-    config: &Value,
-    tensors: &[NewTensor],
-    mut read: impl FnMut(&NewTensor) -> Result<Vec<f32>>,
-    files: &[(String, Vec<u8>)],
-    shard_bytes: usize,
-) -> Result<()> {
-    let staging = Staging::beside(directory)?;
-    // A subdirectory, since the staging place itself is readable by its owner alone.
-    let staged = staging.path("model");
-    fs::create_dir(&staged).map_err(|source| Error::io(&staged, source))?;
-    let write = |name: &str, bytes: &[u8]| {
-        let path = staged.join(name);
-        let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-        made.and_then(|()| fs::write(path, bytes)).map_err(|source| Error::io(directory.join(name), source))
-    };
-    for (name, bytes) in files {
-        write(name, bytes)?;
+impl DirectoryWriter {
+    /// Begins a model whose values follow in the order of `tensors`.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) fn model(
+        directory: &Path,
+        config: &Value,
+        tensors: &[NewTensor],
+        files: &[(String, Vec<u8>)],
+    ) -> Result<Self> {
+        Self::new(directory, (CONFIG, "model"), config, tensors, files, SHARD_BYTES)
     }
-    let shards = shards(tensors, shard_bytes);
-    let mut weight_map = Map::new();
-    for (i, shard) in shards.iter().enumerate() {
-        let name = match shards.len() {
-            1 => format!("{weights}.safetensors"),
-            count => format!("{weights}-{:05}-of-{count:05}.safetensors", i + 1),
+
+    /// As [`Self::model`], with adapters instead of a model.
+    ///
+    /// # Errors
+    /// As [`Self::model`].
+    pub(in crate::model) fn adapter(
+        directory: &Path,
+        config: &Value,
+        tensors: &[NewTensor],
+        files: &[(String, Vec<u8>)],
+    ) -> Result<Self> {
+        Self::new(directory, (ADAPTER_CONFIG, "adapter_model"), config, tensors, files, SHARD_BYTES)
+    }
+
+    fn new(
+        directory: &Path,
+        (config_name, weights): (&'static str, &str),
+        config: &Value,
+        tensors: &[NewTensor],
+        files: &[(String, Vec<u8>)],
+        shard_bytes: usize,
+    ) -> Result<Self> {
+        let staging = Staging::beside(directory)?;
+        // A subdirectory, since the staging place itself is readable by its owner alone.
+        let staged = staging.path("model");
+        fs::create_dir(&staged).map_err(|source| Error::io(&staged, source))?;
+        let write = |name: &str, bytes: &[u8]| {
+            let path = staged.join(name);
+            let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+            made.and_then(|()| fs::write(path, bytes)).map_err(|source| Error::io(directory.join(name), source))
         };
-        write_safetensors(&staged.join(&name), &directory.join(&name), shard, &mut read)?;
-        weight_map.extend(shard.iter().map(|tensor| (tensor.name.clone(), json!(name))));
+        for (name, bytes) in files {
+            write(name, bytes)?;
+        }
+        let shards = shards(tensors, shard_bytes);
+        let name = |place: usize| match shards.len() {
+            1 => format!("{weights}.safetensors"),
+            count => format!("{weights}-{:05}-of-{count:05}.safetensors", place + 1),
+        };
+        let shards: VecDeque<_> = shards.iter().enumerate().map(|(i, shard)| (name(i), shard.to_vec())).collect();
+        if shards.len() > 1 {
+            let total: usize = tensors.iter().filter_map(NewTensor::size).sum();
+            let places = |(file, shard): &(String, Vec<NewTensor>)| {
+                shard.iter().map(|tensor| (tensor.name.clone(), json!(file))).collect::<Vec<_>>()
+            };
+            let weight_map: Map<String, Value> = shards.iter().flat_map(places).collect();
+            write(INDEX, &pretty(&json!({"metadata": {"total_size": total}, "weight_map": weight_map})))?;
+        }
+        write(config_name, &pretty(config))?;
+        let mut begun = Self { directory: directory.to_owned(), config_name, staging, staged, current: None, shards };
+        begun.open_next()?;
+        Ok(begun)
     }
-    if shards.len() > 1 {
-        let total: usize = tensors.iter().filter_map(NewTensor::size).sum();
-        write(INDEX, &pretty(&json!({"metadata": {"total_size": total}, "weight_map": weight_map})))?;
+
+    /// Completes the shard that is being written and opens the next.
+    fn open_next(&mut self) -> Result<()> {
+        if let Some(current) = self.current.take() {
+            current.sync()?;
+        }
+        if let Some((name, tensors)) = self.shards.pop_front() {
+            let path = self.directory.join(&name);
+            let file = File::create(self.staged.join(&name)).map_err(|source| Error::io(&path, source))?;
+            self.current = Some(SafetensorsWriter::to_file(file, &path, tensors, Some(&json!({"format": "pt"})))?);
+        }
+        Ok(())
     }
-    write(config_name, &pretty(config))?;
-    // The directory holds one model, weights or adapters: with both it would be ambiguous.
-    staging.replace_directory(&staged, directory, config_name, |name| {
-        let is_weights = ["model", "adapter_model"].iter().any(|start| name.starts_with(start));
-        [INDEX, CONFIG, ADAPTER_CONFIG].contains(&name) || is_weights && name.ends_with(".safetensors")
-    })
+
+    /// Writes the next values, all of one tensor.
+    ///
+    /// # Errors
+    /// Values that do not fit the shape; I/O errors, a full disk among them.
+    pub(crate) fn append(&mut self, values: &[f32]) -> Result<()> {
+        self.shard()?.append(values)
+    }
+
+    /// The shard that the next values belong to.
+    fn shard(&mut self) -> Result<&mut SafetensorsWriter<BufWriter<File>>> {
+        while self.current.as_ref().is_some_and(SafetensorsWriter::is_complete) && !self.shards.is_empty() {
+            self.open_next()?;
+        }
+        Ok(self.current.as_mut().expect("a shard is open until the directory is finished"))
+    }
+
+    /// Writes all values, those of each tensor as `read` gives them, and completes the directory.
+    pub(in crate::model) fn write(
+        mut self,
+        tensors: &[NewTensor],
+        mut read: impl FnMut(&NewTensor) -> Result<Vec<f32>>,
+    ) -> Result<()> {
+        for tensor in tensors.iter().filter(|tensor| tensor.count() > 0) {
+            let values = read(tensor)?;
+            self.shard()?.append_whole(&values)?;
+        }
+        self.finish()
+    }
+
+    /// Puts the directory in its place.
+    ///
+    /// # Errors
+    /// A tensor that lacks values; I/O errors.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        while self.current.is_some() {
+            self.open_next()?;
+        }
+        // The directory holds one model, weights or adapters: with both it would be ambiguous.
+        self.staging.replace_directory(&self.staged, &self.directory, self.config_name, |name| {
+            let is_weights = ["model", "adapter_model"].iter().any(|start| name.starts_with(start));
+            [INDEX, CONFIG, ADAPTER_CONFIG].contains(&name) || is_weights && name.ends_with(".safetensors")
+        })
+    }
 }
 
 /// Splits tensors in order into runs of at most `limit` bytes, a larger tensor making a run of its own.
@@ -147,43 +194,6 @@ fn shards(tensors: &[NewTensor], limit: usize) -> Vec<&[NewTensor]> {
     shards
 }
 
-/// Writes one file at `staged`; errors name `path`, where it will be.
-fn write_safetensors(
-    staged: &Path,
-    path: &Path,
-    tensors: &[NewTensor],
-    mut read: impl FnMut(&NewTensor) -> Result<Vec<f32>>,
-) -> Result<()> {
-    let io = |source| Error::io(path, source);
-    let (mut header, mut offset) = (Map::new(), 0);
-    header.insert("__metadata__".into(), json!({"format": "pt"}));
-    for tensor in tensors {
-        let dtype = match tensor.dtype {
-            Dtype::F32 => "F32",
-            Dtype::F16 => "F16",
-            Dtype::BF16 => "BF16",
-            Dtype::Quantized(_) => {
-                let at = format!("{}: tensor {:?}", path.display(), tensor.name);
-                return Err(Error::input(at, "safetensors cannot hold quantized tensors", "write F32, F16 or BF16"));
-            }
-        };
-        let size = tensor.size().unwrap_or(0);
-        let entry = json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": [offset, offset + size]});
-        header.insert(tensor.name.clone(), entry);
-        offset += size;
-    }
-    let mut header = serde_json::to_vec(&header).map_err(|error| io(error.into()))?;
-    // The data begins at a multiple of eight, so that mapped files can be read in place.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let mut out = BufWriter::with_capacity(1 << 20, fs::File::create(staged).map_err(io)?);
-    out.write_all(&(header.len() as u64).to_le_bytes()).and_then(|()| out.write_all(&header)).map_err(io)?;
-    for tensor in tensors {
-        out.write_all(&tensor.encode(&read(tensor)?, path)?).map_err(io)?;
-    }
-    let file = out.into_inner().map_err(|error| io(error.into_error()))?;
-    file.sync_all().map_err(io)
-}
-
 fn pretty(value: &Value) -> Vec<u8> {
     format!("{value:#}\n").into_bytes()
 }
@@ -195,6 +205,7 @@ mod tests {
     use safetensors::SafeTensors;
 
     use super::*;
+    use crate::model::weights::Dtype;
 
     fn tensors() -> Vec<NewTensor> {
         [("a", vec![2, 3], Dtype::F32), ("b", vec![4], Dtype::BF16), ("c", vec![3], Dtype::F16)]
@@ -238,7 +249,8 @@ mod tests {
         let (_parent, directory) = place();
         write_model(&directory, &json!({}), &tensors(), values, &[]).unwrap();
         fs::write(directory.join("metrics.jsonl"), "kept").unwrap();
-        write_sharded(&directory, (CONFIG, "model"), &json!({}), &tensors(), values, &[], 24).unwrap();
+        let sharded = DirectoryWriter::new(&directory, (CONFIG, "model"), &json!({}), &tensors(), &[], 24).unwrap();
+        sharded.write(&tensors(), values).unwrap();
         let shard = |i| format!("model-0000{i}-of-00002.safetensors");
         assert_eq!(names(&directory), ["config.json", "metrics.jsonl", &shard(1), &shard(2), INDEX]);
         let index: Value = serde_json::from_slice(&fs::read(directory.join(INDEX)).unwrap()).unwrap();
@@ -248,8 +260,8 @@ mod tests {
             "weight_map": {"a": shard(1), "b": shard(2), "c": shard(2)}})
         );
         // Adapters replace weights, and weights adapters.
-        let adapter = (ADAPTER_CONFIG, "adapter_model");
-        write_directory(&directory, adapter, &json!({}), &tensors(), values, &[]).unwrap();
+        let adapter = DirectoryWriter::adapter(&directory, &json!({}), &tensors(), &[]).unwrap();
+        adapter.write(&tensors(), values).unwrap();
         assert_eq!(names(&directory), ["adapter_config.json", "adapter_model.safetensors", "metrics.jsonl"]);
         write_model(&directory, &json!({}), &tensors(), values, &[]).unwrap();
         assert_eq!(names(&directory), ["config.json", "metrics.jsonl", "model.safetensors"]);
@@ -283,7 +295,10 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error_naming_the_file() {
         let path = Path::new("out/model.safetensors");
-        let error = write_safetensors(Path::new("/dev/full"), path, &tensors(), values).unwrap_err();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut writer = SafetensorsWriter::to_file(full, path, tensors(), None).unwrap();
+        tensors().iter().for_each(|tensor| writer.append(&values(tensor).unwrap()).unwrap());
+        let error = writer.sync().unwrap_err();
         assert!(matches!(&error, Error::Io { path: named, .. } if named == path), "{error}");
     }
 }
