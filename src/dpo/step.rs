@@ -127,10 +127,14 @@ impl Stepper {
         self.policy.clear_gradients(gpu);
         let mut flops = 0.0;
         for (index, batch) in batches.iter().enumerate() {
-            self.replay_micro_batch(gpu, batch, index)?;
+            self.prepare_micro_batch(gpu, batch, index)?;
             flops += self.micro_batch.cost().flops;
+            if index + 1 < batches.len() {
+                self.micro_batch.replay(gpu)?;
+            }
         }
-        let grad_norm = self.update.apply(gpu, step, learning_rate).await?;
+        let last = if batches.is_empty() { &mut Recording::new() } else { &mut self.micro_batch };
+        let grad_norm = self.update.apply_after(gpu, last, step, learning_rate, 1.0).await?;
         let mut outcome = Outcome { loss: 0.0, pairs: Vec::with_capacity(own), grad_norm, flops };
         for (batch, results) in batches.iter().zip(&self.results) {
             let losses = results.losses.read(gpu).await?;
@@ -158,7 +162,8 @@ impl Stepper {
         Rated { policy, reward: f64::from(self.weights.beta) * ratio }
     }
 
-    fn replay_micro_batch(&mut self, gpu: &Gpu, batch: &MicroBatch, index: usize) -> Result<()> {
+    /// Writes a micro-batch to the device and records it, if its shape is another than that of the one before.
+    fn prepare_micro_batch(&mut self, gpu: &Gpu, batch: &MicroBatch, index: usize) -> Result<()> {
         let (sequences, references) = (batch.completions.sequences.len(), batch.references.len());
         if sequences != references || !sequences.is_multiple_of(2) {
             return Err(Error::kernel(
@@ -187,7 +192,7 @@ impl Stepper {
             self.policy.backward(&mut recorder, &self.coefficients)?;
             self.recorded = Some(shape);
         }
-        self.micro_batch.replay(gpu)
+        Ok(())
     }
 
     /// The micro-batch recorded last.

@@ -89,7 +89,7 @@ pub struct Gpu {
     mode: Mode,
     limits: Limits,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
-    pool: SharedPool,
+    pub(super) pool: SharedPool,
     fault: Arc<Fault>,
     poller: Poller,
     tuning: Tuning,
@@ -423,26 +423,6 @@ impl Gpu {
         })
     }
 
-    /// Copies bytes out of a buffer.
-    pub(super) async fn read_bytes(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        let staging = memory::take(&self.pool, &self.device, Memory::Workspace, "read-back", bytes, true)?;
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(buffer, offset, &staging.buffer, 0, bytes);
-        self.queue.submit([encoder.finish()]);
-        let (sender, receiver) = oneshot::channel();
-        let slice = staging.buffer.slice(..bytes);
-        slice.map_async(wgpu::MapMode::Read, move |result| {
-            // The receiver is gone only if this future was dropped, and then nobody waits for the answer.
-            let _ = sender.send(result);
-        });
-        self.polled(receiver, "reading back").await?.map_err(|e| Error::device("reading back", e.to_string(), ""))?;
-        let range = slice.get_mapped_range().map_err(|e| Error::device("reading back", e.to_string(), ""))?;
-        let out = range.to_vec();
-        drop(range);
-        staging.buffer.unmap();
-        Ok(out)
-    }
-
     /// Carries out pending writes now, which frees the copies of their data that are kept until then. Returns when that
     /// is done, or at once in a browser, which cannot block.
     ///
@@ -465,13 +445,18 @@ impl Gpu {
             // This fails only if nobody waits any more.
             let _ = sender.send(());
         });
-        self.polled(receiver, doing).await
+        self.polled(receiver, None, doing).await
     }
 
     /// Awaits a callback of the driver, which comes only while the device is polled: by the thread of
-    /// [`Poller`](super::poller::Poller), or by the browser.
-    async fn polled<T>(&self, callback: oneshot::Receiver<T>, doing: &str) -> Result<T> {
-        self.poller.ask();
+    /// [`Poller`](super::poller::Poller), or by the browser. It is due after a submission, or after all.
+    pub(super) async fn polled<T>(
+        &self,
+        callback: oneshot::Receiver<T>,
+        submission: Option<wgpu::SubmissionIndex>,
+        doing: &str,
+    ) -> Result<T> {
+        self.poller.ask(submission);
         let answer = callback.await;
         self.check(doing)?;
         answer.map_err(|_| Error::device(doing, "the driver dropped the request", ""))

@@ -8,7 +8,7 @@
 pub(super) struct Poller {
     /// Both are there until then.
     #[cfg(not(target_family = "wasm"))]
-    asked: Option<std::sync::mpsc::Sender<()>>,
+    asked: Option<std::sync::mpsc::Sender<Option<wgpu::SubmissionIndex>>>,
     #[cfg(not(target_family = "wasm"))]
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -19,19 +19,19 @@ impl Poller {
         let (asked, asks) = std::sync::mpsc::channel();
         let device = device.clone();
         let poll = move || {
-            while asks.recv().is_ok() {
+            while let Ok(submission_index) = asks.recv() {
                 // Failures are reported through the callbacks of the device and those that are awaited.
-                let _ = device.poll(wgpu::PollType::wait_indefinitely());
+                let _ = device.poll(wgpu::PollType::Wait { submission_index, timeout: None });
             }
         };
         let thread = std::thread::Builder::new().name("wgr-poll".into()).spawn(poll);
         Self { asked: Some(asked), thread: Some(thread.expect("the system can start a thread")) }
     }
 
-    /// Makes everything submitted and mapped so far call back.
-    pub(super) fn ask(&self) {
+    /// Makes what was submitted and mapped call back: up to a submission, or everything so far.
+    pub(super) fn ask(&self, submission: Option<wgpu::SubmissionIndex>) {
         let asked = self.asked.as_ref().expect("it is there until this is dropped");
-        asked.send(()).expect("the thread ends after this");
+        asked.send(submission).expect("the thread ends after this");
     }
 }
 
@@ -55,5 +55,5 @@ impl Poller {
     }
 
     /// Nothing to do: the browser polls.
-    pub(super) fn ask(&self) {}
+    pub(super) fn ask(&self, _: Option<wgpu::SubmissionIndex>) {}
 }

@@ -7,6 +7,7 @@
 //! parameters go to the device in one copy per 64 KiB.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use wgr_shaders::Parameters;
@@ -36,6 +37,8 @@ pub struct Recording {
     arenas: Vec<(Arc<Pooled>, Vec<u8>)>,
     arena: usize,
     bind_groups: HashMap<BindGroupKey, KeptBindGroup>,
+    /// The number of dispatches after which a buffer is bound no more.
+    last_uses: HashMap<wgpu::Buffer, usize>,
     prepared: usize,
     uploaded: bool,
 }
@@ -60,6 +63,7 @@ impl Recording {
     pub fn clear(&mut self) {
         self.bind_groups.retain(|_, kept| std::mem::take(&mut kept.used));
         self.dispatches.clear();
+        self.last_uses.clear();
         self.arena = 0;
         for (_, bytes) in &mut self.arenas {
             bytes.clear();
@@ -126,6 +130,8 @@ impl Recording {
         let bind_group = self.bind_group(gpu, &pipeline, arena, bindings);
         self.prepared += 1;
         self.dispatches.push(Dispatch { pipeline, bind_group, offset, workgroups, cost });
+        let count = self.dispatches.len();
+        self.last_uses.extend(bindings.iter().map(|shard| (shard.buffer().clone(), count)));
         self.uploaded = false;
         Ok(())
     }
@@ -183,16 +189,21 @@ impl Recording {
         group
     }
 
+    /// The number of dispatches after which a buffer is bound no more; 0 if it never is.
+    pub(super) fn last_use(&self, buffer: &wgpu::Buffer) -> usize {
+        self.last_uses.get(buffer).copied().unwrap_or(0)
+    }
+
     /// Submits every dispatch in order. Returns at once; reading a tensor back waits for it.
     ///
     /// # Errors
     /// If the driver has failed since the last call that reported a failure.
     pub fn replay(&mut self, gpu: &Gpu) -> Result<()> {
-        self.replay_timed(gpu, None)
+        self.submit(gpu, 0..self.len(), None)
     }
 
-    /// Replays; if a query set is given, writes a timestamp before the first dispatch and after each one.
-    pub(super) fn replay_timed(&mut self, gpu: &Gpu, queries: Option<&wgpu::QuerySet>) -> Result<()> {
+    /// Submits some dispatches; if a query set is given, writes a timestamp before the first dispatch and after each one.
+    pub(super) fn submit(&mut self, gpu: &Gpu, part: Range<usize>, queries: Option<&wgpu::QuerySet>) -> Result<()> {
         if !self.uploaded {
             for (pooled, bytes) in self.arenas.iter().filter(|(_, bytes)| !bytes.is_empty()) {
                 gpu.queue.write_buffer(&pooled.buffer, 0, bytes);
@@ -200,15 +211,15 @@ impl Recording {
             self.uploaded = true;
         }
         let flops_per_submit = gpu.flops_per_submit();
-        let mut next = 0;
-        while next < self.dispatches.len() {
+        let Range { start: mut next, end } = part;
+        while next < end {
             let mut encoder = gpu.device.create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
             if let (Some(queries), 0) = (queries, next) {
                 pass.write_timestamp(queries, 0);
             }
             let mut flops = 0.0;
-            while next < self.dispatches.len() && (flops == 0.0 || flops < flops_per_submit) {
+            while next < end && (flops == 0.0 || flops < flops_per_submit) {
                 let dispatch = &self.dispatches[next];
                 pass.set_pipeline(&dispatch.pipeline.pipeline);
                 pass.set_bind_group(0, &dispatch.bind_group, &[dispatch.offset]);

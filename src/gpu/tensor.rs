@@ -97,7 +97,12 @@ impl Shard {
         Operand { label: &self.label, dtype: self.dtype, bytes: self.held }
     }
 
-    /// Buffer, first byte and number of bytes.
+    /// Buffer, first byte and number of bytes of the rows.
+    pub(super) fn stored(&self) -> (&wgpu::Buffer, u64, u64) {
+        (self.buffer(), self.offset, self.held)
+    }
+
+    /// Buffer, first byte and number of bytes that are bound.
     pub(super) fn place(&self) -> (wgpu::Buffer, u64, u64) {
         (self.buffer().clone(), self.offset, self.bytes)
     }
@@ -363,7 +368,7 @@ impl Tensor {
         gpu.queue.write_buffer(self.whole().buffer(), self.whole().offset, bytemuck::cast_slice(values));
     }
 
-    /// Overwrites the tensor with what [`Self::read_stored`] gives for one of its shape and storage.
+    /// Overwrites the tensor with what [`Gpu::begin_read`] gives for one of its shape and storage.
     ///
     /// # Errors
     /// If there are more or fewer bytes than the tensor holds.
@@ -379,18 +384,6 @@ impl Tensor {
             rest = others;
         }
         Ok(())
-    }
-
-    /// Reads the tensor as it is stored, with its padding.
-    ///
-    /// # Errors
-    /// If the driver fails.
-    pub(crate) async fn read_stored(&self, gpu: &Gpu) -> Result<Vec<u8>> {
-        let mut out = Vec::with_capacity(self.stored_bytes());
-        for shard in &self.shards {
-            out.extend(gpu.read_bytes(shard.buffer(), shard.offset, shard.held).await?);
-        }
-        Ok(out)
     }
 
     /// Bytes of all rows, padding included.

@@ -49,6 +49,15 @@ impl Ranks {
         Self { rank: 0, hosts: vec!["this host".to_owned()].into(), jobs: None }
     }
 
+    /// Ranks within this process, connected to each other.
+    #[cfg(test)]
+    pub(crate) fn on_threads(size: usize) -> Vec<Self> {
+        let patience = std::time::Duration::from_secs(60);
+        let meet = |transport| Meeting::begin(move || World::meet(Box::new(transport), "here", patience));
+        let meetings: Vec<Meeting> = threads::connected(size).into_iter().map(meet).collect();
+        meetings.into_iter().map(|meeting| meeting.end().unwrap()).collect()
+    }
+
     /// The ranks that a launcher such as `mpirun` started this process with, or this process alone. To be called once.
     ///
     /// # Errors
@@ -105,15 +114,12 @@ impl Ranks {
         self.begin(|world| world.reduce_scatter(lists))
     }
 
-    /// The messages of all ranks, of which the longest has `longest` bytes.
-    ///
-    /// # Errors
-    /// As [`Ranks::total`].
-    pub(crate) async fn gather_large(&self, message: Vec<u8>, longest: usize) -> Result<Vec<Vec<u8>>> {
-        self.begin(move |world| world.gather_large(&message, longest)).wait().await
+    /// Begins to gather the messages of all ranks, of which the longest has `longest` bytes.
+    pub(crate) fn begin_gather_large(&self, message: Vec<u8>, longest: usize) -> Pending<Vec<Vec<u8>>> {
+        self.begin(move |world| world.gather_large(&message, longest))
     }
 
-    /// As [`Ranks::gather_large`], for the first rank alone; the others get nothing.
+    /// The messages of all ranks, for the first alone; the others get nothing. The longest has `longest` bytes.
     ///
     /// # Errors
     /// As [`Ranks::total`].
@@ -275,23 +281,41 @@ impl<T> Pending<T> {
     }
 }
 
+/// A thread that meets the other ranks and has the connection to them from then on.
+#[cfg(any(feature = "mpi", test))]
+struct Meeting {
+    jobs: mpsc::Sender<Job>,
+    met: mpsc::Receiver<Result<(usize, Vec<String>)>>,
+}
+
+#[cfg(any(feature = "mpi", test))]
+impl Meeting {
+    fn begin(meet: impl FnOnce() -> Result<World> + Send + 'static) -> Self {
+        let (jobs, todo) = mpsc::channel::<Job>();
+        let (tell, met) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut world = match meet() {
+                Ok(world) => world,
+                Err(error) => return drop(tell.send(Err(error))),
+            };
+            // The receiver waits below.
+            let _ = tell.send(Ok((world.rank(), world.hosts().to_vec())));
+            todo.into_iter().for_each(|job| job(&mut world));
+        });
+        Self { jobs, met }
+    }
+
+    fn end(self) -> Result<Ranks> {
+        let (rank, hosts) = self.met.recv().unwrap_or_else(|_| Err(Error::run("MPI did not start", "")))?;
+        Ok(Ranks { rank, hosts: hosts.into(), jobs: Some(self.jobs) })
+    }
+}
+
 #[cfg(feature = "mpi")]
 fn start(_: usize, _: &str) -> Result<Ranks> {
     let patience = mpi::patience()?;
-    let (jobs, todo) = mpsc::channel::<Job>();
-    let (met, meeting) = mpsc::channel();
-    std::thread::spawn(move || {
-        let world = mpi::Mpi::start().and_then(|(mpi, host)| World::meet(Box::new(mpi), &host, patience));
-        let mut world = match world {
-            Ok(world) => world,
-            Err(error) => return drop(met.send(Err(error))),
-        };
-        // The receiver waits below.
-        let _ = met.send(Ok((world.rank(), world.hosts().to_vec())));
-        todo.into_iter().for_each(|job| job(&mut world));
-    });
-    let (rank, hosts) = meeting.recv().unwrap_or_else(|_| Err(Error::run("MPI did not start", "")))?;
-    Ok(Ranks { rank, hosts: hosts.into(), jobs: Some(jobs) })
+    let meet = move || mpi::Mpi::start().and_then(|(mpi, host)| World::meet(Box::new(mpi), &host, patience));
+    Meeting::begin(meet).end()
 }
 
 #[cfg(not(feature = "mpi"))]

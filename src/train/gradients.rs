@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use bytemuck::Pod;
+
 use crate::Result;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Replay, Tensor};
 use crate::optimizer::{AdamW, Parameter};
 use crate::ranks::{Pending, Ranks};
 
@@ -12,41 +14,66 @@ use crate::ranks::{Pending, Ranks};
 /// message.
 const BUCKET: usize = 1 << 20;
 
-/// Buckets whose sums are under way while the next is read from the device.
+/// Rounds that are being read from the device, and as many that are with other ranks, while one more is begun.
 const AHEAD: usize = 2;
 
-/// Replaces the gradients by their sums over all ranks, and says whether those of this rank are finite. The device reads the
-/// next bucket while the ranks add one up.
-pub(super) async fn sum_gradients(gpu: &Gpu, optimizer: &AdamW, ranks: &Ranks) -> Result<bool> {
-    let mut is_finite = true;
-    if ranks.size() == 1 {
-        return Ok(is_finite);
-    }
+/// Replaces the gradients by their sums over all ranks, and says whether those of this rank are finite. `last` is the
+/// backward pass that completes them: the gradients of its first layers are added up while the device computes the next.
+pub(super) async fn sum_gradients(gpu: &Gpu, optimizer: &AdamW, ranks: &Ranks, last: Replay<'_>) -> Result<bool> {
     let parameters = optimizer.parameters();
     let sizes: Vec<usize> = parameters.iter().map(|parameter| parameter.gradient.capacity()).collect();
-    let mut under_way: VecDeque<(Range<usize>, Pending<Vec<f32>>)> = VecDeque::new();
-    for bucket in buckets(&sizes) {
-        let mut values = vec![];
-        for parameter in &parameters[bucket.clone()] {
-            values.extend(read_gradient(gpu, parameter).await?);
-        }
+    let mut is_finite = true;
+    let tensors = |bucket: &Range<usize>| parameters[bucket.clone()].iter().map(|parameter| &parameter.gradient);
+    let add = |_: &Range<usize>, values: Vec<f32>| {
         is_finite &= values.iter().all(|value| value.is_finite());
-        under_way.push_back((bucket, ranks.begin_sum(values)));
-        if under_way.len() > AHEAD
-            && let Some((bucket, sum)) = under_way.pop_front()
-        {
-            write_gradients(gpu, &parameters[bucket], &sum.wait().await?)?;
-        }
-    }
-    for (bucket, sum) in under_way {
-        write_gradients(gpu, &parameters[bucket], &sum.wait().await?)?;
-    }
+        ranks.begin_sum(values)
+    };
+    let write = |bucket: Range<usize>, sums: Vec<f32>| write_gradients(gpu, &parameters[bucket], &sums);
+    // A backward pass ends with the first parameters.
+    in_rounds(gpu, last, buckets(&sizes).into_iter().rev(), |bucket| tensors(bucket).collect(), add, write).await?;
     Ok(is_finite)
 }
 
-/// A gradient with its padding.
-pub(super) async fn read_gradient(gpu: &Gpu, parameter: &Parameter) -> Result<Vec<f32>> {
-    Ok(bytemuck::pod_collect_to_vec(&parameter.gradient.read_stored(gpu).await?))
+/// Takes what some rounds are about from the device to other ranks and back: its `tensors` are read as soon as a replay has
+/// completed them, `send` gives them to the others, and `receive` gets what comes of it. All of this goes on side by side, each
+/// in the order of rounds, which must be the same on all ranks.
+///
+/// # Errors
+/// The device or another rank fails.
+pub(super) async fn in_rounds<'a, R, T: Pod, A>(
+    gpu: &Gpu,
+    mut replay: Replay<'_>,
+    rounds: impl IntoIterator<Item = R>,
+    tensors: impl Fn(&R) -> Vec<&'a Tensor>,
+    mut send: impl FnMut(&R, Vec<T>) -> Pending<A>,
+    mut receive: impl FnMut(R, A) -> Result<()>,
+) -> Result<()> {
+    let mut rounds = rounds.into_iter().peekable();
+    let (mut reading, mut sent) = (VecDeque::new(), VecDeque::new());
+    loop {
+        while reading.len() < AHEAD
+            && let Some(round) = rounds.next()
+        {
+            let tensors = tensors(&round);
+            replay.advance_to(tensors.iter().copied())?;
+            reading.push_back((round, gpu.begin_read(tensors)?));
+        }
+        if rounds.peek().is_none() {
+            replay.finish()?;
+        }
+        let Some((round, values)) = reading.pop_front() else { break };
+        let answer = send(&round, values.wait(gpu).await?);
+        sent.push_back((round, answer));
+        if sent.len() > AHEAD
+            && let Some((round, answer)) = sent.pop_front()
+        {
+            receive(round, answer.wait().await?)?;
+        }
+    }
+    for (round, answer) in sent {
+        receive(round, answer.wait().await?)?;
+    }
+    Ok(())
 }
 
 /// Overwrites gradients with values that follow each other.
@@ -75,4 +102,75 @@ pub(super) fn buckets(sizes: &[usize]) -> Vec<Range<usize>> {
         }
     }
     buckets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::{Dtype, Layout, Memory, Recording};
+    use crate::kernels::add;
+    use crate::optimizer::AdamWConfig;
+    use crate::train::sharing::Shares;
+
+    /// As many values as a bucket has.
+    const SIDE: usize = 1024;
+
+    /// The first value of each gradient on a rank, after `sum` was given a backward pass that adds one to the gradients from the
+    /// last to the first, and once more to the last.
+    fn summed(gpu: &Gpu, rank: usize, sum: impl AsyncFnOnce(&AdamW, Replay<'_>) -> Result<bool>) -> Vec<f32> {
+        let side = Layout::plain(SIDE);
+        let tensor = |value: usize| {
+            let tensor = Tensor::new(gpu, Memory::Gradients, "test", side, side, Dtype::F32).unwrap();
+            tensor.write(gpu, &vec![value as f32; SIDE * SIDE]).unwrap();
+            tensor
+        };
+        let parameter = |place: usize| Parameter {
+            name: format!("p{place}"),
+            decay: true,
+            weight: tensor(0),
+            compute: None,
+            gradient: tensor(10 * rank + place),
+        };
+        let optimizer = AdamW::new(gpu, (0..4).map(parameter).collect(), AdamWConfig::default()).unwrap();
+        let (one, mut backward) = (tensor(1), Recording::new());
+        for place in [3, 2, 1, 0, 3] {
+            let gradient = &optimizer.parameters()[place].gradient;
+            add::forward(&mut backward.recorder(gpu), SIDE, &one, gradient).unwrap();
+        }
+        assert!(pollster::block_on(sum(&optimizer, backward.begin_replay(gpu))).unwrap());
+        let first = |parameter: &Parameter| pollster::block_on(parameter.gradient.read_rows(gpu, 0..1)).unwrap()[0];
+        optimizer.parameters().iter().map(first).collect()
+    }
+
+    #[test]
+    fn sums_are_of_gradients_as_the_whole_backward_pass_leaves_them() {
+        let of_rank = |ranks: Ranks| {
+            let gpu = pollster::block_on(Gpu::open(&Default::default())).unwrap();
+            let whole = async |optimizer: &AdamW, last: Replay<'_>| sum_gradients(&gpu, optimizer, &ranks, last).await;
+            let whole = summed(&gpu, ranks.rank(), whole);
+            let mut shares = Shares::new(&[SIDE * SIDE; 4], 2);
+            let own: Vec<usize> = (0..4).filter(|place| shares.owner(*place) == ranks.rank()).collect();
+            let shared = async |optimizer: &AdamW, last: Replay<'_>| {
+                optimizer.record_squares(&mut shares.squares.recorder(&gpu))?;
+                shares.sum_gradients(&gpu, optimizer, &ranks, last).await
+            };
+            let shared = summed(&gpu, ranks.rank(), shared);
+            (whole, own.into_iter().map(|place| (place, shared[place])).collect::<Vec<_>>())
+        };
+        // Of both ranks: their gradients before, and once or twice a one of each.
+        let expected = [12.0, 14.0, 16.0, 20.0];
+        let found = std::thread::scope(|scope| {
+            let ranks = Ranks::on_threads(2).into_iter().map(|ranks| scope.spawn(|| of_rank(ranks)));
+            let ranks: Vec<_> = ranks.collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect::<Vec<_>>()
+        });
+        let mut shared = vec![];
+        for (whole, own) in found {
+            assert_eq!(whole, expected);
+            assert_eq!(own.len(), 2);
+            shared.extend(own);
+        }
+        shared.sort_by_key(|(place, _)| *place);
+        assert_eq!(shared.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), expected);
+    }
 }

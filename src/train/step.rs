@@ -111,12 +111,16 @@ impl Stepper {
         for (index, batch) in batches.iter().enumerate() {
             // No two ranks draw the same.
             self.classifier.draw_dropout(gpu, step, (index * ranks.size() + ranks.rank()) as u64);
-            self.replay_micro_batch(gpu, batch, index)?;
+            self.prepare_micro_batch(gpu, batch, index)?;
             flops += self.micro_batch.cost().flops;
+            if index + 1 < batches.len() {
+                self.micro_batch.replay(gpu)?;
+            }
         }
+        let last = if batches.is_empty() { &mut Recording::new() } else { &mut self.micro_batch };
         // The bias correction of AdamW counts updates.
         let updates = step - self.skipped_steps;
-        let grad_norm = self.update.apply_scaled(gpu, updates, learning_rate, factor).await?;
+        let grad_norm = self.update.apply_after(gpu, last, updates, learning_rate, factor).await?;
         let mut loss = 0.0;
         for (batch, losses) in batches.iter().zip(&self.losses) {
             let values = losses.read(gpu).await?;
@@ -133,7 +137,8 @@ impl Stepper {
         if batch.labels.is_empty() { vec![0.0; batch.sequences()] } else { batch.labels.clone() }
     }
 
-    fn replay_micro_batch(&mut self, gpu: &Gpu, batch: &Packed, index: usize) -> Result<()> {
+    /// Writes a micro-batch to the device and records it, if its shape is another than that of the one before.
+    fn prepare_micro_batch(&mut self, gpu: &Gpu, batch: &Packed, index: usize) -> Result<()> {
         self.classifier.workspace.batch.write(gpu, &batch.tokens, &batch.offsets);
         self.labels.write_f32(gpu, &self.labels_of(batch));
         let held = &self.classifier.workspace.batch;
@@ -164,7 +169,7 @@ impl Stepper {
             self.classifier.backward(&mut recorder)?;
             self.recorded = Some(shape);
         }
-        self.micro_batch.replay(gpu)
+        Ok(())
     }
 
     /// Logits of each sequence of a batch, with the weights as they are.

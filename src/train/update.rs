@@ -119,33 +119,38 @@ impl Update {
         Ok(Self { optimizer, ranks, recording, shared: Shared::Sharded(shares), specs })
     }
 
-    /// Updates the parameters with the gradients of all ranks as they are, as step number `step` (counted from 0). Where they
-    /// are not finite nothing changes. Waits for the step.
+    /// Replays `last`, the last micro-batch of a step, adds up the gradients of all ranks, as far as they are complete while it
+    /// goes on, and updates the parameters with them, as step number `step` (counted from 0). Where gradients are not
+    /// finite nothing changes. They are of a loss that was multiplied by `scale`. Waits for the step.
     ///
     /// # Errors
     /// The device or another rank fails.
-    pub async fn apply(&mut self, gpu: &Gpu, step: u64, learning_rate: f64) -> Result<GradNorm> {
-        self.apply_scaled(gpu, step, learning_rate, 1.0).await
-    }
-
-    /// As [`Self::apply`], with gradients of a loss that was multiplied by a factor.
-    ///
-    /// # Errors
-    /// As [`Self::apply`].
-    pub async fn apply_scaled(&mut self, gpu: &Gpu, step: u64, learning_rate: f64, scale: f64) -> Result<GradNorm> {
+    pub(crate) async fn apply_after(
+        &mut self,
+        gpu: &Gpu,
+        last: &mut Recording,
+        step: u64,
+        learning_rate: f64,
+        scale: f64,
+    ) -> Result<GradNorm> {
         let Self { optimizer, ranks, recording, shared, .. } = self;
+        let mut last = last.begin_replay(gpu);
         let is_finite = match shared {
-            Shared::Whole => sum_gradients(gpu, optimizer, ranks).await?,
-            Shared::Sharded(shares) => shares.sum_gradients(gpu, optimizer, ranks).await?,
-            Shared::Apart(diloco) => {
-                diloco.begin(gpu, optimizer.parameters()).await?;
+            Shared::Whole if ranks.size() > 1 => sum_gradients(gpu, optimizer, ranks, last).await?,
+            Shared::Sharded(shares) => shares.sum_gradients(gpu, optimizer, ranks, last).await?,
+            Shared::Whole | Shared::Apart(_) => {
+                last.finish()?;
                 true
             }
         };
+        if let Shared::Apart(diloco) = shared {
+            diloco.begin(gpu, optimizer.parameters()).await?;
+        }
         optimizer.begin_scaled_step(gpu, step as usize, learning_rate, scale);
-        recording.replay(gpu)?;
-        if let Shared::Sharded(shares) = shared {
-            shares.gather_weights(gpu, optimizer, ranks).await?;
+        let mut update = recording.begin_replay(gpu);
+        match shared {
+            Shared::Sharded(shares) => shares.gather_weights(gpu, optimizer, ranks, update).await?,
+            Shared::Whole | Shared::Apart(_) => update.finish()?,
         }
         let mut norm = optimizer.grad_norm(gpu).await?;
         if let Shared::Apart(_) = shared {

@@ -109,10 +109,12 @@ const MODULES_ON_DEVICE: &[&str] = &[
     "generate::tests::",
     "generation::tests::",
     "gpu::recording::",
+    "gpu::replay::",
     "kernels::bench::",
     "kernels::open::",
     "kernels::self_test::",
     "kernels::tuner::",
+    "train::gradients::",
     "train::saving::",
 ];
 
