@@ -14,10 +14,7 @@ fn written(place: &Place, ranks: usize, flags: &[&str], file: &str) -> [String; 
 
 #[test]
 fn scores_and_evaluations_do_not_depend_on_the_ranks() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     place.run(1, &place.training("reward-model"), &["--max-steps", "1"]);
     let path = |name: &str| place.path(name).display().to_string();
     let (model, rows) = (path("reward-model"), path("rows.jsonl"));
@@ -36,10 +33,7 @@ fn scores_and_evaluations_do_not_depend_on_the_ranks() {
 
 #[test]
 fn completions_do_not_depend_on_the_ranks() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     let model = place.model("dpo/llama");
     let tokens = json!({"bos_token": "<s>", "eos_token": "</s>"});
     std::fs::write(place.path("dpo/llama/tokenizer_config.json"), tokens.to_string()).unwrap();

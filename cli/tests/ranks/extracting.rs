@@ -40,10 +40,7 @@ fn conversation(number: usize) -> Value {
 
 #[test]
 fn ranks_annotate_and_embed_together_and_the_first_alone_has_the_log() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     let (annotator, embedder) = (annotator(&place), place.model("bert"));
     place.write("log.jsonl", (0..40).map(conversation));
     let flags = |output: &str| place.flags("extract", &[("--input", "log.jsonl"), ("--output", output)]);
@@ -69,10 +66,7 @@ fn ranks_annotate_and_embed_together_and_the_first_alone_has_the_log() {
 
 #[test]
 fn ranks_without_a_model_to_share_are_refused() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     place.write("log.jsonl", (0..3).map(conversation));
     let mut command = mpirun();
     command.args(["-n", "2", wgr(), "extract", "--input"]).arg(place.path("log.jsonl"));

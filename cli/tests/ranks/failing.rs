@@ -27,10 +27,7 @@ fn without_mpi_several_ranks_do_not_overwrite_each_other() {
 
 #[test]
 fn other_rows_on_one_rank_end_all_before_anything_is_written() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     std::fs::create_dir(place.path("elsewhere")).unwrap();
     place.write("elsewhere/rows.jsonl", (1..49).map(labelled));
     // Each rank in a folder of its own, as on two hosts: the same command finds other rows.
@@ -54,10 +51,7 @@ fn other_rows_on_one_rank_end_all_before_anything_is_written() {
 
 #[test]
 fn an_error_of_one_rank_ends_all_with_one_message() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     let mut command = mpirun();
     // As on a host that lacks the file.
     command.args([
@@ -77,10 +71,7 @@ fn an_error_of_one_rank_ends_all_with_one_message() {
 
 #[test]
 fn a_killed_rank_is_named_and_what_was_learned_is_kept() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     let pid = place.path("pid");
     let mut command = mpirun();
     // Without recovery mpirun itself ends all ranks and names the one that was killed.
@@ -112,10 +103,7 @@ fn a_killed_rank_is_named_and_what_was_learned_is_kept() {
 
 #[test]
 fn a_gradient_of_one_rank_that_is_not_finite_ends_all_with_its_name_and_the_last_good_state() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     // Each of two ranks is dealt one row a step, and in the fourth step a label of the second one overflows.
     let label = |n: usize| if n == 7 { 3.4e38 } else { 2.0 };
     place.write("rows.jsonl", (0..12).map(|n| json!({"id": format!("r{n}"), "text": text(0), "label": label(n)})));
@@ -148,10 +136,7 @@ fn a_gradient_of_one_rank_that_is_not_finite_ends_all_with_its_name_and_the_last
 
 #[test]
 fn a_full_disk_of_the_first_rank_ends_all_and_the_last_checkpoint_stands() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     let output = place.path("out");
     std::fs::create_dir(&output).unwrap();
     // A file system of its own, on which there is room for one checkpoint but not for two.

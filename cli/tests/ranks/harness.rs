@@ -11,15 +11,6 @@ mod words;
 
 pub(crate) use words::text;
 
-/// Whether these tests can run; says why not.
-pub(crate) fn can_run() -> bool {
-    if wgr::ranks::WITH_MPI {
-        return true;
-    }
-    println!("skipped: built without the feature `mpi`");
-    false
-}
-
 pub(crate) fn wgr() -> &'static str {
     env!("CARGO_BIN_EXE_wgr")
 }
@@ -41,6 +32,15 @@ impl Place {
         place.write("rows.jsonl", (0..48).map(labelled));
         place.write("held-out.jsonl", (100..107).map(labelled));
         place
+    }
+
+    /// One for a test of several ranks, or `None`, said in a line, where they cannot be started.
+    pub(crate) fn of_ranks() -> Option<Self> {
+        if !wgr::ranks::WITH_MPI {
+            println!("skipped: built without the feature `mpi`");
+            return None;
+        }
+        Some(Self::new())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -17,10 +17,7 @@ fn losses(place: &Place, output: &str) -> Vec<f64> {
 
 #[test]
 fn ranks_that_meet_once_took_the_steps_of_single_ranks_and_then_the_outer_one() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     // Of rows that are equally long, each rank is dealt one a step.
     let rows = |of: fn(usize) -> bool| {
         let row = move |n: usize| json!({"id": format!("r{n}"), "text": text(0), "label": 1 + n * 7 % 4});
@@ -59,10 +56,7 @@ fn ranks_that_meet_once_took_the_steps_of_single_ranks_and_then_the_outer_one() 
 
 #[test]
 fn a_run_that_ends_between_meetings_goes_on_with_the_same_bits_on_as_many_ranks_only() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     let flags = ["--sync-every", "2", "--save-every", "3", "--lora-rank", "4"];
     let resumed = [&flags[..], &["--resume"]].concat();
     for ranks in [2, 3] {

@@ -28,10 +28,7 @@ fn assert_agree(ranks: usize, together: &[(String, f64)], alone: &[(String, f64)
 
 #[test]
 fn ranks_agree_with_one_rank_and_the_first_alone_writes() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     let run = |ranks: usize| {
         let output = format!("on-{ranks}");
         place.run(ranks, &place.training(&output), &["--eval-every", "3"]);
@@ -46,10 +43,7 @@ fn ranks_agree_with_one_rank_and_the_first_alone_writes() {
 
 #[test]
 fn over_two_hundred_steps_two_ranks_stay_as_close_to_one_as_rounding_allows() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     let losses = |ranks: usize, output: &str| -> Vec<f64> {
         let more = ["--batch-size", "4", "--grad-accum", "1", "--epochs", "17", "--max-steps", "200"];
         place.run(ranks, &place.training(output), &more);
@@ -65,10 +59,7 @@ fn over_two_hundred_steps_two_ranks_stay_as_close_to_one_as_rounding_allows() {
 
 #[test]
 fn as_many_ranks_give_the_same_bits_also_after_resuming_and_other_numbers_may_go_on() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     let run = |ranks, output: &str, more: &[&str]| place.run(ranks, &place.training(output), more);
     run(2, "whole", &[]);
     run(2, "parts", &["--max-steps", "3"]);
@@ -81,10 +72,7 @@ fn as_many_ranks_give_the_same_bits_also_after_resuming_and_other_numbers_may_go
 
 #[test]
 fn ranks_that_share_the_optimizer_compute_the_same_bits_and_save_all_of_it() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     let run = |output: &str, more: &[&str]| place.run(3, &place.training(output), more);
     run("whole", &["--precision", "mixed"]);
     run("shared", &["--precision", "mixed", "--shard-optimizer", "--max-steps", "3"]);
@@ -97,10 +85,7 @@ fn ranks_that_share_the_optimizer_compute_the_same_bits_and_save_all_of_it() {
 
 #[test]
 fn preference_pairs_are_shared_with_their_references() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     place.model("dpo/llama");
     let pair = |n: usize| {
         json!({"id": format!("p{n}"), "prompt": text(n), "chosen": format!("w10 w11 w{}", 3 + n % 40),
@@ -123,10 +108,7 @@ fn preference_pairs_are_shared_with_their_references() {
 
 #[test]
 fn completions_are_drawn_rated_and_learned_from_on_all_ranks() {
-    if !can_run() {
-        return;
-    }
-    let place = Place::new();
+    let Some(place) = Place::of_ranks() else { return };
     place.model("dpo/llama");
     place.run(1, &place.training("reward"), &["--max-steps", "3"]);
     let prompt = |n: usize| json!({"id": format!("p{n}"), "prompt": text(n)});
@@ -155,7 +137,7 @@ fn completions_are_drawn_rated_and_learned_from_on_all_ranks() {
         assert_agree(ranks, &run(ranks, &output, &[]), &alone);
         assert_eq!(drawn(&output), drawn("on-1"));
     }
-    run(2, "parts", &["--max-steps", "1"]);
-    run(2, "parts", &["--resume"]);
+    run(2, "parts", &["--max-steps", "1", "--shard-optimizer"]);
+    run(2, "parts", &["--resume", "--shard-optimizer"]);
     assert_eq!(place.weights("parts"), place.weights("on-2"));
 }
