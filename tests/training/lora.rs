@@ -3,8 +3,12 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use wgr::dpo::{self, DpoConfig, PolicyConfig};
+use wgr::evaluate::{EvalConfig, evaluate};
+use wgr::generate::{self, GenerateConfig};
 use wgr::model::base::BaseDtype;
 use wgr::model::convert::{self, Format};
+use wgr::model::lora::LoraSettings;
 use wgr::model::weights::Dtype;
 use wgr::objective::Objective;
 use wgr::train::{Precision, TrainConfig};
@@ -148,6 +152,75 @@ fn adapters_that_do_not_fit_are_refused_by_name() {
     assert!(error.contains("use_dora"), "{error}");
     std::fs::write(&file, written.to_string()).unwrap();
     assert!(score(&place.scoring(adapter, &labelled(1))).is_ok());
+}
+
+/// An adapter of PEFT for `tests/golden/blocks/base.gguf`, with some fields of its configuration changed.
+fn adapter_for_a_file(place: &Place, changes: &[(&str, Value)]) -> String {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/blocks");
+    let folder = place.path("for-a-file");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(golden.join("adapter_model.safetensors"), folder.join("adapter_model.safetensors")).unwrap();
+    let mut config: Value =
+        serde_json::from_slice(&std::fs::read(golden.join("adapter_config.json")).unwrap()).unwrap();
+    config["base_model_name_or_path"] = json!(golden.join("base.gguf"));
+    changes.iter().for_each(|(field, value)| config[*field] = value.clone());
+    std::fs::write(folder.join("adapter_config.json"), config.to_string()).unwrap();
+    folder.display().to_string()
+}
+
+#[test]
+fn every_command_refuses_an_adapter_that_does_not_fit_its_base() {
+    let place = Place::new();
+    let rows = place.write("pairs.jsonl", &[json!({"prompt": "w3", "chosen": "w4", "rejected": "w5"})]);
+    let trained = place.run(Objective::Ordinal, 4);
+    let alone = wgr::Ranks::alone();
+    let run = |model: &str| -> [(&str, wgr::Result<()>); 7] {
+        let lora = LoraSettings { lora_rank: Some(3), ..LoraSettings::default() };
+        let dpo = DpoConfig {
+            policy: PolicyConfig { model: model.into(), ..PolicyConfig::default() },
+            data: vec![rows.clone()],
+            trainer: trained.trainer.clone(),
+            lora: lora.clone(),
+            ..DpoConfig::default()
+        };
+        let eval = EvalConfig {
+            model: vec![model.into()],
+            suite: vec![format!("pairs={}", rows.display()).parse().unwrap()],
+            output: place.path("report"),
+            ..EvalConfig::default()
+        };
+        let generate = GenerateConfig { model: model.into(), prompt: Some("w3".into()), ..GenerateConfig::default() };
+        let silent = &mut wgr::Silent;
+        [
+            (
+                "train",
+                train(&trained.with(|c| (c.model, c.lora) = (model.into(), lora)), &mut Watch::default()).map(drop),
+            ),
+            ("score", score(&place.scoring(Path::new(model), &labelled(1))).map(drop)),
+            ("eval", pollster::block_on(evaluate(Some(&GPU), &alone, &eval, silent)).map(drop)),
+            ("generate", pollster::block_on(generate::generate(&GPU, &alone, &generate, silent)).map(drop)),
+            ("dpo", pollster::block_on(dpo::dpo(&GPU, &alone, &dpo, silent)).map(drop)),
+            ("merge", convert::merge(model, &place.path("merged.gguf"), None, Format::Gguf).map(drop)),
+            ("convert", convert::adapter_to_gguf(model, &place.path("adapter.gguf")).map(drop)),
+        ]
+    };
+    for (changes, tensor, problem) in [
+        ([("r", json!(2))], "q_proj.lora_A.weight", "has the shape [3, 256], not [2, 256]"),
+        ([("target_modules", json!(["q_proj"]))], "lora_A.weight", "is not part of an adapter"),
+        (
+            [("base_model_name_or_path", json!(trained.model))],
+            "q_proj.lora_A.weight",
+            "has the shape [3, 256], not [3, 28]",
+        ),
+    ] {
+        for (command, outcome) in run(&adapter_for_a_file(&place, &changes)) {
+            let error = outcome.err().unwrap_or_else(|| panic!("{command} takes it")).to_string();
+            for part in ["adapter_model.safetensors", tensor, problem] {
+                assert!(error.contains(part), "{command}: {error}");
+            }
+        }
+    }
+    assert!(wgr::model::Checkpoint::open(&adapter_for_a_file(&place, &[])).is_ok());
 }
 
 #[test]
