@@ -52,14 +52,23 @@
 //! - [`statistics`]: metrics of scored sets, with confidence intervals.
 //! - [`evaluate`], [`report`]: benchmarks; metrics.jsonl, TensorBoard, charts, HTML, model cards.
 
+#![cfg_attr(
+    target_family = "wasm",
+    allow(dead_code, unused_imports, reason = "the rooms that a page does without use more of the others")
+)]
+
 pub mod data;
+#[cfg(not(target_family = "wasm"))]
 pub mod dpo;
 pub mod error;
+#[cfg(not(target_family = "wasm"))]
 pub mod evaluate;
+#[cfg(not(target_family = "wasm"))]
 pub mod extract;
 mod files;
 pub mod generate;
 pub mod gpu;
+#[cfg(not(target_family = "wasm"))]
 mod http;
 pub mod kernels;
 pub mod model;
@@ -73,6 +82,8 @@ mod store;
 pub mod train;
 
 pub use error::{Error, Result};
+#[cfg(target_family = "wasm")]
+pub use files::page;
 pub use observer::{Event, Observer, Silent};
 pub use ranks::Ranks;
 pub use wgr_shaders::{parameters, reference};

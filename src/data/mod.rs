@@ -7,9 +7,11 @@
 //! `sampler` orders rows into micro-batches; `packing` lays a batch end to end.
 
 mod chat_template;
+#[cfg(not(target_family = "wasm"))]
 mod columns;
 mod completions;
 mod content_forms;
+#[cfg(not(target_family = "wasm"))]
 pub mod conversations;
 mod elements;
 mod feedback;
@@ -20,12 +22,15 @@ pub(crate) mod json;
 pub(crate) mod message;
 mod opened;
 mod packing;
+#[cfg_attr(target_family = "wasm", path = "no_parquet_rows.rs")]
+mod parquet_rows;
 mod preference;
 pub mod prompts;
 mod python;
 mod python_methods;
 mod ratings;
 mod read_report;
+mod record;
 pub(crate) mod records;
 mod role;
 pub(crate) mod rows;
@@ -40,6 +45,7 @@ pub(crate) mod words;
 
 pub use chat_template::{ChatTemplate, NamedTemplate, SpecialTokens};
 pub use completions::{Completion, PackedCompletions, Placed};
+#[cfg(not(target_family = "wasm"))]
 pub use conversations::Conversation;
 pub use feedback::Feedback;
 pub use message::{Exchange, Message, TemplateInputs};
@@ -47,7 +53,7 @@ pub use packing::{Packed, scoring_batches};
 pub use preference::Preference;
 pub use ratings::RatingScale;
 pub use read_report::ReadReport;
-pub use records::{Record, Records};
+pub use record::{Record, Records};
 pub use role::Role;
 pub use rows::{Content, Purpose, Row, RowReader, parse_row, read_rated_rows, read_rows};
 pub use sampler::Sampler;

@@ -2,13 +2,13 @@
 //! line, the last two optionally gzipped.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
 use super::foreign;
+use crate::files::fs;
 use crate::{Error, Result};
 
 /// How a gzip file begins (RFC 1952).
@@ -19,7 +19,7 @@ const BUFFER: usize = 1 << 20;
 /// An opened file.
 pub(super) enum Opened {
     /// Parquet.
-    Parquet(File),
+    Parquet(fs::File),
     /// JSON.
     Json {
         /// Its bytes, unpacked.
@@ -36,10 +36,10 @@ pub(super) enum Opened {
 /// # Errors
 /// It cannot be opened or read, is a directory, is called `.parquet` and is not, or begins as files of other formats do.
 pub(super) fn open(path: &Path) -> Result<Opened> {
-    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
-    if file.metadata().map_err(|e| Error::io(path, e))?.is_dir() {
+    if fs::is_dir(path) {
         return Err(Error::input(path.display().to_string(), "is a directory, not a file", "give the files in it"));
     }
+    let mut file = fs::File::open(path).map_err(|e| Error::io(path, e))?;
     let mut head = Vec::new();
     file.by_ref().take(foreign::HEAD).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
     file.rewind().map_err(|e| Error::io(path, e))?;
@@ -75,7 +75,7 @@ pub(super) fn named_once(paths: &[PathBuf]) -> Result<()> {
     let mut seen: HashMap<PathBuf, &PathBuf> = HashMap::new();
     for path in paths {
         // A file that is not there is named when it is opened.
-        let file = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let file = fs::canonical(path).unwrap_or_else(|_| path.clone());
         if let Some(earlier) = seen.insert(file, path) {
             let problem = match earlier == path {
                 true => "is given twice".to_owned(),

@@ -10,7 +10,8 @@ use super::message::{
 };
 use super::opened::named_once;
 use super::read_report::ReadReport;
-use super::records::{Record, records};
+use super::record::Record;
+use super::records::records;
 use super::role::Role;
 use super::rows::Ids;
 use crate::{Error, Result};

@@ -6,6 +6,7 @@ use super::jinja::{environment, normalized};
 use super::message::{Exchange, Message};
 use super::role::Role;
 use super::template_error::broken;
+use crate::files::fs;
 use crate::{Error, Result};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
@@ -50,7 +51,7 @@ impl Template {
     /// # Errors
     /// The file is unreadable, is not valid Jinja, uses an unknown variable, or leaves out the response.
     pub fn from_file(path: &Path, tokens: &SpecialTokens) -> Result<Self> {
-        Self::from_bytes(&path.display().to_string(), std::fs::read(path).map_err(|e| Error::io(path, e))?, tokens)
+        Self::from_bytes(&path.display().to_string(), fs::read(path).map_err(|e| Error::io(path, e))?, tokens)
     }
 
     /// The content of a template file; `name` stands for it in errors.

@@ -355,6 +355,9 @@ impl Encoder {
 /// Those of the first row that has one.
 pub(crate) fn on_all_cores<R: Sync, T: Send>(rows: &[R], each: impl Fn(&R) -> Result<T> + Sync) -> Result<Vec<T>> {
     let threads = thread::available_parallelism().map_or(1, |n| n.get());
+    if threads == 1 {
+        return rows.iter().map(each).collect();
+    }
     let each = &each;
     let parts: Vec<Result<Vec<T>>> = thread::scope(|scope| {
         let chunks = rows.chunks(rows.len().div_ceil(threads).max(1));

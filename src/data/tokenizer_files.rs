@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
 use super::chat_template::{NamedTemplate, SpecialTokens};
-use crate::files::read_if_there;
+use crate::files::{fs, read_if_there};
 use crate::{Error, Result};
 
 /// Special tokens by name, and the other tokens of a model.
@@ -80,14 +80,14 @@ impl TokenizerFiles {
 
     /// Names of the files in a folder that end with `ending`, sorted; of the first directory that has the folder.
     fn list(&self, folder: &str, ending: &str) -> Result<Vec<String>> {
-        let Some(folder) = self.directories.iter().map(|d| d.join(folder)).find(|folder| folder.is_dir()) else {
+        let Some(folder) = self.directories.iter().map(|d| d.join(folder)).find(|folder| fs::is_dir(folder)) else {
             return Ok(vec![]);
         };
         let failed = |e| Error::io(&folder, e);
         let mut names = vec![];
-        for entry in std::fs::read_dir(&folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            names.extend(name.to_str().filter(|name| name.ends_with(ending)).map(str::to_owned));
+        for path in fs::entries(&folder).map_err(failed)? {
+            let name = path.file_name().and_then(|name| name.to_str());
+            names.extend(name.filter(|name| name.ends_with(ending)).map(str::to_owned));
         }
         names.sort();
         Ok(names)

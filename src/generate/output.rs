@@ -95,7 +95,7 @@ impl Output {
             out.write_all(b"\n").map_err(failed)?;
         }
         let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
-        file.persist(&self.path).map_err(|e| failed(e.error))?;
+        file.persist(&self.path).map_err(failed)?;
         let partial = partial_path(&self.path);
         drop(self.partial);
         std::fs::remove_file(&partial).map_err(|e| Error::io(&partial, e))

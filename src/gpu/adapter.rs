@@ -64,7 +64,11 @@ pub struct AdapterSummary {
 const HOW_TO_GET_ONE: &str = "install a Vulkan driver: Debian/Ubuntu `apt-get install mesa-vulkan-drivers`, Fedora \
      `dnf install mesa-vulkan-drivers`, Arch `pacman -S vulkan-swrast`; macOS and Windows bring Metal and DirectX 12";
 
-const BACKENDS: wgpu::Backends = wgpu::Backends::VULKAN.union(wgpu::Backends::METAL).union(wgpu::Backends::DX12);
+const BACKENDS: wgpu::Backends = if cfg!(target_family = "wasm") {
+    wgpu::Backends::BROWSER_WEBGPU
+} else {
+    wgpu::Backends::VULKAN.union(wgpu::Backends::METAL).union(wgpu::Backends::DX12)
+};
 
 pub(super) fn backends(choice: &AdapterChoice) -> Result<wgpu::Backends> {
     Ok(match choice.backend.as_deref() {

@@ -1,11 +1,10 @@
 //! Typed access to the fields of a JSON object, with errors that name the field.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::files::{not_fetched, read_if_there};
+use crate::files::{fs, not_fetched, read_if_there};
 use crate::{Error, Result};
 
 /// The largest width, vocabulary or head count a configuration may ask for; beyond it a file lies about itself, and

@@ -15,6 +15,8 @@ mod fields;
 pub mod fitting;
 mod gguf_tokenizer;
 pub mod held;
+#[cfg_attr(target_family = "wasm", path = "no_hub.rs")]
+mod hub;
 mod linear;
 pub mod lora;
 pub mod parameter;

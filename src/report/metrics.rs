@@ -1,8 +1,8 @@
 //! `metrics.jsonl`: one JSON object per line, written during the run and safe to continue after a crash.
 
+use crate::files::fs;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
-use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -50,7 +50,7 @@ impl StepMetrics {
 #[derive(Debug)]
 pub struct MetricsWriter {
     path: PathBuf,
-    file: File,
+    file: fs::File,
 }
 
 impl MetricsWriter {
@@ -60,7 +60,7 @@ impl MetricsWriter {
     /// The file cannot be made.
     pub fn create(directory: &Path) -> Result<Self> {
         let path = directory.join(FILE_NAME);
-        let file = File::create(&path).map_err(|e| Error::io(&path, e))?;
+        let file = fs::File::create(&path).map_err(|e| Error::io(&path, e))?;
         Ok(Self { path, file })
     }
 
@@ -71,14 +71,14 @@ impl MetricsWriter {
     /// Names the line when one before the last is not a row with a `step`; the file is then left as it was.
     pub fn resume(directory: &Path, step: u64) -> Result<Self> {
         let path = directory.join(FILE_NAME);
-        let text = match std::fs::read(&path) {
+        let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == ErrorKind::NotFound => return Self::create(directory),
             Err(error) => return Err(Error::io(&path, error)),
         };
         let kept: String = rows_up_to(&text, step, &path)?.into_iter().flat_map(|line| [line, "\n"]).collect();
         crate::files::replace_file(&path, kept.as_bytes())?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(|e| Error::io(&path, e))?;
+        let file = fs::append(&path).map_err(|e| Error::io(&path, e))?;
         Ok(Self { path, file })
     }
 
@@ -121,7 +121,7 @@ fn rows_up_to<'a>(text: &'a str, step: u64, path: &Path) -> Result<Vec<&'a str>>
 /// # Errors
 /// Names the line when one before the last is not a row with a `step`.
 pub fn read(path: &Path) -> Result<Vec<Map<String, Value>>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
     let text = String::from_utf8_lossy(&bytes);
     let rows = rows_up_to(&text, u64::MAX, path)?;
     Ok(rows.into_iter().filter_map(|line| serde_json::from_str(line).ok()).collect())

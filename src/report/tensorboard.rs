@@ -4,12 +4,12 @@
 //! `tensorflow/core/util/event.proto` and `tensorflow/core/framework/summary.proto`; the framing is described in
 //! TensorFlow's "TFRecord and tf.train.Example" guide.
 
+use crate::files::fs;
 use crate::{Error, Result};
 use crc::{CRC_32_ISCSI, Crc};
-use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use web_time::{SystemTime, UNIX_EPOCH};
 
 /// CRC-32C (Castagnoli), called ISCSI in the catalogue.
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
@@ -18,7 +18,7 @@ const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 #[derive(Debug)]
 pub(crate) struct TensorBoardWriter {
     path: PathBuf,
-    file: File,
+    file: fs::File,
 }
 
 impl TensorBoardWriter {
@@ -28,12 +28,12 @@ impl TensorBoardWriter {
     /// # Errors
     /// The directory cannot be made or written to.
     pub(crate) fn create(directory: &Path) -> Result<Self> {
-        std::fs::create_dir_all(directory).map_err(|e| Error::io(directory, e))?;
+        fs::create_dir_all(directory).map_err(|e| Error::io(directory, e))?;
         let now = wall_time();
         // Nanoseconds keep the name free when a run is resumed within the second.
         let name = format!("events.out.tfevents.{:010}.wgr.{:09}", now.trunc(), (now.fract() * 1e9) as u32);
         let path = directory.join(name);
-        let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(|e| Error::io(&path, e))?;
+        let file = fs::File::create_new(&path).map_err(|e| Error::io(&path, e))?;
         let mut writer = Self { path, file };
         writer.append(&header_event(now))?;
         Ok(writer)

@@ -1,9 +1,9 @@
 //! The course of a run: which rows each step sees, at which learning rate, and the loop around the steps.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use serde_json::{Map, Value};
+use web_time::Instant;
 
 use crate::data::Sampler;
 use crate::optimizer::{GradNorm, LearningRate, Worst};

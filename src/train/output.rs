@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::tokenizer_files::{CHAT_TEMPLATES, MORE_TEMPLATES};
+use crate::files::fs;
 use crate::model::Checkpoint;
 use crate::model::companions::CALIBRATION;
 use crate::model::lora::{ADAPTER_CONFIG, HEAD_FILE};
@@ -20,7 +21,7 @@ const CHECKPOINTS: &str = "checkpoints";
 pub(crate) fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
     let output = &config.output;
     let latest = if config.resume { latest_checkpoint(output)? } else { None };
-    let occupied = [CONFIG, ADAPTER_CONFIG, CHECKPOINTS].iter().any(|name| output.join(name).exists());
+    let occupied = [CONFIG, ADAPTER_CONFIG, CHECKPOINTS].iter().any(|name| fs::exists(output.join(name)));
     let replaces = config.force && !config.resume;
     if occupied && latest.is_none() && !replaces {
         let hint = if config.resume {
@@ -57,7 +58,7 @@ pub(crate) fn check_source(output: &Path, source: &Checkpoint, name: &str) -> Re
 
 /// A run must not replace a model that it needs: the one at `path`, which the user called `name`.
 pub(crate) fn check_apart(output: &Path, path: &Path, name: &str) -> Result<()> {
-    let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let resolved = |path: &Path| fs::canonical(path).unwrap_or_else(|_| path.to_owned());
     let (model, target) = (resolved(path), resolved(output));
     if model == target || model == target.join(CONFIG) || model.starts_with(target.join(CHECKPOINTS)) {
         let at = format!("`.output` {}", output.display());
@@ -77,20 +78,20 @@ pub(crate) fn note_new(source: &Checkpoint, seed: u64, observer: &mut dyn Observ
 /// Makes the directory. When a run starts, the files of an old one are removed, including its configuration and
 /// calibration: until the new run is done, the directory is not a model.
 pub(crate) fn open(output: &Path, goes_on: bool) -> Result<()> {
-    std::fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
+    fs::create_dir_all(output).map_err(|e| Error::io(output, e))?;
     if goes_on {
         return Ok(());
     }
     // Another model may have no such files, and those of the old one would speak for it.
     let of_model = [CONFIG, ADAPTER_CONFIG, CALIBRATION, HEAD_FILE].into_iter().chain(TRAVELLING_FILES);
     for file in of_model.chain(CHAT_TEMPLATES).map(|name| output.join(name)) {
-        if file.exists() {
-            std::fs::remove_file(&file).map_err(|e| Error::io(file, e))?;
+        if fs::exists(&file) {
+            fs::remove_file(&file).map_err(|e| Error::io(file, e))?;
         }
     }
     for folder in [CHECKPOINTS, MORE_TEMPLATES].map(|name| output.join(name)) {
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).map_err(|e| Error::io(folder, e))?;
+        if fs::exists(&folder) {
+            fs::remove_dir_all(&folder).map_err(|e| Error::io(folder, e))?;
         }
     }
     Ok(())

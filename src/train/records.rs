@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::files::fs;
 use crate::report::card::ModelCard;
 use crate::report::chart::loss_chart;
 use crate::report::metrics::{FILE_NAME, MetricsWriter, StepMetrics, read};
@@ -84,5 +85,5 @@ pub(crate) fn finish(
 
 /// The name of a model on the hub, for its card; `None` where it is a path.
 pub(crate) fn hub_name(model: &str) -> Option<String> {
-    (!Path::new(model).exists()).then(|| model.to_owned())
+    (!fs::exists(model)).then(|| model.to_owned())
 }

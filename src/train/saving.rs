@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::data::Template;
-use crate::files::replace_file;
+use crate::files::{fs, replace_file};
 use crate::gpu::Gpu;
 use crate::model::companions::TEMPLATE;
 use crate::model::lora::{HEAD_FILE, LoraConfig, NewAdapter};
@@ -145,15 +145,15 @@ pub(crate) async fn save_state(gpu: &Gpu, update: &Update, directory: &Path, pro
 /// The checkpoint in an output directory that went furthest, if there is a complete one.
 pub(crate) fn latest_checkpoint(output: &Path) -> Result<Option<PathBuf>> {
     let folder = output.join("checkpoints");
-    let entries = match std::fs::read_dir(&folder) {
+    let entries = match fs::entries(&folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io(folder, e)),
     };
     let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.parse::<u64>().ok();
     let mut found: Vec<(u64, PathBuf)> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.join(STATE).is_file())
+        .into_iter()
+        .filter(|path| fs::is_file(path.join(STATE)))
         .filter_map(|path| Some((step(&path)?, path)))
         .collect();
     found.sort();
@@ -177,7 +177,7 @@ pub(crate) fn check_algorithm(resumed: Option<&Path>, config: &TrainerConfig, ra
 /// How far a checkpoint had come.
 pub(crate) fn progress(directory: &Path) -> Result<Progress> {
     let path = directory.join(STATE);
-    let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
+    let text = fs::read(&path).map_err(|e| Error::io(&path, e))?;
     serde_json::from_slice(&text).map_err(|e| damaged(&path, e.to_string()))
 }
 

@@ -1,12 +1,12 @@
 //! `wgr score`: one score for each row, in the order of the rows.
 
 use std::io::Write as _;
-use std::time::Instant;
 
 use serde_json::json;
+use web_time::Instant;
 
 use crate::data::{Example, Purpose, RatingScale};
-use crate::files::staged;
+use crate::files::{fs, staged};
 use crate::gpu::Gpu;
 use crate::ranks::Ranks;
 use crate::{Error, Event, Observer, Result};
@@ -32,7 +32,7 @@ pub async fn score(
     observer: &mut dyn Observer,
 ) -> Result<ScoreSummary> {
     config.validate()?;
-    if config.output.exists() && !config.force {
+    if fs::exists(&config.output) && !config.force {
         return Err(Error::input(
             format!("`.output` {}", config.output.display()),
             "already exists",
@@ -92,6 +92,6 @@ pub async fn score(
         writeln!(out, "{row}").map_err(failed)?;
     }
     let staged = out.into_inner().map_err(|e| failed(e.into_error()))?;
-    staged.persist(&config.output).map_err(|e| failed(e.error))?;
+    staged.persist(&config.output).map_err(failed)?;
     Ok(summary)
 }

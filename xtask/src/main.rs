@@ -1,4 +1,4 @@
-//! Developer tools: `cargo xtask demo|test|drivers|shaders|logs|gguf|bench|gpu`.
+//! Developer tools: `cargo xtask demo|test|drivers|shaders|logs|gguf|bench|gpu|web`.
 
 mod adapter;
 mod card;
@@ -15,6 +15,8 @@ mod logs;
 mod shaders;
 mod tally;
 mod test;
+#[cfg(feature = "web")]
+mod web;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -99,6 +101,19 @@ enum Task {
     },
     /// Measure a GPU and test the kernels on it, with PyTorch beside it where Python has it, and write one report
     Gpu(card::Args),
+    /// Build the page that scores, generates and trains, and serve it on the loopback device; or run the tests of kernels
+    /// and golden models in headless Chromium
+    #[cfg(feature = "web")]
+    Web(web::Args),
+    /// Build the page that scores, generates and trains, and serve it on the loopback device; or run the tests of kernels
+    /// and golden models in headless Chromium
+    #[cfg(not(feature = "web"))]
+    #[command(disable_help_flag = true)]
+    Web {
+        /// As `cargo xtask web --help` says
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Run the benchmarks
     Bench {
         /// Name the command that installs a missing software GPU driver instead of running it
@@ -172,6 +187,10 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Gguf { size, output, layers, seed } => gguf::run(size, layers, seed, &output)?,
         Task::Gpu(args) => return card::run(&args),
+        #[cfg(feature = "web")]
+        Task::Web(args) => return web::run(&args),
+        #[cfg(not(feature = "web"))]
+        Task::Web { arguments } => return with_web(&arguments),
         Task::Bench { no_install } => {
             adapter::ensure(no_install)?;
             let status = cargo(&["bench", "--workspace"]).status().context("cargo could not be started")?;
@@ -179,6 +198,14 @@ fn run(task: Task) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts this program anew with what makes modules for pages, which nothing else needs.
+#[cfg(not(feature = "web"))]
+fn with_web(arguments: &[OsString]) -> Result<ExitCode> {
+    let mut command = std::process::Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.args(["run", "--quiet", "--bin", "xtask", "--features", "xtask/web", "--", "web"]).args(arguments);
+    Ok(exit_code(command.status().context("cargo could not be started")?))
 }
 
 fn on_drivers(task: Drivers) -> Result<ExitCode> {

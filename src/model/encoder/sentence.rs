@@ -1,7 +1,6 @@
 //! Sentence embedders: an encoder in the directory layout of sentence-transformers (arXiv 1908.10084), with its
 //! tokenizer.
 
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
@@ -10,6 +9,7 @@ use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
 use twox_hash::XxHash3_128;
 
 use super::checkpoint::EncoderCheckpoint;
+use crate::files::fs;
 use crate::kernels::pooling::Pooling;
 use crate::model::fields::{Fields, read_json, read_json_if_there};
 use crate::model::source::{self, Source};
@@ -206,7 +206,7 @@ struct Settings {
 impl Settings {
     /// The settings in the encoder's directory; no sequence is longer than `positions` tokens.
     fn of(directory: &Path, positions: usize) -> Result<Self> {
-        let file = SETTINGS.into_iter().map(|name| directory.join(name)).find(|file| file.exists());
+        let file = SETTINGS.into_iter().map(|name| directory.join(name)).find(|file| fs::exists(file));
         let (mut stated, mut lower_case) = (None, false);
         if let Some(file) = file {
             let (json, at) = (read_json(&file)?, file.display().to_string());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::files::read_if_there;
+use crate::files::{fs, read_if_there};
 use crate::model::config::{ModelConfig, TensorSpec};
 use crate::model::fields::{read_json, read_json_if_there};
 use crate::model::weights::tensors::Tensors;
@@ -38,7 +38,7 @@ pub struct AdapterFiles {
 impl AdapterFiles {
     /// Whether a directory holds an adapter and no model of its own.
     pub fn are_in(directory: &Path) -> bool {
-        let has = |name: &str| directory.join(name).is_file();
+        let has = |name: &str| fs::is_file(directory.join(name));
         has(ADAPTER_CONFIG) && !has("model.safetensors") && !has("model.safetensors.index.json")
     }
 
@@ -56,7 +56,7 @@ impl AdapterFiles {
     /// The path of the base model: as stated, or beside the adapter if it is relative.
     pub fn base_source(&self) -> String {
         let beside = self.path.join(&self.base);
-        match Path::new(&self.base).exists() || !beside.exists() {
+        match fs::exists(&self.base) || !fs::exists(&beside) {
             true => self.base.clone(),
             false => beside.display().to_string(),
         }

@@ -15,7 +15,7 @@ use super::tensors::Tensors;
 use super::writer::CONFIG;
 use super::{Dtype, TensorInfo};
 use crate::data::tokenizer_files::special_token_id;
-use crate::files::read_if_there;
+use crate::files::{fs, read_if_there};
 use crate::gpu::Quantized;
 use crate::model::base::BaseDtype;
 use crate::model::config::{ModelConfig, TensorSpec};
@@ -83,7 +83,7 @@ impl Checkpoint {
         let path = match &found {
             // The last link stays: it may lead to a file whose name says neither its format nor which part it is.
             Source::Gguf(path) => std::path::absolute(path).ok(),
-            _ => Path::new(source).canonicalize().ok(),
+            _ => fs::canonical(Path::new(source)).ok(),
         };
         checkpoint.base_name = path.map_or_else(|| source.to_owned(), |path| path.display().to_string());
         Ok(checkpoint)
@@ -153,7 +153,7 @@ impl Checkpoint {
         if let Some(outputs) = outputs {
             checkpoint.config.set_head(outputs, "wgr", adapter.head.as_ref());
         }
-        let brings_tokens = NAMES_PAD.iter().any(|name| adapter.path.join(name).exists());
+        let brings_tokens = NAMES_PAD.iter().any(|name| fs::exists(adapter.path.join(name)));
         checkpoint.adapter = Some(adapter);
         if outputs.is_some() && brings_tokens {
             checkpoint.take_pad_of_tokenizer()?;

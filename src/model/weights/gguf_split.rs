@@ -4,12 +4,12 @@
 //! `split.count` and `split.tensors.count` (`tools/gguf-split/gguf-split.cpp` of llama.cpp). Only the names of the
 //! files say where the other parts are: `NAME-00001-of-00003.gguf`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Entry;
 use super::gguf::{self, Metadata};
 use super::mapped::Mapped;
+use crate::files::fs;
 use crate::{Error, Result};
 
 /// Links are followed this far from the name given to one that says which part a file is.
@@ -47,7 +47,7 @@ impl PartName {
     fn sibling(&self, path: &Path, number: u32) -> PathBuf {
         let named = |digits| path.with_file_name(format!("{}-{number:0digits$}-of-{}.gguf", self.prefix, self.total));
         let (padded, short) = (named(self.digits), named(1));
-        if !padded.exists() && short.exists() { short } else { padded }
+        if !fs::exists(&padded) && fs::exists(&short) { short } else { padded }
     }
 }
 
@@ -141,7 +141,7 @@ pub(super) fn open(path: &Path) -> Result<(Metadata, Vec<Part>)> {
 }
 
 fn read_sibling(path: &Path, given: &Path, is_part: &str) -> Result<(Metadata, Part)> {
-    if !path.exists() {
+    if !fs::exists(path) {
         let problem = format!("is missing: {} {is_part}", given.display());
         return Err(Error::input(path.display().to_string(), problem, "download all parts into one directory"));
     }
@@ -222,6 +222,8 @@ pub(in crate::model) mod cut {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use serde_json::json;
 
     use super::cut::cut;

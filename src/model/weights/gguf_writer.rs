@@ -1,7 +1,6 @@
 //! Writes GGUF version 3.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use super::gguf_names::{ROPE_FACTORS, rotary_rows};
 use super::new_tensor::NewTensor;
 use super::staging::Staging;
 use super::{Dtype, gguf_config, gguf_names};
+use crate::files::fs;
 use crate::{Error, Result};
 
 impl Checkpoint {
@@ -57,7 +57,7 @@ pub(super) fn write_file<'a>(
     let staging = Staging::beside(path)?;
     let staged = staging.path("model.gguf");
     let io = |source| Error::io(path, source);
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(&staged).map_err(io)?);
+    let mut out = BufWriter::with_capacity(1 << 20, fs::File::create(&staged).map_err(io)?);
     let header = header(metadata, tensors).map_err(io)?;
     out.write_all(&header).map_err(io)?;
     for i in 0..tensors.len() {

@@ -1,21 +1,16 @@
 //! Files read through memory maps, so that a checkpoint larger than memory can be read tensor by tensor.
 
-use std::fs::File;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
-#[cfg(unix)]
-use memmap2::UncheckedAdvice;
-
-use crate::files::not_fetched;
+use crate::files::{fs, not_fetched};
 use crate::{Error, Result};
 
 /// A file's bytes.
 #[derive(Debug)]
 pub(super) struct Mapped {
     path: PathBuf,
-    map: Mmap,
+    map: fs::Map,
 }
 
 impl Mapped {
@@ -24,11 +19,7 @@ impl Mapped {
     /// # Errors
     /// The file cannot be opened or mapped.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|source| Error::io(path, source))?;
-        // SAFETY: the bytes are only read, as plain integers and floats without invalid values. Another process that
-        // shortens the file while it is mapped can still end this one; the format leaves no way around that short of
-        // copying whole checkpoints.
-        let map = unsafe { Mmap::map(&file) }.map_err(|source| Error::io(path, source))?;
+        let map = fs::Map::open(path).map_err(|source| Error::io(path, source))?;
         match not_fetched(&path.display().to_string(), &map) {
             Some(error) => Err(error),
             None => Ok(Self { path: path.to_owned(), map }),
@@ -37,17 +28,9 @@ impl Mapped {
 
     /// Lets the pages of some bytes leave this process, for which they count as resident memory once they were read; reading
     /// them again fetches them again.
-    #[cfg(unix)]
     pub(super) fn release(&self, bytes: Range<usize>) {
-        // SAFETY: what is lost is private changes to pages, and a file that is mapped for reading has none.
-        let released = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
-        // Without it the pages stay until the system needs their room.
-        drop(released);
+        self.map.release(bytes);
     }
-
-    /// Nothing, where the system has no such advice.
-    #[cfg(not(unix))]
-    pub(super) fn release(&self, _bytes: Range<usize>) {}
 
     /// The path of the file.
     pub(super) fn path(&self) -> &Path {

@@ -2,7 +2,6 @@
 //! values than the next piece has to be in memory.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::Dtype;
 use super::new_tensor::NewTensor;
+use crate::files::fs;
 use crate::{Error, Result};
 
 /// A file on its way.
@@ -21,15 +21,17 @@ pub(crate) struct SafetensorsWriter<W> {
     due: VecDeque<(NewTensor, usize)>,
 }
 
-impl SafetensorsWriter<BufWriter<File>> {
+impl<W: Write> SafetensorsWriter<BufWriter<W>> {
     /// Begins to write to `file`, which will be moved to `path`.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub(crate) fn to_file(file: File, path: &Path, tensors: Vec<NewTensor>, metadata: Option<&Value>) -> Result<Self> {
+    pub(crate) fn to_file(file: W, path: &Path, tensors: Vec<NewTensor>, metadata: Option<&Value>) -> Result<Self> {
         Self::new(BufWriter::with_capacity(1 << 20, file), path, tensors, metadata)
     }
+}
 
+impl SafetensorsWriter<BufWriter<fs::File>> {
     /// Waits until the file is on the disk.
     ///
     /// # Errors

@@ -1,15 +1,13 @@
 //! Files are written under a temporary name beside their destination and moved into place once complete.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
+use crate::files::fs;
 use crate::{Error, Result};
 
 /// A temporary directory on the file system of a destination; dropped without a move, it leaves nothing behind.
 pub(super) struct Staging {
-    directory: TempDir,
+    directory: fs::TempDir,
 }
 
 impl Staging {
@@ -23,7 +21,7 @@ impl Staging {
             _ => Path::new("."),
         };
         fs::create_dir_all(parent).map_err(|source| Error::io(parent, source))?;
-        let directory = tempfile::Builder::new().prefix(".wgr-").tempdir_in(parent);
+        let directory = fs::temporary_directory(parent);
         Ok(Self { directory: directory.map_err(|source| Error::io(parent, source))? })
     }
 
@@ -52,7 +50,7 @@ impl Staging {
         last: &str,
         stale: impl Fn(&str) -> bool,
     ) -> Result<()> {
-        if !destination.exists() {
+        if !fs::exists(destination) {
             return fs::rename(staged, destination).map_err(|source| Error::io(destination, source));
         }
         let mut written = names(staged)?;
@@ -60,7 +58,7 @@ impl Staging {
         for name in &written {
             let (from, to) = (staged.join(name), destination.join(name));
             // A folder does not replace another that holds files.
-            if from.is_dir() && to.is_dir() {
+            if fs::is_dir(&from) && fs::is_dir(&to) {
                 fs::remove_dir_all(&to).map_err(|source| Error::io(&to, source))?;
             }
             self.replace_file(&from, &to)?;
@@ -74,7 +72,6 @@ impl Staging {
 }
 
 fn names(directory: &Path) -> Result<Vec<String>> {
-    let io = |source| Error::io(directory, source);
-    let entries = fs::read_dir(directory).map_err(io)?;
-    entries.map(|entry| Ok(entry.map_err(io)?.file_name().to_string_lossy().into_owned())).collect()
+    let entries = fs::entries(directory).map_err(|source| Error::io(directory, source))?;
+    Ok(entries.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()).collect())
 }

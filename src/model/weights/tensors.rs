@@ -8,6 +8,7 @@ use super::gguf_names::RotaryRows;
 use super::mapped::Mapped;
 use super::writer::INDEX;
 use super::{Dtype, Entry, TensorInfo, safetensors};
+use crate::files::fs;
 use crate::model::fields::read_json;
 use crate::model::lora::ADAPTER_WEIGHTS;
 use crate::{Error, Result};
@@ -56,9 +57,9 @@ impl Tensors {
     pub(crate) fn of_directory(path: &Path) -> Result<Self> {
         let mut tensors = Self::none(path);
         let index = path.join(INDEX);
-        let (names, expected) = if path.join(SINGLE).exists() {
+        let (names, expected) = if fs::exists(path.join(SINGLE)) {
             (vec![SINGLE.to_owned()], Vec::new())
-        } else if index.exists() {
+        } else if fs::exists(&index) {
             read_index(&index)?
         } else {
             refuse_other_weights(path)?;
@@ -67,7 +68,7 @@ impl Tensors {
         let mut bytes = BTreeMap::new();
         for (place, name) in names.iter().enumerate() {
             let part = path.join(name);
-            if !part.exists() {
+            if !fs::exists(&part) {
                 let problem = format!("is missing: it is file {} of the {} in the index", place + 1, names.len());
                 return Err(Error::input(part.display().to_string(), problem, "fetch the rest of the model"));
             }
@@ -365,15 +366,14 @@ fn read_index(path: &Path) -> Result<(Vec<String>, Vec<String>)> {
 fn refuse_other_weights(directory: &Path) -> Result<()> {
     for name in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
         let path = directory.join(name);
-        if path.exists() {
+        if fs::exists(&path) {
             let hint = "wgr reads model.safetensors and GGUF";
             return Err(Error::input(path.display().to_string(), "is not a format that wgr reads", hint));
         }
     }
-    let io = |source| Error::io(directory, source);
     let mut others = vec![];
-    for entry in directory.read_dir().map_err(io)? {
-        let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
+    for path in fs::entries(directory).map_err(|source| Error::io(directory, source))? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.ends_with(".safetensors") && name != ADAPTER_WEIGHTS {
             others.push(name);
         }

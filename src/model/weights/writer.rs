@@ -1,7 +1,6 @@
 //! Writes Hugging Face model directories: `config.json`, safetensors in shards, and the files that go with them.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
@@ -10,11 +9,12 @@ use serde_json::{Map, Value, json};
 use super::new_tensor::NewTensor;
 use super::safetensors_writer::SafetensorsWriter;
 use super::staging::Staging;
+use crate::files::fs;
 use crate::model::lora::ADAPTER_CONFIG;
 use crate::{Error, Result};
 
 /// Above this a checkpoint is written in several files, as `transformers` does.
-const SHARD_BYTES: usize = 5_000_000_000;
+const SHARD_BYTES: u64 = 5_000_000_000;
 
 /// The configuration of a model directory.
 pub(super) const CONFIG: &str = "config.json";
@@ -49,7 +49,7 @@ pub(crate) struct DirectoryWriter {
     staging: Staging,
     staged: PathBuf,
     /// The shard that is being written.
-    current: Option<SafetensorsWriter<BufWriter<File>>>,
+    current: Option<SafetensorsWriter<BufWriter<fs::File>>>,
     /// Those that follow.
     shards: VecDeque<(String, Vec<NewTensor>)>,
 }
@@ -87,7 +87,7 @@ impl DirectoryWriter {
         config: &Value,
         tensors: &[NewTensor],
         files: &[(String, Vec<u8>)],
-        shard_bytes: usize,
+        shard_bytes: u64,
     ) -> Result<Self> {
         let staging = Staging::beside(directory)?;
         // A subdirectory, since the staging place itself is readable by its owner alone.
@@ -128,7 +128,7 @@ impl DirectoryWriter {
         }
         if let Some((name, tensors)) = self.shards.pop_front() {
             let path = self.directory.join(&name);
-            let file = File::create(self.staged.join(&name)).map_err(|source| Error::io(&path, source))?;
+            let file = fs::File::create(self.staged.join(&name)).map_err(|source| Error::io(&path, source))?;
             self.current = Some(SafetensorsWriter::to_file(file, &path, tensors, Some(&json!({"format": "pt"})))?);
         }
         Ok(())
@@ -143,7 +143,7 @@ impl DirectoryWriter {
     }
 
     /// The shard that the next values belong to.
-    fn shard(&mut self) -> Result<&mut SafetensorsWriter<BufWriter<File>>> {
+    fn shard(&mut self) -> Result<&mut SafetensorsWriter<BufWriter<fs::File>>> {
         while self.current.as_ref().is_some_and(SafetensorsWriter::is_complete) && !self.shards.is_empty() {
             self.open_next()?;
         }
@@ -180,10 +180,10 @@ impl DirectoryWriter {
 }
 
 /// Splits tensors in order into runs of at most `limit` bytes, a larger tensor making a run of its own.
-fn shards(tensors: &[NewTensor], limit: usize) -> Vec<&[NewTensor]> {
+fn shards(tensors: &[NewTensor], limit: u64) -> Vec<&[NewTensor]> {
     let (mut shards, mut start, mut size) = (Vec::new(), 0, 0);
     for (i, tensor) in tensors.iter().enumerate() {
-        let bytes = tensor.size().unwrap_or(0);
+        let bytes = tensor.size().unwrap_or(0) as u64;
         if i > start && size + bytes > limit {
             shards.push(&tensors[start..i]);
             (start, size) = (i, 0);
@@ -218,8 +218,9 @@ mod tests {
     }
 
     fn names(directory: &Path) -> Vec<String> {
-        let entries = fs::read_dir(directory).unwrap();
-        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let entries = fs::entries(directory).unwrap();
+        let mut names: Vec<_> =
+            entries.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
         names.sort();
         names
     }
@@ -295,7 +296,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error_naming_the_file() {
         let path = Path::new("out/model.safetensors");
-        let full = File::options().write(true).open("/dev/full").unwrap();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let mut writer = SafetensorsWriter::to_file(full, path, tensors(), None).unwrap();
         tensors().iter().for_each(|tensor| writer.append(&values(tensor).unwrap()).unwrap());
         let error = writer.sync().unwrap_err();

@@ -9,7 +9,8 @@ use twox_hash::XxHash3_128;
 
 use super::category::{KNOWN, level_named};
 use crate::data::Feedback;
-use crate::data::records::{Record, records};
+use crate::data::Record;
+use crate::data::records::records;
 use crate::{Error, Result};
 
 /// Fields that name the conversation, the first of them that a row has.

@@ -8,7 +8,7 @@ use tokenizers::Tokenizer;
 use super::super::gguf::Metadata;
 use super::Checkpoint;
 use crate::data::{ChatTemplate, NamedTemplate, SpecialTokens, TokenizerFiles, tokenizer_settings};
-use crate::files::read_if_there;
+use crate::files::{fs, read_if_there};
 use crate::model::travelling::{GENERATION_CONFIG, NAMES_PAD, TRAVELLING_FILES};
 use crate::model::{companions, gguf_tokenizer};
 use crate::{Error, Result};
@@ -42,7 +42,7 @@ impl Checkpoint {
     fn no_tokenizer(&self) -> Error {
         let directory = self.directory();
         let others = ["tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt"];
-        let others: Vec<&str> = others.into_iter().filter(|name| directory.join(name).is_file()).collect();
+        let others: Vec<&str> = others.into_iter().filter(|name| fs::is_file(directory.join(name))).collect();
         let hint = match others.as_slice() {
             [] => "fetch it from the model's source; every fast tokenizer of transformers has one".to_owned(),
             others => format!(
@@ -194,13 +194,16 @@ impl Checkpoint {
 
     /// The directory of an adapter that came with a tokenizer.
     fn tokenizer_of_adapter(&self) -> Option<&Path> {
-        self.adapter.as_ref().map(|adapter| adapter.path.as_path()).filter(|path| path.join("tokenizer.json").is_file())
+        self.adapter
+            .as_ref()
+            .map(|adapter| adapter.path.as_path())
+            .filter(|path| fs::is_file(path.join("tokenizer.json")))
     }
 
     /// The files of the tokenizer; an adapter with one takes missing files from its base model.
     pub(super) fn files(&self) -> TokenizerFiles {
         let base = match self.path.parent() {
-            Some(parent) if self.path.is_file() => parent,
+            Some(parent) if fs::is_file(&self.path) => parent,
             _ => &self.path,
         };
         let of_adapter = self.tokenizer_of_adapter().map(Path::to_owned);
@@ -213,7 +216,7 @@ impl Checkpoint {
             return directory;
         }
         match self.path.parent() {
-            Some(parent) if self.path.is_file() => parent,
+            Some(parent) if fs::is_file(&self.path) => parent,
             _ => &self.path,
         }
     }

@@ -1,28 +1,39 @@
 //! Files that appear complete or not at all, and files that may not be there.
+//!
+//! [`fs`] is where the library reads and writes: [`disk`](self) on a machine and, in a page, which has none, files in
+//! [`memory`].
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod disk;
+#[cfg(any(test, target_family = "wasm"))]
+pub(crate) mod memory;
+#[cfg(target_family = "wasm")]
+pub mod page;
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use disk as fs;
+#[cfg(target_family = "wasm")]
+pub(crate) use memory as fs;
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use tempfile::NamedTempFile;
-
 use crate::{Error, Result};
 
 /// A temporary file beside `path`, to be moved there with `persist` once it is complete.
-pub(crate) fn staged(path: &Path) -> Result<NamedTempFile> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are their owner's alone; these files are for others too, as far as the umask allows.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.prefix(".wgr-").tempfile_in(directory).map_err(|e| Error::io(path, e))
+pub(crate) fn staged(path: &Path) -> Result<fs::Staged> {
+    fs::Staged::beside(path).map_err(|e| Error::io(path, e))
 }
 
 /// Writes a file under a temporary name in its directory and moves it into place, so that nobody ever reads half of it.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = staged(path)?;
-    file.write_all(bytes).map_err(|e| Error::io(path, e))?;
-    file.persist(path).map_err(|e| Error::io(path, e.error))?;
-    Ok(())
+    file.write_all(bytes).and_then(|()| file.persist(path)).map_err(|e| Error::io(path, e))
+}
+
+/// The directory of a path, that of the process for a mere name.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// How the file begins that Git LFS leaves in the place of one that it has not fetched.
@@ -36,7 +47,7 @@ pub(crate) fn not_fetched(at: &str, head: &[u8]) -> Option<Error> {
 
 /// The content of a file, or nothing if there is no such file.
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
+    match fs::read(path) {
         Ok(bytes) => match not_fetched(&path.display().to_string(), &bytes) {
             Some(error) => Err(error),
             None => Ok(Some(bytes)),

@@ -1,0 +1,14 @@
+//! wgr in a page: scoring, generating and training on the GPU of whoever looks at it.
+//!
+//! In reading order: `files` takes the files that were chosen; `engine` is the GPU; `reward_model`, `generation` and
+//! `training` are what it is for; `listener` tells the page what happens meanwhile; `types` is all of that in TypeScript.
+#![cfg(target_family = "wasm")]
+
+mod engine;
+mod files;
+mod generation;
+mod json;
+mod listener;
+mod reward_model;
+mod training;
+mod types;
