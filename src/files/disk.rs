@@ -60,7 +60,8 @@ impl Staged {
         // Temporary files are their owner's alone; these files are for others too, as far as the umask allows.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        builder.prefix(".wgr-").tempfile_in(super::parent(path)).map(Self)
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        builder.prefix(".wgr-").tempfile_in(directory).map(Self)
     }
 
     /// Moves it to `path`, in the place of what is there.

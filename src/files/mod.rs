@@ -31,11 +31,6 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).and_then(|()| file.persist(path)).map_err(|e| Error::io(path, e))
 }
 
-/// The directory of a path, that of the process for a mere name.
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// How the file begins that Git LFS leaves in the place of one that it has not fetched.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1";
 

@@ -3,6 +3,7 @@
 //! In reading order: `files` takes the files that were chosen; `engine` is the GPU; `reward_model`, `generation` and
 //! `training` are what it is for; `listener` tells the page what happens meanwhile; `types` is all of that in TypeScript.
 #![cfg(target_family = "wasm")]
+#![allow(unreachable_pub, reason = "what the page reaches is `pub` in Rust, too")]
 
 mod engine;
 mod files;

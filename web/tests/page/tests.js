@@ -1,7 +1,8 @@
 // Runs the tests from number `from` on whose names contain one of the words in `only`, and reports them to the server.
-// After a failure the page is loaded anew, as the engine has ended with it.
+// After a failure the page is loaded anew, as the engine may have ended with it.
 
 import init, { addFile, tests } from "./wgr_web_tests.js";
+import { tests as ofApi } from "./api.js";
 
 let reports = Promise.resolve();
 const report = (line) => {
@@ -9,34 +10,41 @@ const report = (line) => {
 };
 globalThis.say = (line) => report({ print: line });
 
-const wanted = new URLSearchParams(location.search);
-const only = wanted.getAll("only");
-const isWanted = (name) => only.length === 0 || only.some((word) => name.includes(word));
-
-try {
+/** All tests, as pairs of a name and a function. */
+const all = async () => {
   const engine = await init();
   for (const path of await (await fetch("/files.json")).json()) {
     addFile(path, new Uint8Array(await (await fetch(path)).arrayBuffer()));
   }
   const run = WebAssembly.promising(engine.run);
-  const names = tests();
-  for (let number = Number(wanted.get("from")); number < names.length; number += 1) {
-    if (!isWanted(names[number])) continue;
+  const ofEngine = tests().map((name, number) => [name, () => run(number)]);
+  return [...Object.entries(ofApi).map(([name, test]) => [`api::${name}`, test]), ...ofEngine];
+};
+
+const wanted = new URLSearchParams(location.search);
+const only = wanted.getAll("only");
+const isWanted = (name) => only.length === 0 || only.some((word) => name.includes(word));
+
+const runAll = async () => {
+  const pairs = await all();
+  for (let number = Number(wanted.get("from")); number < pairs.length; number += 1) {
+    const [test, run] = pairs[number];
+    if (!isWanted(test)) continue;
     const started = performance.now();
-    const seconds = () => (performance.now() - started) / 1000;
+    const ended = (rest) => report({ test, ...rest, seconds: (performance.now() - started) / 1000 });
+    report({ begins: test });
     try {
-      report({ begins: names[number] });
-      await run(number);
-      report({ test: names[number], passed: true, seconds: seconds() });
+      await run();
+      ended({ passed: true });
     } catch (error) {
-      report({ test: names[number], passed: false, problem: String(error), seconds: seconds() });
+      ended({ passed: false, problem: String(error) });
       await reports;
       wanted.set("from", number + 1);
       location.search = wanted;
-      await new Promise(() => {});
+      return;
     }
   }
   report({ done: true });
-} catch (error) {
-  report({ done: true, problem: String(error) });
-}
+};
+
+runAll().catch((error) => report({ done: true, problem: String(error) }));

@@ -4,6 +4,8 @@
 //! other code can in a page: [`block_on`] needs JavaScript Promise Integration, which Chromium has. A test that fails ends
 //! the engine, and the page loads it anew for the next.
 #![cfg(target_family = "wasm")]
+#![allow(dead_code, unused_imports, reason = "harnesses serve tests that are not here, too")]
+#![allow(unreachable_pub, reason = "what the page reaches is `pub` in Rust, too")]
 
 mod block_on;
 mod files;

@@ -11,17 +11,34 @@ use super::browser::{self, Headless};
 use super::bundle::{self, Profile};
 use super::server::{Answer, Request, Server};
 
-/// The models that tests read, from the root of the repository.
+/// The models that tests of the engine read, from the root of the repository.
 const GOLDEN: &str = "tests/golden";
+/// The model that those of the API read.
+const TINY: &str = "/examples/tiny-llama/";
+/// Where the page finds the API.
+const API: &str = "/api/";
 
 /// Something that the page tells.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Report {
-    Begins { begins: String },
-    Ended { test: String, passed: bool, problem: Option<String>, seconds: f64 },
-    Printed { print: String },
-    Done { done: bool, problem: Option<String> },
+    Begins {
+        begins: String,
+    },
+    Ended {
+        test: String,
+        passed: bool,
+        problem: Option<String>,
+        seconds: f64,
+    },
+    Printed {
+        print: String,
+    },
+    Done {
+        #[allow(dead_code, reason = "it tells this report from others")]
+        done: bool,
+        problem: Option<String>,
+    },
 }
 
 /// Builds the tests and runs those whose names contain one of `names`, or all.
@@ -30,6 +47,7 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
         println!("skipped: there is no Chromium; install it, or name one with CHROMIUM");
         return Ok(ExitCode::SUCCESS);
     };
+    let api = bundle::make("wgr-web", Path::new("web/page"), Profile::Development)?;
     let folder = bundle::make("wgr-web-tests", Path::new("web/tests/page"), Profile::Development)?;
     let files = golden_files()?;
     let server = Server::bind(0)?;
@@ -62,7 +80,10 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
         Request::Get("/files.json") => {
             Some(Answer::Content("application/json", serde_json::to_vec(&files).expect("a list of texts")))
         }
-        Request::Get(path) if files.iter().any(|file| file == path) => Answer::file(Path::new("."), path),
+        Request::Get(path) if path.starts_with(TINY) || files.iter().any(|file| file == path) => {
+            Answer::file(Path::new("."), path)
+        }
+        Request::Get(path) if path.starts_with(API) => Answer::file(&api, &path[API.len() - 1..]),
         Request::Get(path) => Answer::file(&folder, path),
         Request::Post(_, report) => match serde_json::from_slice(report) {
             Ok(report) => hear(report).then_some(Answer::Taken),
