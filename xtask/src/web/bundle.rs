@@ -43,7 +43,12 @@ pub(crate) fn make(package: &str, page: &Path, profile: Profile) -> Result<PathB
         fs::remove_dir_all(&folder)?;
     }
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(module).typescript(true).web(true)?.remove_producers_section(true);
+    bindgen
+        .input_path(module)
+        .typescript(true)
+        .web(true)?
+        .remove_producers_section(true)
+        .omit_default_module_path(false);
     bindgen.generate(&folder).with_context(|| format!("{package} cannot be made a module for pages"))?;
     for entry in fs::read_dir(page)? {
         let entry = entry?;
