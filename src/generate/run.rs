@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::json;
 use twox_hash::XxHash3_128;
+use web_time::Instant;
 
 use super::causal_model::CausalModel;
 use super::config::GenerateConfig;

@@ -1,7 +1,9 @@
 //! What ranks do together, on the thread that owns the connection: each call waits for the others, but not for ever.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 use super::transport::{Tag, Transport};
 use crate::{Error, Result};

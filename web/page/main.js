@@ -25,7 +25,12 @@ worker.onmessage = ({ data: { id, event, result, problem } }) => {
   if (problem === undefined) call.resolve(result);
   else call.reject(new Error(problem));
 };
-worker.onerror = ({ message }) => fail(new Error(`The engine has ended: ${message}. Load the page again.`));
+worker.onerror = ({ message }) => {
+  const ended = new Error(`The engine has ended: ${message}. Load the page again.`);
+  waiting.forEach(({ reject }) => reject(ended));
+  waiting.clear();
+  fail(ended);
+};
 
 const log = (line) => { find("log").textContent += `${line}\n`; };
 const say = (line) => { find("status").textContent = line; };

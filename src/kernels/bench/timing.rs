@@ -1,7 +1,9 @@
 //! Seconds of replays, waiting included.
 
 use std::ops::RangeInclusive;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 use crate::Result;
 use crate::gpu::{Gpu, Recording};

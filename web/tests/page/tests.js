@@ -25,6 +25,12 @@ const wanted = new URLSearchParams(location.search);
 const only = wanted.getAll("only");
 const isWanted = (name) => only.length === 0 || only.some((word) => name.includes(word));
 
+/** A panic in the midst of a promise of the API leaves that for ever as it is. */
+const panicked = new Promise((_, reject) => {
+  addEventListener("error", ({ message }) => reject(new Error(`the engine has ended: ${message}`)));
+});
+panicked.catch(() => {});
+
 const runAll = async () => {
   const pairs = await all();
   for (let number = Number(wanted.get("from")); number < pairs.length; number += 1) {
@@ -34,7 +40,7 @@ const runAll = async () => {
     const ended = (rest) => report({ test, ...rest, seconds: (performance.now() - started) / 1000 });
     report({ begins: test });
     try {
-      await run();
+      await Promise.race([run(), panicked]);
       ended({ passed: true });
     } catch (error) {
       ended({ passed: false, problem: String(error) });
