@@ -7,6 +7,7 @@ use wgr::gpu::{AdapterChoice, Gpu};
 use wgr::kernels::{self, Passes};
 
 use crate::json::thrown;
+use crate::warnings;
 
 /// The GPU, opened and tested.
 #[wasm_bindgen]
@@ -19,7 +20,7 @@ impl Engine {
     /// Opens the GPU and compares its kernels with their twins on the CPU. Fails with a sentence where the browser has no
     /// WebGPU, no GPU is to be had, or a kernel is wrong.
     pub async fn open() -> Result<Engine, JsError> {
-        console_errors();
+        warnings::to_console();
         let gpu = kernels::open(&AdapterChoice::default(), Passes::ForwardAndBackward).await.map_err(thrown)?;
         Ok(Self { gpu: Rc::new(gpu) })
     }
@@ -29,9 +30,4 @@ impl Engine {
     pub fn name(&self) -> String {
         self.gpu.name().to_owned()
     }
-}
-
-/// Panics are bugs of the engine. They end it, so the console is the only place that they can be told in.
-fn console_errors() {
-    std::panic::set_hook(Box::new(|panic| web_sys::console::error_1(&panic.to_string().into())));
 }

@@ -61,7 +61,7 @@ export const tests = {
     const config = JSON.parse(new TextDecoder().decode(wgr.readFile("trained/config.json")));
     check(config.architectures[0] === "LlamaForSequenceClassification", `architectures: ${config.architectures}`);
 
-    const model = wgr.RewardModel.load(gpu, "trained", 64);
+    const model = wgr.RewardModel.load(gpu, "trained", 2048);
     const batches = [];
     const scores = await model.score(
       [ROWS[0][0], { text: ROWS[1][0] }, { messages: [{ role: "user", content: "2 + 2?" }, { role: "assistant", content: "4" }] }],
@@ -73,7 +73,7 @@ export const tests = {
     check(batches.some(({ kind, done, total }) => kind === "scored" && done === 3 && total === 3), JSON.stringify(batches));
     const [alone] = await model.score([ROWS[1][0]]);
     check(alone.score === scores[1].score, "a score depends on what is scored beside it");
-    await refuses("a stopped run", () => model.score([ROWS[0][0]], () => false), "stopped");
+    await refuses("a stopped run", () => model.score(Array(17).fill(ROWS[0][0]), () => false), "stopped");
     model.free();
   },
 
