@@ -35,6 +35,7 @@ worker.onerror = ({ message }) => {
 const log = (line) => { find("log").textContent += `${line}\n`; };
 const say = (line) => { find("status").textContent = line; };
 const fail = (error) => {
+  say("That did not work.");
   find("problem").textContent = error.message;
   find("problem").hidden = false;
 };
@@ -63,9 +64,11 @@ document.querySelectorAll(".stop").forEach((button) => {
 
 let path;
 let isLoaded = false;
+let paused = false;
+let trained = false;
 const choose = async (files, name, found) => {
   path = undefined;
-  isLoaded = false;
+  isLoaded = paused = trained = false;
   say(`Reading ${name}…`);
   await call("choose", ["model", files]);
   path = found;
@@ -92,7 +95,8 @@ const chosen = () => {
 const load = async () => {
   if (!isLoaded) {
     say("Loading the model…");
-    await call("load", [chosen()]);
+    // Whoever has trained a model wants its scores.
+    await call("load", [trained ? "trained" : chosen()]);
     isLoaded = true;
   }
 };
@@ -170,8 +174,6 @@ find("generate").onsubmit = (submitted) => {
 
 // Training.
 
-let paused = false;
-let trained = false;
 const train = (form, resume) => work(form, async () => {
   const fields = Object.fromEntries(new FormData(form));
   const files = [["train.jsonl", fields.file], ["eval.jsonl", fields["held-out"]]].filter(([, file]) => file?.size);
@@ -187,7 +189,7 @@ const train = (form, resume) => work(form, async () => {
     force: !resume,
   };
   for (const name of ["epochs", "batch-size", "max-length"]) settings[name] = Number(fields[name]);
-  isLoaded = false;
+  isLoaded = trained = false;
   if (!resume) losses.length = 0;
   say("Training…");
   const summary = await call("train", [settings], ({ kind, bytes, metrics, total }) => {
@@ -198,7 +200,7 @@ const train = (form, resume) => work(form, async () => {
   });
   paused = summary.interrupted;
   trained = !paused;
-  say(paused ? `Paused after ${summary.steps} steps.` : `Trained ${summary.steps} steps; the last loss is ${summary.last_loss.toFixed(4)}.`);
+  say(paused ? `Paused after ${summary.steps} steps.` : `Trained ${summary.steps} steps; the last loss is ${summary.last_loss.toFixed(4)}. It scores above.`);
 });
 find("train").onsubmit = (submitted) => {
   submitted.preventDefault();
