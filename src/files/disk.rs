@@ -64,6 +64,11 @@ impl Staged {
         builder.prefix(".wgr-").tempfile_in(directory).map(Self)
     }
 
+    /// Waits until what is written is on the disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.0.as_file().sync_all()
+    }
+
     /// Moves it to `path`, in the place of what is there.
     pub(crate) fn persist(self, path: &Path) -> Result<()> {
         self.0.persist(path).map(drop).map_err(|e| e.error)

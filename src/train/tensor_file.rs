@@ -1,12 +1,9 @@
 //! Files of a checkpoint with the tensors of an optimizer, written and read one tensor at a time.
 
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
-use crate::files::staged;
+use crate::files::{fs, staged};
 use crate::gpu::{Gpu, Tensor};
 use crate::model::TensorSpec;
 use crate::model::weights::{Dtype, NewTensor, SafetensorsWriter, Tensors};
@@ -42,8 +39,7 @@ pub(super) fn listed(parameters: &[TensorSpec], kinds: &[&str]) -> Vec<Listed> {
 /// A file on its way, under a temporary name until it is complete.
 pub(super) struct NewTensorFile {
     path: PathBuf,
-    place: NamedTempFile,
-    writer: SafetensorsWriter<BufWriter<File>>,
+    writer: SafetensorsWriter<BufWriter<fs::Staged>>,
 }
 
 impl NewTensorFile {
@@ -52,12 +48,10 @@ impl NewTensorFile {
     /// # Errors
     /// I/O errors.
     pub(super) fn create(path: PathBuf, listed: &[Listed]) -> Result<Self> {
-        let place = staged(&path)?;
-        let file = place.reopen().map_err(|e| Error::io(&path, e))?;
         let new =
             |tensor: &Listed| NewTensor { name: tensor.name.clone(), shape: tensor.shape.clone(), dtype: Dtype::F32 };
-        let writer = SafetensorsWriter::to_file(file, &path, listed.iter().map(new).collect(), None)?;
-        Ok(Self { path, place, writer })
+        let writer = SafetensorsWriter::to_file(staged(&path)?, &path, listed.iter().map(new).collect(), None)?;
+        Ok(Self { path, writer })
     }
 
     /// Writes the next values, all of one tensor.
@@ -73,9 +67,9 @@ impl NewTensorFile {
     /// # Errors
     /// A tensor that lacks values; I/O errors.
     pub(super) fn finish(self) -> Result<()> {
-        self.writer.sync()?;
-        self.place.persist(&self.path).map_err(|e| Error::io(&self.path, e.error))?;
-        Ok(())
+        let io = |source| Error::io(&self.path, source);
+        let staged = self.writer.finish()?.into_inner().map_err(|error| io(error.into_error()))?;
+        staged.sync().and_then(|()| staged.persist(&self.path)).map_err(io)
     }
 }
 
