@@ -6,6 +6,7 @@ use wasm_bindgen::JsValue;
 use wgr::{Event, Observer};
 
 use crate::json::to_js;
+use crate::training::with_total;
 
 /// Calls a function of the page with every event, until it returns `false`: then the run is to stop.
 pub(crate) struct Listener {
@@ -45,7 +46,7 @@ fn told(event: Event<'_>) -> Option<Value> {
         Event::Tokenized { rows, tokens, truncation } => {
             json!({"kind": "tokenized", "rows": rows, "tokens": tokens, "truncation": truncation.to_string()})
         }
-        Event::Planned(plan) => json!({"kind": "planned", "bytes": plan.total(), "plan": plan}),
+        Event::Planned(plan) => json!({"kind": "planned", "plan": with_total(plan)}),
         Event::Training { done, total } => json!({"kind": "training", "done": done, "total": total}),
         Event::Step { metrics, .. } => json!({"kind": "step", "metrics": metrics.to_row()}),
         Event::Evaluated { step, metrics } => json!({"kind": "evaluated", "step": step, "metrics": metrics}),

@@ -58,6 +58,18 @@ export interface TrainSettings {
   seed?: number;
 }
 
+/** Memory of the GPU by purpose, in bytes. */
+export interface MemoryPlan {
+  weights: number;
+  gradients: number;
+  optimizer: number;
+  activations: number;
+  workspace: number;
+  total: number;
+  /** Tokens of the largest micro-batch. */
+  tokens: number;
+}
+
 /** How a training run ended. */
 export interface TrainSummary {
   steps: number;
@@ -73,7 +85,7 @@ export interface TrainSummary {
 export type EngineEvent =
   | { kind: "note"; line: string }
   | { kind: "tokenized"; rows: number; tokens: number; truncation: string }
-  | { kind: "planned"; bytes: number; plan: Record<string, unknown> }
+  | { kind: "planned"; plan: MemoryPlan }
   | { kind: "training"; done: number; total: number }
   | { kind: "step"; metrics: Record<string, number | null> }
   | { kind: "evaluated"; step: number; metrics: Record<string, number> }

@@ -33,6 +33,20 @@ const settings = {
 };
 
 export const tests = {
+  async a_plan_counts_all_that_a_run_then_allocates() {
+    const gpu = await engine();
+    const most = wgr.plan(settings);
+    let planned;
+    await wgr.train(gpu, { ...settings, output: "planned", epochs: 1 }, ({ kind, plan }) => {
+      if (kind === "planned") planned = plan;
+    });
+    check(most.weights > 0 && most.weights === planned.weights && most.optimizer === planned.optimizer, JSON.stringify(most));
+    check(most.total >= planned.total, `at most ${most.total}, and ${planned.total} planned`);
+    const parts = ["weights", "gradients", "optimizer", "activations", "workspace"].map((name) => most[name]);
+    check(parts.reduce((sum, part) => sum + part) === most.total, JSON.stringify(most));
+    await refuses("a plan without a model", async () => wgr.plan({ ...settings, model: "no/where/at/all" }), "there is no such model");
+  },
+
   async training_pauses_goes_on_and_leaves_a_model_that_scores() {
     const gpu = await engine();
     const losses = [];
