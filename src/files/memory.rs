@@ -230,9 +230,9 @@ impl File {
         bytes(path).map(|_| Self { path: plain(path), place: 0 })
     }
 
-    pub(crate) fn create(path: &Path) -> Result<Self> {
-        write(path, [])?;
-        Self::open(path)
+    pub(crate) fn create(path: impl AsRef<Path>) -> Result<Self> {
+        write(&path, [])?;
+        Self::open(path.as_ref())
     }
 
     pub(crate) fn create_new(path: &Path) -> Result<Self> {

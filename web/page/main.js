@@ -1,37 +1,9 @@
-// The page: forms in, calls of the engine in the worker, and what they come to.
+// The page: forms in, calls of the engine, and what they come to.
 
+import { call, onEnd, stop } from "./engine.js";
 import { tar } from "./tar.js";
 
 const find = (name) => document.getElementById(name);
-const worker = new Worker("worker.js", { type: "module" });
-const waiting = new Map();
-let calls = 0;
-
-/** Calls the engine; `onEvent` hears what happens meanwhile. */
-const call = (name, args = [], onEvent = () => {}) => new Promise((resolve, reject) => {
-  calls += 1;
-  waiting.set(calls, { resolve, reject, onEvent });
-  worker.postMessage({ id: calls, call: name, args });
-});
-
-worker.onmessage = ({ data: { id, event, result, problem } }) => {
-  const call = waiting.get(id);
-  if (event) {
-    if (event.kind === "note") log(event.line);
-    call.onEvent(event);
-    return;
-  }
-  waiting.delete(id);
-  if (problem === undefined) call.resolve(result);
-  else call.reject(new Error(problem));
-};
-worker.onerror = ({ message }) => {
-  const ended = new Error(`The engine has ended: ${message}. Load the page again.`);
-  waiting.forEach(({ reject }) => reject(ended));
-  waiting.clear();
-  fail(ended);
-};
-
 const log = (line) => { find("log").textContent += `${line}\n`; };
 const say = (line) => { find("status").textContent = line; };
 const fail = (error) => {
@@ -39,6 +11,13 @@ const fail = (error) => {
   find("problem").textContent = error.message;
   find("problem").hidden = false;
 };
+onEnd(fail);
+
+/** Calls the engine, and keeps what it notes. */
+const ask = (name, args, onEvent = () => {}) => call(name, args, (event) => {
+  if (event.kind === "note") log(event.line);
+  onEvent(event);
+});
 
 /** Does something that a button of a form asked for. */
 const work = async (form, task) => {
@@ -56,23 +35,30 @@ const work = async (form, task) => {
   }
 };
 
-document.querySelectorAll(".stop").forEach((button) => {
-  button.onclick = () => worker.postMessage({ stop: true });
-});
+const onSubmit = (name, task) => {
+  find(name).onsubmit = (submitted) => {
+    submitted.preventDefault();
+    work(submitted.target, () => task(submitted.target, Object.fromEntries(new FormData(submitted.target))));
+  };
+};
+document.querySelectorAll(".stop").forEach((button) => { button.onclick = stop; });
 
 // A model.
 
-let path;
+/** What is chosen: where it scores from, where it trains from, and the rows that came with it. */
+let model;
 let isLoaded = false;
 let paused = false;
 let trained = false;
 const choose = async (files, name, found) => {
-  path = undefined;
+  model = undefined;
   isLoaded = paused = trained = false;
   say(`Reading ${name}…`);
-  await call("choose", ["model", files]);
-  path = found;
+  await ask("choose", ["model", files]);
+  model = found;
   find("model").textContent = name;
+  for (const input of document.querySelectorAll("#train [type=file]")) input.required = !found.data && input.name === "file";
+  await plan();
   say("Ready.");
 };
 
@@ -80,23 +66,33 @@ find("directory").onchange = ({ target }) => work(null, async () => {
   const all = [...target.files];
   if (all.length === 0) return;
   const files = all.map((file) => ({ path: file.webkitRelativePath.split("/").slice(1).join("/"), file }));
-  await choose(files, all[0].webkitRelativePath.split("/")[0], "model");
+  await choose(files, all[0].webkitRelativePath.split("/")[0], { scores: "model", trains: "model" });
 });
 find("gguf").onchange = ({ target }) => work(null, async () => {
   const all = [...target.files];
   if (all.length === 0) return;
-  await choose(all.map((file) => ({ path: file.name, file })), all[0].name, `model/${all[0].name}`);
+  const path = `model/${all[0].name}`;
+  await choose(all.map((file) => ({ path: file.name, file })), all[0].name, { scores: path, trains: path });
+});
+find("demo").onclick = () => work(null, async () => {
+  say("Reading the model of the demo…");
+  const { files, settings } = await (await fetch("demo/demo.json")).json();
+  const read = async (path) => ({ path, file: await (await fetch(`demo/${path}`)).blob() });
+  for (const [name, value] of Object.entries(settings)) find("train").elements[name].value = value;
+  await choose(await Promise.all(files.map(read)), "that of the demo, a few layers trained on synthetic chats", {
+    scores: "model/reward-model", trains: "model/new-model", data: ["model/rows/train.jsonl", "model/rows/test.jsonl"],
+  });
 });
 
 const chosen = () => {
-  if (!path) throw new Error("Choose a model first.");
-  return path;
+  if (!model) throw new Error("Choose a model first.");
+  return model;
 };
 const load = async () => {
   if (!isLoaded) {
     say("Loading the model…");
     // Whoever has trained a model wants its scores.
-    await call("load", [trained ? "trained" : chosen()]);
+    await ask("load", [trained ? "trained" : chosen().scores]);
     isLoaded = true;
   }
 };
@@ -106,110 +102,115 @@ const load = async () => {
 const exchange = (prompt, response) => ({
   messages: [{ role: "user", content: prompt }, { role: "assistant", content: response }],
 });
-
-find("score").onsubmit = (submitted) => {
-  submitted.preventDefault();
-  const form = submitted.target;
-  work(form, async () => {
-    const { prompt, a, b } = Object.fromEntries(new FormData(form));
-    await load();
-    const responses = b.trim() ? { A: a, B: b } : { A: a };
-    const scores = await call("score", [Object.values(responses).map((response) => exchange(prompt, response))]);
-    const rows = Object.keys(responses).map((name, row) => {
-      const tr = document.createElement("tr");
-      const numbers = [scores[row].score.toFixed(3), ...scores[row].probs.map((p, k) => `> ${k + 1}: ${(100 * p).toFixed(1)} %`)];
-      tr.innerHTML = "<th scope=row></th>" + "<td></td>".repeat(numbers.length);
-      [name, ...numbers].forEach((text, cell) => { tr.cells[cell].textContent = text; });
-      return tr;
-    });
-    find("scores").tBodies[0].replaceChildren(...rows);
-    find("scores").hidden = false;
-    say(scores.length < 2 ? "Scored." : `Response ${scores[0].score >= scores[1].score ? "A" : "B"} scores higher.`);
-  });
+const tableRow = (name, { score, probs }) => {
+  const row = document.createElement("tr");
+  const head = document.createElement("th");
+  head.scope = "row";
+  head.textContent = name;
+  row.append(head);
+  for (const text of [score.toFixed(3), ...probs.map((p, k) => `> ${k + 1}: ${(100 * p).toFixed(1)} %`)]) {
+    row.insertCell().textContent = text;
+  }
+  return row;
 };
 
-find("rows").onsubmit = (submitted) => {
-  submitted.preventDefault();
-  const form = submitted.target;
-  work(form, async () => {
-    const file = new FormData(form).get("file");
-    await load();
-    const rows = (await file.text()).split("\n").map((line, i) => [line.trim(), i + 1]).filter(([line]) => line).map(([line, i]) => {
-      try {
-        return JSON.parse(line);
-      } catch (error) {
-        throw new Error(`${file.name}:${i}: ${error.message}`);
-      }
-    });
-    const bar = find("scored");
-    bar.hidden = false;
-    say("Scoring…");
-    const scores = await call("score", [rows], ({ kind, done, total }) => {
-      if (kind === "scored") [bar.value, bar.max] = [done, total];
-    });
-    const lines = scores.map((score, i) => JSON.stringify({ id: rows[i].id ?? `${i}`, ...score }) + "\n");
-    save(new Blob(lines), "scores.jsonl");
-    say(`Scored ${scores.length} rows.`);
+onSubmit("score", async (form, { prompt, a, b }) => {
+  await load();
+  const responses = b.trim() ? { A: a, B: b } : { A: a };
+  const scores = await ask("score", [Object.values(responses).map((response) => exchange(prompt, response))]);
+  find("scores").tBodies[0].replaceChildren(...Object.keys(responses).map((name, i) => tableRow(name, scores[i])));
+  find("scores").hidden = false;
+  const [first, second] = scores.map(({ score }) => score);
+  if (second === undefined) say("Scored.");
+  else say(first === second ? "Both responses score the same." : `Response ${first > second ? "A" : "B"} scores higher.`);
+});
+
+onSubmit("rows", async (form, { file }) => {
+  await load();
+  const lines = (await file.text()).split("\n").map((line, i) => [line.trim(), i + 1]).filter(([line]) => line);
+  const rows = lines.map(([line, number]) => {
+    try {
+      return JSON.parse(line);
+    } catch (error) {
+      throw new Error(`${file.name}:${number}: ${error.message}`);
+    }
   });
-};
+  const bar = find("scored");
+  bar.value = 0;
+  bar.hidden = false;
+  say("Scoring…");
+  const scores = await ask("score", [rows], ({ kind, done, total }) => {
+    if (kind === "scored") [bar.value, bar.max] = [done, total];
+  });
+  save(new Blob(scores.map((score, i) => `${JSON.stringify({ id: rows[i].id ?? `${i}`, ...score })}\n`)), "scores.jsonl");
+  say(`Scored ${scores.length} rows.`);
+});
 
 // Text.
 
-find("generate").onsubmit = (submitted) => {
-  submitted.preventDefault();
-  const form = submitted.target;
-  work(form, async () => {
-    const { prompt, tokens, raw } = Object.fromEntries(new FormData(form));
-    const settings = { model: chosen(), prompt, "max-new-tokens": Number(tokens), raw: raw === "on" };
-    const output = find("text");
-    output.textContent = "";
-    say("Generating…");
-    const [{ text, finish_reason }] = await call("generate", [settings], ({ kind, piece }) => {
-      if (kind === "grew") output.textContent += piece;
-    });
-    output.textContent = text;
-    say(finish_reason === "length" ? "The text has as many tokens as it may." : "The text has ended.");
+onSubmit("generate", async (form, { prompt, tokens, raw }) => {
+  const settings = { model: chosen().scores, prompt, "max-new-tokens": Number(tokens), raw: raw === "on" };
+  const output = find("text");
+  output.textContent = "";
+  say("Generating…");
+  const [{ text, finish_reason }] = await ask("generate", [settings], ({ kind, piece }) => {
+    if (kind === "grew") output.textContent += piece;
   });
-};
+  output.textContent = text;
+  say(finish_reason === "length" ? "The text has as many tokens as it may." : "The text has ended.");
+});
 
 // Training.
 
-const train = (form, resume) => work(form, async () => {
-  const fields = Object.fromEntries(new FormData(form));
-  const files = [["train.jsonl", fields.file], ["eval.jsonl", fields["held-out"]]].filter(([, file]) => file?.size);
-  await call("choose", ["data", files.map(([path, file]) => ({ path, file }))]);
-  const settings = {
-    model: chosen(),
-    data: ["data/train.jsonl"],
-    "eval-data": files.length > 1 ? ["data/eval.jsonl"] : [],
-    output: "trained",
-    objective: fields.objective,
-    lr: Number(fields.lr),
-    resume,
-    force: !resume,
-  };
-  for (const name of ["epochs", "batch-size", "max-length"]) settings[name] = Number(fields[name]);
+const NUMBERS = ["epochs", "lr", "batch-size", "max-length"];
+const settings = (fields) => ({
+  model: chosen().trains,
+  output: "trained",
+  objective: fields.objective,
+  ...Object.fromEntries(NUMBERS.map((name) => [name, Number(fields[name])])),
+});
+
+/** Says what a run with the settings in the form needs. */
+const plan = async () => {
+  if (!model) return;
+  try {
+    const { total, tokens } = await ask("plan", [settings(Object.fromEntries(new FormData(find("train"))))]);
+    find("plan").textContent = `Training needs up to ${(total / 2 ** 20).toFixed(1)} MiB of the GPU's memory, for ${tokens} tokens at a time.`;
+  } catch (error) {
+    find("plan").textContent = `Training cannot start: ${error.message}`;
+  }
+};
+find("train").onchange = plan;
+
+const train = async (resume) => {
+  const fields = Object.fromEntries(new FormData(find("train")));
+  let [data, heldOut] = chosen().data ?? [];
+  const files = [["train.jsonl", fields.file], ["held-out.jsonl", fields["held-out"]]].filter(([, file]) => file.size);
+  if (fields.file.size) {
+    await ask("choose", ["data", files.map(([path, file]) => ({ path, file }))]);
+    data = "data/train.jsonl";
+    heldOut = files.length > 1 ? "data/held-out.jsonl" : undefined;
+  }
   isLoaded = trained = false;
   if (!resume) losses.length = 0;
   say("Training…");
-  const summary = await call("train", [settings], ({ kind, bytes, metrics, total }) => {
-    if (kind === "planned") log(`memory on the GPU: ${(bytes / 2 ** 20).toFixed(1)} MiB`);
+  const run = { ...settings(fields), data: [data], "eval-data": heldOut ? [heldOut] : [], resume, force: !resume };
+  const summary = await ask("train", [run], ({ kind, metrics, total }) => {
     if (kind === "training") steps = total;
     if (kind === "step") draw(metrics.loss);
-    if (kind === "evaluated") find("trained").textContent = evaluated(metrics);
+    if (kind === "evaluated") find("evaluated").textContent = `On rows that it was not trained on: ${named(metrics)}`;
   });
   paused = summary.interrupted;
   trained = !paused;
-  say(paused ? `Paused after ${summary.steps} steps.` : `Trained ${summary.steps} steps; the last loss is ${summary.last_loss.toFixed(4)}. It scores above.`);
-});
-find("train").onsubmit = (submitted) => {
-  submitted.preventDefault();
-  train(submitted.target, false);
+  say(paused ? `Paused after ${summary.steps} steps.`
+    : `Trained ${summary.steps} steps; the last loss is ${summary.last_loss.toFixed(4)}. The trained model scores from now on.`);
 };
-find("resume").onclick = () => train(find("train"), true);
+onSubmit("train", () => train(false));
+find("resume").onclick = () => work(find("train"), () => train(true));
 find("download").onclick = () => work(null, async () => {
-  const files = await call("files", ["trained"]);
+  const files = await ask("files", ["trained"]);
   save(tar(files.filter(({ path }) => !path.startsWith("checkpoints/")), "reward-model"), "reward-model.tar");
+  say("Unpack it with `tar -xf reward-model.tar`; then `wgr score --model reward-model` and `transformers` load it.");
 });
 
 let steps = 1;
@@ -223,7 +224,7 @@ const draw = (loss) => {
   chart.querySelector("polyline").setAttribute("points", points.join(" "));
   find("trained").textContent = `Step ${losses.length} of ${steps}: loss ${loss.toFixed(4)}`;
 };
-const evaluated = (metrics) => Object.entries(metrics)
+const named = (metrics) => Object.entries(metrics)
   .filter(([, value]) => typeof value === "number")
   .map(([name, value]) => `${name} ${value.toFixed(4)}`).join(", ");
 
@@ -232,12 +233,13 @@ const save = (blob, name) => {
   link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href));
+  // The browser has begun to read it by then.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 };
 
 work(null, async () => {
   try {
-    const name = await call("open");
+    const name = await ask("open");
     say(`Ready${name ? ` on ${name}` : ""}.`);
   } catch (error) {
     say("The engine cannot run here.");

@@ -33,6 +33,9 @@ const calls = {
   async generate(settings, listener) {
     return await wgr.generate(engine, settings, listener);
   },
+  async plan(settings) {
+    return wgr.plan(settings);
+  },
   async train(settings, listener) {
     return await wgr.train(engine, settings, listener);
   },

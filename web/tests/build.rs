@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// The folders of tests, and which of their files.
-const SUITES: [(&str, &[&str]); 2] = [("kernels", &[]), ("models", &["fetched", "golden", "harness"])];
+/// The folders of tests in the order in which they run, and which of their files.
+const SUITES: [(&str, &[&str]); 2] = [("models", &["fetched", "golden", "harness"]), ("kernels", &[])];
 
 /// What the sources say, and what is said in a page.
 const WORDS: [(&str, &str); 6] = [

@@ -35,6 +35,12 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// `cargo xtask web`, in this program built anew with what makes modules for pages: nothing else needs that.
+#[cfg(not(feature = "web"))]
+pub(crate) fn with_web() -> Command {
+    cargo(&["run", "--quiet", "--bin", "xtask", "--features", "xtask/web", "--", "web"])
+}
+
 /// The exit code of a program; 1 where a signal ended it.
 pub(crate) fn exit_code(status: std::process::ExitStatus) -> ExitCode {
     ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))

@@ -4,6 +4,8 @@ mod adapter;
 mod card;
 mod cargo;
 mod chats;
+#[cfg(feature = "web")]
+mod chromium;
 mod coverage;
 mod demo;
 mod drivers;
@@ -25,6 +27,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 
+#[cfg(not(feature = "web"))]
+use self::cargo::with_web;
 use self::cargo::{cargo, exit_code, root};
 use self::drivers::Driver;
 
@@ -190,7 +194,10 @@ fn run(task: Task) -> Result<ExitCode> {
         #[cfg(feature = "web")]
         Task::Web(args) => return web::run(&args),
         #[cfg(not(feature = "web"))]
-        Task::Web { arguments } => return with_web(&arguments),
+        Task::Web { arguments } => {
+            let status = with_web().args(arguments).status().context("cargo could not be started")?;
+            return Ok(exit_code(status));
+        }
         Task::Bench { no_install } => {
             adapter::ensure(no_install)?;
             let status = cargo(&["bench", "--workspace"]).status().context("cargo could not be started")?;
@@ -198,14 +205,6 @@ fn run(task: Task) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Starts this program anew with what makes modules for pages, which nothing else needs.
-#[cfg(not(feature = "web"))]
-fn with_web(arguments: &[OsString]) -> Result<ExitCode> {
-    let mut command = std::process::Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    command.args(["run", "--quiet", "--bin", "xtask", "--features", "xtask/web", "--", "web"]).args(arguments);
-    Ok(exit_code(command.status().context("cargo could not be started")?))
 }
 
 fn on_drivers(task: Drivers) -> Result<ExitCode> {

@@ -63,6 +63,7 @@ macro_rules! on {
         let mut staged = fs::Staged::beside(&path("new")).unwrap();
         staged.write_all(b"whole").unwrap();
         staged.flush().unwrap();
+        staged.sync().unwrap();
         assert!(!fs::exists(path("new")));
         staged.persist(&path("new")).unwrap();
         assert_eq!(fs::read(path("new")).unwrap(), b"whole");

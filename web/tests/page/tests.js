@@ -1,29 +1,26 @@
-// Runs the tests from number `from` on whose names contain one of the words in `only`, and reports them to the server.
-// After a failure the page is loaded anew, as the engine may have ended with it.
-
-import init, { addFile, tests } from "./wgr_web_tests.js";
-import { tests as ofApi } from "./api.js";
+// Runs one test after the other, as the server names them, and tells it how they end. After a failure the page is loaded
+// anew, as the engine may have ended with the test.
 
 let reports = Promise.resolve();
-const report = (line) => {
-  reports = reports.then(() => fetch("/report", { method: "POST", body: JSON.stringify(line) }));
+const report = (kind, rest) => {
+  reports = reports.then(() => fetch("/report", { method: "POST", body: JSON.stringify({ kind, ...rest }) }));
+  return reports;
 };
-globalThis.say = (line) => report({ print: line });
+globalThis.say = (line) => report("printed", { line });
 
-/** All tests, as pairs of a name and a function. */
+/** All tests: functions by their names. */
 const all = async () => {
+  if (!WebAssembly.Suspending) throw new Error("this browser has no JavaScript Promise Integration; Chrome has it since 137");
+  const { default: init, addFile, tests } = await import("./wgr_web_tests.js");
+  const { tests: ofApi } = await import("./api.js");
   const engine = await init();
   for (const path of await (await fetch("/files.json")).json()) {
     addFile(path, new Uint8Array(await (await fetch(path)).arrayBuffer()));
   }
   const run = WebAssembly.promising(engine.run);
   const ofEngine = tests().map((name, number) => [name, () => run(number)]);
-  return [...Object.entries(ofApi).map(([name, test]) => [`api::${name}`, test]), ...ofEngine];
+  return new Map([...Object.entries(ofApi).map(([name, test]) => [`api::${name}`, test]), ...ofEngine]);
 };
-
-const wanted = new URLSearchParams(location.search);
-const only = wanted.getAll("only");
-const isWanted = (name) => only.length === 0 || only.some((word) => name.includes(word));
 
 /** A panic in the midst of a promise of the API leaves that for ever as it is. */
 const panicked = new Promise((_, reject) => {
@@ -32,25 +29,21 @@ const panicked = new Promise((_, reject) => {
 panicked.catch(() => {});
 
 const runAll = async () => {
-  const pairs = await all();
-  for (let number = Number(wanted.get("from")); number < pairs.length; number += 1) {
-    const [test, run] = pairs[number];
-    if (!isWanted(test)) continue;
+  const functions = await all();
+  await report("listed", { tests: [...functions.keys()] });
+  for (;;) {
+    const test = await (await fetch("/next")).json();
+    if (test === null) return;
     const started = performance.now();
-    const ended = (rest) => report({ test, ...rest, seconds: (performance.now() - started) / 1000 });
-    report({ begins: test });
     try {
-      await Promise.race([run(), panicked]);
-      ended({ passed: true });
+      await Promise.race([functions.get(test)(), panicked]);
     } catch (error) {
-      ended({ passed: false, problem: String(error) });
-      await reports;
-      wanted.set("from", number + 1);
-      location.search = wanted;
+      await report("failed", { problem: String(error) });
+      location.reload();
       return;
     }
+    await report("passed", { seconds: (performance.now() - started) / 1000 });
   }
-  report({ done: true });
 };
 
-runAll().catch((error) => report({ done: true, problem: String(error) }));
+runAll().catch((error) => report("broken", { problem: String(error) }));

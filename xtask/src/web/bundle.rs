@@ -10,35 +10,48 @@ use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::cargo::cargo;
-
-const TARGET: &str = "wasm32-unknown-unknown";
+use crate::chromium::TARGET;
 
 /// How a package is compiled.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Profile {
     /// As tests are: sharing what other commands have compiled.
     Development,
-    /// As what is used is.
-    Release,
+    /// As small as can be, in minutes: that of what is used.
+    Page,
 }
 
-/// Builds `package` and copies the files of `page` to a folder beside it. Prints the size of each file.
+impl Profile {
+    /// What cargo calls it, and the folder of what it builds.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Development => ("dev", "debug"),
+            Self::Page => ("page", "page"),
+        }
+    }
+}
+
+/// Compiles packages for pages, in one command, so that what they share is compiled once.
 ///
 /// # Errors
-/// It does not compile, as where Rust has no standard library for pages.
-pub(crate) fn make(package: &str, page: &Path, profile: Profile) -> Result<PathBuf> {
-    let folder = PathBuf::from("target/web").join(package);
-    let (profile, built) = match profile {
-        Profile::Development => ("dev", "debug"),
-        Profile::Release => ("release", "release"),
-    };
-    let build = ["build", "--package", package, "--target", TARGET, "--profile", profile, "--lib"];
-    let status = cargo(&build).status().context("cargo could not be started")?;
-    if !status.success() {
-        bail!("{package} does not build for {TARGET}; where only that is missing: `rustup target add {TARGET}`");
+/// One does not compile, as where Rust has no standard library for pages.
+pub(crate) fn compile(packages: &[&str], profile: Profile) -> Result<()> {
+    let mut command = cargo(&["build", "--lib", "--target", TARGET, "--profile", profile.names().0]);
+    let status = command.args(packages.iter().flat_map(|package| ["--package", package])).status();
+    if !status.context("cargo could not be started")?.success() {
+        bail!(
+            "{} does not build for {TARGET}; where only that is missing: `rustup target add {TARGET}`",
+            packages.join(", ")
+        );
     }
-    let module =
-        PathBuf::from("target").join(TARGET).join(built).join(package.replace('-', "_")).with_extension("wasm");
+    Ok(())
+}
+
+/// Makes a folder of a compiled package as JavaScript loads it and the files of `page`, and returns it.
+pub(crate) fn bind(package: &str, page: &Path, profile: Profile) -> Result<PathBuf> {
+    let folder = PathBuf::from("target/web").join(package);
+    let module = PathBuf::from("target").join(TARGET).join(profile.names().1).join(package.replace('-', "_"));
+    let module = module.with_extension("wasm");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
@@ -54,11 +67,11 @@ pub(crate) fn make(package: &str, page: &Path, profile: Profile) -> Result<PathB
         let entry = entry?;
         fs::copy(entry.path(), folder.join(entry.file_name()))?;
     }
-    print_sizes(&folder)?;
     Ok(folder)
 }
 
-fn print_sizes(folder: &Path) -> Result<()> {
+/// Prints the size of each file of a folder.
+pub(crate) fn print_sizes(folder: &Path) -> Result<()> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     files.retain(|path| path.is_file());
     files.sort();

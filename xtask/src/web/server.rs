@@ -4,15 +4,25 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Component, Path};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde::Serialize;
+
+/// How long a browser may take to read an answer: one that has ended takes it never.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The page can send nothing anywhere but here, whatever is in it; nor can its workers, which heed no policy of a page.
+const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
 /// What a page asks for.
-pub(crate) enum Request<'a> {
+pub(crate) enum Request {
     /// A file, by its path from the root.
-    Get(&'a str),
-    /// It tells something.
-    Post(#[allow(dead_code, reason = "there is one thing that pages tell")] &'a str, &'a [u8]),
+    Get(String),
+    /// Somebody to take what it tells.
+    Post(Vec<u8>),
 }
 
 /// What it gets.
@@ -27,10 +37,10 @@ pub(crate) enum Answer {
 
 impl Answer {
     /// A file of a folder; `index.html` for the folder itself.
-    pub(crate) fn file(folder: &Path, path: &str) -> Option<Self> {
+    pub(crate) fn file(folder: &Path, path: &str) -> Self {
         let name = Path::new(if path == "/" { "index.html" } else { path.trim_start_matches('/') });
         if !name.components().all(|component| matches!(component, Component::Normal(_))) {
-            return Some(Self::Missing);
+            return Self::Missing;
         }
         let kind = match name.extension().and_then(|ending| ending.to_str()) {
             Some("html") => "text/html; charset=utf-8",
@@ -40,14 +50,42 @@ impl Answer {
             Some("wasm") => "application/wasm",
             _ => "application/octet-stream",
         };
-        Some(fs::read(folder.join(name)).map_or(Self::Missing, |content| Self::Content(kind, content)))
+        fs::read(folder.join(name)).map_or(Self::Missing, |content| Self::Content(kind, content))
+    }
+
+    /// A value.
+    pub(crate) fn json(value: &impl Serialize) -> Self {
+        Self::Content("application/json", serde_json::to_vec(value).expect("names and lists of them"))
+    }
+}
+
+/// A request that waits for its answer.
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    stream: TcpStream,
+}
+
+impl Asked {
+    /// Answers it. A browser that has hung up asks again.
+    pub(crate) fn answer(mut self, answer: Answer) {
+        let (status, kind, content) = match answer {
+            Answer::Content(kind, content) => ("200 OK", kind, content),
+            Answer::Taken => ("204 No Content", "text/plain", vec![]),
+            Answer::Missing => ("404 Not Found", "text/plain", b"there is no such file".to_vec()),
+        };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nContent-Security-Policy: {POLICY}\r\n\
+             Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+            content.len()
+        );
+        let _ = self.stream.write_all(head.as_bytes()).and_then(|()| self.stream.write_all(&content));
     }
 }
 
 /// The server.
 pub(crate) struct Server {
-    listener: TcpListener,
     port: u16,
+    asked: Receiver<Asked>,
 }
 
 impl Server {
@@ -55,7 +93,20 @@ impl Server {
     pub(crate) fn bind(port: u16) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("port {port} is taken"))?;
         let port = listener.local_addr()?.port();
-        Ok(Self { listener, port })
+        let (sender, asked) = mpsc::channel();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let sender = sender.clone();
+                // A browser opens connections before it has something to ask.
+                thread::spawn(move || {
+                    if let Ok(Some(request)) = read(&stream) {
+                        // Nobody answers any more when this program ends.
+                        let _ = sender.send(Asked { request, stream });
+                    }
+                });
+            }
+        });
+        Ok(Self { port, asked })
     }
 
     /// Where the page is.
@@ -63,22 +114,26 @@ impl Server {
         format!("http://127.0.0.1:{}/", self.port)
     }
 
-    /// Answers requests, one after the other, until there is no answer.
-    pub(crate) fn serve(&self, mut answer: impl FnMut(Request) -> Option<Answer>) -> Result<()> {
-        for stream in self.listener.incoming() {
-            // A browser that hangs up asks again.
-            let Ok(stream) = stream else { continue };
-            match respond(&stream, &mut answer) {
-                Ok(true) | Err(_) => {}
-                Ok(false) => break,
-            }
+    /// Answers with the files of a folder, for as long as this program runs.
+    pub(crate) fn serve(&self, folder: &Path) {
+        while let Some(asked) = self.next(Duration::MAX) {
+            let answer = match &asked.request {
+                Request::Get(path) => Answer::file(folder, path),
+                Request::Post(_) => Answer::Missing,
+            };
+            asked.answer(answer);
         }
-        Ok(())
+    }
+
+    /// The next request, unless there is none for so long.
+    pub(crate) fn next(&self, patience: Duration) -> Option<Asked> {
+        self.asked.recv_timeout(patience).ok()
     }
 }
 
-/// Answers the one request of a connection; whether there was an answer.
-fn respond(stream: &TcpStream, answer: &mut impl FnMut(Request) -> Option<Answer>) -> std::io::Result<bool> {
+/// Reads the one request of a connection; nothing where the browser has closed it, or asks for something else.
+fn read(stream: &TcpStream) -> std::io::Result<Option<Request>> {
+    stream.set_write_timeout(Some(PATIENCE))?;
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first)?;
@@ -96,29 +151,13 @@ fn respond(stream: &TcpStream, answer: &mut impl FnMut(Request) -> Option<Answer
     }
     let mut words = first.split_whitespace();
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or("/"));
-    let path = target.split('?').next().unwrap_or("/");
-    let answered = match method {
-        "GET" => answer(Request::Get(path)),
+    Ok(match method {
+        "GET" => Some(Request::Get(target.split('?').next().unwrap_or("/").to_owned())),
         "POST" => {
             let mut body = vec![0; length];
             reader.read_exact(&mut body)?;
-            answer(Request::Post(path, &body))
+            Some(Request::Post(body))
         }
-        // A connection that a browser opened and did not use.
-        _ => return Ok(true),
-    };
-    let goes_on = answered.is_some();
-    let (status, kind, content) = match answered.unwrap_or(Answer::Taken) {
-        Answer::Content(kind, content) => ("200 OK", kind, content),
-        Answer::Taken => ("204 No Content", "text/plain", vec![]),
-        Answer::Missing => ("404 Not Found", "text/plain", b"there is no such file".to_vec()),
-    };
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
-        content.len()
-    );
-    let mut stream = stream;
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(&content)?;
-    Ok(goes_on)
+        _ => None,
+    })
 }
