@@ -1,7 +1,7 @@
 //! The tests of kernels and golden models, in a page.
 //!
-//! The page calls [`run`] for one test after the other. A test that waits for the GPU suspends all of the engine, as no
-//! other code can in a page: [`block_on`] needs JavaScript Promise Integration, which Chromium has. A test that fails ends
+//! The page calls `run` for one test after the other. A test that waits for the GPU suspends all of the engine, as no
+//! other code can in a page: `block_on` needs JavaScript Promise Integration, which Chromium has. A test that fails ends
 //! the engine, and the page loads it anew for the next.
 #![cfg(target_family = "wasm")]
 #![allow(dead_code, unused_imports, reason = "harnesses serve tests that are not here, too")]
