@@ -21,7 +21,9 @@ const CHECKPOINTS: &str = "checkpoints";
 pub(crate) fn check(config: &TrainerConfig) -> Result<Option<PathBuf>> {
     let output = &config.output;
     let latest = if config.resume { latest_checkpoint(output)? } else { None };
-    let occupied = [CONFIG, ADAPTER_CONFIG, CHECKPOINTS].iter().any(|name| fs::exists(output.join(name)));
+    // A run whose first checkpoint could not be written leaves their folder empty.
+    let has_checkpoints = fs::entries(&output.join(CHECKPOINTS)).is_ok_and(|entries| !entries.is_empty());
+    let occupied = has_checkpoints || [CONFIG, ADAPTER_CONFIG].iter().any(|name| fs::exists(output.join(name)));
     let replaces = config.force && !config.resume;
     if occupied && latest.is_none() && !replaces {
         let hint = if config.resume {
