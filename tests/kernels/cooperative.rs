@@ -8,17 +8,20 @@ use crate::product::{SHAPES, nn, nt, tn};
 
 const F16: Dtype = Dtype::F16;
 
-/// Runs a case with the kernels for GPUs on checked and on trusted shaders, the latter with sharded weights and in large
-/// tiles, if products run on cooperative matrices there.
+/// Runs a case with the kernels for GPUs on checked shaders, in small and in large tiles, and on trusted ones, in large tiles
+/// and with sharded weights, if products run on cooperative matrices there.
 fn cooperating(case: impl Fn(&Gpu)) {
     let small = Some(Limits { binding_bytes: 40 << 10 });
     for (mode, limits) in [(Mode::Checked, None), (Mode::Trusted, small)] {
         let mut gpu = open_with(Options { mode, limits, preset: Some(Preset::Gpu), narrow: false });
-        if limits.is_some() {
-            gpu.set_large_tiles(0);
-        }
+        let tiles = if mode == Mode::Checked { tile_sizes(&gpu) } else { &[0] };
         match gpu.cooperative_side() {
-            Some(_) => case(&gpu),
+            Some(_) => {
+                for tiles in tiles {
+                    gpu.set_large_tiles(*tiles);
+                    case(&gpu);
+                }
+            }
             None => println!("skipped: {} lists no cooperative matrices that products use", gpu.name()),
         }
     }

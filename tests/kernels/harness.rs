@@ -18,7 +18,7 @@ pub(crate) const F16: f64 = 1e-7;
 
 /// Runs a case with the adapter's own preset and with that of ordinary GPUs, each on checked and on trusted shaders and
 /// with bindings of at most 40 KiB, so that weights are sharded; and with words of 32 bits where the adapter has larger
-/// ones. Sharded products of the GPU preset run in large tiles, the others in small ones.
+/// ones. Products of the GPU preset run in small and in large tiles where shaders are checked.
 pub(crate) fn everywhere(case: impl Fn(&Gpu)) {
     let small = Some(Limits { binding_bytes: 40 << 10 });
     let variants = [
@@ -33,10 +33,11 @@ pub(crate) fn everywhere(case: impl Fn(&Gpu)) {
     let different = if cfg!(target_family = "wasm") { 2 } else { variants.len() };
     for (mode, limits, preset, narrow) in variants.into_iter().take(different) {
         let mut gpu = open_with(Options { mode, limits, preset, narrow });
-        if limits.is_some() {
-            gpu.set_large_tiles(0);
+        let tiles = if mode == Mode::Checked { tile_sizes(&gpu) } else { &[0] };
+        for tiles in tiles {
+            gpu.set_large_tiles(*tiles);
+            case(&gpu);
         }
-        case(&gpu);
     }
 }
 
