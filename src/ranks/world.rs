@@ -28,13 +28,33 @@ pub(crate) struct Traffic {
     pub seconds: f64,
 }
 
+/// Why a rank could not go on, as it told the others.
+struct Failure {
+    rank: usize,
+    /// The exchanges that it completed before. Whatever these need is on its way, so that they end well on all ranks; thus
+    /// all ranks that find the same fault in their input find it themselves, however early one of them tells of it.
+    exchanges: u64,
+    problem: String,
+}
+
+impl Failure {
+    /// The one that a rank told of, as [`World::tell`] writes it.
+    fn of(rank: usize, told: &[u8]) -> Self {
+        let (exchanges, problem) =
+            told.split_first_chunk().map_or((0, told), |(count, rest)| (u64::from_le_bytes(*count), rest));
+        Self { rank, exchanges, problem: String::from_utf8_lossy(problem).into_owned() }
+    }
+}
+
 /// All ranks as one of them sees them.
 pub(super) struct World {
     transport: Box<dyn Transport>,
     hosts: Vec<String>,
     patience: Duration,
+    /// The exchanges that were completed.
+    exchanges: u64,
     /// The first failure that another rank told of.
-    failure: Option<(usize, String)>,
+    failure: Option<Failure>,
     traffic: Traffic,
 }
 
@@ -45,7 +65,7 @@ impl World {
     /// A rank does not answer.
     pub(super) fn meet(transport: Box<dyn Transport>, host: &str, patience: Duration) -> Result<Self> {
         let hosts = vec!["a host that is not known yet".to_owned(); transport.size()];
-        let mut world = Self { transport, hosts, patience, failure: None, traffic: Traffic::default() };
+        let mut world = Self { transport, hosts, patience, exchanges: 0, failure: None, traffic: Traffic::default() };
         let hosts = world.gather(host.as_bytes().to_vec())?;
         world.hosts = hosts.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         Ok(world)
@@ -162,9 +182,10 @@ impl World {
 
     /// Tells the others why this rank cannot go on.
     pub(super) fn tell(&mut self, problem: &str) {
+        let message = [&self.exchanges.to_le_bytes(), problem.as_bytes()].concat();
         for to in self.others() {
             // Whoever cannot be told notices that this rank is silent.
-            let _ = self.transport.send(to, Tag::Failure, problem.as_bytes().to_vec());
+            let _ = self.transport.send(to, Tag::Failure, message.clone());
         }
     }
 
@@ -231,6 +252,7 @@ impl World {
         for from in self.others() {
             messages[from] = self.wait(|transport| transport.receive(from, Tag::Share), from)?;
         }
+        self.exchanges += 1;
         Ok(messages)
     }
 
@@ -255,19 +277,19 @@ impl World {
         }
     }
 
-    /// Looks for failures that others tell of. The first stays.
+    /// Looks for failures that others tell of. The first stays, and counts from the exchange on that it left incomplete.
     fn hear(&mut self) -> Result<()> {
-        if self.failure.is_none() {
-            for rank in self.others() {
-                if let Some(problem) = self.transport.receive(rank, Tag::Failure)? {
-                    self.failure = Some((rank, String::from_utf8_lossy(&problem).into_owned()));
-                    break;
-                }
+        for rank in self.others() {
+            if self.failure.is_some() {
+                break;
             }
+            self.failure = self.transport.receive(rank, Tag::Failure)?.map(|told| Failure::of(rank, &told));
         }
         match &self.failure {
-            Some((rank, problem)) => Err(self.error(*rank, problem.clone(), false)),
-            None => Ok(()),
+            Some(failure) if failure.exchanges <= self.exchanges => {
+                Err(self.error(failure.rank, failure.problem.clone(), false))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -280,7 +302,7 @@ fn cut(first: usize, most: usize, len: usize) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ranks::threads::connected;
+    use crate::ranks::threads::{Thread, connected};
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -366,6 +388,54 @@ mod tests {
             error
         });
         assert_eq!(errors, ["rank 1 on here: the disk is full", "", "rank 1 on here: the disk is full"]);
+    }
+
+    /// A connection on which failures overtake everything else.
+    struct Overtaken {
+        thread: Thread,
+        is_told: bool,
+    }
+
+    impl Transport for Overtaken {
+        fn rank(&self) -> usize {
+            self.thread.rank()
+        }
+
+        fn size(&self) -> usize {
+            self.thread.size()
+        }
+
+        fn send(&mut self, to: usize, tag: Tag, message: Vec<u8>) -> Result<()> {
+            self.thread.send(to, tag, message)
+        }
+
+        fn receive(&mut self, from: usize, tag: Tag) -> Result<Option<Vec<u8>>> {
+            if tag != Tag::Failure && !self.is_told {
+                return Ok(None);
+            }
+            let message = self.thread.receive(from, tag)?;
+            self.is_told |= tag == Tag::Failure && message.is_some();
+            Ok(message)
+        }
+
+        fn is_sent(&mut self) -> Result<bool> {
+            self.thread.is_sent()
+        }
+
+        fn close(&mut self) {
+            self.thread.close();
+        }
+    }
+
+    #[test]
+    fn what_a_rank_did_before_it_failed_is_completed() {
+        let mut threads = connected(2);
+        let (other, first) = (threads.pop().unwrap(), threads.pop().unwrap());
+        let other =
+            std::thread::spawn(|| World::meet(Box::new(other), "there", PATIENCE).unwrap().tell("no such file"));
+        let mut world = World::meet(Box::new(Overtaken { thread: first, is_told: false }), "here", PATIENCE).unwrap();
+        assert_eq!(world.gather(vec![]).unwrap_err().to_string(), "rank 1 on there: no such file");
+        other.join().unwrap();
     }
 
     #[test]
