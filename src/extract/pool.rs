@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::ranks::{BATCHES_OF_ROUND, Ranks, deal};
+use crate::ranks::{Next, Ranks};
 
 /// A model that every rank has.
 pub(super) trait Model {
@@ -17,6 +17,9 @@ pub(super) trait Model {
     /// The device fails.
     async fn rows(&mut self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>>;
 }
+
+/// Batches for each rank that the first gives to all before they begin. At the end of them ranks wait for the last batch.
+const BATCHES_OF_ROUND: usize = 16;
 
 /// What a model is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,9 +58,7 @@ pub(super) async fn run<M: Model>(
         let tokens = |batch: &Vec<usize>| batch.iter().map(|place| sequences[*place].clone()).collect();
         let round = Round { part: M::PART, batches: of_round.iter().map(tokens).collect() };
         ranks.gather_json::<Option<Round>>(&Some(&round)).await?;
-        for (batch, rows) in of_round.iter().zip(round.play(ranks, model).await?) {
-            kept(batch, rows)?;
-        }
+        round.play(ranks, model, |place, rows| kept(&of_round[place], rows)).await?;
     }
     Ok(())
 }
@@ -73,8 +74,8 @@ pub(super) async fn assist(
 ) -> Result<()> {
     while let Some(round) = ranks.gather_json::<Option<Round>>(&None::<Round>).await?.swap_remove(0) {
         match (round.part, &mut annotator, &mut embedder) {
-            (Part::Annotator, Some(model), _) => drop(round.play(ranks, model).await?),
-            (Part::Embedder, _, Some(model)) => drop(round.play(ranks, model).await?),
+            (Part::Annotator, Some(model), _) => round.play(ranks, model, |_, _| Ok(())).await?,
+            (Part::Embedder, _, Some(model)) => round.play(ranks, model, |_, _| Ok(())).await?,
             (part, ..) => return Err(ranks.error(0, format!("asks for an {part:?} that this rank has not loaded"))),
         }
     }
@@ -90,24 +91,28 @@ pub(super) async fn end(ranks: &Ranks) -> Result<()> {
 }
 
 impl Round {
-    /// The rows of each batch, of which this rank computes its share.
-    async fn play(&self, ranks: &Ranks, model: &mut impl Model) -> Result<Vec<Vec<Vec<f32>>>> {
-        let tokens = |batch: &Vec<Vec<u32>>| batch.iter().map(Vec::len).sum();
-        let shares = deal(&self.batches.iter().map(tokens).collect::<Vec<_>>(), ranks.size());
-        let mut own: Vec<f32> = vec![];
-        for place in &shares[ranks.rank()] {
-            let sequences: Vec<&[u32]> = self.batches[*place].iter().map(|sequence| &sequence[..]).collect();
-            own.extend(model.rows(&sequences).await?.concat());
-        }
-        let mut rows = vec![vec![]; self.batches.len()];
-        for (places, values) in shares.iter().zip(ranks.gather_values(&own).await?) {
-            let sequences: usize = places.iter().map(|place| self.batches[*place].len()).sum();
-            let width = values.len() / sequences.max(1);
-            let mut each = values.chunks_exact(width.max(1)).map(<[f32]>::to_vec);
-            for place in places {
-                rows[*place] = each.by_ref().take(self.batches[*place].len()).collect();
+    /// Computes the rows of each batch on the rank that is free; the first keeps them, by the places of their batches.
+    async fn play(
+        &self,
+        ranks: &Ranks,
+        model: &mut impl Model,
+        mut kept: impl FnMut(usize, Vec<Vec<f32>>) -> Result<()>,
+    ) -> Result<()> {
+        let mut pieces = ranks.pieces(self.batches.len());
+        while let Some(next) = pieces.next(false).await? {
+            match next {
+                Next::Work(place) => {
+                    let sequences: Vec<&[u32]> = self.batches[place].iter().map(|sequence| &sequence[..]).collect();
+                    let rows = model.rows(&sequences).await?.concat();
+                    pieces.hand_in(place, bytemuck::cast_slice(&rows).to_vec());
+                }
+                Next::Keep(place, rows) => {
+                    let values: Vec<f32> = bytemuck::pod_collect_to_vec(&rows);
+                    let width = (values.len() / self.batches[place].len().max(1)).max(1);
+                    kept(place, values.chunks(width).map(<[f32]>::to_vec).collect())?;
+                }
             }
         }
-        Ok(rows)
+        Ok(())
     }
 }

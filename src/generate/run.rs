@@ -1,9 +1,8 @@
 //! `wgr generate`: completions of one prompt, or of all rows of a file.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use twox_hash::XxHash3_128;
 use web_time::Instant;
@@ -19,11 +18,14 @@ use crate::data::TemplateInputs;
 use crate::data::prompts::{self, Ask, Prompt};
 use crate::gpu::Gpu;
 use crate::model::{Checkpoint, Reading};
-use crate::ranks::{self, BATCHES_OF_ROUND, Ranks};
+use crate::ranks::{Next, Ranks};
 use crate::store::Key;
 use crate::train::likeness;
 use crate::train::saving::Progress;
 use crate::{Error, Event, Observer, Result};
+
+/// Batches of requests in a piece of the work of several ranks: at its end batches are not full.
+const BATCHES_OF_PIECE: usize = 4;
 
 /// How a run ended.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -124,38 +126,48 @@ pub async fn generate(
         // The rate is that of drawing, whatever loading took.
         started = Instant::now();
         let mut kept = kept;
-        for round in rounds(requests.len(), ranks, config.batch_size) {
-            let lengths: Vec<usize> = requests[round.clone()].iter().map(|request| request.prompt.len()).collect();
-            let shares: Vec<Vec<usize>> = ranks::deal(&lengths, ranks.size())
-                .into_iter()
-                .map(|share| share.into_iter().map(|place| round.start + place).collect())
-                .collect();
-            let own = &shares[ranks.rank()];
-            let of_round: Vec<Request> = own.iter().map(|place| requests[*place].clone()).collect();
-            let mut texts = vec![];
+        let unreadable = |e: serde_json::Error| Error::run(format!("completions for the first rank: {e}"), "");
+        let piece_of = requests_of_piece(requests.len(), ranks.size(), config.batch_size);
+        let mut pieces = ranks.pieces(requests.len().div_ceil(piece_of));
+        while let Some(next) = pieces.next(false).await? {
+            let piece = match next {
+                Next::Work(piece) => piece,
+                Next::Keep(_, result) => {
+                    let of_piece: Drawn = serde_json::from_slice(&result).map_err(unreadable)?;
+                    drawn += of_piece.tokens;
+                    kept += of_piece.rows.len();
+                    of_piece.rows.into_iter().try_for_each(|(place, row)| keep(&jobs[place], row))?;
+                    continue;
+                }
+            };
+            let first = piece * piece_of;
+            let of_piece = &requests[first..requests.len().min(first + piece_of)];
+            let mut of_own = Drawn::default();
             let ended = |request: usize, completion: &Generated| {
-                let job = &jobs[own[request]];
+                let place = first + request;
+                let job = &jobs[place];
                 let row = Row {
                     id: job.id.clone(),
                     sample: job.sample,
                     text: completion.text.clone(),
                     tokens: completion.tokens.len(),
                     finish_reason: completion.finish,
-                    seed: of_round[request].seed,
+                    seed: of_piece[request].seed,
                 };
-                texts.push((own[request], row.clone()));
-                keep(job, row)
-            };
-            let mut going_on = GoingOn { observer: &mut *observer, kept };
-            let of_own = generator.run(gpu, &of_round, &config.settings(), &mut going_on, ended).await?;
-            let tokens: u64 = of_own.iter().map(|completion| completion.tokens.len() as u64).sum();
-            drawn += ranks.total([tokens as f64]).await?[0] as u64;
-            kept += round.len();
-            for (rank, theirs) in ranks.gather_json::<Vec<(usize, Row)>>(&texts).await?.into_iter().enumerate() {
-                if rank != ranks.rank() {
-                    theirs.into_iter().try_for_each(|(place, row)| keep(&jobs[place], row))?;
+                of_own.tokens += completion.tokens.len() as u64;
+                // The first rank keeps its own as soon as they end, so that a run that is stopped loses none.
+                if ranks.is_first() {
+                    return keep(job, row);
                 }
+                of_own.rows.push((place, row));
+                Ok(())
+            };
+            let mut going_on = GoingOn { observer: &mut *observer, kept, total };
+            generator.run(gpu, of_piece, &config.settings(), &mut going_on, ended).await?;
+            if ranks.is_first() {
+                kept += of_piece.len();
             }
+            pieces.hand_in(piece, serde_json::to_vec(&of_own).map_err(unreadable)?);
         }
     }
     let tokens = drawn;
@@ -172,14 +184,10 @@ pub async fn generate(
     Ok(summary)
 }
 
-/// Requests that are worked on together, as ranges of their places: all at once by one rank, as many as keep each of several
-/// busy for a while. After a round the first rank keeps what the others have drawn.
-fn rounds(requests: usize, ranks: &Ranks, batch_size: usize) -> Vec<Range<usize>> {
-    let size = match ranks.size() {
-        1 => requests,
-        several => several * batch_size * BATCHES_OF_ROUND,
-    };
-    (0..requests).step_by(size.max(1)).map(|first| first..requests.min(first + size)).collect()
+/// Requests that a rank draws before it asks for more: all of them where it is alone; else as many as keep its batches full
+/// for a while, or fewer where there are not enough for all ranks.
+fn requests_of_piece(requests: usize, ranks: usize, batch_size: usize) -> usize {
+    if ranks == 1 { requests } else { requests.div_ceil(ranks).min(batch_size * BATCHES_OF_PIECE) }
 }
 
 /// Tokens of the longest sequence, as far as the model reaches.
@@ -214,18 +222,24 @@ struct Job {
     sample: usize,
 }
 
-/// Adds the completions of an earlier run to what an observer is told.
+/// What a rank has drawn of a piece: rows by their places, of other ranks than the first.
+#[derive(Default, Serialize, Deserialize)]
+struct Drawn {
+    tokens: u64,
+    rows: Vec<(usize, Row)>,
+}
+
+/// Adds the completions of other pieces and of an earlier run to what an observer is told.
 struct GoingOn<'a> {
     observer: &'a mut dyn Observer,
     kept: usize,
+    total: usize,
 }
 
 impl Observer for GoingOn<'_> {
     fn on(&mut self, event: Event<'_>) {
         self.observer.on(match event {
-            Event::Sampled { done, total, tokens } => {
-                Event::Sampled { done: self.kept + done, total: self.kept + total, tokens }
-            }
+            Event::Sampled { done, tokens, .. } => Event::Sampled { done: self.kept + done, total: self.total, tokens },
             other => other,
         });
     }

@@ -2,10 +2,6 @@
 
 use std::cmp::Reverse;
 
-/// Batches of each rank in a round of work whose results are gathered at its end: there some ranks wait, and in its course
-/// all that they computed can be lost.
-pub(crate) const BATCHES_OF_ROUND: usize = 4;
-
 /// The places of each rank in `lengths`, in their order: longest first, each to the rank with the fewest tokens (Graham
 /// 1969, within 4/3 of the best). A function of the lengths only, so that all ranks deal alike.
 pub(crate) fn deal(lengths: &[usize], ranks: usize) -> Vec<Vec<usize>> {

@@ -6,6 +6,7 @@ mod deal;
 mod launch;
 #[cfg(feature = "mpi")]
 mod mpi;
+mod pieces;
 #[cfg(test)]
 mod threads;
 #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "a rank that is alone has nobody to talk to"))]
@@ -23,7 +24,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
 
-pub(crate) use deal::{BATCHES_OF_ROUND, deal};
+pub(crate) use deal::deal;
+pub(crate) use pieces::{Next, Pieces};
 pub(crate) use world::Traffic;
 use world::World;
 
@@ -181,6 +183,11 @@ impl Ranks {
             serde_json::from_slice(json).map_err(|e| self.error(rank, format!("sent what cannot be read: {e}")))
         };
         all.iter().enumerate().map(read).collect()
+    }
+
+    /// So many pieces of work, which ranks take as they become free.
+    pub(crate) fn pieces(&self, size: usize) -> Pieces<'_> {
+        Pieces::new(self, size)
     }
 
     /// Checks that all ranks have the same facts, given with their names, such as "rows" with a hash of them.

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use super::transport::{Tag, Transport};
 use crate::Result;
 
-const TAGS: [Tag; 3] = [Tag::Share, Tag::Failure, Tag::End];
+const TAGS: [Tag; 5] = [Tag::Share, Tag::Failure, Tag::End, Tag::Ask, Tag::Piece];
 
 /// A rank on a thread.
 pub(super) struct Thread {

@@ -11,6 +11,10 @@ pub(super) enum Tag {
     Failure = 2,
     /// The first rank has done what it does for a run that failed.
     End = 3,
+    /// The sender is free, for the first rank.
+    Ask = 4,
+    /// What the first rank gives it to do.
+    Piece = 5,
 }
 
 /// A connection to all ranks. Nothing waits here.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use web_time::Instant;
 
+use super::pieces::{Ask, Dealing};
 use super::transport::{Tag, Transport};
 use crate::{Error, Result};
 
@@ -167,6 +168,49 @@ impl World {
         Ok(all)
     }
 
+    /// On the first rank: deals pieces of work to the others as they ask for them, until each knows that none is left.
+    ///
+    /// # Errors
+    /// As [`World::gather`].
+    pub(super) fn deal(&mut self, dealing: Dealing) -> Result<()> {
+        let mut working: Vec<(usize, Instant)> = self.others().map(|rank| (rank, Instant::now())).collect();
+        while !working.is_empty() && !dealing.is_over() {
+            let mut kept = vec![];
+            for (rank, heard) in working {
+                match self.transport.receive(rank, Tag::Ask)? {
+                    Some(message) => {
+                        let ask = Ask::of(&message).ok_or_else(|| {
+                            self.error(rank, "asks for work in another way than others".into(), false)
+                        })?;
+                        let piece = dealing.answer(ask);
+                        let answer = piece.map_or(u64::MAX, |piece| piece as u64).to_le_bytes().to_vec();
+                        self.transport.send(rank, Tag::Piece, answer)?;
+                        kept.extend(piece.map(|_| (rank, Instant::now())));
+                    }
+                    None if heard.elapsed() > self.patience => return Err(self.silent(rank)),
+                    None => kept.push((rank, heard)),
+                }
+            }
+            working = kept;
+            self.hear()?;
+            self.transport.is_sent()?;
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// On another rank: asks for the next piece of work, of which none may be left.
+    ///
+    /// # Errors
+    /// As [`World::gather`].
+    pub(super) fn ask(&mut self, ask: &Ask) -> Result<Option<usize>> {
+        self.transport.send(0, Tag::Ask, ask.to_bytes())?;
+        let answer = self.wait(|transport| transport.receive(0, Tag::Piece), 0)?;
+        let piece = answer.try_into().map(u64::from_le_bytes).ok();
+        let piece = piece.ok_or_else(|| self.error(0, "deals work in another way than others".into(), false))?;
+        Ok((piece != u64::MAX).then_some(piece as usize))
+    }
+
     /// Puts the sum of the ranks' shares, in their order, in place of this rank's own.
     fn add_shares(&self, own: &mut [f32], shares: &[Vec<u8>]) -> Result<()> {
         for (from, share) in shares.iter().enumerate() {
@@ -228,6 +272,15 @@ impl World {
         Error::Rank { rank, host: self.hosts[rank].clone(), problem, silent }
     }
 
+    /// The error of a rank that does not answer.
+    fn silent(&self, rank: usize) -> Error {
+        let problem = format!(
+            "has not answered for {} s: it died or hangs, or its work takes much longer than that of others",
+            self.patience.as_secs()
+        );
+        self.error(rank, problem, true)
+    }
+
     fn others(&self) -> impl Iterator<Item = usize> + use<> {
         let rank = self.rank();
         (0..self.transport.size()).filter(move |other| *other != rank)
@@ -267,11 +320,7 @@ impl World {
             self.transport.is_sent()?;
             let waited = started.elapsed();
             if waited > self.patience {
-                let problem = format!(
-                    "has not answered for {} s: it died or hangs, or its work takes much longer than that of others",
-                    self.patience.as_secs()
-                );
-                return Err(self.error(for_rank, problem, true));
+                return Err(self.silent(for_rank));
             }
             if waited < BUSY { std::thread::yield_now() } else { std::thread::sleep(PAUSE) }
         }

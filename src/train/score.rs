@@ -8,7 +8,7 @@ use web_time::Instant;
 use crate::data::{Example, Purpose, RatingScale};
 use crate::files::{fs, staged};
 use crate::gpu::Gpu;
-use crate::ranks::Ranks;
+use crate::ranks::{Next, Ranks};
 use crate::{Error, Event, Observer, Result};
 
 use super::config::ScoreConfig;
@@ -61,26 +61,29 @@ pub async fn score(
     let mut rows = vec![None; examples.len()];
     let mut summary = ScoreSummary { reading: Some(model.reading.clone()), ..ScoreSummary::default() };
     let started = Instant::now();
-    // Batches come by length, so those of a round, one on each rank, take about as long.
-    for round in batches.chunks(ranks.size()) {
-        if ranks.any(observer.stop_requested()).await? {
-            return Err(Error::Interrupted("no scores were written".into()));
-        }
-        let of_round: Vec<Vec<&Example>> =
-            round.iter().map(|batch| batch.iter().map(|index| &examples[*index]).collect()).collect();
-        for (batch, scores) in round.iter().zip(scorer.score_round(ranks, &of_round).await?) {
-            for (index, mut score) in batch.iter().zip(scores) {
-                if let Some(calibration) = &calibration {
-                    score.probs = calibration.probabilities(&score.probs);
-                    score.score = 1.0 + score.probs.iter().sum::<f64>();
-                }
-                rows[*index] = Some(score);
+    let of_batch = |batch: &[usize]| batch.iter().map(|index| &examples[*index]).collect::<Vec<&Example>>();
+    let mut pieces = ranks.pieces(batches.len());
+    while let Some(next) = pieces.next(observer.stop_requested()).await? {
+        let (batch, scores) = match next {
+            Next::Work(piece) => {
+                pieces.hand_in(piece, scorer.score_piece(&of_batch(&batches[piece])).await?);
+                continue;
             }
+            Next::Keep(piece, scores) => (&batches[piece], scorer.scores_of_piece(&scores, batches[piece].len())),
+        };
+        for (index, mut score) in batch.iter().zip(scores) {
+            if let Some(calibration) = &calibration {
+                score.probs = calibration.probabilities(&score.probs);
+                score.score = 1.0 + score.probs.iter().sum::<f64>();
+            }
+            rows[*index] = Some(score);
         }
-        let of_round = of_round.concat();
-        summary.rows += of_round.len();
-        summary.tokens += of_round.iter().map(|example| example.tokens() as u64).sum::<u64>();
+        summary.rows += batch.len();
+        summary.tokens += of_batch(batch).iter().map(|example| example.tokens() as u64).sum::<u64>();
         observer.on(Event::Scored { done: summary.rows, total: examples.len(), tokens: summary.tokens });
+    }
+    if pieces.were_stopped() {
+        return Err(Error::Interrupted("no scores were written".into()));
     }
     summary.tokens_per_second = summary.tokens as f64 / started.elapsed().as_secs_f64().max(1e-9);
     let Some(staged) = staged else { return Ok(summary) };

@@ -9,7 +9,6 @@ use crate::model::batch::Capacity;
 use crate::model::classifier::{self, Classifier, Loading, logits};
 use crate::model::parameter::Holding;
 use crate::objective;
-use crate::ranks::Ranks;
 use crate::{Error, Event, Observer, Result};
 
 use super::head::Head;
@@ -248,23 +247,19 @@ impl<'a> Scorer<'a> {
         self.scorer.score(self.gpu, examples).await?.into_iter().collect()
     }
 
-    /// Scores a round of batches, one on each rank, and gives all scores to all ranks.
+    /// Scores a batch that is a piece of the work of all ranks; [`Scorer::scores_of_piece`] reads the result.
     ///
     /// # Errors
-    /// As [`Scorer::score_batch`]; a rank failed or does not answer.
-    pub(crate) async fn score_round(&mut self, ranks: &Ranks, round: &[Vec<&Example>]) -> Result<Vec<Vec<Score>>> {
-        let own = match round.get(ranks.rank()) {
-            Some(batch) => self.score_batch(batch).await?,
-            None => vec![],
-        };
-        if ranks.size() == 1 {
-            return Ok(vec![own]);
-        }
-        let logits = self.model.outputs;
-        let numbers: Vec<f64> = own.iter().flat_map(Score::numbers).collect();
-        let of_batch = |(batch, numbers): (&Vec<&Example>, Vec<f64>)| {
-            numbers.chunks(numbers.len() / batch.len()).map(|row| Score::of(row, logits)).collect()
-        };
-        Ok(round.iter().zip(ranks.gather_values(&numbers).await?).map(of_batch).collect())
+    /// As [`Scorer::score_batch`].
+    pub(crate) async fn score_piece(&mut self, examples: &[&Example]) -> Result<Vec<u8>> {
+        let numbers: Vec<f64> = self.score_batch(examples).await?.iter().flat_map(Score::numbers).collect();
+        Ok(bytemuck::cast_slice(&numbers).to_vec())
+    }
+
+    /// The scores of a batch of so many rows.
+    pub(crate) fn scores_of_piece(&self, piece: &[u8], rows: usize) -> Vec<Score> {
+        let numbers: Vec<f64> = bytemuck::pod_collect_to_vec(piece);
+        let width = (numbers.len() / rows.max(1)).max(1);
+        numbers.chunks(width).map(|row| Score::of(row, self.model.outputs)).collect()
     }
 }

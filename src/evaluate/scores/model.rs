@@ -10,7 +10,7 @@ use crate::data::{Content, EncodingReport, Example, Message, Row, TemplateInputs
 use crate::evaluate::config::EvalConfig;
 use crate::evaluate::suites::Suite;
 use crate::gpu::Gpu;
-use crate::ranks::Ranks;
+use crate::ranks::{Next, Ranks};
 use crate::store::{Key, Store};
 use crate::train::{RewardModel, RewardOptions};
 use crate::{Error, Event, Observer, Result};
@@ -91,24 +91,32 @@ impl Model {
             while let Some(batch) = batches.next_if(|batch| batch.iter().all(|&row| row < end)) {
                 of_set.push(batch.iter().map(|&row| rows[row]).collect());
             }
-            for round in of_set.chunks(ranks.size()) {
-                let Some(scorer) = &mut scorer else { break };
-                if ranks.any(observer.stop_requested()).await? {
+            if let Some(scorer) = &mut scorer {
+                let mut pieces = ranks.pieces(of_set.len());
+                while let Some(next) = pieces.next(observer.stop_requested()).await? {
+                    let (batch, scores) = match next {
+                        Next::Work(piece) => {
+                            let examples: Vec<&Example> = of_set[piece].iter().map(|(_, example)| *example).collect();
+                            pieces.hand_in(piece, scorer.score_piece(&examples).await?);
+                            continue;
+                        }
+                        Next::Keep(piece, scores) => {
+                            (&of_set[piece], scorer.scores_of_piece(&scores, of_set[piece].len()))
+                        }
+                    };
+                    let answers = batch.iter().zip(scores).map(|((job, _), score)| {
+                        (job.key, job.id.clone(), Answer { score: score.score, probs: score.probs })
+                    });
+                    if let Some(store) = &mut store {
+                        store.append(&answers.collect::<Vec<_>>())?;
+                    }
+                    scored += batch.len();
+                    tokens += batch.iter().map(|(_, example)| example.tokens() as u64).sum::<u64>();
+                    observer.on(Event::Scored { done: scored, total: rows.len(), tokens });
+                }
+                if pieces.were_stopped() {
                     return Err(Error::Interrupted("the scores so far are kept; continue with `.resume`".into()));
                 }
-                let examples: Vec<Vec<&Example>> =
-                    round.iter().map(|batch| batch.iter().map(|(_, example)| *example).collect()).collect();
-                let scores = scorer.score_round(ranks, &examples).await?.concat();
-                let answers = round.iter().flatten().zip(scores).map(|((job, _), score)| {
-                    (job.key, job.id.clone(), Answer { score: score.score, probs: score.probs })
-                });
-                if let Some(store) = &mut store {
-                    store.append(&answers.collect::<Vec<_>>())?;
-                }
-                let examples = examples.concat();
-                scored += examples.len();
-                tokens += examples.iter().map(|example| example.tokens() as u64).sum::<u64>();
-                observer.on(Event::Scored { done: scored, total: rows.len(), tokens });
             }
             if let Some(store) = &mut store {
                 done(set, Scored { answers: work.answers(set, store), truncation: Some(truncation[set]) })?;
