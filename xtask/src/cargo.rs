@@ -36,7 +36,6 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 }
 
 /// `cargo xtask web`, in this program built anew with what makes modules for pages: nothing else needs that.
-#[cfg(not(feature = "web"))]
 pub(crate) fn with_web() -> Command {
     cargo(&["run", "--quiet", "--bin", "xtask", "--features", "xtask/web", "--", "web"])
 }

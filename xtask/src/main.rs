@@ -4,7 +4,6 @@ mod adapter;
 mod card;
 mod cargo;
 mod chats;
-#[cfg(feature = "web")]
 mod chromium;
 mod coverage;
 mod demo;

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use wgr::gpu::{AdapterSummary, Preset};
 
-use crate::cargo::{cargo, exit_code, root};
+use crate::cargo::{cargo, exit_code, root, with_web};
 use crate::drivers::{self, Driver};
 use crate::tally::Tally;
-use crate::{coverage, demo, examples, imports, index, shaders};
+use crate::{chromium, coverage, demo, examples, imports, index, shaders};
 
 /// Variables of the environment and their values.
 type Environment = &'static [(&'static str, &'static str)];
@@ -25,6 +25,9 @@ enum Work {
     /// The tests of one target on another driver, skipped where that cannot be had: the tests whose names contain one of
     /// these words, if there are any, without the slow ones and those of these modules.
     OnDriver(Driver, &'static str, &'static [&'static str], &'static [&'static str]),
+    /// The tests in a page, begun within so many minutes, skipped where there is no browser for them: all but those whose
+    /// names contain one of these words.
+    InPage(u64, &'static [&'static str]),
     /// A task of this program, given the adapter if there is one.
     Task(fn(Option<&AdapterSummary>) -> Result<()>),
 }
@@ -87,6 +90,10 @@ const SLOW_ON_SWIFTSHADER: &[&str] = &[
     "tiles_of_every_number_of_rows_agree",
 ];
 
+/// Under another compiler of WGSL, Tint, and another implementation of WebGPU, Dawn.
+const PAGE_STAGES: &[(&str, Work)] = &[("page", Work::InPage(10, SLOW_IN_PAGE))];
+const SLOW_IN_PAGE: &[&str] = &[];
+
 /// After all drivers, as some permutations run on one of them only.
 const COVERAGE_STAGE: &[(&str, Work)] =
     &[("kernels, coverage", Work::Task(|adapter| coverage::check(&checked_kernels(), adapter)))];
@@ -124,7 +131,10 @@ pub(crate) fn run(adapter: &AdapterSummary) -> Result<ExitCode> {
         Preset::Software => (SOFTWARE_STAGES, COVERAGE_STAGE),
         Preset::Gpu => (&[][..], &[][..]),
     };
-    in_order(STAGES.iter().chain(widths).chain(DRIVER_STAGES).chain(coverage).chain(LAST_STAGES), Some(adapter))
+    in_order(
+        STAGES.iter().chain(widths).chain(DRIVER_STAGES).chain(PAGE_STAGES).chain(coverage).chain(LAST_STAGES),
+        Some(adapter),
+    )
 }
 
 /// Runs what needs no adapter.
@@ -217,6 +227,16 @@ fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> 
             command.args(["--test", target]);
             tests(command, only, &[SLOW, left_out].concat(), tally)
         }
+        Work::InPage(minutes, left_out) => {
+            if let Some(missing) = chromium::missing() {
+                println!("skipped: {missing}");
+                return Ok(Outcome::Skipped);
+            }
+            let mut command = with_web();
+            command.args(["--test", "--minutes"]).arg(minutes.to_string());
+            command.args(left_out.iter().flat_map(|test| ["--skip", test]));
+            counted(command, tally)
+        }
         Work::Task(task) => Ok(match task(adapter) {
             Ok(()) => Outcome::Passed,
             Err(error) => {
@@ -227,12 +247,17 @@ fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> 
     }
 }
 
-/// Runs `cargo test`, with the tests whose names contain one of the words if there are any, and counts what it says.
+/// Runs `cargo test`, with the tests whose names contain one of the words if there are any.
 fn tests(mut command: Command, only: &[&str], left_out: &[&str], tally: &mut Tally) -> Result<Outcome> {
     command.env("WGR_CHECKED_KERNELS", checked_kernels());
     // Without the flag a test that passes is not heard to say that it did nothing.
     command.args(["--", "--show-output"]).args(only);
     command.args(left_out.iter().flat_map(|module| ["--skip", module]));
+    counted(command, tally)
+}
+
+/// Runs a runner of tests, and counts what it says.
+fn counted(mut command: Command, tally: &mut Tally) -> Result<Outcome> {
     let mut tests = command.stdout(Stdio::piped()).spawn().context("cargo could not be started")?;
     let output = tests.stdout.take().context("cargo was started without its output")?;
     for line in BufReader::new(output).split(b'\n') {
