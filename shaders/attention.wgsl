@@ -219,6 +219,24 @@ fn see(queries: vec4<u32>, keys: vec4<u32>, span: vec2<u32>, others: vec4<u32>, 
 
 const NEXT: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
+/// Scaled scores of a lane's four queries of those from `first` on, one vector for each, with its four keys of a block.
+fn scores_of_queries(first: u32, block: u32, head: u32, local: u32) -> array<vec4<f32>, 4> {
+    let key_value_head = head / (params.heads / params.key_value_heads);
+    let to = staged(local);
+    var scores: array<vec4<f32>, 4>;
+    for (var c = 0u; c < HEAD4; c += DEPTH4) {
+        workgroupBarrier();
+        if (to.z == 0u) {
+            stage_own(to, params.scale * four_queries(first + to.y * 4u, head, c + to.x));
+        } else if (to.z == 1u) {
+            stage_other(to, four_keys(block + to.y * 4u, key_value_head, c + to.x));
+        }
+        workgroupBarrier();
+        add_scores(local % ACROSS, local / ACROSS, &scores);
+    }
+    return scores;
+}
+
 /// Keys that any of the queries `first` .. `first + ROWS` sees: from .x up to .y.
 fn key_range(first: u32) -> vec2<u32> {
     let last = min(first + ROWS, params.tokens) - 1u;
@@ -269,24 +287,13 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
     let x = local % ACROSS;
     let y = local / ACROSS;
     let own = first + y * 4u;
-    let to = staged(local);
     var sums: array<vec4<f32>, SUMS>;
     var largest = vec4<f32>(-1e30);
     var total = vec4<f32>(0.0);
     let skipped = shared_gap(first);
     let range = key_range(first);
     for (var block = range.x; block < range.y; block = next_block(block, skipped)) {
-        var scores: array<vec4<f32>, 4>;
-        for (var c = 0u; c < HEAD4; c += DEPTH4) {
-            workgroupBarrier();
-            if (to.z == 0u) {
-                stage_own(to, params.scale * four_queries(first + to.y * 4u, head, c + to.x));
-            } else if (to.z == 1u) {
-                stage_other(to, four_keys(block + to.y * 4u, key_value_head, c + to.x));
-            }
-            workgroupBarrier();
-            add_scores(x, y, &scores);
-        }
+        var scores = scores_of_queries(first, block, head, local);
         var row_largest: vec4<f32>;
         let keys = block + x * 4u + NEXT;
         @unroll for (var i = 0u; i < 4u; i++) {
@@ -387,17 +394,7 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
     let skipped = shared_gap(first);
     let range = key_range(first);
     for (var block = range.x; block < range.y; block = next_block(block, skipped)) {
-        var scores: array<vec4<f32>, 4>;
-        for (var c = 0u; c < HEAD4; c += DEPTH4) {
-            workgroupBarrier();
-            if (to.z == 0u) {
-                stage_own(to, params.scale * four_queries(first + to.y * 4u, head, c + to.x));
-            } else if (to.z == 1u) {
-                stage_other(to, four_keys(block + to.y * 4u, key_value_head, c + to.x));
-            }
-            workgroupBarrier();
-            add_scores(x, y, &scores);
-        }
+        var scores = scores_of_queries(first, block, head, local);
         var products: array<vec4<f32>, 4>;
         for (var c = 0u; c < HEAD4; c += DEPTH4) {
             workgroupBarrier();

@@ -31,7 +31,7 @@ async fn in_large_tiles(mut gpu: Gpu, choice: &AdapterChoice, passes: Passes) ->
         Ok(()) => gpu.set_large_tiles(usual),
         Err(problem) => {
             tracing::warn!("{problem} in large tiles; going on without them, which is slower");
-            gpu = anew(&gpu, choice).await?;
+            gpu = anew(choice, gpu.preset()).await?;
             gpu.set_large_tiles(u32::MAX);
         }
     }
@@ -45,7 +45,7 @@ async fn cooperating(mut gpu: Gpu, choice: &AdapterChoice) -> Result<Gpu> {
         gpu.set_large_tiles(tiles);
         if let Err(problem) = self_test::cooperative(&gpu).await {
             tracing::warn!("{problem}; going on without cooperative matrices, which is slower");
-            gpu = anew(&gpu, choice).await?;
+            gpu = anew(choice, gpu.preset()).await?;
             gpu.without_cooperative_matrices();
             break;
         }
@@ -55,8 +55,8 @@ async fn cooperating(mut gpu: Gpu, choice: &AdapterChoice) -> Result<Gpu> {
 }
 
 /// The adapter opened anew, because a fault may have cost the device.
-async fn anew(gpu: &Gpu, choice: &AdapterChoice) -> Result<Gpu> {
-    Gpu::open_with(choice, Options { preset: Some(gpu.preset()), ..Options::default() }).await
+async fn anew(choice: &AdapterChoice, preset: Preset) -> Result<Gpu> {
+    Gpu::open_with(choice, Options { preset: Some(preset), ..Options::default() }).await
 }
 
 async fn open_tested(choice: &AdapterChoice, test: impl AsyncFn(&Gpu) -> Result<()>) -> Result<Gpu> {
@@ -67,8 +67,7 @@ async fn open_tested(choice: &AdapterChoice, test: impl AsyncFn(&Gpu) -> Result<
         Err(problem) if gpu.preset() == Preset::Gpu => return Err(problem),
         Err(problem) => tracing::warn!("{problem}; going on with the kernels for ordinary GPUs, which are slower here"),
     }
-    // Opened anew, because the fault may have cost the device.
-    let gpu = Gpu::open_with(choice, Options { preset: Some(Preset::Gpu), ..Options::default() }).await?;
+    let gpu = anew(choice, Preset::Gpu).await?;
     test(&gpu).await?;
     Ok(gpu)
 }
@@ -91,8 +90,7 @@ mod tests {
     fn the_adapter_passes_with_every_preset() {
         let own = opened(test).unwrap();
         assert_eq!(own.preset(), pollster::block_on(Gpu::open(&AdapterChoice::default())).unwrap().preset());
-        let options = Options { preset: Some(Preset::Gpu), ..Options::default() };
-        let mut gpu = pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).unwrap();
+        let mut gpu = pollster::block_on(anew(&AdapterChoice::default(), Preset::Gpu)).unwrap();
         pollster::block_on(test(&gpu)).unwrap();
         gpu.set_large_tiles(0);
         pollster::block_on(self_test::tiles(&gpu, Passes::ForwardAndBackward)).unwrap();
@@ -100,8 +98,7 @@ mod tests {
 
     #[test]
     fn products_on_cooperative_matrices_pass() {
-        let options = Options { preset: Some(Preset::Gpu), ..Options::default() };
-        let gpu = pollster::block_on(Gpu::open_with(&AdapterChoice::default(), options)).unwrap();
+        let gpu = pollster::block_on(anew(&AdapterChoice::default(), Preset::Gpu)).unwrap();
         if gpu.cooperative_side().is_none() {
             println!("skipped: {} lists no cooperative matrices that products use", gpu.name());
             return;

@@ -55,15 +55,13 @@ fn few_rows(preset: Preset) -> u32 {
     }
 }
 
-/// Bytes of workgroup memory that tiles take, whatever their size: what every adapter has.
-const TILED_BYTES: u32 = 16 << 10;
-/// Bytes of workgroup memory that large tiles of cooperative matrices take.
+/// Bytes of workgroup memory that large tiles of cooperative matrices take. All other tiles need what every adapter has.
 const LARGE_COOPERATIVE_BYTES: u32 = 24 << 10;
 
 /// The rows of a tile on a GPU, and as many columns: a side, or twice that where enough of those occupy the adapter.
-fn tile(gpu: &Gpu, params: &Params, side: u32, bytes: u32) -> u32 {
+fn tile(gpu: &Gpu, params: &Params, side: u32) -> u32 {
     let tiles = params.m.div_ceil(2 * side) * (4 * params.n4).div_ceil(2 * side);
-    if tiles < gpu.large_tiles() || bytes > gpu.workgroup_bytes() { side } else { 2 * side }
+    if tiles < gpu.large_tiles() { side } else { 2 * side }
 }
 
 /// Records one product over one shard of the weights, with the tiling that suits preset and rows.
@@ -90,7 +88,8 @@ fn record(
     });
     let (kernel, rows, columns4) = match (cooperative, software, few) {
         (Some(side), ..) => {
-            let rows = tile(gpu, &params, 4 * side, LARGE_COOPERATIVE_BYTES);
+            let has_room = gpu.workgroup_bytes() >= LARGE_COOPERATIVE_BYTES;
+            let rows = if has_room { tile(gpu, &params, 4 * side) } else { 4 * side };
             let kernel = Kernel::new("product_cooperative/main").feature_if(rows > 4 * side, "large").feature(layout);
             let kernel = kernel.feature(cooperative_feature(side)).constant("LANES", gpu.subgroup_size());
             (kernel, rows, rows / 4)
@@ -107,7 +106,7 @@ fn record(
         }
         (None, false, true) => (Kernel::new("product_few/main").feature(layout), 16, 4),
         (None, false, false) => {
-            let rows = tile(gpu, &params, 64, TILED_BYTES);
+            let rows = tile(gpu, &params, 64);
             (Kernel::new("product_tiled/main").feature_if(rows > 64, "large").feature(layout), rows, rows / 4)
         }
     };
