@@ -201,10 +201,15 @@ fn shared_gap(first: u32) -> vec2<u32> {
     return select(vec2<u32>(0u), gap, all(gap == last));
 }
 
-/// The block of keys after that which begins at `block`.
-fn next_block(block: u32, gap: vec2<u32>) -> u32 {
-    let next = block + BLOCK;
-    return select(next, gap.y, BRANCHING == 1u && next >= gap.x && next < gap.y);
+/// Where the block of keys ends that begins at `block`: at the latest with its sequence, so that the next sequence begins
+/// with a block, too, and its sums do not depend on what stands before it.
+fn block_end(block: u32) -> u32 {
+    return min(block + BLOCK, spans[block].y);
+}
+
+/// The block of keys after that which ends at `end`.
+fn next_block(end: u32, gap: vec2<u32>) -> u32 {
+    return select(end, gap.y, BRANCHING == 1u && end >= gap.x && end < gap.y);
 }
 
 /// Whether queries see keys; `span` is that of one of them and `others` the other ones, `gap` that of the query.
@@ -223,7 +228,7 @@ const NEXT: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 fn scores_of_queries(first: u32, block: u32, head: u32, local: u32) -> array<vec4<f32>, 4> {
     let key_value_head = head / (params.heads / params.key_value_heads);
     let to = staged(local);
-    var scores: array<vec4<f32>, 4>;
+    var scores = array<vec4<f32>, 4>();
     for (var c = 0u; c < HEAD4; c += DEPTH4) {
         workgroupBarrier();
         if (to.z == 0u) {
@@ -247,6 +252,8 @@ fn key_range(first: u32) -> vec2<u32> {
     }
     if (params.window > 0u) {
         begin = max(begin, max(first, params.window - 1u) - (params.window - 1u));
+        // The blocks of a sequence are counted from its first token, wherever a window begins.
+        begin -= (begin - spans[begin].x) % BLOCK;
         to = min(to, last + params.window);
     }
     return vec2<u32>(begin, min(to, params.tokens));
@@ -287,19 +294,20 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
     let x = local % ACROSS;
     let y = local / ACROSS;
     let own = first + y * 4u;
-    var sums: array<vec4<f32>, SUMS>;
+    var sums = array<vec4<f32>, SUMS>();
     var largest = vec4<f32>(-1e30);
     var total = vec4<f32>(0.0);
     let skipped = shared_gap(first);
     let range = key_range(first);
-    for (var block = range.x; block < range.y; block = next_block(block, skipped)) {
+    for (var block = range.x; block < range.y; block = next_block(block_end(block), skipped)) {
+        let end = block_end(block);
         var scores = scores_of_queries(first, block, head, local);
-        var row_largest: vec4<f32>;
+        var row_largest = vec4<f32>();
         let keys = block + x * 4u + NEXT;
         @unroll for (var i = 0u; i < 4u; i++) {
             let token = min(own + i, params.tokens - 1u);
             let seen = see(vec4<u32>(token), keys, spans[token], keys, gap_of(token));
-            scores[i] = select(vec4<f32>(-2e30), scores[i], seen);
+            scores[i] = select(vec4<f32>(-2e30), scores[i], seen & (keys < vec4<u32>(end)));
             row_largest[i] = max(max(scores[i].x, scores[i].y), max(scores[i].z, scores[i].w));
         }
         workgroupBarrier();
@@ -390,12 +398,12 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
     let y = local / ACROSS;
     let own = first + y * 4u;
     let to = staged(local);
-    var sums: array<vec4<f32>, SUMS>;
+    var sums = array<vec4<f32>, SUMS>();
     let skipped = shared_gap(first);
     let range = key_range(first);
-    for (var block = range.x; block < range.y; block = next_block(block, skipped)) {
+    for (var block = range.x; block < range.y; block = next_block(block + BLOCK, skipped)) {
         var scores = scores_of_queries(first, block, head, local);
-        var products: array<vec4<f32>, 4>;
+        var products = array<vec4<f32>, 4>();
         for (var c = 0u; c < HEAD4; c += DEPTH4) {
             workgroupBarrier();
             if (to.z == 0u) {
@@ -453,12 +461,12 @@ fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
     let y = local / ACROSS;
     let own = first + y * 4u;
     let to = staged(local);
-    var d_keys: array<vec4<f32>, SUMS>;
-    var d_values: array<vec4<f32>, SUMS>;
+    var d_keys = array<vec4<f32>, SUMS>();
+    var d_values = array<vec4<f32>, SUMS>();
     let range = query_range(first);
     for (var head = key_value_head * group; head < (key_value_head + 1u) * group; head++) {
         for (var block = range.x; block < range.y; block += BLOCK) {
-            var scores: array<vec4<f32>, 4>;
+            var scores = array<vec4<f32>, 4>();
             for (var c = 0u; c < HEAD4; c += DEPTH4) {
                 workgroupBarrier();
                 if (to.z == 0u) {
@@ -469,7 +477,7 @@ fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
                 workgroupBarrier();
                 add_scores(x, y, &scores);
             }
-            var products: array<vec4<f32>, 4>;
+            var products = array<vec4<f32>, 4>();
             for (var c = 0u; c < HEAD4; c += DEPTH4) {
                 workgroupBarrier();
                 if (to.z == 0u) {
@@ -481,8 +489,8 @@ fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
                 add_scores(x, y, &products);
             }
             // Log-sum-exps of four queries, and their dot(d_o, o).
-            var log_sums: vec4<f32>;
-            var dots: vec4<f32>;
+            var log_sums = vec4<f32>();
+            var dots = vec4<f32>();
             let queries = block + x * 4u + NEXT;
             @unroll for (var j = 0u; j < 4u; j++) {
                 let row_stats = stats_saved[min(queries[j], params.tokens - 1u) * params.heads + head];

@@ -170,21 +170,21 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invoca
         return;
     }
     let shared_head = head / (params.heads / params.key_value_heads);
-    var seen: array<vec4<u32>, MAX_LOADS>;
+    var seen = array<vec4<u32>, MAX_LOADS>();
     for (var i = 0u; i < QUERIES / LANES; i++) {
         seen[i] = keys_of(min(first + i * LANES + lane, params.tokens - 1u));
     }
     let tile = keys_of_tile(first);
 
-    var sums: array<vec4<f32>, QUERIES * COLUMNS>;
-    var largest: array<f32, QUERIES>;
-    var total: array<f32, QUERIES>;
+    var sums = array<vec4<f32>, QUERIES * COLUMNS>();
+    var largest = array<f32, QUERIES>();
+    var total = array<f32, QUERIES>();
     @unroll for (var i = 0u; i < QUERIES; i++) {
         largest[i] = -1e30;
     }
     for (var key = tile.x; key < tile.y; key = next_block(key, tile.zw)) {
         let own = key + lane * 4u;
-        var scores: array<vec4<f32>, QUERIES>;
+        var scores = array<vec4<f32>, QUERIES>();
         @unroll for (var i = 0u; i < QUERIES; i++) {
             scores[i] = vec4<f32>(0.0);
         }
@@ -195,7 +195,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invoca
                 widen(k[key_at(own + 2u, shared_head, column)]),
                 widen(k[key_at(own + 3u, shared_head, column)]),
             ));
-            var rows: array<vec4<f32>, MAX_LOADS>;
+            var rows = array<vec4<f32>, MAX_LOADS>();
             for (var i = 0u; i < QUERIES / LANES; i++) {
                 rows[i] = widen(q[query_at(first + i * LANES + lane, head, column)]);
             }
@@ -221,7 +221,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invoca
             }
         }
         for (var s = 0u; s < LANES; s++) {
-            var fragments: array<mat4x4<f32>, COLUMNS>;
+            var fragments = array<mat4x4<f32>, COLUMNS>();
             @unroll for (var c = 0u; c < COLUMNS; c++) {
                 let column = min(c * LANES + lane, HEAD4 - 1u);
                 fragments[c] = mat4x4<f32>(
@@ -267,8 +267,8 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup
         return;
     }
     let shared_head = head / (params.heads / params.key_value_heads);
-    var seen: array<vec4<u32>, MAX_LOADS>;
-    var saved: array<vec2<f32>, MAX_LOADS>;
+    var seen = array<vec4<u32>, MAX_LOADS>();
+    var saved = array<vec2<f32>, MAX_LOADS>();
     for (var i = 0u; i < QUERIES / LANES; i++) {
         let query = min(first + i * LANES + lane, params.tokens - 1u);
         saved[i] = stats_saved[query * params.heads + head];
@@ -276,11 +276,11 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup
     }
     let tile = keys_of_tile(first);
 
-    var sums: array<vec4<f32>, QUERIES * COLUMNS>;
+    var sums = array<vec4<f32>, QUERIES * COLUMNS>();
     for (var key = tile.x; key < tile.y; key = next_block(key, tile.zw)) {
         let own = key + lane * 4u;
-        var scores: array<vec4<f32>, QUERIES>;
-        var products: array<vec4<f32>, QUERIES>;
+        var scores = array<vec4<f32>, QUERIES>();
+        var products = array<vec4<f32>, QUERIES>();
         @unroll for (var i = 0u; i < QUERIES; i++) {
             scores[i] = vec4<f32>(0.0);
             products[i] = vec4<f32>(0.0);
@@ -298,8 +298,8 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup
                 widen(v[key_at(own + 2u, shared_head, column)]),
                 widen(v[key_at(own + 3u, shared_head, column)]),
             ));
-            var queries: array<vec4<f32>, MAX_LOADS>;
-            var gradients: array<vec4<f32>, MAX_LOADS>;
+            var queries = array<vec4<f32>, MAX_LOADS>();
+            var gradients = array<vec4<f32>, MAX_LOADS>();
             for (var i = 0u; i < QUERIES / LANES; i++) {
                 let at = query_at(first + i * LANES + lane, head, column);
                 queries[i] = widen(q[at]);
@@ -317,7 +317,7 @@ fn backward_query(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup
             scores[i] = weights * (products[i] - row.y) * params.scale;
         }
         for (var s = 0u; s < LANES; s++) {
-            var fragments: array<mat4x4<f32>, COLUMNS>;
+            var fragments = array<mat4x4<f32>, COLUMNS>();
             @unroll for (var c = 0u; c < COLUMNS; c++) {
                 let column = min(c * LANES + lane, HEAD4 - 1u);
                 fragments[c] = mat4x4<f32>(
@@ -363,19 +363,19 @@ fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subg
         return;
     }
     let group = params.heads / params.key_value_heads;
-    var seen: array<vec2<u32>, MAX_LOADS>;
+    var seen = array<vec2<u32>, MAX_LOADS>();
     for (var i = 0u; i < KEYS / LANES; i++) {
         seen[i] = queries_of(min(first + i * LANES + lane, params.tokens - 1u));
     }
     let tile = queries_of_tile(first);
 
-    var key_sums: array<vec4<f32>, KEYS * COLUMNS>;
-    var value_sums: array<vec4<f32>, KEYS * COLUMNS>;
+    var key_sums = array<vec4<f32>, KEYS * COLUMNS>();
+    var value_sums = array<vec4<f32>, KEYS * COLUMNS>();
     for (var head = shared_head * group; head < (shared_head + 1u) * group; head++) {
         for (var query = tile.x; query < tile.y; query += 4u * LANES) {
             let own = query + lane * 4u;
-            var scores: array<vec4<f32>, KEYS>;
-            var products: array<vec4<f32>, KEYS>;
+            var scores = array<vec4<f32>, KEYS>();
+            var products = array<vec4<f32>, KEYS>();
             @unroll for (var i = 0u; i < KEYS; i++) {
                 scores[i] = vec4<f32>(0.0);
                 products[i] = vec4<f32>(0.0);
@@ -393,8 +393,8 @@ fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subg
                     widen_f32(d_o[query_at(own + 2u, head, column)]),
                     widen_f32(d_o[query_at(own + 3u, head, column)]),
                 ));
-                var keys: array<vec4<f32>, MAX_LOADS>;
-                var values: array<vec4<f32>, MAX_LOADS>;
+                var keys = array<vec4<f32>, MAX_LOADS>();
+                var values = array<vec4<f32>, MAX_LOADS>();
                 for (var i = 0u; i < KEYS / LANES; i++) {
                     let at = key_at(first + i * LANES + lane, shared_head, column);
                     keys[i] = widen(k[at]);
@@ -418,8 +418,8 @@ fn backward_key_value(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subg
                 products[i] = scores[i] * (products[i] - saved[1]) * params.scale;
             }
             for (var s = 0u; s < LANES; s++) {
-                var queries: array<mat4x4<f32>, COLUMNS>;
-                var gradients: array<mat4x4<f32>, COLUMNS>;
+                var queries = array<mat4x4<f32>, COLUMNS>();
+                var gradients = array<mat4x4<f32>, COLUMNS>();
                 @unroll for (var c = 0u; c < COLUMNS; c++) {
                     let column = min(c * LANES + lane, HEAD4 - 1u);
                     let other = query + s * 4u;

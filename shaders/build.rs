@@ -86,7 +86,19 @@ fn compose(file: &str, entry: &str, features: &[&str]) -> Result<String, String>
         .keep_declarations(vec![entry.to_owned()])
         .use_stripping(true);
     let composed = compiler.compile(&module).map_err(|e| e.to_string())?.to_string();
+    initialised(&composed)?;
     unroll::unroll(&named(&composed))
+}
+
+/// Refuses variables of functions without an initial value. In WGSL they are zero whenever they are declared, but in a loop
+/// some compilers leave them what they were the time before: Tint with Vulkan (seen in Chromium 156) and naga before 30
+/// (<https://github.com/gfx-rs/wgpu/issues/9489>).
+fn initialised(source: &str) -> Result<(), String> {
+    let is_bare = |line: &&str| line.starts_with("var ") && !line.contains('=');
+    match source.lines().map(str::trim).find(is_bare) {
+        Some(line) => Err(format!("`{line}` has no initial value; write `= …()` instead of the type")),
+        None => Ok(()),
+    }
 }
 
 /// Overridable constants under the name that their file gives them, by which the host sets them.

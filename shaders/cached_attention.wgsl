@@ -126,7 +126,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
     }
     let place = places[token];
     // Column h of a matrix belongs to head first_head + h; past the group it repeats the last head.
-    var query: array<mat4x4<f32>, MAX_HEAD4>;
+    var query = array<mat4x4<f32>, MAX_HEAD4>();
     @unroll for (var i = 0u; i < MAX_HEAD4; i++) {
         let scale = select(0.0, params.scale, i < HEAD4);
         let column = min(i, HEAD4 - 1u);
@@ -138,7 +138,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
             q[(row + min(first_head + 3u, end_head - 1u)) * HEAD4 + column],
         );
     }
-    var sums: array<mat4x4<f32>, MAX_COLUMNS>;
+    var sums = array<mat4x4<f32>, MAX_COLUMNS>();
     var largest = vec4<f32>(-1e30);
     var total = vec4<f32>(0.0);
     let seen = min(place.y, params.table * PAGE);

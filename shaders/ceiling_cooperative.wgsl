@@ -47,7 +47,7 @@ fn multiply_add(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invo
     }
     workgroupBarrier();
     let right = coopLoadT<MatrixB>(&operand[0], SIDE);
-    var chains: array<MatrixC, CHAINS>;
+    var chains = array<MatrixC, CHAINS>();
     for (var n = 0u; n < params.passes; n++) {
         @unroll for (var i = 0u; i < CHAINS; i++) {
             chains[i] = coopMultiplyAdd(left, right, chains[i]);

@@ -103,9 +103,9 @@ fn main(
     let row = subgroup / 2u * QUARTER;
     let column = subgroup % 2u * QUARTER;
     let lanes = SUBGROUPS * LANES;
-    var sums: array<MatrixC, SUMS>;
-    var next_a: array<vec4<f16>, LOADS>;
-    var next_b: array<vec4<f16>, LOADS>;
+    var sums = array<MatrixC, SUMS>();
+    var next_a = array<vec4<f16>, LOADS>();
+    var next_b = array<vec4<f16>, LOADS>();
     @unroll for (var i = 0u; i < LOADS; i++) {
         if (i * lanes < GROUPS) {
             next_a[i] = group_of_a(i * lanes + index, first_row, 0u);
@@ -129,7 +129,7 @@ fn main(
             }
         }
         for (var depth = 0u; depth < 2u; depth++) {
-            var right: array<MatrixB, MATRICES>;
+            var right = array<MatrixB, MATRICES>();
             @unroll for (var j = 0u; j < MATRICES; j++) {
                 @if(nt) {
                     let at = (column + j * SIDE) * STRIDE_B + depth * SIDE / 4u;

@@ -33,8 +33,8 @@ fn main(
     let k4 = params.k / 4u;
     let short = index % DEPTH4;
     let long = index / DEPTH4;
-    var next_a: array<vec4<f32>, LOADS>;
-    var next_b: array<vec4<f32>, LOADS>;
+    var next_a = array<vec4<f32>, LOADS>();
+    var next_b = array<vec4<f32>, LOADS>();
     var sum = 0.0;
     for (var k = 0u; k < k4 + DEPTH4; k += DEPTH4) {
         // What the round before has loaded; the first has none.

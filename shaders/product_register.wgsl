@@ -35,9 +35,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     let column4 = workgroup.x * LANES + lane;
     // Lanes and rows past the edge compute a copy of the last ones; `store_c` drops them.
     let b_column4 = min(column4, params.n4 - 1u);
-    var rows: array<vec4<f32>, MAX_LOADS>;
-    var sums: array<vec4<f32>, ROWS>;
-    @if(nt && b_quantized) var scales: array<vec2<f32>, 4>;
+    var rows = array<vec4<f32>, MAX_LOADS>();
+    var sums = array<vec4<f32>, ROWS>();
+    @if(nt && b_quantized) var scales = array<vec2<f32>, 4>();
     let k4 = (params.k + 3u) / 4u;
     for (var k = 0u; k < k4; k++) {
         @if(nt && b_quantized) {

@@ -23,8 +23,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     let column4 = workgroup.x * LANES + lane;
     // Lanes and rows past the edge compute a copy of the last ones; `store_c` drops them.
     let b_column4 = min(column4, params.n4 - 1u);
-    var rows: array<vec4<f32>, ROWS>;
-    var sums: array<vec4<f32>, ROWS>;
+    var rows = array<vec4<f32>, ROWS>();
+    var sums = array<vec4<f32>, ROWS>();
     let k4 = params.k / 4u;
     @if(!b_quantized) for (var k = 0u; k < k4; k += LANES) {
         @unroll for (var i = 0u; i < ROWS; i++) {
@@ -44,8 +44,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
         }
     }
     // Eight groups at a time, whose codes are loaded together; past the last of k, A is 0.
-    @if(b_quantized) var blocks: array<Block, 4>;
-    @if(b_quantized) var scales: array<vec2<f32>, 4>;
+    @if(b_quantized) var blocks = array<Block, 4>();
+    @if(b_quantized) var scales = array<vec2<f32>, 4>();
     @if(b_quantized) for (var k = 0u; k < k4; k += 8u) {
         @unroll for (var j = 0u; j < 4u; j++) {
             blocks[j] = load_block_b(b_column4 * 4u + j, k);

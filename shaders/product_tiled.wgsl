@@ -125,8 +125,8 @@ fn main(
     @if(nt) let own = block_along_k(lane);
     @if(nn) let own = select(block_along_columns(lane), block_along_k(lane), loads_a);
     @if(tn) let own = block_along_columns(lane);
-    var sums: array<vec4<f32>, ROWS * BLOCKS>;
-    var next: mat4x4<f32>;
+    var sums = array<vec4<f32>, ROWS * BLOCKS>();
+    var next = mat4x4<f32>();
     if (loads_a) {
         next = block_of_a(first_row4 + own.y, own.x);
     } else {
@@ -149,8 +149,8 @@ fn main(
             }
         }
         for (var depth = 0u; depth < 4u * DEPTH4; depth++) {
-            var rows: array<vec4<f32>, BLOCKS>;
-            var columns: array<vec4<f32>, BLOCKS>;
+            var rows = array<vec4<f32>, BLOCKS>();
+            var columns = array<vec4<f32>, BLOCKS>();
             @unroll for (var block = 0u; block < BLOCKS; block++) {
                 rows[block] = tile_a[place(depth, block * SIDE + local.y)];
                 columns[block] = tile_b[place(depth, block * SIDE + local.x)];

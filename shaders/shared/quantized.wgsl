@@ -81,7 +81,7 @@ fn scale_of(halves: u32, bytes: u32, column4: u32) -> vec2<f32> {
         let scale = half(halves) * f32(byte);
         return vec2<f32>(scale, -CENTRE * scale);
     }
-    var pair: vec2<u32>;
+    var pair = vec2<u32>();
     if (SCALES == BYTES) {
         pair = (vec2<u32>(bytes >> (column4 / 8u % 2u * 16u)) >> vec2<u32>(0u, 8u)) & vec2<u32>(255u);
     } else {
