@@ -1,7 +1,7 @@
 //! Work that is not of one step: pieces of it, which ranks take as they become free.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_channel::mpsc::{TryRecvError, UnboundedReceiver, UnboundedSender, unbounded};
 
@@ -30,25 +30,29 @@ pub(crate) struct Pieces<'a> {
     others: Option<(UnboundedReceiver<Done>, Pending<()>)>,
     /// The result that this rank has not handed in yet.
     own: Option<Done>,
-    is_stopped: bool,
+    were_left: bool,
 }
 
 /// The pieces that nobody has begun.
 pub(super) struct Deck {
     next: AtomicUsize,
     size: usize,
+    /// Whether some were put away.
+    were_left: AtomicBool,
 }
 
 impl Deck {
     /// Takes one.
-    pub(super) fn take(&self) -> Option<usize> {
+    fn take(&self) -> Option<usize> {
         // Each rank asks at most once more than there are pieces.
         Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|piece| *piece < self.size)
     }
 
-    /// Puts all away.
-    pub(super) fn clear(&self) {
-        self.next.fetch_max(self.size, Ordering::Relaxed);
+    /// Puts all away that are left.
+    fn clear(&self) {
+        if self.next.fetch_max(self.size, Ordering::Relaxed) < self.size {
+            self.were_left.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -102,24 +106,26 @@ impl Dealing {
 
 impl<'a> Pieces<'a> {
     pub(super) fn new(ranks: &'a Ranks, size: usize) -> Self {
-        let deck = Arc::new(Deck { next: AtomicUsize::new(0), size });
+        let deck = Arc::new(Deck { next: AtomicUsize::new(0), size, were_left: AtomicBool::new(false) });
         let others = (ranks.is_first() && ranks.size() > 1).then(|| {
             let (done, results) = unbounded();
             let dealing = Dealing { deck: deck.clone(), done };
             (results, ranks.begin(move |world| world.deal(dealing)))
         });
-        Self { ranks, deck, others, own: None, is_stopped: false }
+        Self { ranks, deck, others, own: None, were_left: false }
     }
 
-    /// What is next for this rank; nothing when all is done, or all that was begun after any rank `stops`.
+    /// What is next for this rank; nothing when all is done, or all that was begun before any rank `stops`.
     ///
     /// # Errors
     /// A rank failed or does not answer.
     pub(crate) async fn next(&mut self, stops: bool) -> Result<Option<Next>> {
-        self.is_stopped |= stops;
-        let next = if self.ranks.is_first() { self.next_of_first().await? } else { self.next_of_other().await? };
+        let next = match self.ranks.is_first() {
+            true => self.next_of_first(stops).await?,
+            false => self.next_of_other(stops).await?,
+        };
         if next.is_none() {
-            self.is_stopped = self.ranks.any(self.is_stopped).await?;
+            self.were_left = self.ranks.any(self.deck.were_left.load(Ordering::Relaxed)).await?;
         }
         Ok(next)
     }
@@ -129,13 +135,13 @@ impl<'a> Pieces<'a> {
         self.own = Some((piece, result));
     }
 
-    /// Whether some pieces were left because a rank was asked to stop, known when nothing is next any more.
-    pub(crate) fn were_stopped(&self) -> bool {
-        self.is_stopped
+    /// Whether pieces were left because a rank was asked to stop, known when nothing is next any more.
+    pub(crate) fn were_left(&self) -> bool {
+        self.were_left
     }
 
-    async fn next_of_first(&mut self) -> Result<Option<Next>> {
-        if self.is_stopped {
+    async fn next_of_first(&mut self, stops: bool) -> Result<Option<Next>> {
+        if stops {
             self.deck.clear();
         }
         let keep = |(piece, result)| Ok(Some(Next::Keep(piece, result)));
@@ -161,8 +167,8 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    async fn next_of_other(&mut self) -> Result<Option<Next>> {
-        let ask = Ask { stops: self.is_stopped, done: self.own.take() };
+    async fn next_of_other(&mut self, stops: bool) -> Result<Option<Next>> {
+        let ask = Ask { stops, done: self.own.take() };
         let next = self.ranks.begin(move |world| world.ask(&ask)).wait().await?;
         Ok(next.map(Next::Work))
     }
@@ -197,12 +203,12 @@ mod tests {
                         Next::Keep(piece, result) => kept.push((piece, result)),
                     }
                 }
-                Ok(pieces.were_stopped())
+                Ok(pieces.were_left())
             };
             let ended: Result<bool> = pollster::block_on(work_all());
-            let (were_stopped, ended) = ended.map_or_else(|e| (false, Err(e)), |stopped| (stopped, Ok(())));
+            let (were_left, ended) = ended.map_or_else(|e| (false, Err(e)), |stopped| (stopped, Ok(())));
             let ended = pollster::block_on(ranks.leave(ended));
-            (kept, ended.map(|()| were_stopped).map_err(|e| e.to_string()))
+            (kept, ended.map(|()| were_left).map_err(|e| e.to_string()))
         };
         let ranks = if size == 1 { vec![Ranks::alone()] } else { Ranks::on_threads(size) };
         let ended: Vec<_> = std::thread::scope(|scope| {
@@ -255,7 +261,9 @@ mod tests {
     #[test]
     fn one_rank_stops_all_and_what_was_begun_is_kept() {
         for stopping in 0..3 {
-            let (kept, ended) = shared(3, |rank| rank == stopping, |_, _| Ok(()));
+            // The others wait within their first piece until the one that stops has said so, by ending.
+            let has_ended = (Mutex::new(false), Condvar::new());
+            let (kept, ended) = shared(3, |rank| rank == stopping, |rank, _| Ok(()));
             assert_eq!(ended, vec![Ok(true); 3]);
             assert!(all().starts_with(&kept), "{kept:?}");
         }

@@ -82,7 +82,7 @@ pub async fn score(
         summary.tokens += of_batch(batch).iter().map(|example| example.tokens() as u64).sum::<u64>();
         observer.on(Event::Scored { done: summary.rows, total: examples.len(), tokens: summary.tokens });
     }
-    if pieces.were_stopped() {
+    if pieces.were_left() {
         return Err(Error::Interrupted("no scores were written".into()));
     }
     summary.tokens_per_second = summary.tokens as f64 / started.elapsed().as_secs_f64().max(1e-9);

@@ -1,4 +1,4 @@
-use wgr::gpu::{Dtype, Gpu, Layout, Tensor};
+use wgr::gpu::{Dtype, Gpu, Layout, Mode, Options, Preset, Tensor};
 use wgr::kernels::attention::{Attention, Spans};
 use wgr::reference;
 
@@ -122,12 +122,16 @@ fn attention_and_its_gradients_agree() {
 
 #[test]
 fn a_sequence_gets_the_same_bits_wherever_it_stands() {
-    let gpu = open(wgr::gpu::Mode::Trusted, None);
-    if gpu.preset() != wgr::gpu::Preset::Software {
-        println!("skipped: {} runs the kernels for GPUs", gpu.name());
-        return;
+    for preset in [None, Some(Preset::Gpu)] {
+        let gpu = open_with(Options { mode: Mode::Trusted, preset, ..Options::default() });
+        for window in [None, Some(20)] {
+            same_bits_wherever_it_stands(&gpu, window);
+        }
     }
-    let shape = Attention { heads: 2, key_value_heads: 1, head_dim: 20, causal: true, window: None };
+}
+
+fn same_bits_wherever_it_stands(gpu: &Gpu, window: Option<usize>) {
+    let shape = Attention { heads: 2, key_value_heads: 1, head_dim: 20, causal: true, window };
     let (query, keys) = (shape.query_layout(), shape.key_value_layout());
     const TOKENS: usize = 45;
     let run_after = |before: usize| {
@@ -135,21 +139,21 @@ fn a_sequence_gets_the_same_bits_wherever_it_stands() {
         let fill = |layout: Layout, seed| {
             // Scores that grow, so that the largest one changes from block to block.
             let own: Vec<f32> = random(TOKENS * layout.len(), seed).iter().map(|value| 4.0 * value).collect();
-            activation(&gpu, layout, &[random(before * layout.len(), 9), own].concat(), Dtype::F32)
+            activation(gpu, layout, &[random(before * layout.len(), 9), own].concat(), Dtype::F32)
         };
         let (q, k, v, d_o) = (fill(query, 1), fill(keys, 2), fill(keys, 3), fill(query, 4));
-        let empty = |layout: Layout| activation(&gpu, layout, &vec![0.0; tokens * layout.len()], Dtype::F32);
+        let empty = |layout: Layout| activation(gpu, layout, &vec![0.0; tokens * layout.len()], Dtype::F32);
         let (o, d_q, d_k, d_v) = (empty(query), empty(query), empty(keys), empty(keys));
-        run(&gpu, |recorder| {
-            let list = Tensor::workspace(&gpu, "spans", tokens * 2, Dtype::U32)?;
+        run(gpu, |recorder| {
+            let list = Tensor::workspace(gpu, "spans", tokens * 2, Dtype::U32)?;
             let offsets: &[usize] = if before == 0 { &[0, TOKENS] } else { &[0, before, tokens] };
-            list.write_u32(&gpu, &spans(offsets));
-            let stats = Tensor::workspace(&gpu, "stats", tokens * shape.heads * 2, Dtype::F32)?;
+            list.write_u32(gpu, &spans(offsets));
+            let stats = Tensor::workspace(gpu, "stats", tokens * shape.heads * 2, Dtype::F32)?;
             shape.forward(recorder, tokens, &list, &q, &k, &v, &o, &stats)?;
             shape.backward(recorder, tokens, &list, [&q, &k, &v, &o], &stats, &d_o, [&d_q, &d_k, &d_v])
         });
         [&o, &d_q, &d_k, &d_v].map(|tensor| {
-            let values = read(&gpu, tensor);
+            let values = read(gpu, tensor);
             values[before * (values.len() / tokens)..].to_vec()
         })
     };

@@ -114,7 +114,7 @@ impl Model {
                     tokens += batch.iter().map(|(_, example)| example.tokens() as u64).sum::<u64>();
                     observer.on(Event::Scored { done: scored, total: rows.len(), tokens });
                 }
-                if pieces.were_stopped() {
+                if pieces.were_left() {
                     return Err(Error::Interrupted("the scores so far are kept; continue with `.resume`".into()));
                 }
             }
