@@ -85,16 +85,21 @@ const SLOW_ON_MESA_25: &[&str] = &["in_mixed_precision"];
 const ON_SWIFTSHADER: &[&str] = &["::a_sequence_gets_the_same_bits", "norm::", "objective::", "product::", "rowwise::"];
 
 /// Under another compiler of WGSL, Tint, and another implementation of WebGPU, Dawn.
-const PAGE_STAGES: &[(&str, Work)] = &[("page", Work::InPage(10, SLOW_IN_PAGE))];
-/// Those of golden models that say little more here, and kernels whose many permutations take minutes to compile.
+const PAGE_STAGES: &[(&str, Work)] = &[("page", Work::InPage(15, SLOW_IN_PAGE))];
+/// Golden models but for ten steps of training, which contain the rest, and kernels whose many permutations take minutes to
+/// compile; products are left out where others need the same shaders.
 const SLOW_IN_PAGE: &[&str] = &[
     "attention_and_its_gradients_agree",
     "batches_of_one_shape",
     "completions_that_share_a_prompt",
     "heads_of_any_size",
     "in_mixed_precision",
+    "logits_loss_and_every_gradient",
+    "nn_scales_the_product_alone",
     "nt_agrees_in_every_permutation",
+    "quantized::a_row_gets_the_same_bits",
     "recomputed_activations",
+    "the_same_products_agree_without_cooperative_matrices",
 ];
 
 /// After all drivers, as some permutations run on one of them only.
