@@ -42,9 +42,12 @@ pub(super) struct Deck {
 }
 
 impl Deck {
+    fn new(size: usize) -> Self {
+        Self { next: AtomicUsize::new(0), size, were_left: AtomicBool::new(false) }
+    }
+
     /// Takes one.
     fn take(&self) -> Option<usize> {
-        // Each rank asks at most once more than there are pieces.
         Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|piece| *piece < self.size)
     }
 
@@ -106,7 +109,7 @@ impl Dealing {
 
 impl<'a> Pieces<'a> {
     pub(super) fn new(ranks: &'a Ranks, size: usize) -> Self {
-        let deck = Arc::new(Deck { next: AtomicUsize::new(0), size, were_left: AtomicBool::new(false) });
+        let deck = Arc::new(Deck::new(size));
         let others = (ranks.is_first() && ranks.size() > 1).then(|| {
             let (done, results) = unbounded();
             let dealing = Dealing { deck: deck.clone(), done };
@@ -176,8 +179,7 @@ impl<'a> Pieces<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
-    use std::sync::mpsc;
+    use std::sync::{Barrier, Mutex, mpsc};
 
     use super::*;
     use crate::Error;
@@ -237,7 +239,7 @@ mod tests {
     fn free_ranks_do_what_a_slow_one_leaves() {
         // The last rank's first piece takes until all others are done.
         let (tell, told) = mpsc::channel();
-        let (tell, told) = (std::sync::Mutex::new(tell), std::sync::Mutex::new(told));
+        let (tell, told) = (Mutex::new(tell), Mutex::new(told));
         let begun = Barrier::new(3);
         let is_first = [const { AtomicUsize::new(0) }; 3];
         let (kept, ended) = shared(
@@ -259,14 +261,31 @@ mod tests {
     }
 
     #[test]
-    fn one_rank_stops_all_and_what_was_begun_is_kept() {
-        for stopping in 0..3 {
-            // The others wait within their first piece until the one that stops has said so, by ending.
-            let has_ended = (Mutex::new(false), Condvar::new());
-            let (kept, ended) = shared(3, |rank| rank == stopping, |rank, _| Ok(()));
-            assert_eq!(ended, vec![Ok(true); 3]);
-            assert!(all().starts_with(&kept), "{kept:?}");
+    fn nothing_is_begun_after_a_stop() {
+        for size in [1, 3] {
+            let (kept, ended) = shared(size, |_| true, |_, _| Ok(()));
+            assert_eq!((kept, ended), (vec![], vec![Ok(true); size]), "{size} ranks");
         }
+    }
+
+    #[test]
+    fn a_rank_that_stops_is_heard_and_what_it_did_is_kept() {
+        let deck = Arc::new(Deck::new(3));
+        let (done, mut results) = unbounded();
+        let dealing = Dealing { deck: deck.clone(), done };
+        let answer = |stops, done| dealing.answer(Ask::of(&Ask { stops, done }.to_bytes()).unwrap());
+        assert_eq!(answer(false, None), Some(0));
+        assert_eq!(answer(true, Some((0, b"zero".to_vec()))), None);
+        assert_eq!((results.try_recv().unwrap(), deck.take()), ((0, b"zero".to_vec()), None));
+        assert!(deck.were_left.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_stop_when_all_is_begun_leaves_nothing() {
+        let deck = Deck::new(1);
+        assert_eq!((deck.take(), deck.take()), (Some(0), None));
+        deck.clear();
+        assert!(!deck.were_left.load(Ordering::Relaxed));
     }
 
     #[test]
