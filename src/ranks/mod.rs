@@ -3,6 +3,7 @@
 
 mod adapter;
 mod deal;
+mod deck;
 mod launch;
 #[cfg(feature = "mpi")]
 mod mpi;
@@ -25,7 +26,7 @@ use serde::de::DeserializeOwned;
 use crate::{Error, Result};
 
 pub(crate) use deal::deal;
-pub(crate) use pieces::{Next, Pieces};
+pub(crate) use pieces::Next;
 pub(crate) use world::Traffic;
 use world::World;
 
@@ -183,11 +184,6 @@ impl Ranks {
             serde_json::from_slice(json).map_err(|e| self.error(rank, format!("sent what cannot be read: {e}")))
         };
         all.iter().enumerate().map(read).collect()
-    }
-
-    /// So many pieces of work, which ranks take as they become free.
-    pub(crate) fn pieces(&self, size: usize) -> Pieces<'_> {
-        Pieces::new(self, size)
     }
 
     /// Checks that all ranks have the same facts, given with their names, such as "rows" with a hash of them.

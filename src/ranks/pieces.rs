@@ -1,15 +1,12 @@
 //! Work that is not of one step: pieces of it, which ranks take as they become free.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use futures_channel::mpsc::{TryRecvError, UnboundedReceiver, UnboundedSender, unbounded};
+use futures_channel::mpsc::{TryRecvError, UnboundedReceiver, unbounded};
 
+use super::deck::{Ask, Dealing, Deck, Done};
 use super::{Pending, Ranks};
 use crate::Result;
-
-/// The result of a piece, by its number.
-pub(super) type Done = (usize, Vec<u8>);
 
 /// What a rank does next.
 #[derive(Debug, PartialEq)]
@@ -33,91 +30,20 @@ pub(crate) struct Pieces<'a> {
     were_left: bool,
 }
 
-/// The pieces that nobody has begun.
-pub(super) struct Deck {
-    next: AtomicUsize,
-    size: usize,
-    /// Whether some were put away.
-    were_left: AtomicBool,
-}
-
-impl Deck {
-    fn new(size: usize) -> Self {
-        Self { next: AtomicUsize::new(0), size, were_left: AtomicBool::new(false) }
-    }
-
-    /// Takes one.
-    fn take(&self) -> Option<usize> {
-        Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|piece| *piece < self.size)
-    }
-
-    /// Puts all away that are left.
-    fn clear(&self) {
-        if self.next.fetch_max(self.size, Ordering::Relaxed) < self.size {
-            self.were_left.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-/// A rank that is free, as it tells the first.
-pub(super) struct Ask {
-    /// Whether this rank has been asked to stop, so that all shall.
-    pub(super) stops: bool,
-    /// The piece that it has done.
-    pub(super) done: Option<Done>,
-}
-
-impl Ask {
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let (piece, result) = self.done.as_ref().map_or((u64::MAX, &[][..]), |(piece, result)| (*piece as u64, result));
-        [&[u8::from(self.stops)], &piece.to_le_bytes()[..], result].concat()
-    }
-
-    /// `None` if it is cut short.
-    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
-        let (stops, rest) = bytes.split_first()?;
-        let (piece, result) = rest.split_first_chunk()?;
-        let piece = Some(u64::from_le_bytes(*piece)).filter(|piece| *piece != u64::MAX);
-        Some(Self { stops: *stops != 0, done: piece.map(|piece| (piece as usize, result.to_vec())) })
-    }
-}
-
-/// The first rank's side of dealing to the others.
-pub(super) struct Dealing {
-    deck: Arc<Deck>,
-    done: UnboundedSender<Done>,
-}
-
-impl Dealing {
-    /// Takes what a rank has done, and gives it its next piece.
-    pub(super) fn answer(&self, ask: Ask) -> Option<usize> {
-        if let Some(done) = ask.done {
-            // Nobody keeps results any more where the first rank has failed.
-            let _ = self.done.unbounded_send(done);
-        }
-        if ask.stops {
-            self.deck.clear();
-        }
-        self.deck.take()
-    }
-
-    /// Whether the first rank has failed, and deals no more.
-    pub(super) fn is_over(&self) -> bool {
-        self.done.is_closed()
-    }
-}
-
-impl<'a> Pieces<'a> {
-    pub(super) fn new(ranks: &'a Ranks, size: usize) -> Self {
+impl Ranks {
+    /// So many pieces of work, which ranks take as they become free.
+    pub(crate) fn pieces(&self, size: usize) -> Pieces<'_> {
         let deck = Arc::new(Deck::new(size));
-        let others = (ranks.is_first() && ranks.size() > 1).then(|| {
+        let others = (self.is_first() && self.size() > 1).then(|| {
             let (done, results) = unbounded();
-            let dealing = Dealing { deck: deck.clone(), done };
-            (results, ranks.begin(move |world| world.deal(dealing)))
+            let dealing = Dealing::new(deck.clone(), done);
+            (results, self.begin(move |world| world.deal(dealing)))
         });
-        Self { ranks, deck, others, own: None, were_left: false }
+        Pieces { ranks: self, deck, others, own: None, were_left: false }
     }
+}
 
+impl Pieces<'_> {
     /// What is next for this rank; nothing when all is done, or all that was begun before any rank `stops`.
     ///
     /// # Errors
@@ -128,7 +54,7 @@ impl<'a> Pieces<'a> {
             false => self.next_of_other(stops).await?,
         };
         if next.is_none() {
-            self.were_left = self.ranks.any(self.deck.were_left.load(Ordering::Relaxed)).await?;
+            self.were_left = self.ranks.any(self.deck.were_left()).await?;
         }
         Ok(next)
     }
@@ -179,6 +105,7 @@ impl<'a> Pieces<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Barrier, Mutex, mpsc};
 
     use super::*;
@@ -266,26 +193,6 @@ mod tests {
             let (kept, ended) = shared(size, |_| true, |_, _| Ok(()));
             assert_eq!((kept, ended), (vec![], vec![Ok(true); size]), "{size} ranks");
         }
-    }
-
-    #[test]
-    fn a_rank_that_stops_is_heard_and_what_it_did_is_kept() {
-        let deck = Arc::new(Deck::new(3));
-        let (done, mut results) = unbounded();
-        let dealing = Dealing { deck: deck.clone(), done };
-        let answer = |stops, done| dealing.answer(Ask::of(&Ask { stops, done }.to_bytes()).unwrap());
-        assert_eq!(answer(false, None), Some(0));
-        assert_eq!(answer(true, Some((0, b"zero".to_vec()))), None);
-        assert_eq!((results.try_recv().unwrap(), deck.take()), ((0, b"zero".to_vec()), None));
-        assert!(deck.were_left.load(Ordering::Relaxed));
-    }
-
-    #[test]
-    fn a_stop_when_all_is_begun_leaves_nothing() {
-        let deck = Deck::new(1);
-        assert_eq!((deck.take(), deck.take()), (Some(0), None));
-        deck.clear();
-        assert!(!deck.were_left.load(Ordering::Relaxed));
     }
 
     #[test]

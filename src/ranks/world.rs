@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use web_time::Instant;
 
-use super::pieces::{Ask, Dealing};
+use super::deck::{Ask, Dealing};
 use super::transport::{Tag, Transport};
 use crate::{Error, Result};
 
