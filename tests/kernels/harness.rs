@@ -31,7 +31,8 @@ pub(crate) fn everywhere(case: impl Fn(&Gpu)) {
     ];
     // A page has one preset and one size of words, and checks all shaders.
     let different = if cfg!(target_family = "wasm") { 2 } else { variants.len() };
-    for (mode, limits, preset, narrow) in variants.into_iter().take(different) {
+    let variants = variants.into_iter().take(different).filter(|(_, _, preset, _)| runs(*preset));
+    for (mode, limits, preset, narrow) in variants {
         let mut gpu = open_with(Options { mode, limits, preset, narrow });
         let tiles = if mode == Mode::Checked { tile_sizes(&gpu) } else { &[0] };
         for tiles in tiles {
@@ -46,9 +47,14 @@ pub(crate) fn everywhere(case: impl Fn(&Gpu)) {
 pub(crate) fn checked(case: impl Fn(&mut Gpu)) {
     let variants = [(None, false), (None, true), (Some(Preset::Gpu), false)];
     let different = if cfg!(target_family = "wasm") { 1 } else { variants.len() };
-    for (preset, narrow) in variants.into_iter().take(different) {
+    for (preset, narrow) in variants.into_iter().take(different).filter(|(preset, _)| runs(*preset)) {
         case(&mut open_with(Options { mode: Mode::Checked, limits: None, preset, narrow }));
     }
+}
+
+/// Whether to run a preset: with `WGR_OWN_PRESET`, only that of the adapter.
+fn runs(preset: Option<Preset>) -> bool {
+    preset.is_none() || std::env::var_os("WGR_OWN_PRESET").is_none()
 }
 
 /// Numbers of large tiles from which products run in them, such that none does, and all do.

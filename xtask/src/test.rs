@@ -45,11 +45,15 @@ const STAGES: &[(&str, Work)] = &[
     ("examples", Work::Task(|_| examples::run())),
 ];
 
-/// lavapipe takes the size of its subgroups from the width of its vectors; these are the sizes besides its default.
+/// lavapipe takes the size of its subgroups from the width of its vectors; these are the sizes besides its default, on which
+/// the kernels for ordinary GPUs do not run again.
 const SOFTWARE_STAGES: &[(&str, Work)] = &[
     ("kernels, subgroups of 4", Work::Tests(KERNELS, SLOW, Some("128"))),
     ("kernels, subgroups of 16", Work::Tests(KERNELS, SLOW, Some("512"))),
 ];
+/// Kernels for ordinary GPUs use no subgroups, and take minutes to compile on software drivers: they run on the installed
+/// one, on SwiftShader and in a page. `tests/kernels` reads this.
+const OWN_PRESET: &str = "WGR_OWN_PRESET";
 const KERNELS: &[&str] = &["--workspace", "--test", "kernels"];
 
 /// Minutes of compiling shaders, for what hardly depends on the width or the driver; they run at the usual ones.
@@ -61,6 +65,7 @@ const SLOW: &[&str] = &[
     "nt_agrees_in_every_storage_type",
     "over_chunks_of_the_vocabulary",
     "products_agree_on_every_kind",
+    "the_same_products_agree_without_cooperative_matrices",
     "tiles_of_every_number_of_rows",
 ];
 
@@ -85,21 +90,17 @@ const SLOW_ON_MESA_25: &[&str] = &["in_mixed_precision"];
 const ON_SWIFTSHADER: &[&str] = &["::a_sequence_gets_the_same_bits", "norm::", "objective::", "product::", "rowwise::"];
 
 /// Under another compiler of WGSL, Tint, and another implementation of WebGPU, Dawn.
-const PAGE_STAGES: &[(&str, Work)] = &[("page", Work::InPage(15, SLOW_IN_PAGE))];
-/// Golden models but for ten steps of training, which contain the rest, and kernels whose many permutations take minutes to
-/// compile; products are left out where others need the same shaders.
+const PAGE_STAGES: &[(&str, Work)] = &[("page", Work::InPage(8, SLOW_IN_PAGE))];
+/// What takes longest: golden models, the page itself, and kernels with many permutations to compile.
 const SLOW_IN_PAGE: &[&str] = &[
     "attention_and_its_gradients_agree",
-    "batches_of_one_shape",
     "completions_that_share_a_prompt",
+    "golden::",
     "heads_of_any_size",
-    "in_mixed_precision",
-    "logits_loss_and_every_gradient",
     "nn_scales_the_product_alone",
     "nt_agrees_in_every_permutation",
+    "page::",
     "quantized::a_row_gets_the_same_bits",
-    "recomputed_activations",
-    "the_same_products_agree_without_cooperative_matrices",
 ];
 
 /// After all drivers, as some permutations run on one of them only.
@@ -218,7 +219,7 @@ fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> 
                 // The driver makes this folder, not those above it.
                 std::fs::create_dir_all(root().join("target/driver-cache"))
                     .context("target/driver-cache cannot be made")?;
-                command.env("LP_NATIVE_VECTOR_WIDTH", width).env("MESA_SHADER_CACHE_DIR", shaders);
+                command.env("LP_NATIVE_VECTOR_WIDTH", width).env("MESA_SHADER_CACHE_DIR", shaders).env(OWN_PRESET, "1");
             }
             tests(command, &[], left_out, tally)
         }
@@ -232,7 +233,7 @@ fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> 
                 return Ok(Outcome::Failed(ExitCode::FAILURE));
             }
             let mut command = drivers::test(*driver)?;
-            command.args(["--test", target]);
+            command.args(["--test", target]).env(OWN_PRESET, "1");
             tests(command, only, &[SLOW, left_out].concat(), tally)
         }
         Work::InPage(minutes, left_out) => {
