@@ -86,7 +86,7 @@ const SLOW_ON_MESA: &[&str] = &[
 ];
 /// Its code of the attention of all precisions takes minutes to compile.
 const SLOW_ON_MESA_25: &[&str] = &["in_mixed_precision"];
-/// A few: a page runs all of them on this driver.
+/// A few: a page runs most of the tests on this driver.
 const ON_SWIFTSHADER: &[&str] = &["::a_sequence_gets_the_same_bits", "norm::", "objective::", "product::", "rowwise::"];
 
 /// Under another compiler of WGSL, Tint, and another implementation of WebGPU, Dawn.
