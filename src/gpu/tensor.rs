@@ -208,8 +208,12 @@ impl Tensor {
     /// The rows `first..end` as a tensor that shares their storage, sharded where this one is.
     ///
     /// # Errors
-    /// If `first` is not a multiple of [`VIEW_ROWS`] in its shard, or the rows are not plain or do not exist.
+    /// If these are not all rows, and `first` is not a multiple of [`VIEW_ROWS`] in its shard, or the rows are not plain or do
+    /// not exist.
     pub fn rows_view(&self, first: usize, end: usize) -> Result<Self> {
+        if (first, end) == (0, self.rows.len()) {
+            return Ok(self.clone());
+        }
         let refused = || Error::kernel("a view of rows", format!("{} has no view of {first}..{end}", self.label));
         if self.rows != Layout::plain(self.rows.len()) || first > end || end > self.rows.len() {
             return Err(refused());
@@ -236,6 +240,18 @@ impl Tensor {
             })
             .collect::<Result<_>>()?;
         Ok(Self { rows: Layout::plain(end - first), shards, ..self.clone() })
+    }
+
+    /// All rows, in ranges of about so many values, of which [`Self::rows_view`] gives views; in one range where there are none.
+    pub(crate) fn viewed_rows(&self, values: usize) -> Vec<Range<usize>> {
+        let rows = self.rows.len();
+        let has_views = self.rows == Layout::plain(rows)
+            && self.shards.iter().all(|shard| shard.first_row.is_multiple_of(VIEW_ROWS));
+        let step = match values / self.columns.padded().max(1) {
+            some if has_views => some.next_multiple_of(VIEW_ROWS).max(VIEW_ROWS),
+            _ => rows.max(1),
+        };
+        (0..rows).step_by(step).map(|first| first..rows.min(first + step)).collect()
     }
 
     /// The same storage, from its start, with another shape.

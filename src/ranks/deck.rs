@@ -62,6 +62,21 @@ impl Ask {
     }
 }
 
+/// What the first rank tells one that is free: its next piece, or that none is left.
+pub(super) struct Answer(pub(super) Option<usize>);
+
+impl Answer {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        self.0.map_or(u64::MAX, |piece| piece as u64).to_le_bytes().to_vec()
+    }
+
+    /// `None` if it has another length.
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+        let piece = u64::from_le_bytes(bytes.try_into().ok()?);
+        Some(Self((piece != u64::MAX).then_some(piece as usize)))
+    }
+}
+
 /// The first rank's side of dealing to the others.
 pub(super) struct Dealing {
     deck: Arc<Deck>,
@@ -75,7 +90,7 @@ impl Dealing {
     }
 
     /// Takes what a rank has done, and gives it its next piece.
-    pub(super) fn answer(&self, ask: Ask) -> Option<usize> {
+    pub(super) fn answer(&self, ask: Ask) -> Answer {
         if let Some(done) = ask.done {
             // Nobody keeps results any more where the first rank has failed.
             let _ = self.done.unbounded_send(done);
@@ -83,7 +98,7 @@ impl Dealing {
         if ask.stops {
             self.deck.clear();
         }
-        self.deck.take()
+        Answer(self.deck.take())
     }
 
     /// Whether the first rank has failed, and deals no more.
@@ -103,7 +118,10 @@ mod tests {
         let deck = Arc::new(Deck::new(3));
         let (done, mut results) = unbounded();
         let dealing = Dealing::new(deck.clone(), done);
-        let answer = |stops, done| dealing.answer(Ask::of(&Ask { stops, done }.to_bytes()).unwrap());
+        let answer = |stops, done| {
+            let answer = dealing.answer(Ask::of(&Ask { stops, done }.to_bytes()).unwrap());
+            Answer::of(&answer.to_bytes()).unwrap().0
+        };
         assert_eq!(answer(false, None), Some(0));
         assert_eq!(answer(true, Some((0, b"zero".to_vec()))), None);
         assert_eq!((results.try_recv().unwrap(), deck.take()), ((0, b"zero".to_vec()), None));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use web_time::Instant;
 
-use super::deck::{Ask, Dealing};
+use super::deck::{Answer, Ask, Dealing};
 use super::transport::{Tag, Transport};
 use crate::{Error, Result};
 
@@ -182,10 +182,9 @@ impl World {
                         let ask = Ask::of(&message).ok_or_else(|| {
                             self.error(rank, "asks for work in another way than others".into(), false)
                         })?;
-                        let piece = dealing.answer(ask);
-                        let answer = piece.map_or(u64::MAX, |piece| piece as u64).to_le_bytes().to_vec();
-                        self.transport.send(rank, Tag::Piece, answer)?;
-                        kept.extend(piece.map(|_| (rank, Instant::now())));
+                        let answer = dealing.answer(ask);
+                        self.transport.send(rank, Tag::Piece, answer.to_bytes())?;
+                        kept.extend(answer.0.map(|_| (rank, Instant::now())));
                     }
                     None if heard.elapsed() > self.patience => return Err(self.silent(rank)),
                     None => kept.push((rank, heard)),
@@ -206,9 +205,8 @@ impl World {
     pub(super) fn ask(&mut self, ask: &Ask) -> Result<Option<usize>> {
         self.transport.send(0, Tag::Ask, ask.to_bytes())?;
         let answer = self.wait(|transport| transport.receive(0, Tag::Piece), 0)?;
-        let piece = answer.try_into().map(u64::from_le_bytes).ok();
-        let piece = piece.ok_or_else(|| self.error(0, "deals work in another way than others".into(), false))?;
-        Ok((piece != u64::MAX).then_some(piece as usize))
+        let answer = Answer::of(&answer);
+        answer.map(|next| next.0).ok_or_else(|| self.error(0, "deals work in another way than others".into(), false))
     }
 
     /// Puts the sum of the ranks' shares, in their order, in place of this rank's own.

@@ -10,9 +10,9 @@ use crate::gpu::{Gpu, Replay, Tensor};
 use crate::optimizer::{AdamW, Parameter};
 use crate::ranks::{Pending, Ranks};
 
-/// Gradients are added over ranks in buckets of at least so many values, so that small tensors do not each wait for a
-/// message.
-const BUCKET: usize = 1 << 20;
+/// Gradients are added over ranks in buckets of about so many values, so that small tensors do not each wait for a message,
+/// and one part of a large tensor is read while another is with the other ranks.
+pub(super) const BUCKET: usize = 1 << 19;
 
 /// Rounds that are being read from the device, and as many that are with other ranks, while one more is begun.
 const AHEAD: usize = 2;
@@ -20,22 +20,27 @@ const AHEAD: usize = 2;
 /// Replaces the gradients by their sums over all ranks, and says whether those of this rank are finite. `last` is the
 /// backward pass that completes them: the gradients of its first layers are added up while the device computes the next.
 pub(super) async fn sum_gradients(gpu: &Gpu, optimizer: &AdamW, ranks: &Ranks, last: Replay<'_>) -> Result<bool> {
-    let parameters = optimizer.parameters();
-    let sizes: Vec<usize> = parameters.iter().map(|parameter| parameter.gradient.capacity()).collect();
+    let mut gradients = vec![];
+    for Parameter { gradient, .. } in optimizer.parameters() {
+        for rows in gradient.viewed_rows(BUCKET) {
+            gradients.push(gradient.rows_view(rows.start, rows.end)?);
+        }
+    }
+    let sizes: Vec<usize> = gradients.iter().map(Tensor::capacity).collect();
     let mut is_finite = true;
-    let tensors = |bucket: &Range<usize>| parameters[bucket.clone()].iter().map(|parameter| &parameter.gradient);
     let add = |_: &Range<usize>, values: Vec<f32>| {
         is_finite &= values.iter().all(|value| value.is_finite());
         ranks.begin_sum(values)
     };
-    let write = |bucket: Range<usize>, sums: Vec<f32>| write_gradients(gpu, &parameters[bucket], &sums);
+    let write = |bucket: Range<usize>, sums: Vec<f32>| write_values(gpu, &gradients[bucket], &sums);
+    let with_tensors = |bucket: Range<usize>| (bucket.clone(), gradients[bucket].iter().collect());
     // A backward pass ends with the first parameters.
-    in_rounds(gpu, last, buckets(&sizes).into_iter().rev(), |bucket| tensors(bucket).collect(), add, write).await?;
+    in_rounds(gpu, last, buckets(&sizes).into_iter().rev().map(with_tensors), add, write).await?;
     Ok(is_finite)
 }
 
-/// Takes what some rounds are about from the device to other ranks and back: its `tensors` are read as soon as a replay has
-/// completed them, `send` gives them to the others, and `receive` gets what comes of it. All of this goes on side by side, each
+/// Takes what some rounds are about from the device to other ranks and back: the tensors of each are read as soon as a replay
+/// has completed them, `send` gives them to the others, and `receive` gets what comes of it. All of this goes on side by side, each
 /// in the order of rounds, which must be the same on all ranks.
 ///
 /// # Errors
@@ -43,8 +48,7 @@ pub(super) async fn sum_gradients(gpu: &Gpu, optimizer: &AdamW, ranks: &Ranks, l
 pub(super) async fn in_rounds<'a, R, T: Pod, A>(
     gpu: &Gpu,
     mut replay: Replay<'_>,
-    rounds: impl IntoIterator<Item = R>,
-    tensors: impl Fn(&R) -> Vec<&'a Tensor>,
+    rounds: impl IntoIterator<Item = (R, Vec<&'a Tensor>)>,
     mut send: impl FnMut(&R, Vec<T>) -> Pending<A>,
     mut receive: impl FnMut(R, A) -> Result<()>,
 ) -> Result<()> {
@@ -52,9 +56,8 @@ pub(super) async fn in_rounds<'a, R, T: Pod, A>(
     let (mut reading, mut sent) = (VecDeque::new(), VecDeque::new());
     loop {
         while reading.len() < AHEAD
-            && let Some(round) = rounds.next()
+            && let Some((round, tensors)) = rounds.next()
         {
-            let tensors = tensors(&round);
             replay.advance_to(tensors.iter().copied())?;
             reading.push_back((round, gpu.begin_read(tensors)?));
         }
@@ -76,22 +79,18 @@ pub(super) async fn in_rounds<'a, R, T: Pod, A>(
     Ok(())
 }
 
-/// Overwrites gradients with values that follow each other.
-pub(super) fn write_gradients<'a>(
-    gpu: &Gpu,
-    parameters: impl IntoIterator<Item = &'a Parameter>,
-    values: &[f32],
-) -> Result<()> {
+/// Overwrites tensors in f32 with values that follow each other.
+pub(super) fn write_values<'a>(gpu: &Gpu, tensors: impl IntoIterator<Item = &'a Tensor>, values: &[f32]) -> Result<()> {
     let mut rest = values;
-    for parameter in parameters {
-        let (own, others) = rest.split_at(parameter.gradient.capacity());
-        parameter.gradient.write_stored(gpu, bytemuck::cast_slice(own))?;
+    for tensor in tensors {
+        let (own, others) = rest.split_at(tensor.capacity());
+        tensor.write_stored(gpu, bytemuck::cast_slice(own))?;
         rest = others;
     }
     Ok(())
 }
 
-/// Places of parameters with so many values that go to other ranks together.
+/// Places of tensors with so many values that go to other ranks together.
 pub(super) fn buckets(sizes: &[usize]) -> Vec<Range<usize>> {
     let (mut buckets, mut first, mut values) = (vec![], 0, 0);
     for (place, size) in sizes.iter().enumerate() {
@@ -112,11 +111,11 @@ mod tests {
     use crate::optimizer::AdamWConfig;
     use crate::train::sharing::Shares;
 
-    /// As many values as a bucket has.
+    /// More values than a bucket has, so that tensors are cut.
     const SIDE: usize = 1024;
 
-    /// The first value of each gradient on a rank, after `sum` was given a backward pass that adds one to the gradients from the
-    /// last to the first, and once more to the last.
+    /// The value that each gradient has everywhere on a rank, after `sum` was given a backward pass that adds one to the gradients
+    /// from the last to the first, and once more to the last.
     fn summed(gpu: &Gpu, rank: usize, sum: impl AsyncFnOnce(&AdamW, Replay<'_>) -> Result<bool>) -> Vec<f32> {
         let side = Layout::plain(SIDE);
         let tensor = |value: usize| {
@@ -138,8 +137,12 @@ mod tests {
             add::forward(&mut backward.recorder(gpu), SIDE, &one, gradient).unwrap();
         }
         assert!(pollster::block_on(sum(&optimizer, backward.begin_replay(gpu))).unwrap());
-        let first = |parameter: &Parameter| pollster::block_on(parameter.gradient.read_rows(gpu, 0..1)).unwrap()[0];
-        optimizer.parameters().iter().map(first).collect()
+        let value = |parameter: &Parameter| {
+            let values = pollster::block_on(parameter.gradient.read(gpu)).unwrap();
+            assert!(values.iter().all(|value| *value == values[0]), "{}", parameter.name);
+            values[0]
+        };
+        optimizer.parameters().iter().map(value).collect()
     }
 
     #[test]
@@ -148,9 +151,10 @@ mod tests {
             let gpu = pollster::block_on(Gpu::open(&Default::default())).unwrap();
             let whole = async |optimizer: &AdamW, last: Replay<'_>| sum_gradients(&gpu, optimizer, &ranks, last).await;
             let whole = summed(&gpu, ranks.rank(), whole);
-            let mut shares = Shares::new(&[SIDE * SIDE; 4], 2);
-            let own: Vec<usize> = (0..4).filter(|place| shares.owner(*place) == ranks.rank()).collect();
+            let mut own = vec![];
             let shared = async |optimizer: &AdamW, last: Replay<'_>| {
+                let mut shares = Shares::new(optimizer.parameters(), 2)?;
+                own.extend((0..4).filter(|place| shares.owner(*place) == ranks.rank()));
                 optimizer.record_squares(&mut shares.squares.recorder(&gpu))?;
                 shares.sum_gradients(&gpu, optimizer, &ranks, last).await
             };

@@ -103,7 +103,6 @@ impl Update {
                 })
             })
             .collect::<Result<_>>()?;
-        let sizes: Vec<usize> = parameters.iter().map(|parameter| parameter.gradient.capacity()).collect();
         let mut recording = Recording::new();
         if sharing != Sharing::Sharded || ranks.size() == 1 {
             let optimizer = AdamW::new(gpu, parameters, settings)?;
@@ -112,7 +111,7 @@ impl Update {
             let shared = if is_apart { Shared::Apart(Diloco::new(Nesterov::default())) } else { Shared::Whole };
             return Ok(Self { optimizer, ranks, recording, shared, specs });
         }
-        let mut shares = Shares::new(&sizes, ranks.size());
+        let mut shares = Shares::new(&parameters, ranks.size())?;
         let optimizer = AdamW::for_some(gpu, parameters, |place| shares.owner(place) == ranks.rank(), settings)?;
         optimizer.record_squares(&mut shares.squares.recorder(gpu))?;
         optimizer.record_update(&mut recording.recorder(gpu))?;
@@ -149,7 +148,7 @@ impl Update {
         optimizer.begin_scaled_step(gpu, step as usize, learning_rate, scale);
         let mut update = recording.begin_replay(gpu);
         match shared {
-            Shared::Sharded(shares) => shares.gather_weights(gpu, optimizer, ranks, update).await?,
+            Shared::Sharded(shares) => shares.gather_weights(gpu, ranks, update).await?,
             Shared::Whole | Shared::Apart(_) => update.finish()?,
         }
         let mut norm = optimizer.grad_norm(gpu).await?;
