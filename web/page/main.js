@@ -79,10 +79,20 @@ find("demo").onclick = () => work(null, async () => {
   const { files, settings } = await (await fetch("demo/demo.json")).json();
   const read = async (path) => ({ path, file: await (await fetch(`demo/${path}`)).blob() });
   for (const [name, value] of Object.entries(settings)) find("train").elements[name].value = value;
-  await choose(await Promise.all(files.map(read)), "that of the demo, a few layers trained on synthetic chats", {
+  const all = await Promise.all(files.map(read));
+  await choose(all, "that of the demo, a few layers trained on synthetic chats", {
     scores: "model/reward-model", trains: "model/new-model", data: ["model/rows/train.jsonl", "model/rows/test.jsonl"],
   });
+  suggest(await all.find(({ path }) => path === "rows/test.jsonl").file.text());
 });
+
+/** Fills in what may be scored: of some rated responses one of the best, and one of the worst. */
+const suggest = (lines) => {
+  const rows = lines.trim().split("\n").map((line) => JSON.parse(line)).sort((a, b) => b.label - a.label);
+  const [best, worst] = [rows[0], rows.at(-1)].map(({ messages }) => messages);
+  const fields = find("score").elements;
+  [fields.prompt.value, fields.a.value, fields.b.value] = [best[0].content, best[1].content, worst[1].content];
+};
 
 const chosen = () => {
   if (!model) throw new Error("Choose a model first.");
@@ -102,24 +112,39 @@ const load = async () => {
 const exchange = (prompt, response) => ({
   messages: [{ role: "user", content: prompt }, { role: "assistant", content: response }],
 });
-const tableRow = (name, { score, probs }) => {
+const heading = (scope, text) => {
+  const cell = document.createElement("th");
+  cell.scope = scope;
+  cell.textContent = text;
+  return cell;
+};
+const tableRow = (...cells) => {
   const row = document.createElement("tr");
-  const head = document.createElement("th");
-  head.scope = "row";
-  head.textContent = name;
-  row.append(head);
-  for (const text of [score.toFixed(3), ...probs.map((p, k) => `> ${k + 1}: ${(100 * p).toFixed(1)} %`)]) {
-    row.insertCell().textContent = text;
-  }
+  row.append(...cells);
   return row;
+};
+const cell = (text) => {
+  const cell = document.createElement("td");
+  cell.textContent = text;
+  return cell;
+};
+/** Shows the scores of responses, by their names. */
+const show = (names, scores) => {
+  const titles = ["score", ...scores[0].probs.map((_, k) => `> ${k + 1}`)].map((text) => heading("col", text));
+  const rows = scores.map(({ score, probs }, i) => {
+    const texts = [score.toFixed(3), ...probs.map((p) => `${(100 * p).toFixed(1)} %`)];
+    return tableRow(heading("row", names[i]), ...texts.map(cell));
+  });
+  find("scores").tHead.replaceChildren(tableRow(document.createElement("td"), ...titles));
+  find("scores").tBodies[0].replaceChildren(...rows);
+  find("scores").hidden = false;
 };
 
 onSubmit("score", async (form, { prompt, a, b }) => {
   await load();
   const responses = b.trim() ? { A: a, B: b } : { A: a };
   const scores = await ask("score", [Object.values(responses).map((response) => exchange(prompt, response))]);
-  find("scores").tBodies[0].replaceChildren(...Object.keys(responses).map((name, i) => tableRow(name, scores[i])));
-  find("scores").hidden = false;
+  show(Object.keys(responses), scores);
   const [first, second] = scores.map(({ score }) => score);
   if (second === undefined) say("Scored.");
   else say(first === second ? "Both responses score the same." : `Response ${first > second ? "A" : "B"} scores higher.`);

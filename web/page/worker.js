@@ -7,6 +7,12 @@ let engine;
 let model;
 let stopped = false;
 
+/** Frees the memory of the GPU for what comes now. */
+const unload = () => {
+  model?.free();
+  model = undefined;
+};
+
 const calls = {
   async open() {
     await init();
@@ -18,13 +24,12 @@ const calls = {
     return engine.name;
   },
   async choose(directory, files) {
-    model?.free();
-    model = undefined;
+    unload();
     wgr.removeFiles(directory);
     for (const { path, file } of files) await wgr.addFile(`${directory}/${path}`, file);
   },
   async load(path, listener) {
-    model?.free();
+    unload();
     model = wgr.RewardModel.load(engine, path, 2048, listener);
   },
   async score(rows, listener) {
@@ -37,6 +42,7 @@ const calls = {
     return wgr.plan(settings);
   },
   async train(settings, listener) {
+    unload();
     return await wgr.train(engine, settings, listener);
   },
   async files(directory) {

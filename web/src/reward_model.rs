@@ -36,7 +36,7 @@ impl RewardModel {
         #[wasm_bindgen(js_name = maxLength)] max_length: usize,
         #[wasm_bindgen(js_name = onEvent, unchecked_optional_param_type = "Listener")] on_event: Option<Function>,
     ) -> Result<RewardModel, JsError> {
-        let (gpu, mut listener) = (engine.gpu.clone(), Listener::new(on_event));
+        let (gpu, mut listener) = (engine.scoring(), Listener::new(on_event));
         let options = RewardOptions { max_length, ..RewardOptions::default() };
         let model = train::RewardModel::open_with(path, options).map_err(thrown)?;
         listener.notes([model.reading.to_string()]);

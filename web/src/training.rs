@@ -4,6 +4,7 @@ use js_sys::Function;
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 use wgr::Ranks;
+use wgr::kernels::Passes;
 use wgr::model::Checkpoint;
 use wgr::model::plan::MemoryPlan;
 use wgr::train::{self, TrainConfig};
@@ -20,8 +21,8 @@ pub async fn train(
     #[wasm_bindgen(unchecked_param_type = "TrainSettings")] settings: JsValue,
     #[wasm_bindgen(js_name = onEvent, unchecked_optional_param_type = "Listener")] on_event: Option<Function>,
 ) -> Result<JsValue, JsError> {
-    let gpu = engine.gpu.clone();
     let config: TrainConfig = from_js("settings", &settings)?;
+    let gpu = engine.tested_for(Passes::ForwardAndBackward).await?;
     let mut listener = Listener::new(on_event);
     let summary = train::train(&gpu, &Ranks::alone(), &config, &mut listener).await.map_err(thrown)?;
     to_js(&summary)

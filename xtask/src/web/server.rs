@@ -47,6 +47,7 @@ impl Answer {
             Some("css") => "text/css; charset=utf-8",
             Some("js") => "text/javascript; charset=utf-8",
             Some("json") => "application/json",
+            Some("svg") => "image/svg+xml",
             Some("wasm") => "application/wasm",
             _ => "application/octet-stream",
         };
