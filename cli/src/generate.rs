@@ -135,7 +135,7 @@ pub(crate) async fn run(args: &Args, ranks: &Ranks) -> Result<()> {
         print::line(&format!("--- {} ({} tokens, seed {})\n{}", row.sample, row.tokens, row.seed, row.text))?;
     }
     if !args.show.quiet {
-        let text = format!("{} tokens, {:.1} tokens/s", summary.tokens, summary.tokens_per_second);
+        let text = format!("{} tokens, {}", summary.tokens, print::token_rate(summary.tokens_per_second));
         match &config.output {
             Some(output) => {
                 print::line(&format!("{}: {} completions, {text}", output.display(), summary.completions))?;

@@ -54,6 +54,12 @@ pub(crate) fn bug(panic: &PanicHookInfo<'_>) {
     error(&format!("this is a bug in wgr, please report it: {panic}").replace('\n', " "));
 }
 
+/// A rate of tokens, with a decimal place where that tells more.
+pub(crate) fn token_rate(per_second: f64) -> String {
+    let places = if per_second < 9.95 { 1 } else { 0 };
+    format!("{per_second:.places$} tokens/s")
+}
+
 /// A number of bytes in a suitable unit.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -89,7 +95,7 @@ pub(crate) fn ceilings(ceilings: &Ceilings) -> String {
 mod tests {
     use wgr::gpu::{Bandwidth, Ceilings};
 
-    use super::{bytes, ceilings};
+    use super::{bytes, ceilings, token_rate};
 
     #[test]
     fn ceilings_have_units_and_say_where_there_is_no_f16() {
@@ -107,6 +113,12 @@ mod tests {
         let expected =
             "f32 80.0 GFLOP/s, f16 7.7 GFLOP/s, cooperative matrices 300.0 GFLOP/s; 1.50 GB/s within 2.0 MiB";
         assert_eq!(ceilings(&measured), expected);
+    }
+
+    #[test]
+    fn slow_rates_are_not_zero() {
+        let shown = [0.46, 9.94, 9.96, 1234.5].map(token_rate);
+        assert_eq!(shown, ["0.5 tokens/s", "9.9 tokens/s", "10 tokens/s", "1234 tokens/s"]);
     }
 
     #[test]

@@ -206,9 +206,8 @@ impl Observer for Progress {
 impl Progress {
     fn step(&mut self, metrics: &StepMetrics, peak_share: f64) {
         let StepMetrics { step, loss, learning_rate, grad_norm, tokens_per_second, .. } = metrics;
-        let mut text = format!(
-            "loss {loss:.4}  lr {learning_rate:.2e}  grad norm {grad_norm:.3}  {tokens_per_second:.0} tokens/s"
-        );
+        let rate = print::token_rate(*tokens_per_second);
+        let mut text = format!("loss {loss:.4}  lr {learning_rate:.2e}  grad norm {grad_norm:.3}  {rate}");
         if peak_share > 0.0 {
             text.push_str(&format!("  {:.0} % of peak", peak_share * 100.0));
         }
@@ -220,7 +219,7 @@ impl Progress {
             self.begin(total, 0);
         }
         let seconds = self.started.elapsed().as_secs_f64();
-        let text = if seconds > 0.1 { format!("{:.0} tokens/s", tokens as f64 / seconds) } else { String::new() };
+        let text = if seconds > 0.1 { print::token_rate(tokens as f64 / seconds) } else { String::new() };
         self.advance(rows, &text);
     }
 

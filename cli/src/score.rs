@@ -85,12 +85,12 @@ pub(crate) async fn run(args: &Args, ranks: &Ranks) -> Result<()> {
     flags::in_readings(&mut summary.reading);
     session::conclude(&settings, &beside(output), show, &summary, || {
         print::line(&format!(
-            "{}: {} rows, mean score {:.4}, {} tokens, {:.0} tokens/s",
+            "{}: {} rows, mean score {:.4}, {} tokens, {}",
             output.display(),
             summary.rows,
             summary.mean_score,
             summary.tokens,
-            summary.tokens_per_second
+            print::token_rate(summary.tokens_per_second)
         ))
     })
 }

@@ -151,8 +151,9 @@ pub(crate) fn describe(summary: &TrainSummary, output: &Path) -> String {
     let mut text = match tokens {
         0 => format!("{}: all {steps} steps were already done", output.display()),
         _ => format!(
-            "{}: {steps} steps, {tokens} tokens, {tokens_per_second:.0} tokens/s, loss {first_loss:.4} to {last_loss:.4}",
-            output.display()
+            "{}: {steps} steps, {tokens} tokens, {}, loss {first_loss:.4} to {last_loss:.4}",
+            output.display(),
+            print::token_rate(*tokens_per_second)
         ),
     };
     if let Some(RanksSummary { ranks, bytes_sent, seconds_in_sums }) = ranks {
