@@ -6,7 +6,7 @@ use wasm_bindgen::JsValue;
 use wgr::{Event, Observer};
 
 use crate::json::to_js;
-use crate::training::with_total;
+use crate::plan::with_total;
 
 /// Calls a function of the page with every event, until it returns `false`: then the run is to stop.
 pub(crate) struct Listener {

@@ -54,7 +54,8 @@ fn crates() -> Result<Vec<PathBuf>> {
     let here = std::env::current_dir().context("the repository is gone")?;
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let targets = list(&metadata["packages"]).into_iter().flat_map(|package| list(&package["targets"]));
-    let is_crate = |target: &Value| list(&target["kind"]).iter().any(|kind| kind == "lib" || kind == "bin");
+    let is_crate =
+        |target: &Value| list(&target["kind"]).iter().any(|kind| ["bin", "cdylib", "lib"].iter().any(|of| kind == of));
     let root = |target: Value| Some(Path::new(target["src_path"].as_str()?).strip_prefix(&here).ok()?.to_owned());
     Ok(targets.filter(is_crate).filter_map(root).collect())
 }
