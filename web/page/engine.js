@@ -28,7 +28,7 @@ worker.onmessage = ({ data: { id, event, result, problem } }) => {
 /** Hears that the engine has ended, as after a bug of its own: then only a new page helps. */
 export const onEnd = (listener) => {
   worker.onerror = ({ message }) => {
-    const ended = new Error(`The engine has ended: ${message}. Load the page again.`);
+    const ended = new Error(`The engine has ended: ${message ?? "a file of it is missing"}. Load the page again.`);
     waiting.forEach(({ reject }) => reject(ended));
     waiting.clear();
     listener(ended);

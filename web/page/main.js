@@ -245,13 +245,14 @@ const draw = (loss) => {
   const most = Math.max(...losses, 1e-9);
   const points = losses.map((loss, i) => `${(600 * (i + 1)) / steps},${200 - (190 * loss) / most}`);
   const chart = find("losses");
-  chart.hidden = false;
+  // Not `hidden`, a property that elements of SVG lack.
+  chart.removeAttribute("hidden");
   chart.querySelector("polyline").setAttribute("points", points.join(" "));
   find("trained").textContent = `Step ${losses.length} of ${steps}: loss ${loss.toFixed(4)}`;
 };
 const named = (metrics) => Object.entries(metrics)
   .filter(([, value]) => typeof value === "number")
-  .map(([name, value]) => `${name} ${value.toFixed(4)}`).join(", ");
+  .map(([name, value]) => `${name.replace("eval/", "")} ${Number.isInteger(value) ? value : value.toFixed(4)}`).join(", ");
 
 const save = (blob, name) => {
   const link = document.createElement("a");

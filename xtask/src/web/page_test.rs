@@ -69,6 +69,7 @@ pub(crate) fn run(program: &OsStr, folder: &Path, model: &Path) -> Result<()> {
     user.types("#train [name=epochs]", "60")?;
     user.presses_enter_on("#train button")?;
     user.waits_for("/^Step/.test(find('trained').textContent)")?;
+    user.waits_for("find('losses').getBoundingClientRect().height > 0")?;
     user.presses_enter_on("#train .stop")?;
     user.waits_for("/^Paused/.test(status.textContent)")?;
     user.presses_enter_on("#resume")?;
