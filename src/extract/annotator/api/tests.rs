@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -122,9 +123,11 @@ fn what_was_answered_is_never_asked_again() {
 
 #[test]
 fn a_stopped_run_keeps_its_answers() {
-    // The four requests that are under way when the user stops are not answered in time.
-    let server = Server::start(|n, _| match n {
-        10..14 => Reply::Silence,
+    // The requests that are under way when the user stops, up to four, are not answered in time.
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let is_over = is_stopped.clone();
+    let server = Server::start(move |n, _| match n {
+        10.. if !is_over.load(Ordering::Relaxed) => Reply::Silence,
         _ => Reply::feedback("neutral"),
     });
     let folder = folder();
@@ -135,11 +138,12 @@ fn a_stopped_run_keeps_its_answers() {
     assert!(matches!(error, Error::Interrupted(_)), "{error}");
     assert_eq!(Store::<String>::open(&folder.path().join(ANSWERS)).unwrap().count(), 10);
     let first: Vec<Request> = server.log();
-    assert_eq!(first.len(), 14);
+    assert!((10..=14).contains(&first.len()), "{}", first.len());
+    is_stopped.store(true, Ordering::Relaxed);
     ask(&mut open(&config), &turns).unwrap();
-    let resumed: HashSet<usize> = server.log()[14..].iter().map(number).collect();
+    let resumed: HashSet<usize> = server.log()[first.len()..].iter().map(number).collect();
     let answered: HashSet<usize> = first[..10].iter().map(number).collect();
-    assert_eq!((resumed.len(), server.log().len()), (30, 44));
+    assert_eq!((resumed.len(), server.log().len()), (30, first.len() + 30));
     assert!(resumed.is_disjoint(&answered), "only what is missing is asked for");
 }
 
