@@ -40,8 +40,8 @@ pub(super) async fn sum_gradients(gpu: &Gpu, optimizer: &AdamW, ranks: &Ranks, l
 }
 
 /// Takes what some rounds are about from the device to other ranks and back: the tensors of each are read as soon as a replay
-/// has completed them, `send` gives them to the others, and `receive` gets what comes of it. All of this goes on side by side, each
-/// in the order of rounds, which must be the same on all ranks.
+/// has completed them, `send` gives them to the others, and `receive` gets what comes of it. All of this goes on side by side,
+/// each in the order of rounds, which must be the same on all ranks.
 ///
 /// # Errors
 /// The device or another rank fails.
@@ -114,8 +114,8 @@ mod tests {
     /// More values than a bucket has, so that tensors are cut.
     const SIDE: usize = 1024;
 
-    /// The value that each gradient has everywhere on a rank, after `sum` was given a backward pass that adds one to the gradients
-    /// from the last to the first, and once more to the last.
+    /// The value that each gradient has everywhere on a rank, after `sum` was given a backward pass that adds one to the
+    /// gradients from the last to the first, and once more to the last.
     fn summed(gpu: &Gpu, rank: usize, sum: impl AsyncFnOnce(&AdamW, Replay<'_>) -> Result<bool>) -> Vec<f32> {
         let side = Layout::plain(SIDE);
         let tensor = |value: usize| {

@@ -112,30 +112,21 @@ const load = async () => {
 const exchange = (prompt, response) => ({
   messages: [{ role: "user", content: prompt }, { role: "assistant", content: response }],
 });
-const heading = (scope, text) => {
-  const cell = document.createElement("th");
-  cell.scope = scope;
-  cell.textContent = text;
-  return cell;
-};
-const tableRow = (...cells) => {
-  const row = document.createElement("tr");
-  row.append(...cells);
-  return row;
-};
-const cell = (text) => {
-  const cell = document.createElement("td");
-  cell.textContent = text;
-  return cell;
+const element = (name, properties, ...children) => {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
 };
 /** Shows the scores of responses, by their names. */
 const show = (names, scores) => {
-  const titles = ["score", ...scores[0].probs.map((_, k) => `> ${k + 1}`)].map((text) => heading("col", text));
+  const titles = ["score", ...scores[0].probs.map((_, k) => `> ${k + 1}`)];
   const rows = scores.map(({ score, probs }, i) => {
     const texts = [score.toFixed(3), ...probs.map((p) => `${(100 * p).toFixed(1)} %`)];
-    return tableRow(heading("row", names[i]), ...texts.map(cell));
+    const name = element("th", { scope: "row" }, names[i]);
+    return element("tr", {}, name, ...texts.map((text) => element("td", {}, text)));
   });
-  find("scores").tHead.replaceChildren(tableRow(document.createElement("td"), ...titles));
+  const heads = titles.map((title) => element("th", { scope: "col" }, title));
+  find("scores").tHead.replaceChildren(element("tr", {}, element("td"), ...heads));
   find("scores").tBodies[0].replaceChildren(...rows);
   find("scores").hidden = false;
 };

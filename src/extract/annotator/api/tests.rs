@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -36,6 +35,19 @@ impl Observer for StopAfter {
 
     fn stop_requested(&self) -> bool {
         self.1 >= self.0
+    }
+}
+
+/// Wants to stop after a given number of answers, as soon as the server has heard a given number of requests.
+struct StopOnceHeard<'a>(StopAfter, &'a Server, usize);
+
+impl Observer for StopOnceHeard<'_> {
+    fn on(&mut self, event: Event<'_>) {
+        self.0.on(event);
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.0.stop_requested() && self.1.log().len() >= self.2
     }
 }
 
@@ -123,27 +135,25 @@ fn what_was_answered_is_never_asked_again() {
 
 #[test]
 fn a_stopped_run_keeps_its_answers() {
-    // The requests that are under way when the user stops, up to four, are not answered in time.
-    let is_stopped = Arc::new(AtomicBool::new(false));
-    let is_over = is_stopped.clone();
-    let server = Server::start(move |n, _| match n {
-        10.. if !is_over.load(Ordering::Relaxed) => Reply::Silence,
+    // The four requests that are under way when the user stops are not answered in time.
+    let server = Server::start(|n, _| match n {
+        10..14 => Reply::Silence,
         _ => Reply::feedback("neutral"),
     });
     let folder = folder();
     let config = ExtractConfig { api_timeout: 3.0, ..config(&server, folder.path()) };
     let turns = turns(40);
     let references: Vec<&Turn> = turns.iter().collect();
-    let error = pollster::block_on(open(&config).feedback(&references, &mut StopAfter(10, 0))).unwrap_err();
+    let mut stop = StopOnceHeard(StopAfter(10, 0), &server, 14);
+    let error = pollster::block_on(open(&config).feedback(&references, &mut stop)).unwrap_err();
     assert!(matches!(error, Error::Interrupted(_)), "{error}");
     assert_eq!(Store::<String>::open(&folder.path().join(ANSWERS)).unwrap().count(), 10);
     let first: Vec<Request> = server.log();
-    assert!((10..=14).contains(&first.len()), "{}", first.len());
-    is_stopped.store(true, Ordering::Relaxed);
+    assert_eq!(first.len(), 14);
     ask(&mut open(&config), &turns).unwrap();
-    let resumed: HashSet<usize> = server.log()[first.len()..].iter().map(number).collect();
+    let resumed: HashSet<usize> = server.log()[14..].iter().map(number).collect();
     let answered: HashSet<usize> = first[..10].iter().map(number).collect();
-    assert_eq!((resumed.len(), server.log().len()), (30, first.len() + 30));
+    assert_eq!((resumed.len(), server.log().len()), (30, 44));
     assert!(resumed.is_disjoint(&answered), "only what is missing is asked for");
 }
 
