@@ -149,7 +149,7 @@ fn describe_timing(timing: &Timing) -> String {
 }
 
 fn variant_name(variant: Variant) -> String {
-    format!("{}-bit words x {} rows", if variant.wide { 64 } else { 32 }, variant.rows)
+    format!("{}-bit words x {}", if variant.wide { 64 } else { 32 }, variant.tiling)
 }
 
 #[cfg(test)]

@@ -30,5 +30,5 @@ pub use recording::{Recorder, Recording};
 pub(crate) use replay::Replay;
 pub use roofline::{Bandwidth, Bound, Ceilings, Raised, Roofline, Work};
 pub use tensor::{Layout, Shard, Tensor, VIEW_ROWS};
-pub use tuning::{Operation, Tuning, Variant};
+pub use tuning::{Operation, Tiling, Tuning, Variant};
 pub use wgr_shaders::{Dtype, Quantized};

@@ -27,8 +27,33 @@ pub enum Operation {
 pub struct Variant {
     /// Whether operands are loaded in words of 64 bits, not 32.
     pub wide: bool,
-    /// Rows of a tile. Products of operands of 8 or 16 bits run the smallest, whatever this says.
-    pub rows: u32,
+    /// How the result is divided.
+    pub tiling: Tiling,
+}
+
+/// How the result of an operation is divided among subgroups, and what each of them keeps in registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tiling {
+    /// The sums of so many rows. Only products of f32 run 64; others run 32 where this says 64.
+    Rows(u32),
+    /// Panels of the right operand of a product, past which its rows come one by one. Products of f16 run 32 rows.
+    Panel,
+}
+
+impl Tiling {
+    const fn needs_wide(self) -> bool {
+        matches!(self, Self::Panel)
+    }
+}
+
+impl std::fmt::Display for Tiling {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Rows(rows) => write!(f, "{rows} rows"),
+            Self::Panel => f.write_str("panels"),
+        }
+    }
 }
 
 impl Operation {
@@ -50,12 +75,13 @@ impl Operation {
 
     /// The variants, from the one that is used before any was timed.
     pub fn variants(self, has_wide: bool) -> Vec<Variant> {
-        let rows: &[u32] = match self {
-            Self::ProductNt | Self::ProductNn | Self::ProductTn => &[32, 64],
-            Self::ProductFew | Self::Attention | Self::AttentionBackward => &[16],
+        let tilings: &[Tiling] = match self {
+            Self::ProductNt | Self::ProductNn | Self::ProductTn => &[Tiling::Panel, Tiling::Rows(32), Tiling::Rows(64)],
+            Self::ProductFew | Self::Attention | Self::AttentionBackward => &[Tiling::Rows(16)],
         };
         let widths: &[bool] = if has_wide { &[true, false] } else { &[false] };
-        rows.iter().flat_map(|rows| widths.iter().map(|wide| Variant { wide: *wide, rows: *rows })).collect()
+        let all = tilings.iter().flat_map(|tiling| widths.iter().map(|wide| Variant { wide: *wide, tiling: *tiling }));
+        all.filter(|variant| variant.wide || !variant.tiling.needs_wide()).collect()
     }
 }
 

@@ -4,7 +4,7 @@
 use wgr_shaders::params::product::Params;
 
 use super::guard::check_columns;
-use crate::gpu::{Cost, Dtype, Gpu, Kernel, Operation, Preset, Recorder, Shard, Tensor};
+use crate::gpu::{Cost, Dtype, Gpu, Kernel, Operation, Preset, Recorder, Shard, Tensor, Tiling};
 use crate::{Error, Result};
 
 /// What a forward product does with its result before it stores it.
@@ -55,6 +55,12 @@ fn few_rows(preset: Preset) -> u32 {
     }
 }
 
+/// `SUMS` of `product_panel`.
+const PANEL_SUMS: u32 = 1024;
+
+/// The most lanes that share a row of `product_panel`.
+const PANEL_LANES: u32 = 16;
+
 /// Bytes of workgroup memory that large tiles of cooperative matrices take. All other tiles need what every adapter has.
 const LARGE_COOPERATIVE_BYTES: u32 = 24 << 10;
 
@@ -86,6 +92,7 @@ fn record(
         ("nn", _) => Operation::ProductNn,
         _ => Operation::ProductTn,
     });
+    let in_panels = variant.tiling == Tiling::Panel && gpu.subgroup_size() <= PANEL_LANES && dtypes[0] != Dtype::F16;
     let (kernel, rows, columns4) = match (cooperative, software, few) {
         (Some(side), ..) => {
             let has_room = gpu.workgroup_bytes() >= LARGE_COOPERATIVE_BYTES;
@@ -99,8 +106,12 @@ fn record(
             let (rows, feature) = rows.unwrap_or((16, "rows_16"));
             (Kernel::new("product_skinny/main").feature(feature), rows, gpu.subgroup_size())
         }
+        (None, true, false) if in_panels => {
+            let kernel = Kernel::new("product_panel/main").feature(layout);
+            (kernel, PANEL_SUMS / gpu.subgroup_size(), gpu.subgroup_size())
+        }
         (None, true, false) => {
-            let large = variant.rows == 64 && dtypes == [Dtype::F32; 3];
+            let large = variant.tiling == Tiling::Rows(64) && dtypes == [Dtype::F32; 3];
             let kernel = Kernel::new("product_register/main").feature(layout).feature_if(large, "rows_64");
             (kernel, if large { 64 } else { 32 }, gpu.subgroup_size())
         }

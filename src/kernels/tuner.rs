@@ -23,6 +23,9 @@ use crate::{Error, Result};
 /// Time that one start gives to variants, compiling included. One that was begun is finished.
 pub const BUDGET: Duration = Duration::from_secs(2);
 
+/// How many times as long the first variant of an operation must take as another one that takes its place.
+const MARGIN: f64 = 1.1;
+
 /// What was timed on one adapter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
@@ -108,12 +111,20 @@ impl Timings {
         variants
     }
 
-    /// The fastest variant of each operation of which all were timed.
+    /// The fastest variant of each operation of which all were timed, or whose first one is wrong: the first one, unless
+    /// another takes less by more than what a few runs differ by.
     pub fn fastest(&self) -> Tuning {
-        let complete = self.operations.iter().filter(|(operation, _)| self.missing(**operation).is_empty());
-        let fastest = complete.filter_map(|(operation, timings)| {
-            let right = timings.iter().filter_map(|timing| Some((timing.seconds?, timing.variant)));
-            Some((*operation, right.min_by(|a, b| a.0.total_cmp(&b.0))?.1))
+        let fastest = self.operations.iter().filter_map(|(operation, timings)| {
+            let first = operation.variants(self.wide)[0];
+            let first_is_wrong = timings.iter().any(|timing| timing.variant == first && timing.seconds.is_none());
+            if !first_is_wrong && !self.missing(*operation).is_empty() {
+                return None;
+            }
+            let needed = |timing: &Timing| {
+                let margin = if timing.variant == first { 1.0 } else { MARGIN };
+                Some((timing.seconds? * margin, timing.variant))
+            };
+            Some((*operation, timings.iter().filter_map(needed).min_by(|a, b| a.0.total_cmp(&b.0))?.1))
         });
         Tuning(fastest.collect())
     }
@@ -192,7 +203,7 @@ async fn time(gpu: &mut Gpu, timings: &mut Timings, passes: Passes, goes_on: imp
 
 /// The fewest seconds of a few runs.
 async fn seconds(gpu: &Gpu, operation: Operation) -> Result<f64> {
-    const RUNS: usize = 3;
+    const RUNS: usize = 5;
     // Buffers of tensors that are dropped go to others, so these must outlive the runs.
     let (mut recording, _tensors) = prepared(gpu, operation)?;
     let mut fewest = f64::INFINITY;
@@ -210,10 +221,13 @@ async fn seconds(gpu: &Gpu, operation: Operation) -> Result<f64> {
 
 /// An operation at a size that takes a few milliseconds, and the tensors that it works on.
 fn prepared(gpu: &Gpu, operation: Operation) -> Result<(Recording, Vec<Tensor>)> {
+    // Of attention.
     const TOKENS: usize = 128;
-    const INNER: usize = 256;
-    const OUT: usize = 512;
-    let rows = if operation == Operation::ProductFew { 4 } else { TOKENS };
+    // Of products: as many rows as make a panel pay, and, as in most models, as far apart as caches like least.
+    const ROWS: usize = 256;
+    const INNER: usize = 1024;
+    const OUT: usize = 256;
+    let rows = if operation == Operation::ProductFew { 4 } else { ROWS };
     let matrix = |rows: usize, columns: Layout| {
         let tensor = Tensor::activation(gpu, "tuning", rows, columns, Dtype::F32)?;
         tensor.write(gpu, &sample(rows * columns.len(), 1))?;
@@ -258,10 +272,11 @@ fn prepared(gpu: &Gpu, operation: Operation) -> Result<(Recording, Vec<Tensor>)>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::AdapterChoice;
+    use crate::gpu::{AdapterChoice, Tiling};
 
-    const NARROW: Variant = Variant { wide: false, rows: 16 };
-    const WIDE: Variant = Variant { wide: true, rows: 16 };
+    const NARROW: Variant = Variant { wide: false, tiling: Tiling::Rows(16) };
+    const WIDE: Variant = Variant { wide: true, tiling: Tiling::Rows(16) };
+    const SMALL: Variant = Variant { wide: false, tiling: Tiling::Rows(32) };
 
     type Timed<'a> = (Operation, &'a [(Variant, Option<f64>)]);
 
@@ -289,21 +304,25 @@ mod tests {
         let timings = timings(&[
             (Operation::Attention, &[(WIDE, Some(2.0)), (NARROW, Some(1.0))]),
             (Operation::AttentionBackward, &[(WIDE, Some(2.0)), (NARROW, None)]),
-            (Operation::ProductNt, &[(Variant { wide: false, rows: 32 }, Some(1.0))]),
+            (Operation::ProductFew, &[(WIDE, Some(1.05)), (NARROW, Some(1.0))]),
+            (Operation::ProductNt, &[(SMALL, Some(1.0))]),
+            (Operation::ProductNn, &[(Variant { wide: true, tiling: Tiling::Panel }, None), (SMALL, Some(1.0))]),
         ]);
         let tuning = timings.fastest();
         assert_eq!(tuning.variant(Operation::Attention, true), NARROW);
         assert_eq!(tuning.variant(Operation::AttentionBackward, true), WIDE, "the other one is wrong");
-        let first = |wide| Variant { wide, rows: 32 };
-        assert_eq!(tuning.variant(Operation::ProductNt, true), first(true), "other variants were not timed");
-        assert_eq!(tuning.variant(Operation::ProductTn, false), first(false), "there are no words of 64 bits");
+        assert_eq!(tuning.variant(Operation::ProductFew, true), WIDE, "runs differ by more");
+        let untimed = tuning.variant(Operation::ProductNt, true);
+        assert_eq!(untimed, Variant { wide: true, tiling: Tiling::Panel }, "other variants were not timed");
+        assert_eq!(tuning.variant(Operation::ProductNn, true), SMALL, "the first one is wrong");
+        assert_eq!(tuning.variant(Operation::ProductTn, false), SMALL, "there are no words of 64 bits");
     }
 
     #[test]
     fn timings_survive_being_written_and_name_their_adapter() {
         let timings = timings(&[(Operation::ProductFew, &[(WIDE, Some(0.5))])]);
         let json = serde_json::to_string(&timings).unwrap();
-        assert!(json.contains(r#""product_few":[{"wide":true,"rows":16,"seconds":0.5}]"#), "{json}");
+        assert!(json.contains(r#""product_few":[{"wide":true,"tiling":{"rows":16},"seconds":0.5}]"#), "{json}");
         assert_eq!(serde_json::from_str::<Timings>(&json).unwrap(), timings);
         assert_eq!(timings.file(Path::new("tuning")), Path::new("tuning/llvmpipe-Mesa-8.json"));
     }

@@ -6,7 +6,10 @@ use std::io::Write as _;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use wgr::gpu::{AdapterChoice, Dtype, Gpu, Layout, Limits, Memory, Mode, Options, Preset, Recorder, Recording, Tensor};
+use wgr::gpu::{
+    AdapterChoice, Dtype, Gpu, Layout, Limits, Memory, Mode, Operation, Options, Preset, Recorder, Recording, Tensor,
+    Tiling, Variant,
+};
 use wgr::reference;
 
 /// Normalised mean squared error that f32 kernels stay under: Σ(a − e)² / Σe².
@@ -63,6 +66,13 @@ pub(crate) fn tile_sizes(gpu: &Gpu) -> &'static [u32] {
         Preset::Software => &[u32::MAX],
         Preset::Gpu => &[u32::MAX, 0],
     }
+}
+
+/// The variants of a product in which operands of any type run.
+pub(crate) fn tilings(gpu: &Gpu, operation: Operation) -> Vec<Variant> {
+    let mut variants = operation.variants(gpu.loads_wide());
+    variants.retain(|variant| variant.wide == gpu.loads_wide() && variant.tiling != Tiling::Rows(64));
+    variants
 }
 
 /// The adapter the tests run on.

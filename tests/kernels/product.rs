@@ -81,16 +81,20 @@ fn nt_agrees_in_every_permutation() {
     // Adapters multiply what dropout left, in f32, and keep the product in bf16.
     let dtypes: Vec<[Dtype; 3]> = layers.chain([[F32, F32, BF16], [F32, BF16, BF16]]).chain(halves).collect();
     checked(|gpu| {
-        for tiles in tile_sizes(gpu) {
-            gpu.set_large_tiles(*tiles);
-            // One row, few, as many as the kernels for few rows take on software adapters, and more than they take anywhere.
-            for rows in [1, 3, 16, 67] {
-                for dtypes in &dtypes {
-                    for (bias, residual) in [(false, false), (true, false), (false, true), (true, true)] {
-                        // The residual stream is f32, and adapters have no bias.
-                        let [a, _, c] = *dtypes;
-                        if !(c != F32 && (residual || bias && a == F32)) {
-                            nt(gpu, (rows, 20, 12), *dtypes, bias, residual);
+        for variant in tilings(gpu, Operation::ProductNt) {
+            gpu.tune(Tuning([(Operation::ProductNt, variant)].into()));
+            for tiles in tile_sizes(gpu) {
+                gpu.set_large_tiles(*tiles);
+                // One row, few, as many as the kernels for few rows take on software adapters, and more than they take
+                // anywhere.
+                for rows in [1, 3, 16, 67] {
+                    for dtypes in &dtypes {
+                        for (bias, residual) in [(false, false), (true, false), (false, true), (true, true)] {
+                            // The residual stream is f32, and adapters have no bias.
+                            let [a, _, c] = *dtypes;
+                            if !(c != F32 && (residual || bias && a == F32)) {
+                                nt(gpu, (rows, 20, 12), *dtypes, bias, residual);
+                            }
                         }
                     }
                 }
@@ -100,7 +104,7 @@ fn nt_agrees_in_every_permutation() {
 }
 
 #[test]
-fn tiles_of_every_number_of_rows_agree() {
+fn every_tiling_agrees() {
     checked(|gpu| {
         for operation in [Operation::ProductNt, Operation::ProductNn, Operation::ProductTn] {
             for variant in operation.variants(gpu.loads_wide()) {
@@ -112,8 +116,16 @@ fn tiles_of_every_number_of_rows_agree() {
                                 nt(gpu, shape, [Dtype::F32; 3], bias, residual);
                             }
                         }
-                        Operation::ProductNn => nn(gpu, shape, [Dtype::F32; 2]),
-                        _ => tn(gpu, shape, [Dtype::F32; 2]),
+                        Operation::ProductNn => {
+                            for b in [Dtype::F32, Dtype::Bf16, Dtype::F16, Dtype::Q8] {
+                                nn(gpu, shape, [Dtype::F32, b]);
+                            }
+                        }
+                        _ => {
+                            for b in [Dtype::F32, Dtype::Bf16] {
+                                tn(gpu, shape, [Dtype::F32, b]);
+                            }
+                        }
                     }
                 }
             }
@@ -124,20 +136,29 @@ fn tiles_of_every_number_of_rows_agree() {
 #[test]
 fn no_bit_depends_on_the_variant() {
     let (rows, inner, out) = (75, 100, 70);
-    let (x, w) = (random(rows * inner, 1), random(out * inner, 2));
+    let (x, w, d_y) = (random(rows * inner, 1), random(out * inner, 2), random(rows * out, 3));
     let mut gpu = open(Mode::Trusted, None);
-    let mut results = vec![];
-    for variant in Operation::ProductNt.variants(gpu.loads_wide()) {
-        gpu.tune(Tuning([(Operation::ProductNt, variant)].into()));
-        let y = activation(&gpu, Layout::plain(out), &vec![0.5; rows * out], Dtype::F32);
-        run(&gpu, |recorder| {
-            let x = activation(&gpu, Layout::plain(inner), &x, Dtype::F32);
-            let w = parameter(&gpu, Layout::plain(out), Layout::plain(inner), &w, Dtype::F32);
-            product::nt(recorder, rows, &x, &w, &y, Epilogue::default())
-        });
-        results.push(read(&gpu, &y));
+    let (inner, out) = (Layout::plain(inner), Layout::plain(out));
+    for operation in [Operation::ProductNt, Operation::ProductNn, Operation::ProductTn] {
+        let mut results = vec![];
+        for variant in operation.variants(gpu.loads_wide()) {
+            gpu.tune(Tuning([(operation, variant)].into()));
+            let (x, d_y) = (activation(&gpu, inner, &x, Dtype::F32), activation(&gpu, out, &d_y, Dtype::F32));
+            let w = parameter(&gpu, out, inner, &w, Dtype::F32);
+            run(&gpu, |recorder| match operation {
+                Operation::ProductNt => product::nt(recorder, rows, &x, &w, &d_y, Epilogue::default()),
+                Operation::ProductNn => product::nn(recorder, rows, &d_y, &w, &x, false),
+                _ => product::tn(recorder, rows, &d_y, &x, &w),
+            });
+            let result = match operation {
+                Operation::ProductNt => d_y,
+                Operation::ProductNn => x,
+                _ => w,
+            };
+            results.push(read(&gpu, &result));
+        }
+        assert!(results.len() > 1 && results.iter().all(|result| *result == results[0]), "{operation:?}");
     }
-    assert!(results.len() > 1 && results.iter().all(|result| *result == results[0]));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use half::f16;
-use wgr::gpu::{Dtype, Gpu, Layout, Memory, Tensor};
+use wgr::gpu::{Dtype, Gpu, Layout, Memory, Operation, Tensor, Tuning};
 use wgr::kernels::embedding;
 use wgr::kernels::product::{self, Epilogue};
 use wgr::model::weights::quantized::GgmlType::{self, *};
@@ -105,11 +105,15 @@ fn products(gpu: &Gpu, kind: GgmlType, rows: usize, out: usize) {
 
 #[test]
 fn products_agree_on_every_kind() {
-    let gpu = open(wgr::gpu::Mode::Trusted, None);
-    for (kind, _) in KINDS {
-        // One row, and more than the kernels for few rows take.
-        products(&gpu, kind, 1, 50);
-        products(&gpu, kind, 67, 50);
+    let mut gpu = open(wgr::gpu::Mode::Trusted, None);
+    let (forward, backward) = (tilings(&gpu, Operation::ProductNt), tilings(&gpu, Operation::ProductNn));
+    for (nt, nn) in forward.into_iter().zip(backward) {
+        gpu.tune(Tuning([(Operation::ProductNt, nt), (Operation::ProductNn, nn)].into()));
+        for (kind, _) in KINDS {
+            // One row, and more than the kernels for few rows take.
+            products(&gpu, kind, 1, 50);
+            products(&gpu, kind, 67, 50);
+        }
     }
 }
 

@@ -63,10 +63,10 @@ const SLOW: &[&str] = &[
     "no_bit_depends_on_the_variant",
     "nt_adds_bias_and_residual",
     "nt_agrees_in_every_storage_type",
+    "every_tiling_agrees",
     "over_chunks_of_the_vocabulary",
     "products_agree_on_every_kind",
     "the_same_products_agree_without_cooperative_matrices",
-    "tiles_of_every_number_of_rows",
 ];
 
 /// Other drivers make other code of the same shaders, and SwiftShader has other subgroups and limits.
