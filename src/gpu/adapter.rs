@@ -18,7 +18,7 @@ pub struct AdapterChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
-    /// Drivers that run shaders on the CPU: register tiles, loads shared within a subgroup, no workgroup memory.
+    /// Drivers that run shaders on the CPU: register tiles and panels, loads shared within a subgroup.
     Software,
     /// Ordinary GPUs: workgroup tiles.
     Gpu,

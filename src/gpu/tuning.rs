@@ -37,14 +37,9 @@ pub struct Variant {
 pub enum Tiling {
     /// The sums of so many rows. Only products of f32 run 64; others run 32 where this says 64.
     Rows(u32),
-    /// Panels of the right operand of a product, past which its rows come one by one. Products of f16 run 32 rows.
+    /// Panels of the right operand of a product, past which its rows come one by one, for operands in words of 64 bits.
+    /// Products of f16, which are never loaded in such, run 32 rows.
     Panel,
-}
-
-impl Tiling {
-    const fn needs_wide(self) -> bool {
-        matches!(self, Self::Panel)
-    }
 }
 
 impl std::fmt::Display for Tiling {
@@ -81,7 +76,7 @@ impl Operation {
         };
         let widths: &[bool] = if has_wide { &[true, false] } else { &[false] };
         let all = tilings.iter().flat_map(|tiling| widths.iter().map(|wide| Variant { wide: *wide, tiling: *tiling }));
-        all.filter(|variant| variant.wide || !variant.tiling.needs_wide()).collect()
+        all.filter(|variant| variant.wide || variant.tiling != Tiling::Panel).collect()
     }
 }
 

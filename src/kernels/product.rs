@@ -58,9 +58,6 @@ fn few_rows(preset: Preset) -> u32 {
 /// `SUMS` of `product_panel`.
 const PANEL_SUMS: u32 = 1024;
 
-/// The most lanes that share a row of `product_panel`.
-const PANEL_LANES: u32 = 16;
-
 /// Bytes of workgroup memory that large tiles of cooperative matrices take. All other tiles need what every adapter has.
 const LARGE_COOPERATIVE_BYTES: u32 = 24 << 10;
 
@@ -92,7 +89,7 @@ fn record(
         ("nn", _) => Operation::ProductNn,
         _ => Operation::ProductTn,
     });
-    let in_panels = variant.tiling == Tiling::Panel && gpu.subgroup_size() <= PANEL_LANES && dtypes[0] != Dtype::F16;
+    let in_panels = variant.tiling == Tiling::Panel && dtypes[0] != Dtype::F16;
     let (kernel, rows, columns4) = match (cooperative, software, few) {
         (Some(side), ..) => {
             let has_room = gpu.workgroup_bytes() >= LARGE_COOPERATIVE_BYTES;
