@@ -7,7 +7,7 @@
 
 import package::shared::f32::{Packed as Sum, narrow, widen};
 import package::shared::product::{load_a, params, store_c};
-@if(!(nt && b_quantized)) import package::shared::product::load_b;
+@if(!(nt && b_quantized)) import package::shared::product::fragment_b;
 @if(nt && b_quantized) import package::shared::product::{load_block_b, scale_b};
 @if(nt && b_quantized) import package::shared::quantized::{Block, SCALE4, one_of};
 import package::shared::tile::weighed;
@@ -48,14 +48,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     }
     // Past the last of k, B is a copy of it, and A is 0.
     for (var first = 0u; first < k4; first += PANEL4) {
-        @if(nt && !b_quantized) @unroll for (var i = 0u; i < PANEL4; i++) {
-            let group = min(first + i, k4 - 1u);
-            panel[i] = transpose(mat4x4<f32>(
-                load_b(b_column4 * 4u, group),
-                load_b(b_column4 * 4u + 1u, group),
-                load_b(b_column4 * 4u + 2u, group),
-                load_b(b_column4 * 4u + 3u, group),
-            ));
+        @if(!(nt && b_quantized)) @unroll for (var i = 0u; i < PANEL4; i++) {
+            panel[i] = fragment_b(b_column4, min(first + i, k4 - 1u));
         }
         @if(nt && b_quantized) @unroll for (var half = 0u; half < 2u; half++) {
             // Eight groups, whose codes are loaded together.
@@ -79,25 +73,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                 ));
             }
         }
-        @if(nn) @unroll for (var i = 0u; i < PANEL4; i++) {
-            let row = min(first + i, k4 - 1u) * 4u;
-            panel[i] = mat4x4<f32>(
-                load_b(row, b_column4),
-                load_b(row + 1u, b_column4),
-                load_b(row + 2u, b_column4),
-                load_b(row + 3u, b_column4),
-            );
-        }
         @if(tn) let last = params.k - 1u;
-        @if(tn) @unroll for (var i = 0u; i < PANEL4; i++) {
-            let token = (first + i) * 4u;
-            panel[i] = mat4x4<f32>(
-                load_b(min(token, last), b_column4),
-                load_b(min(token + 1u, last), b_column4),
-                load_b(min(token + 2u, last), b_column4),
-                load_b(min(token + 3u, last), b_column4),
-            );
-        }
         @if(!tn) for (var row = first_row; row < end; row++) {
             var values = array<vec4<f32>, MAX_LOADS>();
             for (var i = 0u; i < PANEL4 / LANES; i++) {

@@ -3,7 +3,7 @@
 // registers; each value of A is loaded by one lane and handed to the others by a shuffle.
 
 import package::shared::product::{load_a, params, store_c};
-@if(!(nt && b_quantized)) import package::shared::product::load_b;
+@if(!(nt && b_quantized)) import package::shared::product::fragment_b;
 @if(nt && b_quantized) import package::shared::product::{load_scaled_b, scale_b, starts_scale};
 import package::shared::tile::weighed;
 
@@ -53,25 +53,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             load_scaled_b(b_column4 * 4u + 2u, k, scales[2]),
             load_scaled_b(b_column4 * 4u + 3u, k, scales[3]),
         ));
-        @if(nt && !b_quantized) let fragment = transpose(mat4x4<f32>(
-            load_b(b_column4 * 4u, k),
-            load_b(b_column4 * 4u + 1u, k),
-            load_b(b_column4 * 4u + 2u, k),
-            load_b(b_column4 * 4u + 3u, k),
-        ));
-        @if(nn) let fragment = mat4x4<f32>(
-            load_b(k * 4u, b_column4),
-            load_b(k * 4u + 1u, b_column4),
-            load_b(k * 4u + 2u, b_column4),
-            load_b(k * 4u + 3u, b_column4),
-        );
+        @if(!(nt && b_quantized)) let fragment = fragment_b(b_column4, k);
         @if(tn) let last = params.k - 1u;
-        @if(tn) let fragment = mat4x4<f32>(
-            load_b(k * 4u, b_column4),
-            load_b(min(k * 4u + 1u, last), b_column4),
-            load_b(min(k * 4u + 2u, last), b_column4),
-            load_b(min(k * 4u + 3u, last), b_column4),
-        );
         @if(!tn) {
             for (var i = 0u; i < ROWS / LANES; i++) {
                 rows[i] = load_a(min(first_row + i * LANES + lane, params.m - 1u), k);

@@ -4,7 +4,7 @@
 // order of `product_register`, so that a row gets the same bits from both.
 
 import package::shared::product::{load_a, params, store_c};
-@if(!b_quantized) import package::shared::product::load_b;
+@if(!b_quantized) import package::shared::product::fragment_b;
 @if(b_quantized) import package::shared::product::{load_block_b, scale_b};
 @if(b_quantized) import package::shared::quantized::{Block, SCALE4, one_of};
 import package::shared::tile::weighed;
@@ -31,13 +31,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             rows[i] = load_a_or_zero(i, k + lane);
         }
         for (var s = 0u; s < LANES; s++) {
-            let group = min(k + s, k4 - 1u);
-            let fragment = transpose(mat4x4<f32>(
-                load_b(b_column4 * 4u, group),
-                load_b(b_column4 * 4u + 1u, group),
-                load_b(b_column4 * 4u + 2u, group),
-                load_b(b_column4 * 4u + 3u, group),
-            ));
+            let fragment = fragment_b(b_column4, min(k + s, k4 - 1u));
             @unroll for (var i = 0u; i < ROWS; i++) {
                 sums[i] += weighed(fragment, subgroupShuffle(rows[i], s));
             }

@@ -81,6 +81,30 @@ fn load_b(row: u32, column4: u32) -> vec4<f32> {
     }
 }
 
+/// Four columns of C in B, over four values of k, for `weighed`. In tn, copies of the last token follow it.
+@if(!b_quantized || nn) fn fragment_b(column4: u32, group: u32) -> mat4x4<f32> {
+    @if(!nn && !tn) return transpose(mat4x4<f32>(
+        load_b(column4 * 4u, group),
+        load_b(column4 * 4u + 1u, group),
+        load_b(column4 * 4u + 2u, group),
+        load_b(column4 * 4u + 3u, group),
+    ));
+    @if(nn || tn) let first = group * 4u;
+    @if(nn) return mat4x4<f32>(
+        load_b(first, column4),
+        load_b(first + 1u, column4),
+        load_b(first + 2u, column4),
+        load_b(first + 3u, column4),
+    );
+    @if(tn) let last = params.k - 1u;
+    @if(tn) return mat4x4<f32>(
+        load_b(min(first, last), column4),
+        load_b(min(first + 1u, last), column4),
+        load_b(min(first + 2u, last), column4),
+        load_b(min(first + 3u, last), column4),
+    );
+}
+
 /// What the codes of a group of four columns, and of its neighbours, are multiplied by, and what is added.
 @if(b_quantized) fn scale_b(row: u32, column4: u32) -> vec2<f32> {
     let places = row * stride(params.b_stride4) + scale_places(params.b_stride4, column4);

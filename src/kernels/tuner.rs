@@ -223,7 +223,7 @@ async fn seconds(gpu: &Gpu, operation: Operation) -> Result<f64> {
 fn prepared(gpu: &Gpu, operation: Operation) -> Result<(Recording, Vec<Tensor>)> {
     // Of attention.
     const TOKENS: usize = 128;
-    // Of products: as many rows as make a panel pay, and, as in most models, as far apart as caches like least.
+    // Of products: as many rows as make a panel pay, as far apart as caches like least.
     const ROWS: usize = 256;
     const INNER: usize = 1024;
     const OUT: usize = 256;

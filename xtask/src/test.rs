@@ -60,10 +60,10 @@ const KERNELS: &[&str] = &["--workspace", "--test", "kernels"];
 const SLOW: &[&str] = &[
     "_every_permutation",
     "_every_size_of_head",
+    "every_tiling_agrees",
     "no_bit_depends_on_the_variant",
     "nt_adds_bias_and_residual",
     "nt_agrees_in_every_storage_type",
-    "every_tiling_agrees",
     "over_chunks_of_the_vocabulary",
     "products_agree_on_every_kind",
     "the_same_products_agree_without_cooperative_matrices",
