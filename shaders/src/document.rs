@@ -26,6 +26,8 @@ pub struct Document {
     pub entries: Vec<Entry>,
     /// The comment at the head of the file.
     pub head: String,
+    /// The shared files from which it imports, in order.
+    pub imports: Vec<String>,
 }
 
 /// A name and its comment.
@@ -101,7 +103,9 @@ impl Document {
             }
             let (condition, rest) = condition_of(line)?;
             entry |= rest.starts_with("@compute");
-            if rest.starts_with("struct Params") {
+            if let Some(path) = rest.strip_prefix("import package::shared::") {
+                document.imports.push(path.split("::").next().unwrap_or(path).to_owned());
+            } else if rest.starts_with("struct Params") {
                 in_params = !rest.contains('}');
             } else if in_params && rest.starts_with('}') {
                 in_params = false;
@@ -326,6 +330,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>) {
     fn a_file_gives_parameters_shapes_requirements_and_entries() {
         let document = Document::read(SOURCE).unwrap();
         assert_eq!(document.head, "A head\nof two lines.\n");
+        assert_eq!(document.imports, ["grid"]);
         let members: Vec<_> = document.members.iter().map(|m| (&*m.name, &*m.kind, &*m.words)).collect();
         assert_eq!(members, [("rows", "u32", "Rows of every tensor."), ("columns4", "u32", ""), ("eps", "f32", "")]);
         assert_eq!(document.requirements(&["q8"]), Ok(vec!["columns4 < 64", "rows <= 9", "WORKGROUP % 2 == 0"]));

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result, anyhow, bail};
-use wgr_shaders::{Document, programs};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use wgr_shaders::{Document, Program, programs};
 
 const PAGE: &str = "docs/shaders.md";
 
@@ -51,9 +51,17 @@ fn page() -> Result<String> {
         writeln!(page, "| [{file}](#{file}) | {} | {count} |", entries.join(", "))?;
     }
     for (file, document) in &kernels {
-        // The products import parameters and bindings, which they share but for a few of their own.
-        let operands = if document.members.is_empty() { shared.get("product") } else { Some(document) };
+        // Kernels of one operation import its parameters, and some of them bindings.
+        let imported = document.imports.iter().filter_map(|name| shared.get(name));
+        let operands = std::iter::once(document).chain(imported).find(|document| !document.members.is_empty());
         let operands = operands.with_context(|| format!("shaders/{file}.wgsl has no parameters"))?;
+        let of_file = |program: &&Program| program.name.split('/').next() == Some(file);
+        let members = programs().iter().find(of_file).map_or(&[][..], |program| &program.contract.members);
+        let described = operands.members.iter().map(|member| &*member.name);
+        ensure!(
+            members.iter().map(|member| &*member.name).eq(described),
+            "{file} has other parameters than it describes"
+        );
         section(&mut page, file, document, operands)?;
     }
     Ok(page)

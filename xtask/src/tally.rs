@@ -80,6 +80,13 @@ impl Tally {
         self.failed
     }
 
+    /// Adds the tests of another runner.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
     /// Counts a failure that has no closing line: a lint, a program that does not compile, a runner that died.
     pub(crate) fn fail(&mut self) {
         self.failed += 1;

@@ -1,8 +1,9 @@
 //! `cargo xtask test`: everything that CI runs, in order, up to the first failure.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -26,7 +27,7 @@ enum Work {
     /// these words, if there are any, without the slow ones and those of these modules.
     OnDriver(Driver, &'static str, &'static [&'static str], &'static [&'static str]),
     /// The tests in a page, begun within so many minutes, skipped where there is no browser for them: all but those whose
-    /// names contain one of these words.
+    /// names contain one of these words. A browser keeps one core busy, so they run beside the stages after them.
     InPage(u64, &'static [&'static str]),
     /// A task of this program, given the adapter if there is one.
     Task(fn(Option<&AdapterSummary>) -> Result<()>),
@@ -90,7 +91,7 @@ const SLOW_ON_MESA_25: &[&str] = &["in_mixed_precision"];
 const ON_SWIFTSHADER: &[&str] = &["::a_sequence_gets_the_same_bits", "norm::", "objective::", "product::", "rowwise::"];
 
 /// Under another compiler of WGSL, Tint, and another implementation of WebGPU, Dawn.
-const PAGE_STAGES: &[(&str, Work)] = &[("page", Work::InPage(8, SLOW_IN_PAGE))];
+const PAGE_STAGES: &[(&str, Work)] = &[("page", Work::InPage(15, SLOW_IN_PAGE))];
 /// What takes longest: golden models, the page itself, and kernels with many permutations to compile.
 const SLOW_IN_PAGE: &[&str] = &[
     "attention_and_its_gradients_agree",
@@ -141,7 +142,7 @@ pub(crate) fn run(adapter: &AdapterSummary) -> Result<ExitCode> {
         Preset::Gpu => (&[][..], &[][..]),
     };
     in_order(
-        STAGES.iter().chain(widths).chain(DRIVER_STAGES).chain(PAGE_STAGES).chain(coverage).chain(LAST_STAGES),
+        STAGES.iter().chain(PAGE_STAGES).chain(widths).chain(DRIVER_STAGES).chain(coverage).chain(LAST_STAGES),
         Some(adapter),
     )
 }
@@ -164,51 +165,120 @@ impl Outcome {
     }
 }
 
-/// Runs stages; the exit code is that of the first that failed. The last line counts the tests of all of them, and a
-/// failure outside of tests as one, as it does a stage that is skipped.
+/// What the stages came to.
+struct Report {
+    table: Vec<(&'static str, &'static str, Duration)>,
+    tally: Tally,
+    /// That of the first stage that failed.
+    code: ExitCode,
+}
+
+impl Report {
+    /// Takes the end of a stage; whether it failed. A failure outside of tests counts as one, as does a stage that is
+    /// skipped.
+    fn take(&mut self, name: &'static str, outcome: &Outcome, tally: Tally, time: Duration) -> bool {
+        let verdict = match outcome {
+            Outcome::Passed => "pass",
+            Outcome::Skipped => "skip",
+            Outcome::Failed(_) => "FAIL",
+        };
+        self.table.push((name, verdict, time));
+        let failed_tests = tally.failed() > 0;
+        self.tally.add(tally);
+        match outcome {
+            Outcome::Passed => {}
+            Outcome::Skipped => self.tally.skip(),
+            Outcome::Failed(code) => {
+                if self.code == ExitCode::SUCCESS {
+                    self.code = *code;
+                }
+                if !failed_tests {
+                    self.tally.fail();
+                }
+            }
+        }
+        matches!(outcome, Outcome::Failed(_))
+    }
+}
+
+/// A stage that runs beside those after it. What it says is shown when they have ended.
+struct Beside {
+    name: &'static str,
+    thread: JoinHandle<Result<(Outcome, Tally, Vec<String>, Duration)>>,
+}
+
+impl Beside {
+    fn start(name: &'static str, mut command: Command) -> Self {
+        let start = Instant::now();
+        let run = move || {
+            let (output, writer) = std::io::pipe().context("no pipe can be made")?;
+            command.stdout(writer.try_clone().context("no pipe can be made")?).stderr(writer);
+            let mut tests = command.spawn().context("cargo could not be started")?;
+            // The output ends when nobody can write to it.
+            drop(command);
+            let (mut tally, mut lines) = (Tally::default(), vec![]);
+            count(output, &mut tally, |line| lines.push(line))?;
+            let outcome = Outcome::of(tests.wait().context("cargo could not be waited for")?);
+            Ok((outcome, tally, lines, start.elapsed()))
+        };
+        Self { name, thread: std::thread::spawn(run) }
+    }
+
+    fn finish(self, report: &mut Report) -> Result<()> {
+        let (outcome, tally, lines, time) = self.thread.join().expect("a stage does not panic")?;
+        println!("\n==> {}\n{}", self.name, lines.join("\n"));
+        report.take(self.name, &outcome, tally, time);
+        Ok(())
+    }
+}
+
+/// Runs stages up to the first that fails. The last line counts the tests of all of them.
 fn in_order(
     stages: impl Iterator<Item = &'static (&'static str, Work)>,
     adapter: Option<&AdapterSummary>,
 ) -> Result<ExitCode> {
     // What an earlier run noted does not count.
     let _ = std::fs::remove_file(checked_kernels());
-    let mut table = Vec::new();
-    let mut tally = Tally::default();
-    let mut code = ExitCode::SUCCESS;
+    let mut report = Report { table: vec![], tally: Tally::default(), code: ExitCode::SUCCESS };
+    let mut beside = vec![];
     for (name, work) in stages {
         println!("\n==> {name}");
         let start = Instant::now();
-        let failed_before = tally.failed();
-        let outcome = perform(work, adapter, &mut tally)?;
-        let verdict = match &outcome {
-            Outcome::Passed => "pass",
-            Outcome::Skipped => "skip",
-            Outcome::Failed(_) => "FAIL",
-        };
-        table.push((*name, verdict, start.elapsed()));
-        match outcome {
-            Outcome::Passed => {}
-            Outcome::Skipped => tally.skip(),
-            Outcome::Failed(failure) => {
-                code = failure;
-                if tally.failed() == failed_before {
-                    tally.fail();
-                }
-                break;
+        let mut tally = Tally::default();
+        let outcome = match perform(work, adapter, &mut tally)? {
+            Performed::Now(outcome) => outcome,
+            Performed::Beside(command) => {
+                println!("beside the stages after it, and shown after them");
+                beside.push(Beside::start(name, command));
+                continue;
             }
+        };
+        if report.take(name, &outcome, tally, start.elapsed()) {
+            break;
         }
     }
-    println!("\n{}\n\n{tally}", summary(&table));
-    Ok(code)
+    for stage in beside {
+        stage.finish(&mut report)?;
+    }
+    println!("\n{}\n\n{}", summary(&report.table), report.tally);
+    Ok(report.code)
+}
+
+/// What became of the work of a stage.
+enum Performed {
+    Now(Outcome),
+    /// This runs its tests, beside other stages.
+    Beside(Command),
 }
 
 /// Does the work of a stage.
-fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> Result<Outcome> {
-    match work {
+fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> Result<Performed> {
+    use Performed::{Beside, Now};
+    let outcome = match work {
         Work::Cargo(arguments, environment) => {
             let mut command = cargo(arguments);
             command.envs(environment.iter().copied());
-            Ok(Outcome::of(command.status().context("cargo could not be started")?))
+            Outcome::of(command.status().context("cargo could not be started")?)
         }
         Work::Tests(arguments, left_out, width) => {
             let mut command = cargo(&["test"]);
@@ -221,39 +291,40 @@ fn perform(work: &Work, adapter: Option<&AdapterSummary>, tally: &mut Tally) -> 
                     .context("target/driver-cache cannot be made")?;
                 command.env("LP_NATIVE_VECTOR_WIDTH", width).env("MESA_SHADER_CACHE_DIR", shaders).env(OWN_PRESET, "1");
             }
-            tests(command, &[], left_out, tally)
+            tests(command, &[], left_out, tally)?
         }
         Work::OnDriver(driver, target, only, left_out) => {
             if let Err(problem) = drivers::get(*driver) {
                 println!("skipped: {problem:#}");
-                return Ok(Outcome::Skipped);
+                return Ok(Now(Outcome::Skipped));
             }
             if let Err(problem) = drivers::check(*driver) {
                 eprintln!("error: {problem:#}");
-                return Ok(Outcome::Failed(ExitCode::FAILURE));
+                return Ok(Now(Outcome::Failed(ExitCode::FAILURE)));
             }
             let mut command = drivers::test(*driver)?;
             command.args(["--test", target]).env(OWN_PRESET, "1");
-            tests(command, only, &[SLOW, left_out].concat(), tally)
+            tests(command, only, &[SLOW, left_out].concat(), tally)?
         }
         Work::InPage(minutes, left_out) => {
             if let Some(missing) = chromium::missing() {
                 println!("skipped: {missing}");
-                return Ok(Outcome::Skipped);
+                return Ok(Now(Outcome::Skipped));
             }
             let mut command = with_web();
             command.args(["--test", "--minutes"]).arg(minutes.to_string());
             command.args([SLOW, left_out].concat().into_iter().flat_map(|test| ["--skip", test]));
-            counted(command, tally)
+            return Ok(Beside(command));
         }
-        Work::Task(task) => Ok(match task(adapter) {
+        Work::Task(task) => match task(adapter) {
             Ok(()) => Outcome::Passed,
             Err(error) => {
                 eprintln!("error: {error:#}");
                 Outcome::Failed(ExitCode::FAILURE)
             }
-        }),
-    }
+        },
+    };
+    Ok(Now(outcome))
 }
 
 /// Runs `cargo test`, with the tests whose names contain one of the words if there are any.
@@ -269,13 +340,19 @@ fn tests(mut command: Command, only: &[&str], left_out: &[&str], tally: &mut Tal
 fn counted(mut command: Command, tally: &mut Tally) -> Result<Outcome> {
     let mut tests = command.stdout(Stdio::piped()).spawn().context("cargo could not be started")?;
     let output = tests.stdout.take().context("cargo was started without its output")?;
+    count(output, tally, |line| println!("{line}"))?;
+    Ok(Outcome::of(tests.wait().context("cargo could not be waited for")?))
+}
+
+/// Counts what a runner of tests says, and shows it line by line.
+fn count(output: impl Read, tally: &mut Tally, mut show: impl FnMut(String)) -> Result<()> {
     for line in BufReader::new(output).split(b'\n') {
         let line = line.context("the output of cargo cannot be read")?;
         if let Some(shown) = tally.read(String::from_utf8_lossy(&line).trim_end_matches('\r')) {
-            println!("{shown}");
+            show(shown);
         }
     }
-    Ok(Outcome::of(tests.wait().context("cargo could not be waited for")?))
+    Ok(())
 }
 
 /// Where tests note what ran with the driver's checks.
