@@ -94,7 +94,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                 let token = first * 4u + i * LANES + lane;
                 values[i] = select(vec4<f32>(0.0), load_a(min(token, last), row4 / 4u), token <= last);
             }
-            for (var j = 0u; j < 4u; j++) {
+            @unroll for (var j = 0u; j < 4u; j++) {
                 var of_row = array<f32, MAX_LOADS>();
                 for (var i = 0u; i < PANEL / LANES; i++) {
                     of_row[i] = values[i][j];

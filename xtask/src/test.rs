@@ -165,9 +165,17 @@ impl Outcome {
     }
 }
 
+/// A stage that has ended.
+struct Ended {
+    name: &'static str,
+    outcome: Outcome,
+    tally: Tally,
+    time: Duration,
+}
+
 /// What the stages came to.
 struct Report {
-    table: Vec<(&'static str, &'static str, Duration)>,
+    table: Vec<String>,
     tally: Tally,
     /// That of the first stage that failed.
     code: ExitCode,
@@ -176,41 +184,36 @@ struct Report {
 impl Report {
     /// Takes the end of a stage; whether it failed. A failure outside of tests counts as one, as does a stage that is
     /// skipped.
-    fn take(&mut self, name: &'static str, outcome: &Outcome, tally: Tally, time: Duration) -> bool {
+    fn take(&mut self, Ended { name, outcome, mut tally, time }: Ended) -> bool {
         let verdict = match outcome {
             Outcome::Passed => "pass",
-            Outcome::Skipped => "skip",
-            Outcome::Failed(_) => "FAIL",
-        };
-        self.table.push((name, verdict, time));
-        let failed_tests = tally.failed() > 0;
-        self.tally.add(tally);
-        match outcome {
-            Outcome::Passed => {}
-            Outcome::Skipped => self.tally.skip(),
-            Outcome::Failed(code) => {
-                if self.code == ExitCode::SUCCESS {
-                    self.code = *code;
-                }
-                if !failed_tests {
-                    self.tally.fail();
-                }
+            Outcome::Skipped => {
+                tally.skip();
+                "skip"
             }
-        }
-        matches!(outcome, Outcome::Failed(_))
+            Outcome::Failed(code) => {
+                if tally.failed() == 0 {
+                    tally.fail();
+                }
+                if self.code == ExitCode::SUCCESS {
+                    self.code = code;
+                }
+                "FAIL"
+            }
+        };
+        self.table.push(format!("{name:<28}{verdict}  {:>7.1} s", time.as_secs_f64()));
+        self.tally.add(tally);
+        verdict == "FAIL"
     }
 }
 
 /// A stage that runs beside those after it. What it says is shown when they have ended.
-struct Beside {
-    name: &'static str,
-    thread: JoinHandle<Result<(Outcome, Tally, Vec<String>, Duration)>>,
-}
+struct Beside(JoinHandle<Result<(Ended, Vec<String>)>>);
 
 impl Beside {
     fn start(name: &'static str, mut command: Command) -> Self {
         let start = Instant::now();
-        let run = move || {
+        Self(std::thread::spawn(move || {
             let (output, writer) = std::io::pipe().context("no pipe can be made")?;
             command.stdout(writer.try_clone().context("no pipe can be made")?).stderr(writer);
             let mut tests = command.spawn().context("cargo could not be started")?;
@@ -219,15 +222,14 @@ impl Beside {
             let (mut tally, mut lines) = (Tally::default(), vec![]);
             count(output, &mut tally, |line| lines.push(line))?;
             let outcome = Outcome::of(tests.wait().context("cargo could not be waited for")?);
-            Ok((outcome, tally, lines, start.elapsed()))
-        };
-        Self { name, thread: std::thread::spawn(run) }
+            Ok((Ended { name, outcome, tally, time: start.elapsed() }, lines))
+        }))
     }
 
     fn finish(self, report: &mut Report) -> Result<()> {
-        let (outcome, tally, lines, time) = self.thread.join().expect("a stage does not panic")?;
-        println!("\n==> {}\n{}", self.name, lines.join("\n"));
-        report.take(self.name, &outcome, tally, time);
+        let (ended, lines) = self.0.join().expect("a stage does not panic")?;
+        println!("\n==> {}\n{}", ended.name, lines.join("\n"));
+        report.take(ended);
         Ok(())
     }
 }
@@ -245,22 +247,22 @@ fn in_order(
         println!("\n==> {name}");
         let start = Instant::now();
         let mut tally = Tally::default();
-        let outcome = match perform(work, adapter, &mut tally)? {
-            Performed::Now(outcome) => outcome,
+        match perform(work, adapter, &mut tally)? {
+            Performed::Now(outcome) => {
+                if report.take(Ended { name, outcome, tally, time: start.elapsed() }) {
+                    break;
+                }
+            }
             Performed::Beside(command) => {
                 println!("beside the stages after it, and shown after them");
                 beside.push(Beside::start(name, command));
-                continue;
             }
-        };
-        if report.take(name, &outcome, tally, start.elapsed()) {
-            break;
         }
     }
     for stage in beside {
         stage.finish(&mut report)?;
     }
-    println!("\n{}\n\n{}", summary(&report.table), report.tally);
+    println!("\n{}\n\n{}", report.table.join("\n"), report.tally);
     Ok(report.code)
 }
 
@@ -364,9 +366,4 @@ fn demo_elsewhere(adapter: Option<&AdapterSummary>) -> Result<()> {
     let adapter = adapter.context("the demo needs an adapter")?;
     let directory = tempfile::tempdir().context("no temporary folder")?;
     demo::run(adapter, &directory.path().join("demo"))
-}
-
-fn summary(stages: &[(&str, &str, Duration)]) -> String {
-    let rows = stages.iter().map(|(name, verdict, time)| format!("{name:<28}{verdict}  {:>7.1} s", time.as_secs_f64()));
-    rows.collect::<Vec<_>>().join("\n")
 }
