@@ -1,5 +1,6 @@
 // Dropout whose mask is a hash of key, layer and place, so that forward and backward draw the same without storing it.
 
+import package::shared::f32::{Packed as F32, narrow as narrow_f32, widen as widen_f32};
 import package::shared::grid::{Invocation, WORKGROUP, linear};
 @if(!x_bf16) import package::shared::f32::{Packed, widen};
 @if(x_bf16) import package::shared::bf16::{Packed, widen};
@@ -36,30 +37,31 @@ fn mask(index: u32) -> vec4<f32> {
 /// [count]: the input.
 @group(0) @binding(2) var<storage, read> x: array<Packed>;
 /// [count]: the output.
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<F32>;
 
 /// y = x * mask.
 /// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
-/// permutations: - x_bf16
+/// permutations: - wide; - x_bf16
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let index = linear(invocation);
     if (index < params.count) {
-        y[index] = widen(x[index]) * mask(index);
+        y[index] = narrow_f32(widen(x[index]) * mask(index));
     }
 }
 
 /// [count]: gradient of the output.
-@group(0) @binding(2) var<storage, read> d_y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> d_y: array<F32>;
 /// [count]: gradient of the input, added to.
-@group(0) @binding(3) var<storage, read_write> d_x: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> d_x: array<F32>;
 
 /// d_x += d_y * mask.
 /// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
+/// permutations: - wide
 @compute @workgroup_size(WORKGROUP)
 fn backward(invocation: Invocation) {
     let index = linear(invocation);
     if (index < params.count) {
-        d_x[index] += d_y[index] * mask(index);
+        d_x[index] = narrow_f32(widen_f32(d_x[index]) + widen_f32(d_y[index]) * mask(index));
     }
 }

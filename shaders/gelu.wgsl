@@ -49,7 +49,7 @@ fn gelu(x: vec4<f32>) -> vec4<f32> {
 
 /// y = gelu(x).
 /// One invocation per group of four values: grid(div_ceil(count, WORKGROUP)).
-/// permutations: erf tanh; - x_bf16
+/// permutations: - wide; erf tanh; - x_bf16
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let index = linear(invocation);

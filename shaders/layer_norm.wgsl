@@ -1,6 +1,7 @@
 // LayerNorm, y = (x - mean) * rstd * weight + bias with rstd = 1 / sqrt(variance + eps) (Ba et al. 2016, arXiv
 // 1607.06450). LANES lanes work on one row: 1 on software adapters, more on GPUs.
 
+import package::shared::f32::{Packed as F32, widen as widen_f32};
 import package::shared::grid::{Invocation, WORKGROUP, row_of};
 import package::shared::row_sum::row_sum;
 @if(!y_bf16) import package::shared::f32::{Packed, narrow};
@@ -33,17 +34,17 @@ fn masked(value: vec4<f32>, column4: u32) -> vec4<f32> {
 }
 
 /// [rows, columns4]: the input.
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<F32>;
 /// [columns4]: factor of each column.
-@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weight: array<F32>;
 /// [columns4]: offset of each column.
-@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> bias: array<F32>;
 /// [rows, columns4]: the output.
 @group(0) @binding(4) var<storage, read_write> y: array<Packed>;
 
 /// y = (x - mean) * rstd * weight + bias.
 /// LANES invocations per row: grid(div_ceil(rows, WORKGROUP / LANES)).
-/// permutations: - y_bf16
+/// permutations: - wide; - y_bf16
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let lane = invocation.local % LANES;
@@ -52,19 +53,20 @@ fn forward(invocation: Invocation) {
     let base = select(0u, row, row < params.rows) * params.columns4;
     var sum = 0.0;
     for (var i = lane; i < params.columns4; i += LANES) {
-        sum += dot(x[base + i], vec4<f32>(1.0));
+        sum += dot(widen_f32(x[base + i]), vec4<f32>(1.0));
     }
     let mean = row_sum(LANES, lane, invocation.local, sum) / f32(params.columns);
     // A second pass over the row, because a mean of squares less the square of the mean cancels.
     var squares = 0.0;
     for (var i = lane; i < params.columns4; i += LANES) {
-        let centred = masked(x[base + i] - mean, i);
+        let centred = masked(widen_f32(x[base + i]) - mean, i);
         squares += dot(centred, centred);
     }
     let rstd = inverseSqrt(row_sum(LANES, lane, invocation.local, squares) / f32(params.columns) + params.eps);
     if (row < params.rows) {
         for (var i = lane; i < params.columns4; i += LANES) {
-            y[base + i] = narrow((x[base + i] - mean) * rstd * weight[i] + bias[i]);
+            let value = (widen_f32(x[base + i]) - mean) * rstd;
+            y[base + i] = narrow(value * widen_f32(weight[i]) + widen_f32(bias[i]));
         }
     }
 }

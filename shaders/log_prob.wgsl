@@ -3,6 +3,7 @@
 // maximum and two sums relative to it are kept, as in an online softmax (Milakov & Gimelshein 2018, arXiv 1805.02867).
 // LANES lanes work on one row: 1 on software adapters, where lanes have no cheap way to meet.
 
+import package::shared::f32::{Packed, narrow, widen};
 import package::shared::grid::{Invocation, WORKGROUP, linear, row_of};
 import package::shared::row_max::row_max;
 import package::shared::row_sum::row_sum;
@@ -35,7 +36,7 @@ const LOWEST: f32 = -1e30;
 /// [rows]: the token of each row, and the sequence that it belongs to.
 @group(0) @binding(1) var<storage, read> targets: array<vec2<u32>>;
 /// [max(rows, 1), columns4]: a chunk of logits.
-@group(0) @binding(2) var<storage, read> logits: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> logits: array<Packed>;
 // Over the columns so far: the largest logit, the sum of exp(logit - largest), the same sum weighted with
 // logit - largest, and the logit of the token.
 /// [max(rows, 1)]: running statistics of each row.
@@ -53,6 +54,7 @@ fn moved(sums: vec2<f32>, by: f32) -> vec2<f32> {
 
 /// Takes a chunk of logits into the statistics of each row.
 /// LANES invocations per row: grid(div_ceil(rows, WORKGROUP / LANES)).
+/// permutations: - wide
 @compute @workgroup_size(WORKGROUP)
 fn forward(invocation: Invocation) {
     let lane = invocation.local % LANES;
@@ -66,7 +68,7 @@ fn forward(invocation: Invocation) {
     var largest = select(LOWEST, before.x, lane == 0u);
     var sums = select(vec2<f32>(0.0), before.yz, lane == 0u);
     for (var i = lane; i < params.columns4; i += LANES) {
-        let z = select(vec4<f32>(LOWEST), params.scale * logits[source * params.columns4 + i], real(i));
+        let z = select(vec4<f32>(LOWEST), params.scale * widen(logits[source * params.columns4 + i]), real(i));
         let top = max(max(z.x, z.y), max(z.z, z.w));
         if (top > largest) {
             sums = moved(sums, largest - top);
@@ -85,7 +87,7 @@ fn forward(invocation: Invocation) {
         // Tokens before the chunk wrap around and so lie past its end too.
         let column = targets[row].x - params.first;
         if (column < params.columns) {
-            chosen = params.scale * logits[row * params.columns4 + column / 4u][column % 4u];
+            chosen = params.scale * widen(logits[row * params.columns4 + column / 4u])[column % 4u];
         }
         stats[row] = vec4<f32>(all, plain, weighted, chosen);
     }
@@ -121,10 +123,11 @@ fn sequences(invocation: Invocation) {
 /// [max(sequences, 1)]: gradient of the loss by the summed log-probabilities of each sequence.
 @group(0) @binding(3) var<storage, read> coefficients: array<f32>;
 /// [rows, max(columns4, 1)]: the chunk of logits, which become their gradient.
-@group(0) @binding(4) var<storage, read_write> d_logits: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> d_logits: array<Packed>;
 
 /// In place: logits become coefficient * ([column is the token] - softmax) * scale.
 /// One invocation per group of four logits: grid(div_ceil(rows * columns4, WORKGROUP)).
+/// permutations: - wide
 @compute @workgroup_size(WORKGROUP)
 fn backward(invocation: Invocation) {
     let index = linear(invocation);
@@ -134,9 +137,9 @@ fn backward(invocation: Invocation) {
     }
     let column4 = index % params.columns4;
     let kept = stats_saved[row];
-    let softmax = exp(params.scale * d_logits[index] - kept.x) / kept.y;
+    let softmax = exp(params.scale * widen(d_logits[index]) - kept.x) / kept.y;
     let columns = vec4<u32>(params.first + 4u * column4) + vec4<u32>(0u, 1u, 2u, 3u);
     let chosen = select(vec4<f32>(0.0), vec4<f32>(1.0), columns == vec4<u32>(targets[row].x));
     let factor = params.scale * coefficients[min(targets[row].y, max(params.sequences, 1u) - 1u)];
-    d_logits[index] = select(vec4<f32>(0.0), factor * (chosen - softmax), real(column4));
+    d_logits[index] = narrow(select(vec4<f32>(0.0), factor * (chosen - softmax), real(column4)));
 }

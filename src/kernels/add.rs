@@ -9,5 +9,6 @@ use crate::gpu::{Kernel, Recorder, Tensor};
 /// # Errors
 /// If the columns of the tensors differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, x: &Tensor, y: &Tensor) -> Result<()> {
-    elementwise::record(recorder, &Kernel::new("add/main"), rows, &[x, y], 1.0)
+    let kernel = Kernel::new("add/main").feature_if(recorder.gpu.loads_wide(), "wide");
+    elementwise::record(recorder, &kernel, rows, &[x, y], 1.0)
 }

@@ -48,7 +48,9 @@ pub fn forward(
     x: &Tensor,
     y: &Tensor,
 ) -> Result<()> {
-    let kernel = Kernel::new("dropout/forward").feature_if(x.dtype() == Dtype::Bf16, "x_bf16");
+    let kernel = Kernel::new("dropout/forward")
+        .feature_if(recorder.gpu.loads_wide(), "wide")
+        .feature_if(x.dtype() == Dtype::Bf16, "x_bf16");
     record(recorder, &kernel, rows, dropout, [key, x, y])
 }
 
@@ -64,7 +66,8 @@ pub fn backward(
     d_y: &Tensor,
     d_x: &Tensor,
 ) -> Result<()> {
-    record(recorder, &Kernel::new("dropout/backward"), rows, dropout, [key, d_y, d_x])
+    let kernel = Kernel::new("dropout/backward").feature_if(recorder.gpu.loads_wide(), "wide");
+    record(recorder, &kernel, rows, dropout, [key, d_y, d_x])
 }
 
 fn record(

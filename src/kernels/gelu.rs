@@ -29,6 +29,9 @@ impl Gelu {
 /// If the columns of the tensors differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, gelu: Gelu, x: &Tensor, y: &Tensor) -> Result<()> {
     let bf16 = x.dtype() == Dtype::Bf16;
-    let kernel = Kernel::new("gelu/forward").feature(gelu.feature()).feature_if(bf16, "x_bf16");
+    let kernel = Kernel::new("gelu/forward")
+        .feature_if(recorder.gpu.loads_wide(), "wide")
+        .feature(gelu.feature())
+        .feature_if(bf16, "x_bf16");
     elementwise::record(recorder, &kernel, rows, &[x, y], 18.0)
 }

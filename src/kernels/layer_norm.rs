@@ -33,7 +33,10 @@ pub fn forward(
     check_columns(NAME, &[weight, bias, x, y])?;
     let params = Params { rows: rows as u32, columns4: weight.columns4(), columns: columns.len() as u32, eps };
     let lanes = lanes(recorder.gpu, params.columns4);
-    let kernel = Kernel::new(NAME).feature_if(y.dtype() == Dtype::Bf16, "y_bf16").constant("LANES", lanes);
+    let kernel = Kernel::new(NAME)
+        .feature_if(recorder.gpu.loads_wide(), "wide")
+        .feature_if(y.dtype() == Dtype::Bf16, "y_bf16")
+        .constant("LANES", lanes);
     let workgroups = grid(params.rows.div_ceil(WORKGROUP / lanes));
     let bindings = [x.whole(), weight.whole(), bias.whole(), y.whole()];
     recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(rows, x))

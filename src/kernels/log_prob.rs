@@ -49,7 +49,7 @@ impl Rows<'_> {
 pub fn forward(recorder: &mut Recorder, rows: &Rows, first: usize, logits: &Tensor) -> Result<()> {
     let params = rows.chunk(first, logits);
     let lanes = lanes(recorder.gpu, params.columns4);
-    let kernel = Kernel::new("log_prob/forward").constant("LANES", lanes);
+    let kernel = Kernel::new("log_prob/forward").feature_if(recorder.gpu.loads_wide(), "wide").constant("LANES", lanes);
     let bindings = [rows.targets.whole(), logits.whole(), rows.stats.whole()];
     let workgroups = grid(params.rows.div_ceil(WORKGROUP / lanes));
     recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(&params, 12.0, 1.0))
@@ -85,7 +85,8 @@ pub fn backward(
     let params = rows.chunk(first, logits);
     let bindings = [rows.targets.whole(), rows.stats.whole(), coefficients.whole(), logits.whole()];
     let workgroups = grid((params.rows * params.columns4).div_ceil(WORKGROUP));
-    recorder.dispatch(&Kernel::new("log_prob/backward"), &params, &bindings, workgroups, cost(&params, 6.0, 2.0))
+    let kernel = Kernel::new("log_prob/backward").feature_if(recorder.gpu.loads_wide(), "wide");
+    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(&params, 6.0, 2.0))
 }
 
 fn cost(params: &Params, flops: f64, passes: f64) -> Cost {

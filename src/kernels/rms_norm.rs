@@ -49,6 +49,7 @@ pub fn forward(
     let rows = guard("rms_norm/forward", rows, weight, &[x, y])?;
     let lanes = lanes(recorder.gpu, weight.columns4());
     let kernel = Kernel::new("rms_norm/forward")
+        .feature_if(recorder.gpu.loads_wide() && y.dtype() != Dtype::F16, "wide")
         .feature_if(y.dtype() == Dtype::Bf16, "y_bf16")
         .feature_if(y.dtype() == Dtype::F16, "y_f16")
         .constant("LANES", lanes);
@@ -75,7 +76,8 @@ pub fn backward(
 ) -> Result<()> {
     let rows = guard("rms_norm/backward", rows, weight, &[d_y, x, d_x])?;
     let lanes = lanes(recorder.gpu, weight.columns4());
-    let kernel = Kernel::new("rms_norm/backward").constant("LANES", lanes);
+    let kernel =
+        Kernel::new("rms_norm/backward").feature_if(recorder.gpu.loads_wide(), "wide").constant("LANES", lanes);
     let workgroups = grid((rows as u32).div_ceil(WORKGROUP / lanes));
     let bindings = [d_y.whole(), x.whole(), weight.whole(), rstd.whole(), d_x.whole()];
     let params = Params { accumulate: u32::from(accumulate), ..params(rows, weight, 0.0) };
@@ -101,13 +103,8 @@ pub fn backward_weight(
     let params = params(rows, d_weight, 0.0);
     let workgroups = grid((count as u32 * params.columns4).div_ceil(WORKGROUP));
     let bindings = [d_y.whole(), x.whole(), chunks.whole(), rstd.whole()];
-    recorder.dispatch(
-        &Kernel::new("rms_norm/backward_weight"),
-        &params,
-        &bindings,
-        workgroups,
-        cost(rows, d_weight, 3.0, 2.0),
-    )?;
+    let kernel = Kernel::new("rms_norm/backward_weight").feature_if(recorder.gpu.loads_wide(), "wide");
+    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(rows, d_weight, 3.0, 2.0))?;
     column_sum::of_chunks(recorder, count, chunks, d_weight)
 }
 

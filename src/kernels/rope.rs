@@ -54,6 +54,7 @@ fn rotate(recorder: &mut Recorder, rows: usize, x: &Tensor, table: &Tensor, span
         return Err(Error::kernel("rope/main", format!("{} does not consist of heads of {}", x.label(), head.len())));
     }
     let kernel = Kernel::new("rope/main")
+        .feature_if(recorder.gpu.loads_wide() && x.dtype() != Dtype::F16, "wide")
         .feature_if(x.dtype() == Dtype::Bf16, "x_bf16")
         .feature_if(x.dtype() == Dtype::F16, "x_f16");
     let params = Params {

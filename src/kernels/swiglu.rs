@@ -10,6 +10,7 @@ use crate::gpu::{Dtype, Kernel, Recorder, Tensor};
 /// If the columns of the tensors differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, gate: &Tensor, up: &Tensor, y: &Tensor) -> Result<()> {
     let kernel = Kernel::new("swiglu/forward")
+        .feature_if(recorder.gpu.loads_wide() && gate.dtype() != Dtype::F16, "wide")
         .feature_if(gate.dtype() == Dtype::Bf16, "x_bf16")
         .feature_if(gate.dtype() == Dtype::F16, "x_f16");
     elementwise::record(recorder, &kernel, rows, &[gate, up, y], 6.0)
@@ -29,6 +30,7 @@ pub fn backward(
     d_up: &Tensor,
 ) -> Result<()> {
     let kernel = Kernel::new("swiglu/backward")
+        .feature_if(recorder.gpu.loads_wide() && gate.dtype() != Dtype::F16, "wide")
         .feature_if(gate.dtype() == Dtype::Bf16, "x_bf16")
         .feature_if(gate.dtype() == Dtype::F16, "x_f16");
     elementwise::record(recorder, &kernel, rows, &[gate, up, d_y, d_gate, d_up], 12.0)
