@@ -367,3 +367,39 @@ fn demo_elsewhere(adapter: Option<&AdapterSummary>) -> Result<()> {
     let directory = tempfile::tempdir().context("no temporary folder")?;
     demo::run(adapter, &directory.path().join("demo"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(closing_line: &str) -> Tally {
+        let mut tally = Tally::default();
+        tally.read(closing_line);
+        tally
+    }
+
+    #[test]
+    fn stages_add_up_and_the_first_failure_gives_the_code() {
+        let mut report = Report { table: vec![], tally: Tally::default(), code: ExitCode::SUCCESS };
+        let mut take = |outcome, tally| report.take(Ended { name: "stage", outcome, tally, time: Duration::ZERO });
+        assert!(!take(Outcome::Passed, tally("test result: ok. 3 passed; 0 failed; 1 ignored")));
+        assert!(!take(Outcome::Skipped, Tally::default()));
+        assert!(take(Outcome::Failed(ExitCode::from(7)), tally("test result: FAILED. 2 passed; 4 failed")));
+        assert!(take(Outcome::Failed(ExitCode::FAILURE), Tally::default()), "clippy, say");
+        assert_eq!(report.tally.to_string(), "5 passed, 5 failed, 2 skipped");
+        assert_eq!(report.code, ExitCode::from(7));
+    }
+
+    #[test]
+    fn what_a_stage_says_beside_others_is_kept() {
+        let mut refused = cargo(&["--version", "--no-such-option"]);
+        refused.env("CARGO_TERM_COLOR", "never");
+        for (command, succeeds, said) in
+            [(cargo(&["--version"]), true, "cargo 1"), (refused, false, "--no-such-option")]
+        {
+            let (ended, lines) = Beside::start("stage", command).0.join().unwrap().unwrap();
+            assert_eq!(matches!(ended.outcome, Outcome::Passed), succeeds);
+            assert!(lines.join("\n").contains(said), "{lines:?}");
+        }
+    }
+}
