@@ -90,7 +90,8 @@ const SLOW_ON_MESA_25: &[&str] = &["in_mixed_precision"];
 /// A few: a page runs most of the tests on this driver.
 const ON_SWIFTSHADER: &[&str] = &["::a_sequence_gets_the_same_bits", "norm::", "objective::", "product::", "rowwise::"];
 
-/// Under another compiler of WGSL, Tint, and another implementation of WebGPU, Dawn.
+/// Under another compiler of WGSL, Tint, and another implementation of WebGPU, Dawn. It builds this program once more, in
+/// the place of the one that runs, which stages on drivers start: it comes after them.
 const PAGE_STAGES: &[(&str, Work)] = &[("page", Work::InPage(15, SLOW_IN_PAGE))];
 /// What takes longest: golden models, the page itself, and kernels with many permutations to compile.
 const SLOW_IN_PAGE: &[&str] = &[
@@ -142,7 +143,7 @@ pub(crate) fn run(adapter: &AdapterSummary) -> Result<ExitCode> {
         Preset::Gpu => (&[][..], &[][..]),
     };
     in_order(
-        STAGES.iter().chain(PAGE_STAGES).chain(widths).chain(DRIVER_STAGES).chain(coverage).chain(LAST_STAGES),
+        STAGES.iter().chain(widths).chain(DRIVER_STAGES).chain(PAGE_STAGES).chain(coverage).chain(LAST_STAGES),
         Some(adapter),
     )
 }
