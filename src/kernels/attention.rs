@@ -3,6 +3,7 @@
 
 use wgr_shaders::params::attention::Params;
 
+use super::for_x;
 use crate::gpu::{Cost, Dtype, Kernel, Layout, Operation, Preset, Recorder, Tensor, grid};
 use crate::{Error, Result};
 
@@ -110,10 +111,7 @@ impl Attention {
                 (kernel.feature(head), 64)
             }
         };
-        let mut kernel = kernel
-            .feature_if(dtype == Dtype::Bf16, "x_bf16")
-            .feature_if(dtype == Dtype::F16, "x_f16")
-            .constant("HEAD4", self.head4());
+        let mut kernel = for_x(kernel, dtype).constant("HEAD4", self.head4());
         // Keys have no gaps.
         if !matches!((gpu.preset(), entry), (Preset::Software, Entry::BackwardKeyValue)) {
             kernel = kernel.constant("BRANCHING", u32::from(spans.branching));
@@ -182,10 +180,7 @@ impl Attention {
         let spans = spans.into();
         self.guard(&[q, o, d_o, d_q], &[k, v, d_k, d_v], spans)?;
         let params = self.params(tokens);
-        let dot = Kernel::new("attention/backward_dot")
-            .feature_if(o.dtype() == Dtype::Bf16, "x_bf16")
-            .feature_if(o.dtype() == Dtype::F16, "x_f16")
-            .constant("HEAD4", self.head4());
+        let dot = for_x(Kernel::new("attention/backward_dot"), o.dtype()).constant("HEAD4", self.head4());
         let rows = (tokens * self.heads) as u32;
         let small = Cost { flops: 0.0, bytes: 8.0 * f64::from(rows) * self.head_dim as f64, ..Cost::default() };
         recorder.dispatch(&dot, &params, &[o.whole(), d_o.whole(), stats.whole()], grid(rows.div_ceil(64)), small)?;

@@ -37,7 +37,7 @@ pub mod tuner;
 pub use open::open;
 pub use self_test::Passes;
 
-use crate::gpu::{Gpu, Preset};
+use crate::gpu::{Dtype, Gpu, Kernel, Preset};
 
 /// Lanes that share a row in row-wise kernels: one on software adapters, where synchronizing costs more than it saves.
 fn lanes(gpu: &Gpu, columns4: u32) -> u32 {
@@ -45,6 +45,16 @@ fn lanes(gpu: &Gpu, columns4: u32) -> u32 {
         Preset::Software => 1,
         Preset::Gpu => columns4.next_power_of_two().clamp(1, 64),
     }
+}
+
+/// Whether kernels load a tensor of this storage type in words of 64 bits: there are none of f16.
+fn loads_wide(gpu: &Gpu, dtype: Dtype) -> bool {
+    gpu.loads_wide() && dtype != Dtype::F16
+}
+
+/// The permutation of a kernel for `x` (f32, bf16 or f16) in its storage type.
+fn for_x(kernel: Kernel, dtype: Dtype) -> Kernel {
+    kernel.feature_if(dtype == Dtype::Bf16, "x_bf16").feature_if(dtype == Dtype::F16, "x_f16")
 }
 
 /// Values from −1 to 1 that repeat every 1009 places: zeros can be right by accident, and can be faster than data.

@@ -47,6 +47,37 @@ pub(super) fn cooperative_feature(side: u32) -> &'static str {
     if side == 8 { "tile_8" } else { "tile_16" }
 }
 
+/// Which operands of a product are transposed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Nt,
+    Nn,
+    /// Of a small or a large result.
+    Tn {
+        small: bool,
+    },
+}
+
+impl Form {
+    /// The feature of shaders.
+    fn feature(self) -> &'static str {
+        match self {
+            Self::Nt => "nt",
+            Self::Nn => "nn",
+            Self::Tn { .. } => "tn",
+        }
+    }
+}
+
+/// Tiles of 64 × 64 from which a result is large enough to occupy a GPU.
+const LARGE_RESULT: usize = 128;
+
+/// Whether products `tn` on GPUs are split along the tokens that they sum over. That changes bits, so it must not depend on
+/// how the result is sharded, nor on the adapter.
+fn is_small(result: &Tensor) -> bool {
+    result.rows().padded().div_ceil(64) * result.columns().padded().div_ceil(64) < LARGE_RESULT
+}
+
 /// Rows up to which products `nt` have kernels of their own: steps of decoding.
 fn few_rows(preset: Preset) -> u32 {
     match preset {
@@ -70,7 +101,7 @@ fn tile(gpu: &Gpu, params: &Params, side: u32) -> u32 {
 /// Records one product over one shard of the weights, with the tiling that suits preset and rows.
 fn record(
     recorder: &mut Recorder,
-    layout: &'static str,
+    form: Form,
     dtypes: [Dtype; 3],
     epilogue: Epilogue,
     params: Params,
@@ -82,19 +113,20 @@ fn record(
         _ => None,
     };
     let software = gpu.preset() == Preset::Software;
-    let few = layout == "nt" && params.m <= few_rows(gpu.preset()) && [dtypes[0], dtypes[2]] == [Dtype::F32; 2];
-    let variant = gpu.variant(match (layout, few) {
-        ("nt", true) => Operation::ProductFew,
-        ("nt", false) => Operation::ProductNt,
-        ("nn", _) => Operation::ProductNn,
-        _ => Operation::ProductTn,
+    let few = form == Form::Nt && params.m <= few_rows(gpu.preset()) && [dtypes[0], dtypes[2]] == [Dtype::F32; 2];
+    let variant = gpu.variant(match form {
+        Form::Nt if few => Operation::ProductFew,
+        Form::Nt => Operation::ProductNt,
+        Form::Nn => Operation::ProductNn,
+        Form::Tn { .. } => Operation::ProductTn,
     });
     let in_panels = variant.tiling == Tiling::Panel && dtypes[0] != Dtype::F16;
     let (kernel, rows, columns4) = match (cooperative, software, few) {
         (Some(side), ..) => {
             let has_room = gpu.workgroup_bytes() >= LARGE_COOPERATIVE_BYTES;
             let rows = if has_room { tile(gpu, &params, 4 * side) } else { 4 * side };
-            let kernel = Kernel::new("product_cooperative/main").feature_if(rows > 4 * side, "large").feature(layout);
+            let kernel =
+                Kernel::new("product_cooperative/main").feature_if(rows > 4 * side, "large").feature(form.feature());
             let kernel = kernel.feature(cooperative_feature(side)).constant("LANES", gpu.subgroup_size());
             (kernel, rows, rows / 4)
         }
@@ -104,18 +136,21 @@ fn record(
             (Kernel::new("product_skinny/main").feature(feature), rows, gpu.subgroup_size())
         }
         (None, true, false) if in_panels => {
-            let kernel = Kernel::new("product_panel/main").feature(layout);
+            let kernel = Kernel::new("product_panel/main").feature(form.feature());
             (kernel, PANEL_SUMS / gpu.subgroup_size(), gpu.subgroup_size())
         }
         (None, true, false) => {
             let large = variant.tiling == Tiling::Rows(64) && dtypes == [Dtype::F32; 3];
-            let kernel = Kernel::new("product_register/main").feature(layout).feature_if(large, "rows_64");
+            let kernel = Kernel::new("product_register/main").feature(form.feature()).feature_if(large, "rows_64");
             (kernel, if large { 64 } else { 32 }, gpu.subgroup_size())
         }
-        (None, false, true) => (Kernel::new("product_few/main").feature(layout), 16, 4),
+        (None, false, true) => (Kernel::new("product_few/main").feature(form.feature()), 16, 4),
+        (None, false, false) if form == (Form::Tn { small: true }) => {
+            (Kernel::new("product_split/main").feature(form.feature()), 32, 8)
+        }
         (None, false, false) => {
             let rows = tile(gpu, &params, 64);
-            (Kernel::new("product_tiled/main").feature_if(rows > 64, "large").feature(layout), rows, rows / 4)
+            (Kernel::new("product_tiled/main").feature_if(rows > 64, "large").feature(form.feature()), rows, rows / 4)
         }
     };
     let mut kernel = kernel
@@ -167,7 +202,7 @@ pub fn nt(recorder: &mut Recorder, rows: usize, x: &Tensor, w: &Tensor, y: &Tens
             accumulate: u32::from(epilogue.accumulate),
             scale: epilogue.scale,
         };
-        record(recorder, "nt", [x.dtype(), w.dtype(), y.dtype()], epilogue, params, [x.whole(), shard, y.whole()])?;
+        record(recorder, Form::Nt, [x.dtype(), w.dtype(), y.dtype()], epilogue, params, [x.whole(), shard, y.whole()])?;
     }
     Ok(())
 }
@@ -217,7 +252,7 @@ pub fn nn_scaled(
             scale,
         };
         let dtypes = [d_y.dtype(), w.dtype(), d_x.dtype()];
-        record(recorder, "nn", dtypes, Epilogue::default(), params, [d_y.whole(), shard, d_x.whole()])?;
+        record(recorder, Form::Nn, dtypes, Epilogue::default(), params, [d_y.whole(), shard, d_x.whole()])?;
     }
     Ok(())
 }
@@ -233,6 +268,7 @@ pub fn tn(recorder: &mut Recorder, rows: usize, d_y: &Tensor, x: &Tensor, d_w: &
     if rows == 0 {
         return Ok(());
     }
+    let form = Form::Tn { small: is_small(d_w) };
     for shard in d_w.shards() {
         let params = Params {
             m: shard.rows as u32,
@@ -247,7 +283,7 @@ pub fn tn(recorder: &mut Recorder, rows: usize, d_y: &Tensor, x: &Tensor, d_w: &
             scale: 1.0,
         };
         let dtypes = [d_y.dtype(), x.dtype(), d_w.dtype()];
-        record(recorder, "tn", dtypes, Epilogue::default(), params, [d_y.whole(), x.whole(), shard])?;
+        record(recorder, form, dtypes, Epilogue::default(), params, [d_y.whole(), x.whole(), shard])?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use wgr_shaders::params::rms_norm::Params;
 
-use super::{column_sum, lanes};
+use super::{column_sum, lanes, loads_wide};
 use crate::gpu::{Cost, Dtype, Kernel, Recorder, Tensor, grid};
 use crate::{Error, Result};
 
@@ -49,7 +49,7 @@ pub fn forward(
     let rows = guard("rms_norm/forward", rows, weight, &[x, y])?;
     let lanes = lanes(recorder.gpu, weight.columns4());
     let kernel = Kernel::new("rms_norm/forward")
-        .feature_if(recorder.gpu.loads_wide() && y.dtype() != Dtype::F16, "wide")
+        .feature_if(loads_wide(recorder.gpu, y.dtype()), "wide")
         .feature_if(y.dtype() == Dtype::Bf16, "y_bf16")
         .feature_if(y.dtype() == Dtype::F16, "y_f16")
         .constant("LANES", lanes);

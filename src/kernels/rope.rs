@@ -2,6 +2,7 @@
 
 use wgr_shaders::params::rope::Params;
 
+use super::{for_x, loads_wide};
 use crate::gpu::{Cost, Dtype, Gpu, Kernel, Layout, Recorder, Tensor, grid};
 use crate::{Error, Result};
 
@@ -53,10 +54,8 @@ fn rotate(recorder: &mut Recorder, rows: usize, x: &Tensor, table: &Tensor, span
     if heads == 0 || !fits {
         return Err(Error::kernel("rope/main", format!("{} does not consist of heads of {}", x.label(), head.len())));
     }
-    let kernel = Kernel::new("rope/main")
-        .feature_if(recorder.gpu.loads_wide() && x.dtype() != Dtype::F16, "wide")
-        .feature_if(x.dtype() == Dtype::Bf16, "x_bf16")
-        .feature_if(x.dtype() == Dtype::F16, "x_f16");
+    let kernel = Kernel::new("rope/main").feature_if(loads_wide(recorder.gpu, x.dtype()), "wide");
+    let kernel = for_x(kernel, x.dtype());
     let params = Params {
         tokens: rows as u32,
         heads: heads as u32,

@@ -5,7 +5,7 @@ use super::attention::Attention;
 use super::cached_attention::{self, Cache, PAGE, Places};
 use super::product::{self, Epilogue};
 use super::sample;
-use crate::gpu::{Dtype, Gpu, Layout, Memory, Operation, Recorder, Recording, Tensor};
+use crate::gpu::{Dtype, Gpu, Layout, Memory, Operation, Preset, Recorder, Recording, Tensor};
 use crate::{Error, Result, reference};
 
 /// Normalized mean squared error that f32 kernels stay below. Rounding gives 1e-14, fast exponentials of drivers
@@ -47,6 +47,11 @@ impl Passes {
     }
 }
 
+/// Outputs and inputs of a layer whose products have more than one tile of every preset and variant.
+const SMALL: [usize; 2] = [70, 69];
+/// The same where products `tn` are not split.
+const LARGE: [usize; 2] = [1030, 522];
+
 /// Compares one operation, in the variant that the adapter runs, with its twin.
 ///
 /// # Errors
@@ -55,7 +60,11 @@ pub(super) async fn agrees(gpu: &Gpu, operation: Operation) -> Result<()> {
     match operation {
         Operation::Attention => attention(gpu, false).await,
         Operation::AttentionBackward => attention(gpu, true).await,
-        _ => product(gpu, operation, Dtype::F32).await,
+        Operation::ProductTn if gpu.preset() == Preset::Gpu => {
+            product(gpu, operation, Dtype::F32, SMALL).await?;
+            product(gpu, operation, Dtype::F32, LARGE).await
+        }
+        _ => product(gpu, operation, Dtype::F32, SMALL).await,
     }
 }
 
@@ -80,19 +89,17 @@ pub(super) async fn tiles(gpu: &Gpu, passes: Passes) -> Result<()> {
 /// As [`run`].
 pub(super) async fn cooperative(gpu: &Gpu) -> Result<()> {
     for operation in [Operation::ProductNt, Operation::ProductNn, Operation::ProductTn] {
-        product(gpu, operation, Dtype::F16).await?;
+        product(gpu, operation, Dtype::F16, SMALL).await?;
     }
     Ok(())
 }
 
-/// A product of a linear layer whose operands are stored as said, on more than one tile of every preset and variant.
-async fn product(gpu: &Gpu, operation: Operation, stored: Dtype) -> Result<()> {
+/// A product of a linear layer whose operands are stored as said.
+async fn product(gpu: &Gpu, operation: Operation, stored: Dtype, [outputs, inputs]: [usize; 2]) -> Result<()> {
     const ROWS: usize = 67;
-    const INNER: usize = 69;
-    const OUT: usize = 70;
     const FEW: usize = 3;
-    let (inner, out) = (Layout::plain(INNER), Layout::plain(OUT));
-    let [x, w, d_y] = [(ROWS * INNER, 1), (OUT * INNER, 2), (ROWS * OUT, 3)].map(|(len, seed)| {
+    let (inner, out) = (Layout::plain(inputs), Layout::plain(outputs));
+    let [x, w, d_y] = [(ROWS * inputs, 1), (outputs * inputs, 2), (ROWS * outputs, 3)].map(|(len, seed)| {
         let mut values = sample(len, seed);
         if stored == Dtype::F16 {
             values.iter_mut().for_each(|value| *value = half::f16::from_f32(*value).to_f32());
@@ -112,23 +119,23 @@ async fn product(gpu: &Gpu, operation: Operation, stored: Dtype) -> Result<()> {
         Operation::ProductNn => {
             let (d_y, w, d_x) = (operand(ROWS, out, &d_y)?, weight()?, result(ROWS, inner, &x)?);
             let nn = |recorder: &mut Recorder| product::nn(recorder, ROWS, &d_y, &w, &d_x, false);
-            let expected = reference::product::nn(ROWS, OUT, INNER, &twin[2], &twin[1]);
+            let expected = reference::product::nn(ROWS, outputs, inputs, &twin[2], &twin[1]);
             check(gpu, "product nn", nn, &[(&d_x, expected)]).await
         }
         Operation::ProductTn => {
             let (d_y, x) = (operand(ROWS, out, &d_y)?, operand(ROWS, inner, &x)?);
             let d_w = parameter(Memory::Gradients, Dtype::F32)?;
             let tn = |recorder: &mut Recorder| product::tn(recorder, ROWS, &d_y, &x, &d_w);
-            let expected = reference::product::tn(ROWS, OUT, INNER, &twin[2], &twin[0]);
+            let expected = reference::product::tn(ROWS, outputs, inputs, &twin[2], &twin[0]);
             check(gpu, "product tn", tn, &[(&d_w, expected)]).await
         }
         _ => {
             let few = operation == Operation::ProductFew;
             let (rows, name) = if few { (FEW, "product nt of few rows") } else { (ROWS, "product nt") };
-            let (x, y) = (operand(rows, inner, &x[..rows * INNER])?, result(rows, out, &d_y[..rows * OUT])?);
+            let (x, y) = (operand(rows, inner, &x[..rows * inputs])?, result(rows, out, &d_y[..rows * outputs])?);
             let w = weight()?;
             let nt = |recorder: &mut Recorder| product::nt(recorder, rows, &x, &w, &y, Epilogue::default());
-            let expected = reference::product::nt(rows, INNER, OUT, &twin[0][..rows * INNER], &twin[1]);
+            let expected = reference::product::nt(rows, inputs, outputs, &twin[0][..rows * inputs], &twin[1]);
             check(gpu, name, nt, &[(&y, expected)]).await
         }
     }

@@ -1,18 +1,16 @@
 //! SwiGLU, the gated activation between the products of a decoder's feed-forward block (arXiv 2002.05202).
 
-use super::elementwise;
+use super::{elementwise, for_x, loads_wide};
 use crate::Result;
-use crate::gpu::{Dtype, Kernel, Recorder, Tensor};
+use crate::gpu::{Kernel, Recorder, Tensor};
 
 /// `y = silu(gate) · up`; the three are stored alike, f32, bf16 or f16.
 ///
 /// # Errors
 /// If the columns of the tensors differ, a tensor is not what the shader declares, or the driver fails.
 pub fn forward(recorder: &mut Recorder, rows: usize, gate: &Tensor, up: &Tensor, y: &Tensor) -> Result<()> {
-    let kernel = Kernel::new("swiglu/forward")
-        .feature_if(recorder.gpu.loads_wide() && gate.dtype() != Dtype::F16, "wide")
-        .feature_if(gate.dtype() == Dtype::Bf16, "x_bf16")
-        .feature_if(gate.dtype() == Dtype::F16, "x_f16");
+    let kernel = Kernel::new("swiglu/forward").feature_if(loads_wide(recorder.gpu, gate.dtype()), "wide");
+    let kernel = for_x(kernel, gate.dtype());
     elementwise::record(recorder, &kernel, rows, &[gate, up, y], 6.0)
 }
 
@@ -29,9 +27,7 @@ pub fn backward(
     d_gate: &Tensor,
     d_up: &Tensor,
 ) -> Result<()> {
-    let kernel = Kernel::new("swiglu/backward")
-        .feature_if(recorder.gpu.loads_wide() && gate.dtype() != Dtype::F16, "wide")
-        .feature_if(gate.dtype() == Dtype::Bf16, "x_bf16")
-        .feature_if(gate.dtype() == Dtype::F16, "x_f16");
+    let kernel = Kernel::new("swiglu/backward").feature_if(loads_wide(recorder.gpu, gate.dtype()), "wide");
+    let kernel = for_x(kernel, gate.dtype());
     elementwise::record(recorder, &kernel, rows, &[gate, up, d_y, d_gate, d_up], 12.0)
 }

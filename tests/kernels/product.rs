@@ -1,4 +1,4 @@
-use wgr::gpu::{Dtype, Gpu, Layout, Mode, Operation, Tuning};
+use wgr::gpu::{Dtype, Gpu, Layout, Limits, Mode, Operation, Options, Preset, Tuning};
 use wgr::kernels::product::{self, Epilogue};
 use wgr::reference;
 
@@ -275,5 +275,34 @@ fn tn_agrees_and_accumulates() {
             }
             tn(gpu, shape, [Dtype::F16; 2]);
         }
+        // A result that occupies a GPU, so that the sums over tokens are not split.
+        if gpu.preset() == Preset::Gpu {
+            for operands in [[Dtype::F32; 2], [Dtype::F32, Dtype::Bf16], [Dtype::F16; 2]] {
+                tn(gpu, (9, 1030, 522), operands);
+            }
+        }
     });
+}
+
+#[test]
+fn tn_gives_the_same_bits_however_the_result_is_sharded() {
+    let sharded = Some(Limits { binding_bytes: 40 << 10 });
+    for preset in [None, Some(Preset::Gpu)] {
+        // Fewer values than occupy a GPU, and more.
+        for (rows, out, inner) in [(70, 130, 100), (9, 1030, 522)] {
+            let (d_y, x, before) = (random(rows * out, 1), random(rows * inner, 2), random(out * inner, 3));
+            let d_w = |limits| {
+                let gpu = &open_with(Options { mode: Mode::Trusted, limits, preset, narrow: false });
+                let d_w = parameter(gpu, Layout::plain(out), Layout::plain(inner), &before, Dtype::F32);
+                run(gpu, |recorder| {
+                    let d_y = activation(gpu, Layout::plain(out), &d_y, Dtype::F32);
+                    let x = activation(gpu, Layout::plain(inner), &x, Dtype::F32);
+                    product::tn(recorder, rows, &d_y, &x, &d_w)
+                });
+                assert_eq!(d_w.shards().len() > 1, limits.is_some(), "{out}x{inner}");
+                read(gpu, &d_w)
+            };
+            assert!(d_w(None) == d_w(sharded), "{preset:?} {out}x{inner}");
+        }
+    }
 }

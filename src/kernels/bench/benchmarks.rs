@@ -35,7 +35,7 @@ pub(super) const BENCHMARKS: &[Benchmark] = &[
     ("product nt 512 f16 weights", |gpu| forward_product(gpu, 512, [Dtype::F32, Dtype::F16])),
     ("product nt 512 q8 weights", |gpu| forward_product(gpu, 512, [Dtype::F32, Dtype::Q8])),
     ("product nn 512 f32", |gpu| input_gradient(gpu, 512, Dtype::F32)),
-    ("product tn 512 f32", |gpu| weight_gradient(gpu, 512, Dtype::F32)),
+    ("product tn 512 f32", |gpu| weight_gradient(gpu, 512, 512, Dtype::F32)),
     ("product nt 1024 f32", |gpu| forward_product(gpu, 1024, [Dtype::F32, Dtype::F32])),
     ("product nt 1024 bf16 weights", |gpu| forward_product(gpu, 1024, [Dtype::F32, Dtype::Bf16])),
     ("product nt 1024 f16 weights", |gpu| forward_product(gpu, 1024, [Dtype::F32, Dtype::F16])),
@@ -45,8 +45,9 @@ pub(super) const BENCHMARKS: &[Benchmark] = &[
     ("product nn 1024 f32", |gpu| input_gradient(gpu, 1024, Dtype::F32)),
     ("product nn 1024 bf16 weights", |gpu| input_gradient(gpu, 1024, Dtype::Bf16)),
     ("product nn 1024 q4 weights", |gpu| input_gradient(gpu, 1024, Dtype::Q4)),
-    ("product tn 1024 f32", |gpu| weight_gradient(gpu, 1024, Dtype::F32)),
-    ("product tn 1024 bf16 activations", |gpu| weight_gradient(gpu, 1024, Dtype::Bf16)),
+    ("product tn 1024 f32", |gpu| weight_gradient(gpu, 1024, 1024, Dtype::F32)),
+    ("product tn 1024 bf16 activations", |gpu| weight_gradient(gpu, 1024, 1024, Dtype::Bf16)),
+    ("product tn 256 over 4096 tokens f32", |gpu| weight_gradient(gpu, 4096, 256, Dtype::F32)),
     ("attention forward 1024 tokens", |gpu| attention(gpu, 1024, [8, 64], false)),
     ("attention forward and backward 1024 tokens", |gpu| attention(gpu, 1024, [8, 64], true)),
     ("attention forward 1024 tokens heads of 128", |gpu| attention(gpu, 1024, [4, 128], false)),
@@ -109,11 +110,11 @@ fn input_gradient(gpu: &Gpu, size: usize, weights: Dtype) -> Result<Prepared> {
     recorded(gpu, |recorder| product::nn(recorder, size, &d_y, &w, &d_x, false))
 }
 
-/// `d_w += d_yᵀ x` of square matrices, activations in a storage type.
-fn weight_gradient(gpu: &Gpu, size: usize, activations: Dtype) -> Result<Prepared> {
-    let square = |dtype| filled(gpu, size, Layout::plain(size), dtype);
-    let (d_y, x, d_w) = (square(Dtype::F32)?, square(activations)?, weight(gpu, size, Dtype::F32)?);
-    recorded(gpu, |recorder| product::tn(recorder, size, &d_y, &x, &d_w))
+/// `d_w += d_yᵀ x` of a square weight, activations in a storage type.
+fn weight_gradient(gpu: &Gpu, tokens: usize, size: usize, activations: Dtype) -> Result<Prepared> {
+    let operand = |dtype| filled(gpu, tokens, Layout::plain(size), dtype);
+    let (d_y, x, d_w) = (operand(Dtype::F32)?, operand(activations)?, weight(gpu, size, Dtype::F32)?);
+    recorded(gpu, |recorder| product::tn(recorder, tokens, &d_y, &x, &d_w))
 }
 
 /// Causal attention over one sequence, `heads` query heads of `head_dim` values and half as many key/value heads; forward,
