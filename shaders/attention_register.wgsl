@@ -149,13 +149,17 @@ fn power_of_two(n: vec4<f32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(vec4<u32>(clamp(n + 127.0, vec4<f32>(0.0), vec4<f32>(254.0))) << vec4<u32>(23u));
 }
 
-/// Largest of the values of all lanes.
+/// Largest of the values of all lanes. Written out, because some drivers count the rounds of loops.
 fn largest_of(value: f32) -> f32 {
     var result = value;
-    for (var step = LANES / 2u; step > 0u; step /= 2u) {
-        result = max(result, subgroupShuffleXor(result, step));
+    if (LANES > 8u) {
+        result = max(result, subgroupShuffleXor(result, 8u));
     }
-    return result;
+    if (LANES > 4u) {
+        result = max(result, subgroupShuffleXor(result, 4u));
+    }
+    result = max(result, subgroupShuffleXor(result, 2u));
+    return max(result, subgroupShuffleXor(result, 1u));
 }
 
 /// o = softmax(q k^T * scale) v, and the log-sum-exp of every row of scores.

@@ -10,10 +10,12 @@ use super::engine::{self, Engine};
 use super::scheduler::{Capacity, Request};
 use super::session::{Generated, Grown, Growth, Model, Session};
 use crate::gpu::{Dtype, Gpu, Profile, Recording};
+use crate::kernels::loops;
 use crate::model::activations::AdapterRoom;
 use crate::model::cache::KeyValueCache;
 use crate::model::causal::Causal;
 use crate::model::config::ModelConfig;
+use crate::model::decoder;
 use crate::model::plan::MemoryPlan;
 use crate::{Error, Event, Observer, Result};
 
@@ -39,9 +41,11 @@ pub(super) fn wanted(sequences: usize, length: usize) -> Capacity {
 /// The capacity for this many sequences at once, each of at most `length` tokens, as far as the adapter can bind it.
 ///
 /// # Errors
-/// Not even one sequence of that length fits.
+/// Not even one sequence of that length fits, or the driver would end the loops over it.
 pub fn capacity(gpu: &Gpu, config: &ModelConfig, sequences: usize, length: usize, cache: Dtype) -> Result<Capacity> {
     let capacity = Engine::fitting(gpu, config, wanted(sequences, length), cache);
+    let remedy = "a smaller `.max_new_tokens` or shorter prompts";
+    loops::check_length(gpu, length, decoder::longest_cached(gpu, config), remedy)?;
     if capacity.pages < capacity.pages_a_sequence() {
         let problem = format!("the keys of {length} tokens exceed the adapter's maximum binding");
         return Err(Error::run(problem, "use `.cache_dtype` f16, a smaller `.max_new_tokens`, or shorter prompts"));

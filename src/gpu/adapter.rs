@@ -164,7 +164,7 @@ pub(super) fn preset(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Pres
     if is_software(info) && misfit(info, features).is_none() { Preset::Software } else { Preset::Gpu }
 }
 
-fn is_software(info: &wgpu::AdapterInfo) -> bool {
+pub(super) fn is_software(info: &wgpu::AdapterInfo) -> bool {
     info.device_type == wgpu::DeviceType::Cpu
 }
 

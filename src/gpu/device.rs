@@ -95,10 +95,16 @@ pub struct Gpu {
     tuning: Tuning,
     cooperative_side: Option<u32>,
     large_tiles: u32,
+    loop_rounds: Option<u32>,
 }
 
 /// Large tiles of a product from which they occupy a GPU as well as smaller ones, which load more for each operation.
 const LARGE_TILES: u32 = 96;
+
+/// Rounds of all loops of an invocation together after which some software drivers end every loop, without a word.
+pub const LOOP_ROUNDS: u32 = 65_535;
+/// What to do about such a driver.
+pub(crate) const LOOP_HINT: &str = "update the driver: Mesa 25 has no such limit";
 
 impl Gpu {
     /// Opens the adapter the user named, or the best one.
@@ -207,6 +213,7 @@ impl Gpu {
             tuning: Tuning::default(),
             cooperative_side,
             large_tiles: LARGE_TILES,
+            loop_rounds: None,
         })
     }
 
@@ -264,6 +271,35 @@ impl Gpu {
     /// Has products run in large tiles from another number of them on: all of them from zero on, for tests.
     pub fn set_large_tiles(&mut self, tiles: u32) {
         self.large_tiles = tiles;
+    }
+
+    /// Whether it computes on the processor.
+    pub(crate) fn is_software(&self) -> bool {
+        adapter::is_software(&self.info)
+    }
+
+    /// Rounds of all loops of an invocation together that it runs, where its driver then ends every loop.
+    pub fn loop_rounds(&self) -> Option<u32> {
+        self.loop_rounds
+    }
+
+    /// Refuses a kernel whose loops the driver would end.
+    pub(super) fn check_rounds(&self, kernel: &Kernel, rounds: f64) -> Result<()> {
+        match self.loop_rounds {
+            Some(limit) if rounds > f64::from(limit) => {
+                let problem = format!(
+                    "its loops take {rounds} rounds, and {} ends them after {limit}: values would be wrong",
+                    self.driver()
+                );
+                Err(Error::device(format!("recording {}", kernel.name()), problem, LOOP_HINT))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has kernels be refused whose loops take more than [`LOOP_ROUNDS`] from now on: the driver would end them.
+    pub fn limit_loops(&mut self) {
+        self.loop_rounds = Some(LOOP_ROUNDS);
     }
 
     /// The variant of an operation that it runs.

@@ -15,6 +15,8 @@ pub struct Cost {
     pub cooperative_flops: f64,
     /// Bytes read and written, each operand counted once.
     pub bytes: f64,
+    /// Rounds of all loops of an invocation together, at most; 0 where they are few on any operands.
+    pub rounds: f64,
 }
 
 impl std::ops::AddAssign for Cost {
@@ -22,6 +24,7 @@ impl std::ops::AddAssign for Cost {
         self.flops += other.flops;
         self.cooperative_flops += other.cooperative_flops;
         self.bytes += other.bytes;
+        self.rounds = self.rounds.max(other.rounds);
     }
 }
 

@@ -21,7 +21,8 @@ mod tuning;
 
 pub use adapter::{AdapterChoice, AdapterSummary, Preset, adapters};
 pub use cooperative::Cooperative;
-pub use device::{Gpu, Limits, Mode, Options, Pipeline};
+pub(crate) use device::LOOP_HINT;
+pub use device::{Gpu, LOOP_ROUNDS, Limits, Mode, Options, Pipeline};
 pub use kernel::{Cost, Kernel, grid};
 pub use memory::{Ledger, Memory};
 pub use profile::{Profile, ProfileRow};

@@ -41,7 +41,7 @@ impl Profile {
     /// As [`Ceilings::rooflines`], for each row.
     pub fn rooflines(&self, ceilings: &mut Ceilings) -> (Vec<Roofline>, Vec<Raised>) {
         let work = |row: &ProfileRow| Work {
-            cost: Cost { flops: row.flops, cooperative_flops: row.cooperative_flops, bytes: row.bytes },
+            cost: Cost { flops: row.flops, cooperative_flops: row.cooperative_flops, bytes: row.bytes, rounds: 0.0 },
             dispatches: row.dispatches,
             seconds: row.seconds,
         };

@@ -122,6 +122,7 @@ impl Recording {
         if workgroups.contains(&0) {
             return Ok(());
         }
+        gpu.check_rounds(kernel, cost.rounds)?;
         let pipeline = gpu.pipeline(kernel)?;
         let words = params.words();
         let operands: Vec<_> = bindings.iter().map(|shard| shard.operand()).collect();

@@ -84,6 +84,23 @@ impl Shard {
         Self { first_row, rows, label: label.clone(), dtype, pooled: Arc::new(pooled), offset: 0, bytes, held }
     }
 
+    /// The rows `from..to` of the tensor, which it has, in a binding of their own.
+    fn part(&self, from: usize, to: usize) -> Self {
+        let row_bytes = self.held / self.rows.max(1) as u64;
+        let held = (to - from) as u64 * row_bytes;
+        let offset = self.offset + (from - self.first_row) as u64 * row_bytes;
+        Self { first_row: from, rows: to - from, offset, bytes: held, held, ..self.clone() }
+    }
+
+    /// The shard in parts of at most so many rows, a multiple of [`VIEW_ROWS`].
+    pub(crate) fn parts(&self, rows: usize) -> Vec<Self> {
+        if self.rows <= rows {
+            return vec![self.clone()];
+        }
+        let end = self.first_row + self.rows;
+        (self.first_row..end).step_by(rows).map(|from| self.part(from, end.min(from + rows))).collect()
+    }
+
     pub(super) fn buffer(&self) -> &wgpu::Buffer {
         &self.pooled.buffer
     }
@@ -218,25 +235,16 @@ impl Tensor {
         if self.rows != Layout::plain(self.rows.len()) || first > end || end > self.rows.len() {
             return Err(refused());
         }
-        let row_bytes = self.dtype.row_bytes(self.columns.padded());
         // The padding of the last rows goes with them, as products read whole groups of four.
         let padded_end = end.next_multiple_of(4);
         let overlapping = self.shards.iter().filter(|s| s.first_row < padded_end && s.first_row + s.rows > first);
         let shards = overlapping
             .map(|shard| {
                 let (from, to) = (first.max(shard.first_row), padded_end.min(shard.first_row + shard.rows));
-                let skipped = from - shard.first_row;
-                if !skipped.is_multiple_of(VIEW_ROWS) {
+                if !(from - shard.first_row).is_multiple_of(VIEW_ROWS) {
                     return Err(refused());
                 }
-                Ok(Shard {
-                    first_row: from - first,
-                    rows: to - from,
-                    offset: shard.offset + skipped as u64 * row_bytes,
-                    bytes: (to - from) as u64 * row_bytes,
-                    held: (to - from) as u64 * row_bytes,
-                    ..shard.clone()
-                })
+                Ok(Shard { first_row: from - first, ..shard.part(from, to) })
             })
             .collect::<Result<_>>()?;
         Ok(Self { rows: Layout::plain(end - first), shards, ..self.clone() })

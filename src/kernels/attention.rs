@@ -4,7 +4,8 @@
 use wgr_shaders::params::attention::Params;
 
 use super::for_x;
-use crate::gpu::{Cost, Dtype, Kernel, Layout, Operation, Preset, Recorder, Tensor, grid};
+use super::loops::Walk;
+use crate::gpu::{Cost, Dtype, Gpu, Kernel, Layout, Operation, Preset, Recorder, Tensor, grid};
 use crate::{Error, Result};
 
 /// The shape of one attention layer.
@@ -117,6 +118,22 @@ impl Attention {
             kernel = kernel.constant("BRANCHING", u32::from(spans.branching));
         }
         (kernel, rows)
+    }
+
+    /// Longest sequence over which the kernels of a forward pass, or of both, can walk on an adapter.
+    pub fn longest(&self, gpu: &Gpu, backward: bool) -> usize {
+        let head4 = self.head4() as usize;
+        // Loops over the columns of a head and over the members of a block, some more of either on GPUs, and a few rounds.
+        let (block, rounds, rows) = match gpu.preset() {
+            Preset::Software => {
+                let lanes = gpu.subgroup_size() as usize;
+                (4 * lanes, head4 + lanes + 4, 16)
+            }
+            Preset::Gpu => (32, 9 * head4 + 96, 64),
+        };
+        // The gradient of a key sums over all query heads that share it.
+        let heads = if backward { self.heads / self.key_value_heads } else { 1 };
+        Walk { block, rounds: heads * rounds, window: self.window.map(|window| window + rows) }.longest(gpu)
     }
 
     fn guard(&self, queries: &[&Tensor], keys: &[&Tensor], spans: Spans) -> Result<()> {

@@ -4,7 +4,8 @@
 use wgr_shaders::params::cached_attention::Params;
 
 use super::attention::{Attention, MAX_HEAD_DIM};
-use crate::gpu::{Cost, Dtype, Kernel, Layout, Preset, Recorder, Tensor, grid};
+use super::loops::Walk;
+use crate::gpu::{Cost, Dtype, Gpu, Kernel, Layout, Preset, Recorder, Tensor, grid};
 use crate::{Error, Result};
 
 /// Tokens of a page. A cache has a whole number of pages; key `i` of a sequence is in row `i % PAGE` of its page `i / PAGE`.
@@ -65,6 +66,17 @@ fn params(shape: &Attention, cache: Cache, tokens: usize, table: usize) -> Param
 
 fn head4(shape: &Attention) -> u32 {
     Layout::heads(1, shape.head_dim).padded() as u32 / 4
+}
+
+/// Longest sequence whose keys [`forward`] can walk over on an adapter.
+pub fn longest(gpu: &Gpu, shape: &Attention) -> usize {
+    let (block, rounds) = match gpu.preset() {
+        // Two loops over the lanes.
+        Preset::Software => (gpu.subgroup_size() as usize, 2 * gpu.subgroup_size() as usize + 2),
+        // Another one over their shares of the keys.
+        Preset::Gpu => (WORKGROUP as usize, 2 * WORKGROUP as usize + 2),
+    };
+    Walk { block, rounds, window: shape.window }.longest(gpu)
 }
 
 /// Puts the keys and values of new tokens, both f32, into their rows of the cache.

@@ -12,7 +12,7 @@ const WORKGROUP: usize = 64;
 const CHUNK: usize = 32;
 /// Values of the chains of an invocation, and multiply-adds of each in a pass.
 const CHAINS: usize = 12;
-const UNROLLED: usize = 8;
+pub(super) const UNROLLED: usize = 8;
 /// Cooperative matrices that a subgroup adds to.
 const COOPERATIVE_CHAINS: usize = 4;
 
@@ -94,7 +94,7 @@ pub fn multiply_add_matrices(
     let params = ceiling_cooperative::Params { workgroups: workgroups as u32, passes: passes as u32, left, right };
     let flops = (2 * workgroups * passes * cooperative_sums(side) * side as usize) as f64;
     let bytes = (4 * cooperative_sums(side) * workgroups) as f64;
-    let cost = Cost { flops, cooperative_flops: flops, bytes };
+    let cost = Cost { flops, cooperative_flops: flops, bytes, ..Cost::default() };
     recorder.dispatch(&kernel, &params, &[sums.whole()], [workgroups as u32, 1, 1], cost)
 }
 

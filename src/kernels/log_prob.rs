@@ -41,6 +41,10 @@ impl Rows<'_> {
     }
 }
 
+/// Most columns of a chunk: few enough that a loop over their groups of four stays below
+/// [`LOOP_ROUNDS`](crate::gpu::LOOP_ROUNDS).
+pub const MAX_COLUMNS: usize = 260_000;
+
 /// Takes the chunk `logits[rows, columns]`, f32, whose first column is token `first`, into the statistics. The chunk that
 /// starts at token 0 comes first; the others in any order.
 ///
@@ -52,7 +56,8 @@ pub fn forward(recorder: &mut Recorder, rows: &Rows, first: usize, logits: &Tens
     let kernel = Kernel::new("log_prob/forward").feature_if(recorder.gpu.loads_wide(), "wide").constant("LANES", lanes);
     let bindings = [rows.targets.whole(), logits.whole(), rows.stats.whole()];
     let workgroups = grid(params.rows.div_ceil(WORKGROUP / lanes));
-    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost(&params, 12.0, 1.0))
+    let cost = Cost { rounds: f64::from(params.columns4.div_ceil(lanes)), ..cost(&params, 12.0, 1.0) };
+    recorder.dispatch(&kernel, &params, &bindings, workgroups, cost)
 }
 
 /// `sums[sequences]`, two f32 values each, from the statistics over the whole vocabulary: the sum of the log-probabilities

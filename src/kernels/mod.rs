@@ -21,6 +21,7 @@ mod guard;
 pub mod l2_norm;
 pub mod layer_norm;
 pub mod log_prob;
+pub(crate) mod loops;
 pub mod narrow;
 pub mod objective;
 mod open;

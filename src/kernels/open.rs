@@ -1,7 +1,7 @@
 //! How a run opens its adapter: tested, and with the fastest variants of its kernels.
 
 use super::self_test::{self, Passes};
-use super::tuner;
+use super::{loops, tuner};
 use crate::Result;
 use crate::gpu::{AdapterChoice, Gpu, Options, Preset};
 
@@ -56,11 +56,14 @@ async fn cooperating(mut gpu: Gpu, choice: &AdapterChoice) -> Result<Gpu> {
 
 /// The adapter opened anew, because a fault may have cost the device.
 async fn anew(choice: &AdapterChoice, preset: Preset) -> Result<Gpu> {
-    Gpu::open_with(choice, Options { preset: Some(preset), ..Options::default() }).await
+    let mut gpu = Gpu::open_with(choice, Options { preset: Some(preset), ..Options::default() }).await?;
+    loops::find_limit(&mut gpu).await?;
+    Ok(gpu)
 }
 
 async fn open_tested(choice: &AdapterChoice, test: impl AsyncFn(&Gpu) -> Result<()>) -> Result<Gpu> {
     let mut gpu = Gpu::open(choice).await?;
+    loops::find_limit(&mut gpu).await?;
     tuner::recall(&mut gpu);
     match test(&gpu).await {
         Ok(()) => return Ok(gpu),
@@ -76,6 +79,7 @@ async fn open_tested(choice: &AdapterChoice, test: impl AsyncFn(&Gpu) -> Result<
 mod tests {
     use super::*;
     use crate::Error;
+    use crate::gpu::LOOP_ROUNDS;
 
     async fn test(gpu: &Gpu) -> Result<()> {
         self_test::run(gpu, Passes::ForwardAndBackward).await?;
@@ -94,6 +98,17 @@ mod tests {
         pollster::block_on(test(&gpu)).unwrap();
         gpu.set_large_tiles(0);
         pollster::block_on(self_test::tiles(&gpu, Passes::ForwardAndBackward)).unwrap();
+    }
+
+    #[test]
+    fn drivers_that_end_loops_are_found() {
+        let gpu = opened(async |_| Ok(())).unwrap();
+        println!("{}: {:?}", gpu.driver(), gpu.loop_rounds());
+        for (version, rounds) in [("Mesa 22.", Some(LOOP_ROUNDS)), ("Mesa 25.", None), ("Mesa 26.", None)] {
+            if gpu.driver().contains(version) {
+                assert_eq!(gpu.loop_rounds(), rounds, "{}", gpu.driver());
+            }
+        }
     }
 
     #[test]

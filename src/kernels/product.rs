@@ -4,7 +4,7 @@
 use wgr_shaders::params::product::Params;
 
 use super::guard::check_columns;
-use crate::gpu::{Cost, Dtype, Gpu, Kernel, Operation, Preset, Recorder, Shard, Tensor, Tiling};
+use crate::gpu::{Cost, Dtype, Gpu, Kernel, LOOP_ROUNDS, Operation, Preset, Recorder, Shard, Tensor, Tiling};
 use crate::{Error, Result};
 
 /// What a forward product does with its result before it stores it.
@@ -86,8 +86,20 @@ fn few_rows(preset: Preset) -> u32 {
     }
 }
 
-/// `SUMS` of `product_panel`.
+/// `SUMS` and `PANEL` of `product_panel`.
 const PANEL_SUMS: u32 = 1024;
+const PANEL: u32 = 64;
+
+/// Rows of weights that a product `nn` takes at a time: few enough that panels stay below [`LOOP_ROUNDS`], whatever the
+/// subgroups.
+const NN_ROWS: usize = 15_360;
+
+/// Rounds of the loops of `product_panel`, of tiles of this many rows.
+fn panel_rounds(form: Form, params: &Params, rows: u32) -> u32 {
+    let rows = rows.min(params.m);
+    let rounds = if matches!(form, Form::Tn { .. }) { rows.div_ceil(4) } else { rows };
+    params.k.div_ceil(PANEL) * (rounds + 1) + 2 * rows
+}
 
 /// Bytes of workgroup memory that large tiles of cooperative matrices take. All other tiles need what every adapter has.
 const LARGE_COOPERATIVE_BYTES: u32 = 24 << 10;
@@ -120,37 +132,47 @@ fn record(
         Form::Nn => Operation::ProductNn,
         Form::Tn { .. } => Operation::ProductTn,
     });
-    let in_panels = variant.tiling == Tiling::Panel && dtypes[0] != Dtype::F16;
-    let (kernel, rows, columns4) = match (cooperative, software, few) {
+    let panel_rows = PANEL_SUMS / gpu.subgroup_size().max(1);
+    let panel_rounds = panel_rounds(form, &params, panel_rows);
+    let in_panels = variant.tiling == Tiling::Panel && dtypes[0] != Dtype::F16 && panel_rounds <= LOOP_ROUNDS;
+    let k4 = params.k.div_ceil(4);
+    // The rounds of loops over k are counted with some to spare.
+    let (kernel, rows, columns4, rounds) = match (cooperative, software, few) {
         (Some(side), ..) => {
             let has_room = gpu.workgroup_bytes() >= LARGE_COOPERATIVE_BYTES;
             let rows = if has_room { tile(gpu, &params, 4 * side) } else { 4 * side };
             let kernel =
                 Kernel::new("product_cooperative/main").feature_if(rows > 4 * side, "large").feature(form.feature());
             let kernel = kernel.feature(cooperative_feature(side)).constant("LANES", gpu.subgroup_size());
-            (kernel, rows, rows / 4)
+            (kernel, rows, rows / 4, k4)
         }
         (None, true, true) => {
             let rows = [(1, "rows_1"), (4, "rows_4"), (16, "rows_16")].into_iter().find(|(rows, _)| params.m <= *rows);
             let (rows, feature) = rows.unwrap_or((16, "rows_16"));
-            (Kernel::new("product_skinny/main").feature(feature), rows, gpu.subgroup_size())
+            let lanes = gpu.subgroup_size();
+            (Kernel::new("product_skinny/main").feature(feature), rows, lanes, k4.div_ceil(lanes) * (lanes + 4))
         }
         (None, true, false) if in_panels => {
             let kernel = Kernel::new("product_panel/main").feature(form.feature());
-            (kernel, PANEL_SUMS / gpu.subgroup_size(), gpu.subgroup_size())
+            (kernel, panel_rows, gpu.subgroup_size(), panel_rounds)
         }
         (None, true, false) => {
             let large = variant.tiling == Tiling::Rows(64) && dtypes == [Dtype::F32; 3];
             let kernel = Kernel::new("product_register/main").feature(form.feature()).feature_if(large, "rows_64");
-            (kernel, if large { 64 } else { 32 }, gpu.subgroup_size())
+            (kernel, if large { 64 } else { 32 }, gpu.subgroup_size(), k4)
         }
-        (None, false, true) => (Kernel::new("product_few/main").feature(form.feature()), 16, 4),
+        (None, false, true) => (Kernel::new("product_few/main").feature(form.feature()), 16, 4, k4 + k4 / 4),
         (None, false, false) if form == (Form::Tn { small: true }) => {
-            (Kernel::new("product_split/main").feature(form.feature()), 32, 8)
+            (Kernel::new("product_split/main").feature(form.feature()), 32, 8, k4 + k4 / 4)
         }
         (None, false, false) => {
             let rows = tile(gpu, &params, 64);
-            (Kernel::new("product_tiled/main").feature_if(rows > 64, "large").feature(form.feature()), rows, rows / 4)
+            (
+                Kernel::new("product_tiled/main").feature_if(rows > 64, "large").feature(form.feature()),
+                rows,
+                rows / 4,
+                4 * k4 + k4 / 2,
+            )
         }
     };
     let mut kernel = kernel
@@ -176,6 +198,7 @@ fn record(
     if cooperative.is_some() {
         cost.cooperative_flops = cost.flops;
     }
+    cost.rounds = f64::from(rounds);
     recorder.dispatch(&kernel, &params, &bindings, workgroups, cost)
 }
 
@@ -238,7 +261,7 @@ pub fn nn_scaled(
     if d_y.columns().padded() != w.rows().padded() || w.columns().padded() != d_x.columns().padded() {
         return Err(Error::kernel("product nn", mismatch(d_y, w, d_x)));
     }
-    for shard in w.shards() {
+    for shard in &w.shards().iter().flat_map(|shard| shard.parts(NN_ROWS)).collect::<Vec<_>>() {
         let params = Params {
             m: rows as u32,
             n4: w.columns4(),

@@ -55,6 +55,29 @@ pub struct Pass<'a> {
     pub chunks: &'a Tensor,
 }
 
+/// The attention of a layer.
+fn attention(config: &ModelConfig, layer: usize) -> Attention {
+    Attention {
+        heads: config.num_attention_heads,
+        key_value_heads: config.num_key_value_heads,
+        head_dim: config.head_dim,
+        causal: true,
+        window: config.window(layer),
+    }
+}
+
+/// Longest sequence that an adapter can give to a forward pass, or to both passes.
+pub fn longest(gpu: &Gpu, config: &ModelConfig, backward: bool) -> usize {
+    let layers = (0..config.num_hidden_layers).map(|layer| attention(config, layer).longest(gpu, backward));
+    layers.min().unwrap_or(usize::MAX)
+}
+
+/// The same of a pass that continues sequences whose earlier tokens are in a cache.
+pub fn longest_cached(gpu: &Gpu, config: &ModelConfig) -> usize {
+    let layers = (0..config.num_hidden_layers).map(|layer| cached_attention::longest(gpu, &attention(config, layer)));
+    layers.min().unwrap_or(usize::MAX)
+}
+
 impl Decoder {
     /// Parameters for a configuration, zeroed; `storage` says how a matrix is stored, by its name.
     ///
@@ -71,13 +94,7 @@ impl Decoder {
         let norm = |name: String, columns: Layout| Parameter::vector(gpu, name, columns, holding);
         let layer = |index: usize| -> Result<Layer> {
             let at = |rest: &str| format!("model.layers.{index}.{rest}");
-            let shape = Attention {
-                heads: config.num_attention_heads,
-                key_value_heads: config.num_key_value_heads,
-                head_dim: config.head_dim,
-                causal: true,
-                window: config.window(index),
-            };
+            let shape = attention(config, index);
             let (queries, keys) = (shape.query_layout(), shape.key_value_layout());
             let head_norm = |name: &str| config.qk_norm.then(|| norm(at(name), head)).transpose();
             Ok(Layer {

@@ -74,7 +74,7 @@ impl Settings {
     /// Columns of a chunk of the vocabulary: as many as the bytes hold, in whole views of the output matrix.
     fn chunk(&self, config: &ModelConfig) -> usize {
         let columns = self.logit_bytes / 4 / self.predictions.max(1) / VIEW_ROWS * VIEW_ROWS;
-        columns.clamp(VIEW_ROWS, config.vocab_size.next_multiple_of(VIEW_ROWS))
+        columns.min(log_prob::MAX_COLUMNS).clamp(VIEW_ROWS, config.vocab_size.next_multiple_of(VIEW_ROWS))
     }
 
     /// Adds what [`Policy::new`] allocates to a plan, beside the weights.

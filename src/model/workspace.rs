@@ -2,12 +2,12 @@
 
 use crate::Result;
 use crate::gpu::{Dtype, Gpu, Layout, Recorder, Tensor};
-use crate::kernels::rms_norm;
+use crate::kernels::{loops, rms_norm};
 
 use super::activations::{self, Activations, Checkpointing, Keeping, RowCounts, Slot};
 use super::batch::{Batch, Capacity};
 use super::config::ModelConfig;
-use super::decoder::{Decoder, Pass};
+use super::decoder::{self, Decoder, Pass};
 use super::plan::MemoryPlan;
 
 /// Room for the passes of one model.
@@ -23,9 +23,11 @@ impl Workspace {
     /// Room for a decoder and for the lines that its head adds to the table of activations.
     ///
     /// # Errors
-    /// The device has no room.
+    /// The device has no room, or its driver would end the loops over sequences of that length.
     pub fn new(gpu: &Gpu, config: &ModelConfig, keeping: Keeping, head: Vec<Slot>, room: Room) -> Result<Self> {
         let Capacity { tokens, sequences, length } = room.capacity;
+        let longest = decoder::longest(gpu, config, keeping.training);
+        loops::check_length(gpu, length, longest, "a smaller `.max_length`")?;
         let table = [activations::table(config, keeping), head].concat();
         Ok(Self {
             batch: Batch::new(gpu, config, tokens, sequences, length)?,

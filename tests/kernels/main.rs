@@ -14,6 +14,7 @@ mod dropout;
 mod elementwise;
 mod embedding;
 mod log_prob;
+mod loops;
 mod norm;
 mod objective;
 mod optimizer;

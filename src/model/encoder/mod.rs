@@ -15,7 +15,7 @@ use crate::gpu::{Gpu, Layout, Recorder, Tensor};
 use crate::kernels::attention::Attention;
 use crate::kernels::gelu::{self, Gelu};
 use crate::kernels::pooling::{self, Pooling};
-use crate::kernels::{add, embedding, l2_norm, layer_norm};
+use crate::kernels::{add, embedding, l2_norm, layer_norm, loops};
 
 use super::activations::Activations;
 use super::linear::Linear;
@@ -73,6 +73,8 @@ impl Encoder {
     /// A weight is not finite, or the device fails.
     pub fn load(gpu: &Gpu, checkpoint: &EncoderCheckpoint, capacity: Capacity) -> Result<Self> {
         let config = checkpoint.config();
+        let longest = activations::attention(config).longest(gpu, false);
+        loops::check_length(gpu, capacity.length, longest, "a smaller embedder")?;
         let loader = Loader { gpu, checkpoint };
         let layers = (0..config.num_hidden_layers).map(|index| Layer::load(&loader, index));
         Ok(Self {

@@ -7,6 +7,7 @@ use crate::model::Checkpoint;
 use crate::model::activations::{self, Checkpointing, Keeping, Rows};
 use crate::model::batch::Capacity;
 use crate::model::classifier::{self, Classifier, HEAD, Loading, logits};
+use crate::model::decoder;
 use crate::model::parameter::Holding;
 use crate::{Error, Ranks, Result};
 
@@ -89,7 +90,8 @@ impl pool::Model for Engine<'_> {
 
 /// Tokens of the longest prompt that a model reads on an adapter.
 pub(super) fn max_prompt(gpu: &Gpu, checkpoint: &Checkpoint) -> usize {
-    max_tokens(gpu, checkpoint).min(checkpoint.config().max_position_embeddings)
+    let config = checkpoint.config();
+    max_tokens(gpu, checkpoint).min(config.max_position_embeddings).min(decoder::longest(gpu, config, false))
 }
 
 /// Activations are not sharded, so the widest decides how many tokens a batch may have.
