@@ -2,7 +2,7 @@
 //!
 //! Mesa's software drivers count the rounds of all loops of an invocation together, and after [`LOOP_ROUNDS`] they end every
 //! loop after its first round, without a word: `LP_MAX_TGSI_LOOP_ITERATIONS` in their sources. Version 22.3.6 does so, 25.0.7
-//! does not. So products of a run stay below it, and what cannot is refused where the limit was found.
+//! does not. Products stay below that wherever they run; what cannot is refused where the limit was found.
 
 use super::ceiling::{self, Arithmetic, SUMS};
 use crate::gpu::{Dtype, Gpu, LOOP_HINT, LOOP_ROUNDS, Recording, Tensor};
