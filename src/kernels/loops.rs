@@ -37,7 +37,7 @@ pub(super) struct Walk {
     pub block: usize,
     /// Rounds of loops for a block.
     pub rounds: usize,
-    /// Tokens beside a sliding window that the rows of a tile see together, and the window.
+    /// Tokens that the rows of a tile see together within a sliding window.
     pub window: Option<usize>,
 }
 
