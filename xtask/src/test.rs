@@ -248,7 +248,12 @@ fn in_order(
         println!("\n==> {name}");
         let start = Instant::now();
         let mut tally = Tally::default();
-        match perform(work, adapter, &mut tally)? {
+        // What runs beside must end before an error does, too.
+        let performed = perform(work, adapter, &mut tally).unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            Performed::Now(Outcome::Failed(ExitCode::FAILURE))
+        });
+        match performed {
             Performed::Now(outcome) => {
                 if report.take(Ended { name, outcome, tally, time: start.elapsed() }) {
                     break;
