@@ -155,6 +155,7 @@ impl Attention {
     }
 
     /// `o = softmax(q kᵀ / √head_dim) v` within each sequence; `stats` receives log-sum-exps, two values a (token, head).
+    /// No sequence may be longer than [`Self::longest`], which is not checked here.
     ///
     /// # Errors
     /// If the shape is not supported, a tensor does not have it, sequences branch where the shape has no rule for that,

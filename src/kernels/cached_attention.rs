@@ -105,7 +105,7 @@ pub fn write(
 }
 
 /// `o = softmax(q kᵀ / √head_dim) v` over the keys that each token sees; q and o are f32. The tokens' own keys and values
-/// must have been written before.
+/// must have been written before. No token may see more keys than [`longest`], which is not checked here.
 ///
 /// # Errors
 /// As [`write()`].
