@@ -5,7 +5,7 @@
 // A value is the sum of four chains of multiply-adds and not one: its bits differ from those of `product_tiled`, so the
 // shape of C alone decides between them.
 
-import package::shared::product::{load_a, load_b, params, store_c};
+import package::shared::product::{load_b, params, store_c, token_of_a};
 
 /// Parts, and lanes along each side of one.
 const PARTS: u32 = 4u;
@@ -23,8 +23,7 @@ var<workgroup> tile: array<vec4<f32>, 2u * STEP * SIDE>;
 
 /// A group of four rows at a token: zeros past the last one. Groups past the edge repeat the last.
 fn rows_at(token: u32, row4: u32) -> vec4<f32> {
-    let rows = load_a(min(token, params.k - 1u), min(row4, params.m / 4u - 1u));
-    return select(vec4<f32>(0.0), rows, token < params.k);
+    return token_of_a(token, min(row4, params.m / 4u - 1u));
 }
 
 /// A group of four columns at a token; past the last one it repeats that, since zeros of A meet it.

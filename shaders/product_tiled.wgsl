@@ -5,6 +5,7 @@
 // Every value of C is one chain of multiply-adds over k, in every tile, so that its bits do not depend on the choice.
 
 import package::shared::product::{load_a, load_b, params, store_c};
+@if(tn) import package::shared::product::token_of_a;
 
 /// Lanes along each side of a tile.
 const SIDE: u32 = 16u;
@@ -60,10 +61,6 @@ fn block_of_a(row4: u32, k4: u32) -> mat4x4<f32> {
             token_of_a(k4 * 4u + 3u, group),
         );
     }
-}
-
-@if(tn) fn token_of_a(token: u32, group: u32) -> vec4<f32> {
-    return select(vec4<f32>(0.0), load_a(min(token, params.k - 1u), group), token < params.k);
 }
 
 /// Four columns of B, as `block_of_a`. Past the last value of k it repeats that, since zeros of A meet it.

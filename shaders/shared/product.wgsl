@@ -72,6 +72,11 @@ fn load_a(row: u32, column4: u32) -> vec4<f32> {
     return widen_a(a[row * params.a_stride4 + params.a_offset4 + column4]);
 }
 
+/// Four rows of C in A, at a token; zeros past the last one.
+@if(tn) fn token_of_a(token: u32, row4: u32) -> vec4<f32> {
+    return select(vec4<f32>(0.0), load_a(min(token, params.k - 1u), row4), token < params.k);
+}
+
 fn load_b(row: u32, column4: u32) -> vec4<f32> {
     @if(b_quantized) {
         return load_scaled_b(row, column4, scale_b(row, column4));

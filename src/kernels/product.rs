@@ -135,14 +135,13 @@ fn record(
     let panel_rows = PANEL_SUMS / gpu.subgroup_size().max(1);
     let panel_rounds = panel_rounds(form, &params, panel_rows);
     let in_panels = variant.tiling == Tiling::Panel && dtypes[0] != Dtype::F16 && panel_rounds <= LOOP_ROUNDS;
-    let k4 = params.k.div_ceil(4);
+    let (layout, k4) = (form.feature(), params.k.div_ceil(4));
     // The rounds of loops over k are counted with some to spare.
     let (kernel, rows, columns4, rounds) = match (cooperative, software, few) {
         (Some(side), ..) => {
             let has_room = gpu.workgroup_bytes() >= LARGE_COOPERATIVE_BYTES;
             let rows = if has_room { tile(gpu, &params, 4 * side) } else { 4 * side };
-            let kernel =
-                Kernel::new("product_cooperative/main").feature_if(rows > 4 * side, "large").feature(form.feature());
+            let kernel = Kernel::new("product_cooperative/main").feature_if(rows > 4 * side, "large").feature(layout);
             let kernel = kernel.feature(cooperative_feature(side)).constant("LANES", gpu.subgroup_size());
             (kernel, rows, rows / 4, k4)
         }
@@ -153,22 +152,22 @@ fn record(
             (Kernel::new("product_skinny/main").feature(feature), rows, lanes, k4.div_ceil(lanes) * (lanes + 4))
         }
         (None, true, false) if in_panels => {
-            let kernel = Kernel::new("product_panel/main").feature(form.feature());
+            let kernel = Kernel::new("product_panel/main").feature(layout);
             (kernel, panel_rows, gpu.subgroup_size(), panel_rounds)
         }
         (None, true, false) => {
             let large = variant.tiling == Tiling::Rows(64) && dtypes == [Dtype::F32; 3];
-            let kernel = Kernel::new("product_register/main").feature(form.feature()).feature_if(large, "rows_64");
+            let kernel = Kernel::new("product_register/main").feature(layout).feature_if(large, "rows_64");
             (kernel, if large { 64 } else { 32 }, gpu.subgroup_size(), k4)
         }
-        (None, false, true) => (Kernel::new("product_few/main").feature(form.feature()), 16, 4, k4 + k4 / 4),
+        (None, false, true) => (Kernel::new("product_few/main").feature(layout), 16, 4, k4 + k4 / 4),
         (None, false, false) if form == (Form::Tn { small: true }) => {
-            (Kernel::new("product_split/main").feature(form.feature()), 32, 8, k4 + k4 / 4)
+            (Kernel::new("product_split/main").feature(layout), 32, 8, k4 + k4 / 4)
         }
         (None, false, false) => {
             let rows = tile(gpu, &params, 64);
             (
-                Kernel::new("product_tiled/main").feature_if(rows > 64, "large").feature(form.feature()),
+                Kernel::new("product_tiled/main").feature_if(rows > 64, "large").feature(layout),
                 rows,
                 rows / 4,
                 4 * k4 + k4 / 2,

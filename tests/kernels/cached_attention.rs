@@ -9,7 +9,7 @@ use crate::harness::*;
 const SEQUENCES: [(usize, usize); 5] = [(7, 7), (40, 12), (17, 1), (1, 1), (70, 1)];
 const PAGES: usize = 14;
 
-fn list(gpu: &Gpu, values: &[usize]) -> Tensor {
+pub(crate) fn list(gpu: &Gpu, values: &[usize]) -> Tensor {
     let tensor = Tensor::workspace(gpu, "list", values.len(), Dtype::U32).unwrap();
     tensor.write_u32(gpu, &values.iter().map(|value| *value as u32).collect::<Vec<_>>());
     tensor

@@ -5,6 +5,7 @@ use wgr::kernels::attention::Attention;
 use wgr::kernels::cached_attention::{self, Cache, PAGE, Places};
 use wgr::kernels::product::{self, Epilogue};
 
+use crate::cached_attention::list;
 use crate::harness::*;
 use crate::product::{nn, nt, tn};
 
@@ -70,8 +71,7 @@ fn over_the_longest_sequence(gpu: &Gpu, heads: usize, head_dim: usize) {
     let is_end = |token: usize| !is_software || token < ENDS || token + ENDS >= tokens;
     let span = |token: usize| if is_end(token) { [0, tokens] } else { [token, token + 1] };
     run(gpu, |recorder| {
-        let spans = Tensor::workspace(gpu, "spans", tokens * 2, Dtype::U32)?;
-        spans.write_u32(gpu, &(0..tokens).flat_map(span).map(|token| token as u32).collect::<Vec<_>>());
+        let spans = list(gpu, &(0..tokens).flat_map(span).collect::<Vec<_>>());
         let stats = Tensor::workspace(gpu, "stats", tokens * heads * 2, Dtype::F32)?;
         shape.forward(recorder, tokens, &spans, &q, &places, &places, &o, &stats)?;
         shape.backward(recorder, tokens, &spans, [&q, &places, &places, &o], &stats, &d_o, [&d_q, &d_k, &d_v])
@@ -108,13 +108,8 @@ fn attention_over_the_longest_cache_agrees() {
         let values = rows((0..tokens * columns.len()).map(|i| (i / columns.len()) as f32 / tokens as f32).collect());
         let (q, o) = (rows(vec![0.0; columns.len()]), rows(vec![9.0; columns.len()]));
         run(gpu, |recorder| {
-            let list = |values: Vec<usize>| {
-                let list = Tensor::workspace(gpu, "list", values.len(), Dtype::U32)?;
-                list.write_u32(gpu, &values.iter().map(|value| *value as u32).collect::<Vec<_>>());
-                Ok::<_, wgr::Error>(list)
-            };
-            let (row, seen, table) =
-                (list(vec![tokens - 1])?, list(vec![0, tokens])?, list((0..tokens / PAGE).collect())?);
+            let pages: Vec<usize> = (0..tokens / PAGE).collect();
+            let (row, seen, table) = (list(gpu, &[tokens - 1]), list(gpu, &[0, tokens]), list(gpu, &pages));
             let places = Places { rows: &row, seen: &seen, table: &table };
             cached_attention::forward(recorder, &shape, 1, places, &q, Cache { keys: &values, values: &values }, &o)
         });
